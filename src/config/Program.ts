@@ -1,0 +1,22 @@
+import { createRequire } from "node:module"
+import * as path from "node:path"
+import * as Schema from "effect/Schema"
+
+const Manifest = Schema.Struct({ version: Schema.String })
+
+// The package names itself, so this holds in the source tree, in `dist`, in the bundled file and where it is installed.
+const require = createRequire(import.meta.url)
+const manifest = require.resolve("rbee/package.json")
+const dist = path.join(path.dirname(manifest), "dist")
+
+/** The version of this rbee. */
+export const version = Schema.decodeUnknownSync(Manifest)(require(manifest)).version
+
+/** The command line's file, to be run by `process.execPath`. */
+export const programFile = path.join(dist, "bin.js")
+
+/** The file of a worker's own process. */
+export const workerFile = path.join(dist, "worker", "main.js")
+
+/** The model that ships with rbee, as `rbee:tiny`. */
+export const tinyModelFile = path.join(dist, "worker", "tiny", "rbee-tiny-novelist-q8_0.gguf")

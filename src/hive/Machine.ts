@@ -1,0 +1,23 @@
+// @effect-diagnostics nodeBuiltinImport:off -- Effect has no service for the machine's memory and processors
+import * as Context from "effect/Context"
+import * as Os from "node:os"
+import * as Process from "node:process"
+
+/** The machine's processors and memory, in bytes, as they are now. */
+export interface MachineFacts {
+  readonly cores: number
+  readonly totalBytes: number
+  readonly freeBytes: number
+}
+
+/**
+ * Measures the machine. Memory is what can be had without swapping; a limit on the process (a container's)
+ * counts as the total. Tests replace it by `Effect.provideService`.
+ */
+export const Machine = Context.Reference<() => MachineFacts>("rbee/hive/Machine", {
+  defaultValue: () => () => {
+    const limit = Process.constrainedMemory()
+    const totalBytes = limit > 0 ? Math.min(limit, Os.totalmem()) : Os.totalmem()
+    return { cores: Os.availableParallelism(), totalBytes, freeBytes: Math.min(Os.freemem(), totalBytes) }
+  }
+})

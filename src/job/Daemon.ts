@@ -1,0 +1,96 @@
+import { createServer } from "node:http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import { version } from "../config/Program.ts"
+import { checkBind } from "../config/Token.ts"
+import { Pulse } from "./Follower.ts"
+import { guard } from "./Guard.ts"
+import { Handlers } from "./Handlers.ts"
+import { jobRoutes } from "./http.ts"
+import { refusal } from "./httpErrors.ts"
+import { Jobs } from "./Jobs.ts"
+import { openApi } from "./openApi.ts"
+
+/** What a daemon calls itself, and where it listens; port 0 takes a free one. */
+export interface DaemonOptions {
+  readonly name: string
+  readonly host: string
+  readonly port: number
+}
+
+/** Ends when somebody asked the daemon to stop. */
+export class Shutdown extends Context.Service<
+  Shutdown,
+  {
+    readonly request: Effect.Effect<void>
+    readonly requested: Effect.Effect<void>
+  }
+>()("rbee/job/Daemon/Shutdown") {
+  static readonly layer = Layer.effect(
+    Shutdown,
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      return Shutdown.of({
+        request: Effect.asVoid(Deferred.succeed(asked, undefined)),
+        requested: Deferred.await(asked)
+      })
+    })
+  )
+}
+
+const notFound = refusal(404, "NotFound", "There is no such path; GET /openapi.json lists those that there are")
+
+const commonRoutes = (name: string) =>
+  HttpRouter.use(
+    Effect.fn(function* (router) {
+      const shutdown = yield* Shutdown
+      const handlers = yield* Handlers
+      yield* router.add("GET", "/health", Effect.succeed(HttpServerResponse.text("ok")))
+      yield* router.add(
+        "GET",
+        "/v1/build-info",
+        Effect.succeed(HttpServerResponse.jsonUnsafe({ name, version, node: process.version, engines: { "node-llama-cpp": "3.21.1" } }))
+      )
+      yield* router.add(
+        "GET",
+        "/openapi.json",
+        Effect.map(handlers.catalog, (catalog) => HttpServerResponse.jsonUnsafe(openApi(name, catalog)))
+      )
+      yield* router.add(
+        "POST",
+        "/v1/shutdown",
+        Effect.as(shutdown.request, HttpServerResponse.jsonUnsafe({ status: "stopping" }))
+      )
+      yield* router.add("*", "/*", Effect.succeed(notFound))
+    })
+  )
+
+// Runs before the server closes, so that every stream has its end event and no connection must be waited for.
+const endStreams = Layer.effectDiscard(Jobs.use((jobs) => Effect.addFinalizer(() => jobs.stopAll)))
+
+/**
+ * The HTTP side of a daemon: the routes that queen and hive share, and its own. Fails when the address is taken, or
+ * lies beyond loopback and there is no token.
+ */
+export const daemon = <E, R>({ host, name, port }: DaemonOptions, ownRoutes: Layer.Layer<never, E, R>) =>
+  Layer.unwrap(
+    Effect.as(
+      checkBind(host),
+      endStreams.pipe(
+        Layer.provideMerge(
+          HttpRouter.serve(Layer.mergeAll(commonRoutes(name), jobRoutes, ownRoutes, guard), {
+            disableListenLog: true,
+            disableLogger: true
+          })
+        ),
+        Layer.provideMerge(NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "500 millis" })),
+        Layer.provideMerge(Shutdown.layer),
+        Layer.provide(Pulse.layer)
+      )
+    )
+  )

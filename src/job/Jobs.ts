@@ -1,0 +1,349 @@
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import { Settings } from "../config/Settings.ts"
+import type { Routing } from "../operation/Routing.ts"
+import { IdempotencyConflict, InternalError, JobEnded, JobNotFound, type OperationError, TooManyJobs } from "./errors.ts"
+import { Failure, JobEvent } from "./JobEvent.ts"
+import { type JobLog, JobLogs } from "./JobLog.ts"
+import { redact } from "./Redaction.ts"
+
+export const JobState = Schema.Literals(["queued", "running", "completed", "failed", "cancelled"])
+export type JobState = typeof JobState.Type
+
+/** What is known of a job; times are ISO 8601 in UTC. */
+export const JobRecord = Schema.Struct({
+  job_id: Schema.String,
+  operation: Schema.String,
+  hive_id: Schema.optionalKey(Schema.String),
+  hive_job_id: Schema.optionalKey(Schema.String),
+  state: JobState,
+  created_at: Schema.String,
+  started_at: Schema.optionalKey(Schema.String),
+  ended_at: Schema.optionalKey(Schema.String),
+  error: Schema.optionalKey(Failure)
+})
+export type JobRecord = typeof JobRecord.Type
+
+/** What a running job may say to `Jobs` about itself. */
+export interface RunningJob {
+  readonly id: string
+  /** The job is run by a hive, as that hive's job. */
+  readonly runsAt: (hiveId: string, hiveJobId: string) => Effect.Effect<void>
+  /**
+   * How to ask the work to stop so that it first delivers what it has made. Without it, or when it does not stop the
+   * work in time, a cancel interrupts the stream.
+   */
+  readonly stopBy: (stop: Effect.Effect<void>) => Effect.Effect<void>
+}
+
+/** The work of a job: its events, in order, or why it failed. */
+export type Work = (job: RunningJob) => Stream.Stream<JobEvent, OperationError>
+
+/** A request that was found to be in order, and what it will run. */
+export interface Submission {
+  readonly operation: string
+  readonly hiveId?: string | undefined
+  readonly routing: Routing
+  /** Who says that the operation is executed, such as `qn-router`. */
+  readonly router: string
+  readonly work: Work
+  /** The same key with the same body gives the same job. */
+  readonly idempotency?: { readonly key: string; readonly body: string } | undefined
+}
+
+/** A job's log, for one who follows it. */
+export interface Followed {
+  readonly record: Effect.Effect<JobRecord>
+  readonly log: JobLog
+}
+
+/**
+ * Runs operations as jobs: each has an id, a state and a log that any number of followers read while it grows and
+ * after it ended. The queen and the hives use the same one.
+ */
+export class Jobs extends Context.Service<
+  Jobs,
+  {
+    readonly submit: (submission: Submission) => Effect.Effect<JobRecord, TooManyJobs | IdempotencyConflict>
+    readonly get: (id: string) => Effect.Effect<JobRecord, JobNotFound>
+    /** Newest first. */
+    readonly list: Effect.Effect<ReadonlyArray<JobRecord>>
+    /** Gives the log of a job to a follower who leaves when the scope is closed. */
+    readonly follow: (id: string) => Effect.Effect<Followed, JobNotFound, Scope.Scope>
+    /** Returns when the work has stopped and the job has ended. */
+    readonly cancel: (id: string) => Effect.Effect<void, JobNotFound | JobEnded>
+    /** Stops everything that runs; each job ends as cancelled. */
+    readonly stopAll: Effect.Effect<void>
+  }
+>()("rbee/job/Jobs") {
+  static readonly layerNoDeps = Layer.effect(
+    Jobs,
+    Effect.suspend(() => make)
+  )
+
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide(JobLogs.layerMemory))
+}
+
+interface Job {
+  readonly id: string
+  readonly submission: Submission
+  readonly log: JobLog
+  readonly createdAt: number
+  state: JobState
+  startedAt?: number
+  endedAt?: number
+  error?: Failure
+  hiveId: string | undefined
+  hiveJobId?: string
+  stop?: Effect.Effect<void>
+  cancelling: boolean
+  followers: number
+  /** Counts the followers who came, so that a grace period can see whether somebody did. */
+  visits: number
+  fiber?: Fiber.Fiber<void>
+  keptBytes: number
+}
+
+const stopWithin = Duration.seconds(5)
+const sweepEvery = Duration.minutes(1)
+
+const isoTime = (millis: number) => DateTime.formatIso(DateTime.makeUnsafe(millis))
+
+const recordOf = (job: Job): JobRecord => ({
+  job_id: job.id,
+  operation: job.submission.operation,
+  ...(job.hiveId === undefined ? {} : { hive_id: job.hiveId }),
+  ...(job.hiveJobId === undefined ? {} : { hive_job_id: job.hiveJobId }),
+  state: job.state,
+  created_at: isoTime(job.createdAt),
+  ...(job.startedAt === undefined ? {} : { started_at: isoTime(job.startedAt) }),
+  ...(job.endedAt === undefined ? {} : { ended_at: isoTime(job.endedAt) }),
+  ...(job.error === undefined ? {} : { error: job.error })
+})
+
+const hasEnded = (job: Job) => job.endedAt !== undefined
+
+const failureOf = (error: OperationError): Failure =>
+  error.failure ?? { code: error._tag, message: redact(error.message) }
+
+const make = Effect.gen(function* () {
+  const { limits } = yield* Settings
+  const logs = yield* JobLogs
+  const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  const permits = yield* Semaphore.make(limits.jobsRunning)
+  const jobs = new Map<string, Job>()
+  const byKey = new Map<string, { readonly body: string; readonly job: Job }>()
+  let queued = 0
+  let keptBytes = 0
+
+  const find = (id: string) =>
+    Effect.suspend(() => {
+      const job = jobs.get(id)
+      return job === undefined ? Effect.fail(new JobNotFound({ job: id })) : Effect.succeed(job)
+    })
+
+  const forget = (job: Job) => {
+    jobs.delete(job.id)
+    keptBytes -= job.keptBytes
+    const key = job.submission.idempotency?.key
+    if (key !== undefined && byKey.get(key)?.job === job) byKey.delete(key)
+  }
+
+  // A map keeps the order of insertion, so the oldest stand first.
+  const forgetOld = () => {
+    const oldest = clock.currentTimeMillisUnsafe() - Duration.toMillis(limits.jobsKeptFor)
+    let surplus = jobs.size - limits.jobsKept
+    for (const job of jobs.values()) {
+      if (job.endedAt === undefined || job.followers > 0) continue
+      if (surplus <= 0 && keptBytes <= limits.jobsKeptBytes && job.endedAt >= oldest) break
+      forget(job)
+      surplus--
+    }
+  }
+
+  const finish = (job: Job, exit: Exit.Exit<void, OperationError>) =>
+    Effect.gen(function* () {
+      const now = clock.currentTimeMillisUnsafe()
+      const outcome = yield* outcomeOf(job, exit)
+      job.state = outcome.state
+      if (outcome.error !== undefined) job.error = outcome.error
+      job.endedAt = now
+      const startedAt = job.startedAt ?? now
+      yield* job.log.end(
+        outcome.state === "completed"
+          ? JobEvent.done({ queued_ms: startedAt - job.createdAt, run_ms: now - startedAt })
+          : outcome.error === undefined
+            ? JobEvent.cancelled
+            : JobEvent.failed(outcome.error)
+      )
+      job.keptBytes = yield* job.log.bytes
+      keptBytes += job.keptBytes
+      forgetOld()
+    })
+
+  const run = (job: Job) =>
+    Effect.suspend(() => {
+      queued--
+      job.state = "running"
+      job.startedAt = clock.currentTimeMillisUnsafe()
+      const running: RunningJob = {
+        id: job.id,
+        runsAt: (hiveId, hiveJobId) =>
+          Effect.sync(() => {
+            job.hiveId = hiveId
+            job.hiveJobId = hiveJobId
+          }),
+        stopBy: (stop) =>
+          Effect.sync(() => {
+            job.stop = stop
+          })
+      }
+      return Stream.runForEachArray(job.submission.work(running), job.log.append)
+    })
+
+  const leaveQueue = (job: Job) =>
+    Effect.sync(() => {
+      if (job.state === "queued") queued--
+    })
+
+  const launch = (job: Job) =>
+    permits.withPermit(run(job)).pipe(
+      Effect.onExit((exit) => Effect.andThen(leaveQueue(job), finish(job, exit))),
+      Effect.exit,
+      Effect.asVoid,
+      Effect.forkIn(scope)
+    )
+
+  const create = Effect.fnUntraced(function* (submission: Submission) {
+    const id = `job-${crypto.randomUUID()}`
+    const job: Job = {
+      id,
+      submission,
+      log: yield* logs.make(id, limits.logBytes),
+      createdAt: clock.currentTimeMillisUnsafe(),
+      state: "queued",
+      hiveId: submission.hiveId,
+      cancelling: false,
+      followers: 0,
+      visits: 0,
+      keptBytes: 0
+    }
+    jobs.set(id, job)
+    if (submission.idempotency !== undefined) {
+      byKey.set(submission.idempotency.key, { body: submission.idempotency.body, job })
+    }
+    queued++
+    const opening = JobEvent.narration(
+      submission.router,
+      "route_job",
+      `Executing operation: ${submission.operation}`,
+      id
+    )
+    yield* Effect.ignore(job.log.append([opening]))
+    job.fiber = yield* launch(job)
+    return recordOf(job)
+  }, Effect.uninterruptible)
+
+  const submit = Effect.fnUntraced(function* (submission: Submission) {
+    const { idempotency } = submission
+    const earlier = idempotency === undefined ? undefined : byKey.get(idempotency.key)
+    if (earlier !== undefined) {
+      if (earlier.body === idempotency?.body) return recordOf(earlier.job)
+      return yield* new IdempotencyConflict({ job: earlier.job.id })
+    }
+    if (queued >= limits.jobsQueued) return yield* new TooManyJobs({ limit: limits.jobsQueued })
+    return yield* create(submission)
+  })
+
+  const stop = Effect.fnUntraced(function* (job: Job) {
+    if (job.fiber === undefined) return
+    if (job.stop !== undefined) {
+      yield* job.stop.pipe(Effect.andThen(Fiber.await(job.fiber)), Effect.timeoutOption(stopWithin))
+    }
+    yield* Fiber.interrupt(job.fiber)
+  })
+
+  const cancel = Effect.fn("Jobs.cancel")(function* (id: string) {
+    const job = yield* find(id)
+    if (hasEnded(job)) return yield* new JobEnded({ job: id, state: job.state })
+    job.cancelling = true
+    yield* stop(job)
+    if (job.state !== "cancelled") return yield* new JobEnded({ job: id, state: job.state })
+  })
+
+  const leave = (job: Job) =>
+    Effect.suspend(() => {
+      job.followers--
+      if (job.followers > 0 || hasEnded(job) || job.submission.routing.whenAbandoned === "continue") return Effect.void
+      const { visits } = job
+      return Effect.suspend(() => (job.visits === visits && !hasEnded(job) ? cancel(job.id) : Effect.void)).pipe(
+        Effect.delay(limits.graceAfterLastFollower),
+        Effect.ignore,
+        Effect.forkIn(scope)
+      )
+    })
+
+  const follow = Effect.fnUntraced(function* (id: string) {
+    const job = yield* find(id)
+    const come = Effect.sync(() => {
+      job.followers++
+      job.visits++
+    })
+    yield* Effect.acquireRelease(come, () => leave(job))
+    return { record: Effect.sync(() => recordOf(job)), log: job.log }
+  })
+
+  const stopAll = Effect.suspend(() =>
+    Effect.forEach(
+      [...jobs.values()].filter((job) => !hasEnded(job)),
+      (job) => {
+        job.cancelling = true
+        return job.fiber === undefined ? Effect.void : Fiber.interrupt(job.fiber)
+      },
+      { concurrency: "unbounded", discard: true }
+    )
+  )
+
+  yield* Effect.sync(forgetOld).pipe(Effect.delay(sweepEvery), Effect.forever, Effect.forkScoped)
+
+  return Jobs.of({
+    submit,
+    get: (id) => Effect.map(find(id), recordOf),
+    list: Effect.sync(() => [...jobs.values()].map(recordOf).reverse()),
+    follow,
+    cancel,
+    stopAll
+  })
+})
+
+interface Outcome {
+  readonly state: JobState
+  readonly error?: Failure
+}
+
+const cancelled: Outcome = { state: "cancelled" }
+
+const outcomeOf = (job: Job, exit: Exit.Exit<void, OperationError>): Effect.Effect<Outcome> => {
+  if (Exit.isSuccess(exit)) return Effect.succeed(job.cancelling ? cancelled : { state: "completed" })
+  const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+  if (error?._tag === "JobCancelled") return Effect.succeed(cancelled)
+  if (error !== undefined && !job.cancelling) return Effect.succeed({ state: "failed", error: failureOf(error) })
+  if (job.cancelling || Cause.hasInterruptsOnly(exit.cause)) return Effect.succeed(cancelled)
+  return Effect.as(
+    Effect.logError("a job died", { job: job.id, operation: job.submission.operation }, exit.cause),
+    { state: "failed", error: failureOf(new InternalError({ job: job.id })) }
+  )
+}

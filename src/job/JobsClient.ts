@@ -1,0 +1,200 @@
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { Settings } from "../config/Settings.ts"
+import { type PeerError, PeerMisspoke, PeerRefused, PeerTimeout, PeerUnreachable } from "./clientErrors.ts"
+import { JobEvent } from "./JobEvent.ts"
+import { readFullView, readPlainView } from "./JobReader.ts"
+
+/** A daemon at the other end: its base URL, and the token that it wants. */
+export interface Peer {
+  readonly url: string
+  readonly token?: Redacted.Redacted<string> | undefined
+}
+
+/** How to follow a job. */
+export interface EventsOptions {
+  /** The id of the last event that is known; 0, the default, gives them all. */
+  readonly after?: number
+  /** Called whenever the daemon sent something, be it only a comment. */
+  readonly onBytes?: () => void
+}
+
+/** Submits operations to a daemon and follows its jobs. */
+export class JobsClient extends Context.Service<
+  JobsClient,
+  {
+    /** Sends the body as it is; gives the id of the job. */
+    readonly submit: (peer: Peer, body: string) => Effect.Effect<string, PeerError>
+    /**
+     * The job's events, its end event included. A stream without an end event is an error. Falls
+     * back to the plain view when the daemon has no full one; its events then have no ids.
+     */
+    readonly events: (peer: Peer, jobId: string, options?: EventsOptions) => Stream.Stream<JobEvent, PeerError>
+    /** Returns when the work has stopped. An ended job is a `PeerRefused` with status 409. */
+    readonly cancel: (peer: Peer, jobId: string) => Effect.Effect<void, PeerError>
+    /** Gets a JSON document, at most 16 MB of it. */
+    readonly get: <A>(peer: Peer, path: string, schema: Schema.ConstraintDecoder<A>) => Effect.Effect<A, PeerError>
+    /** Asks for something that has no body, such as `/v1/shutdown`. */
+    readonly post: (peer: Peer, path: string) => Effect.Effect<void, PeerError>
+  }
+>()("rbee/job/JobsClient") {
+  static readonly layerNoDeps = Layer.effect(
+    JobsClient,
+    Effect.suspend(() => make)
+  )
+}
+
+const JobId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{1,128}$/))
+const readSubmitted = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ job_id: JobId })))
+const readError = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ error: Schema.Struct({ code: Schema.String, message: Schema.String }) }))
+)
+
+const unreachable: { readonly [code: string]: PeerUnreachable["reason"] } = {
+  ECONNREFUSED: "refused",
+  EHOSTUNREACH: "refused",
+  ENETUNREACH: "refused",
+  EADDRNOTAVAIL: "refused",
+  ENOTFOUND: "unresolved",
+  EAI_AGAIN: "unresolved",
+  ETIMEDOUT: "timeout",
+  UND_ERR_CONNECT_TIMEOUT: "timeout",
+  ECONNRESET: "reset",
+  EPIPE: "reset",
+  UND_ERR_SOCKET: "reset"
+}
+
+const noting = (note: () => void) => <A>(chunks: A) => {
+  note()
+  return chunks
+}
+
+const codeOf = (cause: unknown): string | undefined => {
+  if (Predicate.hasProperty(cause, "code")) return String(cause.code)
+  return Predicate.hasProperty(cause, "cause") ? codeOf(cause.cause) : undefined
+}
+
+const fromHttp = (peer: Peer) => (error: HttpClientError.HttpClientError): PeerError => {
+  const code = codeOf(error.reason)
+  const reason = code === undefined ? undefined : unreachable[code]
+  return reason === undefined
+    ? new PeerMisspoke({ url: peer.url, detail: `sent an answer that is not HTTP${code === undefined ? "" : ` (${code})`}` })
+    : new PeerUnreachable({ url: peer.url, reason })
+}
+
+const make = Effect.gen(function* () {
+  const http = yield* HttpClient.HttpClient
+  const { limits, timeouts } = yield* Settings
+
+  const send = (peer: Peer, request: HttpClientRequest.HttpClientRequest) =>
+    http
+      .execute(
+        request.pipe(
+          HttpClientRequest.prependUrl(peer.url),
+          peer.token === undefined ? (_) => _ : HttpClientRequest.bearerToken(peer.token)
+        )
+      )
+      .pipe(Effect.mapError(fromHttp(peer)))
+
+  const bytesOf = (peer: Peer, response: HttpClientResponse.HttpClientResponse) =>
+    Stream.mapError(response.stream, fromHttp(peer))
+
+  const textOf = (peer: Peer, response: HttpClientResponse.HttpClientResponse) =>
+    bytesOf(peer, response).pipe(
+      Stream.runFoldEffect(
+        () => Buffer.alloc(0),
+        (text, chunk) =>
+          text.length + chunk.length > limits.bodyBytes
+            ? Effect.fail(new PeerMisspoke({ url: peer.url, detail: `sent an answer of more than ${limits.bodyBytes} bytes` }))
+            : Effect.succeed(Buffer.concat([text, chunk]))
+      ),
+      Effect.map((bytes) => bytes.toString())
+    )
+
+  const refused = Effect.fnUntraced(function* (peer: Peer, response: HttpClientResponse.HttpClientResponse) {
+    const text = yield* textOf(peer, response)
+    const error = Option.getOrUndefined(readError(text))?.error
+    return yield* new PeerRefused({
+      url: peer.url,
+      status: response.status,
+      ...(error === undefined ? {} : { code: error.code }),
+      detail: error?.message ?? `answered with the status ${response.status}`
+    })
+  })
+
+  const within = <A, E>(peer: Peer, effect: Effect.Effect<A, E>) =>
+    Effect.timeoutOrElse(effect, {
+      duration: timeouts.submit,
+      orElse: () =>
+        Effect.fail(new PeerTimeout({ url: peer.url, limit: "submit", millis: Duration.toMillis(timeouts.submit) }))
+    })
+
+  const ask = (peer: Peer, request: HttpClientRequest.HttpClientRequest) =>
+    within(
+      peer,
+      Effect.gen(function* () {
+        const response = yield* send(peer, request)
+        if (response.status !== 200) return yield* refused(peer, response)
+        return yield* textOf(peer, response)
+      })
+    )
+
+  const submit = Effect.fn("JobsClient.submit")(function* (peer: Peer, body: string) {
+    const text = yield* ask(
+      peer,
+      HttpClientRequest.post("/v1/jobs").pipe(HttpClientRequest.bodyText(body, "application/json"))
+    )
+    const submitted = readSubmitted(text)
+    if (Option.isSome(submitted)) return submitted.value.job_id
+    return yield* new PeerMisspoke({ url: peer.url, detail: "did not return job_id" })
+  })
+
+  const open = Effect.fnUntraced(function* (peer: Peer, path: string) {
+    const response = yield* send(peer, HttpClientRequest.get(path))
+    const type = response.headers["content-type"] ?? ""
+    if (response.status === 200 && !type.startsWith("text/event-stream")) {
+      return yield* new PeerMisspoke({ url: peer.url, detail: `sent ${type || "an untyped body"} instead of an event stream` })
+    }
+    return response
+  })
+
+  const events = (peer: Peer, jobId: string, { after = 0, onBytes }: EventsOptions = {}) =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const noted = (bytes: Stream.Stream<Uint8Array, PeerError>) =>
+          onBytes === undefined ? bytes : Stream.mapArray(bytes, noting(onBytes))
+        const full = yield* open(peer, `/v1/jobs/${jobId}/events?after=${after}`)
+        if (full.status === 200) return readFullView(peer.url, noted(bytesOf(peer, full)), limits.lineBytes)
+        if (full.status !== 404) return yield* refused(peer, full)
+        const plain = yield* open(peer, `/v1/jobs/${jobId}/stream`)
+        if (plain.status === 200) return readPlainView(peer.url, noted(bytesOf(peer, plain)), limits.lineBytes)
+        return yield* refused(peer, full)
+      })
+    )
+
+  const get = Effect.fnUntraced(function* <A>(peer: Peer, path: string, schema: Schema.ConstraintDecoder<A>) {
+    const text = yield* ask(peer, HttpClientRequest.get(path))
+    return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text).pipe(
+      Effect.mapError(() => new PeerMisspoke({ url: peer.url, detail: `sent something else than was expected for ${path}` }))
+    )
+  })
+
+  return JobsClient.of({
+    submit,
+    events,
+    cancel: (peer, jobId) => Effect.asVoid(ask(peer, HttpClientRequest.delete(`/v1/jobs/${jobId}`))),
+    get,
+    post: (peer, path) => Effect.asVoid(ask(peer, HttpClientRequest.post(path)))
+  })
+})

@@ -1,0 +1,126 @@
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { batches } from "./Follower.ts"
+import { type LoggedEvent, readFailure, readJson, readNarration, readProgress, readText } from "./JobEvent.ts"
+import type { JobLog } from "./JobLog.ts"
+import { render } from "./Table.ts"
+
+/** A narration as a line: `[actor     ] action         : sentence`. Longer names are not cut. */
+export const narrationLine = (actor: string, action: string, message: string) =>
+  `[${actor.padEnd(10)}] ${action.padEnd(15)}: ${message}`
+
+/** What the plain view ends with. */
+export const endMarkers = { done: "[DONE]", cancelled: "[CANCELLED]", failed: "[ERROR] " } as const
+
+/** Whether an event of this text would end the plain view. */
+export const isEndMarker = (text: string) =>
+  text === endMarkers.done || text === endMarkers.cancelled || text.startsWith(endMarkers.failed)
+
+const lineBreak = /\r\n|\r|\n/g
+
+/** A text as one event of the plain view. */
+export const toPlainFrame = (text: string) => `data: ${text.replace(lineBreak, "\ndata: ")}\n\n`
+
+const contentFrame = (text: string) => toPlainFrame(isEndMarker(text) ? ` ${text}` : text)
+
+const progressSentence = (json: string) =>
+  Option.match(readProgress(json), {
+    onNone: () => json,
+    onSome: ({ current, eta_ms, stage, total, unit }) => {
+      const of = total === undefined ? "" : ` of ${total}`
+      const eta = eta_ms === undefined ? "" : `, ${Math.ceil(eta_ms / 1000)} s left`
+      return `${stage}: ${current}${of} ${unit}${eta}`
+    }
+  })
+
+const oneLine = (text: string) => text.replace(lineBreak, " ")
+
+/** Turns the events of one job into the plain view; it remembers what it must know of those that came before. */
+export class PlainRenderer {
+  #textWritten = false
+  #doing: { readonly actor: string; readonly message: string } | undefined
+
+  /** One event as the bytes of the plain view; empty for what the plain view does not show. */
+  render({ json, kind }: LoggedEvent): string {
+    switch (kind) {
+      case "narration":
+        return this.#narration(json)
+      case "progress":
+        return contentFrame(narrationLine("progress", "progress", progressSentence(json)))
+      case "token":
+        this.#textWritten = true
+        return this.#text(json)
+      case "line":
+        return this.#text(json)
+      case "chunk":
+        return contentFrame(json)
+      case "result":
+        return this.#result(json)
+      case "done":
+        return toPlainFrame(endMarkers.done)
+      case "cancelled":
+        return toPlainFrame(endMarkers.cancelled)
+      case "failed": {
+        const failure = readFailure(json)
+        const sentence = Option.isSome(failure) ? failure.value.error.message : "The job failed"
+        return toPlainFrame(endMarkers.failed + oneLine(sentence))
+      }
+    }
+  }
+
+  /** A line that says what the job waits for, after so many seconds without an event. */
+  waiting(seconds: number) {
+    const { actor, message } = this.#doing ?? { actor: "job", message: "Working" }
+    return contentFrame(narrationLine(actor, "waiting", `${message} (${seconds} s)`))
+  }
+
+  #narration(json: string) {
+    const narration = readNarration(json)
+    if (Option.isNone(narration)) return contentFrame(json)
+    const { actor, action, message } = narration.value
+    this.#doing = { actor, message: oneLine(message) }
+    return contentFrame(narrationLine(actor, action, message))
+  }
+
+  #text(json: string) {
+    const text = readText(json)
+    return contentFrame(Option.isSome(text) ? text.value.text : json)
+  }
+
+  #result(json: string) {
+    const data = readJson(json)
+    if (Option.isNone(data)) return contentFrame(json)
+    const isText = typeof data.value === "object" && data.value !== null && "finish_reason" in data.value
+    return isText && this.#textWritten ? "" : contentFrame(render(data.value))
+  }
+}
+
+/**
+ * The plain view of a log after the event `after`: lines for people, `curl` and simple programs, ending with exactly
+ * one end marker. Something is written at least every second.
+ */
+export const plainView = (log: JobLog, after: number) =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      const renderer = new PlainRenderer()
+      let lastEventAt = clock.currentTimeMillisUnsafe()
+
+      const toBytes = (events: ReadonlyArray<LoggedEvent>) => {
+        const now = clock.currentTimeMillisUnsafe()
+        if (events.length === 0) return Buffer.from(renderer.waiting(Math.round((now - lastEventAt) / 1000)))
+        lastEventAt = now
+        let text = ""
+        // What came before is rendered too, because a result depends on whether its text was written.
+        for (const event of events) {
+          const frame = renderer.render(event)
+          if (event.id > after) text += frame
+        }
+        return Buffer.from(text)
+      }
+
+      return Stream.filter(Stream.map(batches(log, 0), toBytes), (bytes) => bytes.length > 0)
+    })
+  )

@@ -1,0 +1,79 @@
+import * as Schema from "effect/Schema"
+import type { Failure } from "./JobEvent.ts"
+
+/** No connection to the daemon: it does not run, its name is unknown, or it went away. */
+export class PeerUnreachable extends Schema.TaggedError<PeerUnreachable>()("PeerUnreachable", {
+  url: Schema.String,
+  reason: Schema.Literals(["refused", "unresolved", "timeout", "reset"])
+}) {
+  override get message() {
+    return `Failed to connect to ${this.url}: ${reasonText[this.reason]}`
+  }
+}
+
+/** What each reason of a failed connection is called in a sentence. */
+export const reasonText = {
+  refused: "connection refused",
+  unresolved: "the host name could not be resolved",
+  timeout: "the connection timed out",
+  reset: "connection reset"
+} as const
+
+/** The daemon answered with something else than the wire of design.md, section 3. */
+export class PeerMisspoke extends Schema.TaggedError<PeerMisspoke>()("PeerMisspoke", {
+  url: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `The daemon at ${this.url} ${this.detail}`
+  }
+}
+
+/** The daemon refused the request, with a status and its own error. */
+export class PeerRefused extends Schema.TaggedError<PeerRefused>()("PeerRefused", {
+  url: Schema.String,
+  status: Schema.Int,
+  code: Schema.optionalKey(Schema.String),
+  detail: Schema.String
+}) {
+  override get message() {
+    return this.detail
+  }
+}
+
+/** The daemon was silent for longer than a named limit. */
+export class PeerTimeout extends Schema.TaggedError<PeerTimeout>()("PeerTimeout", {
+  url: Schema.String,
+  limit: Schema.Literals(["submit", "first_event", "idle", "total"]),
+  millis: Schema.Finite
+}) {
+  override get message() {
+    return `${this.url} sent nothing for ${this.millis / 1000} s (timeouts.${this.limit})`
+  }
+}
+
+/** Whatever may go wrong between this process and a daemon. */
+export const PeerError = Schema.Union([PeerUnreachable, PeerMisspoke, PeerRefused, PeerTimeout])
+export type PeerError = typeof PeerError.Type
+
+/** The job failed where it ran; its error comes through with its own code. */
+export class JobFailed extends Schema.TaggedError<JobFailed>()("JobFailed", {
+  code: Schema.String,
+  sentence: Schema.String,
+  details: Schema.optionalKey(Schema.Json)
+}) {
+  override get message() {
+    return this.sentence
+  }
+  get failure(): Failure {
+    const { code, details, sentence } = this
+    return { code, message: sentence, ...(details === undefined ? {} : { details }) }
+  }
+}
+
+/** The job was cancelled where it ran. */
+export class JobCancelled extends Schema.TaggedError<JobCancelled>()("JobCancelled", {}) {
+  override get message() {
+    return "The job was cancelled"
+  }
+}

@@ -1,0 +1,101 @@
+import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { Settings } from "../config/Settings.ts"
+import { Pulse } from "./Follower.ts"
+import { fullView } from "./FullView.ts"
+import { errorResponse, refusal } from "./httpErrors.ts"
+import { type Followed, Jobs } from "./Jobs.ts"
+import { OperationRouter } from "./OperationRouter.ts"
+import { plainView } from "./PlainView.ts"
+
+const streamHeaders = { "cache-control": "no-cache", "x-accel-buffering": "no" }
+
+const EventNumber = Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(0))
+const readEventNumber = Schema.decodeUnknownOption(EventNumber)
+
+/** The event after which a follower goes on: `Last-Event-ID`, else `?after=`, else from the beginning. */
+const resumePoint = (request: HttpServerRequest.HttpServerRequest) => {
+  const given = request.headers["last-event-id"] ?? new URL(request.url, "http://_").searchParams.get("after")
+  return given === null || given === undefined || given === "" ? Option.some(0) : readEventNumber(given)
+}
+
+const IdempotencyKey = Schema.String.check(Schema.isPattern(/^[\u0021-\u007e]{1,255}$/))
+const isIdempotencyKey = Schema.is(IdempotencyKey)
+
+const badKey = refusal(400, "InvalidIdempotencyKey", "Idempotency-Key must be 1 to 255 visible ASCII characters")
+const badResumePoint = refusal(400, "InvalidEventId", "Last-Event-ID and ?after= must be the number of an event")
+
+type View = (followed: Followed, after: number) => Stream.Stream<Uint8Array, never, Pulse>
+
+/** The routes of jobs, the same for a queen and a hive: design.md, section 3. */
+export const jobRoutes = HttpRouter.use(
+  Effect.fn(function* (router) {
+    const jobs = yield* Jobs
+    const operations = yield* OperationRouter
+    const { limits } = yield* Settings
+    const pulse = yield* Pulse
+
+    const submit = Effect.gen(function* () {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const key = request.headers["idempotency-key"]
+      if (key !== undefined && !isIdempotencyKey(key)) return badKey
+      const body = yield* request.text.pipe(
+        Effect.provideService(HttpIncomingMessage.MaxBodySize, limits.bodyBytes)
+      )
+      const submission = yield* operations.route(body)
+      const { job_id } = yield* jobs.submit(
+        key === undefined ? submission : { ...submission, idempotency: { key, body } }
+      )
+      return HttpServerResponse.jsonUnsafe({ job_id, sse_url: `/v1/jobs/${job_id}/stream` })
+    })
+
+    const view = (render: View) =>
+      Effect.gen(function* () {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const { id = "" } = yield* HttpRouter.params
+        const after = resumePoint(request)
+        if (Option.isNone(after)) return badResumePoint
+        yield* jobs.get(id)
+        // The follower leaves when the response's stream ends, so it must come inside of it.
+        const bytes = Stream.unwrap(Effect.map(jobs.follow(id), (followed) => render(followed, after.value))).pipe(
+          Stream.provideService(Pulse, pulse),
+          Stream.orDie
+        )
+        return HttpServerResponse.stream(bytes, { contentType: "text/event-stream", headers: streamHeaders })
+      })
+
+    const withId = <A, E, R>(use: (id: string) => Effect.Effect<A, E, R>) =>
+      Effect.flatMap(HttpRouter.params, ({ id = "" }) => use(id))
+
+    const answering = Effect.catch(errorResponse)
+
+    yield* router.add("POST", "/v1/jobs", answering(submit))
+    yield* router.add("GET", "/v1/jobs/:id/stream", answering(view(({ log }, after) => plainView(log, after))))
+    yield* router.add("GET", "/v1/jobs/:id/events", answering(view(({ log }, after) => fullView(log, after))))
+    yield* router.add(
+      "GET",
+      "/v1/jobs",
+      Effect.map(jobs.list, (list) => HttpServerResponse.jsonUnsafe({ jobs: list }))
+    )
+    yield* router.add(
+      "GET",
+      "/v1/jobs/:id",
+      answering(withId((id) => Effect.map(jobs.get(id), (record) => HttpServerResponse.jsonUnsafe(record))))
+    )
+    yield* router.add(
+      "DELETE",
+      "/v1/jobs/:id",
+      answering(
+        withId((id) =>
+          Effect.as(jobs.cancel(id), HttpServerResponse.jsonUnsafe({ job_id: id, status: "cancelled" }))
+        )
+      )
+    )
+  })
+)

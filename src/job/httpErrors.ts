@@ -1,0 +1,45 @@
+import * as Effect from "effect/Effect"
+import type * as HttpServerError from "effect/http/HttpServerError"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type * as Schema from "effect/Schema"
+import type { InvalidOperation, UnknownOperation, WrongDaemon } from "../operation/errors.ts"
+import type { IdempotencyConflict, JobEnded, JobNotFound, TooManyJobs } from "./errors.ts"
+import { redact } from "./Redaction.ts"
+
+/** Whatever a JSON endpoint of a daemon may fail with. */
+export type EndpointError =
+  | HttpServerError.HttpServerError
+  | IdempotencyConflict
+  | InvalidOperation
+  | JobEnded
+  | JobNotFound
+  | TooManyJobs
+  | UnknownOperation
+  | WrongDaemon
+
+const statusOf = {
+  IdempotencyConflict: 422,
+  InvalidOperation: 400,
+  JobEnded: 409,
+  JobNotFound: 404,
+  TooManyJobs: 503,
+  UnknownOperation: 400,
+  WrongDaemon: 400
+} as const
+
+/** An error in the one form that all JSON endpoints have: `{"error":{"code","message","details"?}}`. */
+export const refusal = (status: number, code: string, message: string, details?: Schema.Json) =>
+  HttpServerResponse.jsonUnsafe({ error: { code, message: redact(message), details } }, { status })
+
+/** The answer to an error, with its status. */
+export const errorResponse = (error: EndpointError) => {
+  if (error._tag !== "HttpServerError") {
+    const details = error._tag === "InvalidOperation" ? error.problems.map((problem) => ({ ...problem })) : undefined
+    return Effect.succeed(refusal(statusOf[error._tag], error._tag, error.message, details))
+  }
+  return Effect.succeed(
+    error.reason._tag === "RequestParseError" && error.reason.reason === "BodyTooLarge"
+      ? refusal(413, "BodyTooLarge", "The body is larger than this daemon takes (limits.body_bytes)")
+      : refusal(400, "InvalidRequest", "The request could not be read; send a JSON body in UTF-8")
+  )
+}

@@ -1,0 +1,24 @@
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { JobEvent } from "./JobEvent.ts"
+import type { RunningJob } from "./Jobs.ts"
+
+/** Tells the followers of a job what is being done. */
+export type Say = (action: string, message: string) => Effect.Effect<void>
+
+/** A handler's work as a stream: what it says while it goes on, and its answer at the end. */
+export const narrated = <E>(
+  job: RunningJob,
+  actor: string,
+  work: (say: Say) => Effect.Effect<Schema.Json, E>
+): Stream.Stream<JobEvent, E> =>
+  Stream.callback<JobEvent, E>((queue) =>
+    work((action, message) =>
+      Effect.asVoid(Queue.offer(queue, JobEvent.narration(actor, action, message, job.id)))
+    ).pipe(
+      Effect.flatMap((answer) => Queue.offer(queue, JobEvent.result(answer))),
+      Effect.andThen(Queue.end(queue))
+    )
+  )

@@ -1,0 +1,114 @@
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import { FieldProblem, InvalidOperation } from "./errors.ts"
+import { HiveId } from "./fields.ts"
+import { Operation } from "./Operation.ts"
+import type { Routing } from "./Routing.ts"
+
+/** Anything that can be asked: a schema class with the tag key `operation` and its routing facts. */
+export interface OperationClass<
+  A extends { readonly operation: string } = { readonly operation: string }
+> extends Schema.ConstraintCodec<A, unknown> {
+  readonly fields: {
+    readonly operation: Schema.tag<A["operation"]>
+    readonly [field: string]: Schema.Constraint
+  }
+  readonly routing: Routing
+}
+
+/** The classes that a daemon knows, by the name of their operation. */
+export type Catalog = ReadonlyMap<string, OperationClass>
+
+/** The operations that ship with rbee. */
+export const builtIn: Catalog = new Map<string, OperationClass>(Object.entries(Operation.cases))
+
+/** The name of a class's operation, as it stands on the wire. */
+export const nameOf = (operation: OperationClass) => operation.fields.operation.schema.literal
+
+/** A request that was read so far that one can say where it goes. */
+export interface OperationRequest {
+  readonly name: string
+  /** The hive that it names, if any. */
+  readonly hiveId: string | undefined
+  /** The text as it came. */
+  readonly json: string
+  /** The fields as they came. */
+  readonly fields: { readonly [field: string]: unknown }
+}
+
+const describe = (value: unknown) => {
+  if (value === undefined) return "nothing"
+  const text = JSON.stringify(value)
+  return text.length <= 80 ? text : `${text.slice(0, 77)}...`
+}
+
+const problem = (field: string, expected: string, value: unknown) =>
+  new FieldProblem({ field, expected, got: describe(value) })
+
+const refuse = (operation: string | undefined, problems: ReadonlyArray<FieldProblem>) =>
+  Result.fail(new InvalidOperation({ ...(operation === undefined ? {} : { operation }), problems }))
+
+const isHiveId = Schema.is(HiveId)
+
+/**
+ * Reads which operation a body asks for, and of which hive. Fails with `InvalidOperation` when the body is no JSON
+ * object or names no operation. Never throws.
+ */
+export const readRequest = (json: string): Result.Result<OperationRequest, InvalidOperation> => {
+  const parsed = Result.try((): unknown => JSON.parse(json))
+  if (Result.isFailure(parsed)) {
+    const got = json.trim() === "" ? undefined : json
+    return refuse(undefined, [problem("(body)", "a JSON object with the field 'operation'", got)])
+  }
+  const fields = parsed.success
+  if (!Predicate.isReadonlyObject(fields)) {
+    return refuse(undefined, [problem("(body)", "a JSON object with the field 'operation'", fields)])
+  }
+  const { operation: name, hive_id: hiveId } = fields
+  if (typeof name !== "string" || name === "" || name.length > 128) {
+    return refuse(undefined, [problem("operation", "the name of an operation", name)])
+  }
+  if (hiveId === undefined || hiveId === null) return Result.succeed({ name, hiveId: undefined, json, fields })
+  return isHiveId(hiveId)
+    ? Result.succeed({ name, hiveId, json, fields })
+    : refuse(name, [problem("hive_id", "a hive id", hiveId)])
+}
+
+const isOptionalOnTheWire = (field: Schema.Constraint) => Schema.toEncoded(field).ast.context?.isOptional === true
+
+const optionalFields = (operation: OperationClass): ReadonlySet<string> =>
+  new Set(Object.keys(operation.fields).filter((name) => {
+    const field = operation.fields[name]
+    return field !== undefined && isOptionalOnTheWire(field)
+  }))
+
+const toIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/**
+ * Makes the decoder of an operation: `null` in an optional field is the same as its absence, unknown fields are
+ * ignored, and every field that is wrong is named with what was expected and what came.
+ */
+export const makeDecoder = <A extends { readonly operation: string }>(operation: OperationClass<A>) => {
+  const decode = Schema.decodeUnknownResult(operation, { errors: "all" })
+  const optional = optionalFields(operation)
+  return (fields: OperationRequest["fields"]): Result.Result<A, InvalidOperation> => {
+    const present = Object.fromEntries(
+      Object.entries(fields).filter(([name, value]) => value !== null || !optional.has(name))
+    )
+    return Result.mapError(decode(present), ({ issue }) => {
+      const problems = toIssues(issue).issues.map(({ message, path }) => {
+        const field = String(path?.[0] ?? "(body)")
+        return problem(field, message.replace(/^Expected /, ""), fields[field])
+      })
+      return new InvalidOperation({ operation: nameOf(operation), problems })
+    })
+  }
+}
+
+/** The JSON Schema (draft 2020-12) of every operation in the catalog, by name. */
+export const jsonSchemas = (catalog: Catalog) =>
+  Object.fromEntries(
+    [...catalog].map(([name, operation]) => [name, Schema.toJsonSchemaDocument(operation)])
+  )

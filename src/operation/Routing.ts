@@ -1,0 +1,29 @@
+/**
+ * The facts about an operation that decide where and how it runs. They stand once, on its class.
+ */
+export interface Routing {
+  /** The daemon whose handler answers the operation; the queen forwards those of a hive. */
+  readonly runsOn: "queen" | "hive"
+  /** Whether the same request may be sent again when nothing of its answer has arrived. */
+  readonly repeatable: boolean
+  /** What happens to a running job when the last of its followers has left and its grace has passed. */
+  readonly whenAbandoned: "cancel" | "continue"
+}
+
+/** Only reads: may be asked again. */
+export const queenQuery = { runsOn: "queen", repeatable: true, whenAbandoned: "continue" } as const satisfies Routing
+
+/** Changes something by the queen's own hand. */
+export const queenCommand = { runsOn: "queen", repeatable: false, whenAbandoned: "continue" } as const satisfies Routing
+
+/** Only reads from a hive: may be asked again. */
+export const hiveQuery = { runsOn: "hive", repeatable: true, whenAbandoned: "continue" } as const satisfies Routing
+
+/** Changes something on a hive, and goes on when nobody looks. */
+export const hiveCommand = { runsOn: "hive", repeatable: false, whenAbandoned: "continue" } as const satisfies Routing
+
+/** Works on a hive for somebody who waits for it, and is of no use to anybody else. */
+export const hiveAnswer = { runsOn: "hive", repeatable: false, whenAbandoned: "cancel" } as const satisfies Routing
+
+/** What is assumed of an operation that this daemon does not know and passes on. */
+export const unknownOperation = hiveCommand

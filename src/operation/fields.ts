@@ -1,0 +1,74 @@
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+const expecting = <S extends Schema.Top>(schema: S, expected: string) =>
+  schema.annotate({ expected }).pipe(Schema.annotateKey({ messageMissingKey: `Expected ${expected}` }))
+
+const identifier = (pattern: RegExp, expected: string) =>
+  expecting(Schema.String.check(Schema.isPattern(pattern, { expected })), expected)
+
+/** The name of a hive: `localhost`, `atlas`, or `auto`. */
+export const HiveId = identifier(
+  /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/,
+  "a hive id of 1 to 128 letters, digits, '.', '_' and '-'"
+)
+
+/** The name of a hive in `hives.conf`; it must be given. */
+export const Alias = HiveId
+
+/** The name of a hive in `hives.conf`; `localhost` when none is given. */
+export const AliasOrLocalhost = HiveId.pipe(
+  Schema.withDecodingDefaultKey(Effect.succeed("localhost")),
+  Schema.withConstructorDefault(Effect.succeed("localhost"))
+)
+
+/** The id of a worker. */
+export const WorkerId = identifier(
+  /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/,
+  "a worker id of 1 to 128 letters, digits, '.', '_' and '-'"
+)
+
+// Whether a model id has a known form is the hive's to say: a newer hive may know more of them.
+/** The id of a model, at most 512 characters. */
+export const ModelName = identifier(
+  // oxlint-disable-next-line no-control-regex -- control characters are what it keeps out
+  /^[^\u0000-\u001f\u007f]{1,512}$/,
+  "a model id of 1 to 512 characters without control characters"
+)
+
+/** Where a worker runs: a kind, a device in short, an engine's name, or `auto`. */
+export const WorkerKind = identifier(
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/,
+  "a worker kind, a device such as gpu-0, an engine's name, or auto"
+)
+
+/** The text to continue. NUL has no place in a prompt. */
+export const Prompt = identifier(/^[^\u0000]*$/, "a text without NUL characters")
+
+/** An unsigned 32-bit integer. */
+export const Uint32 = expecting(
+  Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 4_294_967_295 }, { expected: "an integer from 0 to 4294967295" })),
+  "an integer from 0 to 4294967295"
+)
+
+/** A TCP port, 1 to 65535. */
+export const Port = expecting(
+  Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 }, { expected: "a port from 1 to 65535" })),
+  "a port from 1 to 65535"
+)
+
+/** The sampling temperature; 0 takes the likeliest token each time. */
+export const Temperature = expecting(
+  Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 100 }, { expected: "a number from 0 to 100" })),
+  "a number from 0 to 100"
+)
+
+/** A probability. */
+export const Probability = expecting(
+  Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }, { expected: "a number from 0 to 1" })),
+  "a number from 0 to 1"
+)
+
+/** A path on the machine that runs the operation. */
+// oxlint-disable-next-line no-control-regex -- control characters are what it keeps out
+export const FilePath = identifier(/^[^\u0000-\u001f]{1,4096}$/, "a path of 1 to 4096 characters")

@@ -1,0 +1,5 @@
+export * from "./Catalog.ts"
+export * from "./errors.ts"
+export * from "./fields.ts"
+export * from "./Operation.ts"
+export * from "./Routing.ts"

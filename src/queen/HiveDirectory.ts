@@ -1,0 +1,26 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Peer } from "../job/JobsClient.ts"
+import { HiveNotFound } from "./errors.ts"
+
+/** Where the hives are: what the forwarder needs to know of them. */
+export class HiveDirectory extends Context.Service<
+  HiveDirectory,
+  {
+    readonly find: (hiveId: string) => Effect.Effect<Peer, HiveNotFound>
+  }
+>()("rbee/queen/HiveDirectory") {
+  /** A fixed directory, for applications that know their hives, and for tests. */
+  static readonly layerMemory = (hives: Readonly<Record<string, string | Peer>>) =>
+    Layer.succeed(
+      HiveDirectory,
+      HiveDirectory.of({
+        find: (hiveId) => {
+          const peer = Object.hasOwn(hives, hiveId) ? hives[hiveId] : undefined
+          if (peer === undefined) return Effect.fail(new HiveNotFound({ hive: hiveId, known: Object.keys(hives) }))
+          return Effect.succeed(typeof peer === "string" ? { url: peer } : peer)
+        }
+      })
+    )
+}

@@ -1,0 +1,190 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { Settings } from "../config/Settings.ts"
+import { JobCancelled, JobFailed, type PeerError } from "../job/clientErrors.ts"
+import { isEnd, JobEvent, readFailure } from "../job/JobEvent.ts"
+import type { RunningJob } from "../job/Jobs.ts"
+import { JobsClient, type Peer } from "../job/JobsClient.ts"
+import { hiveId, Operation, operationName } from "../operation/Operation.ts"
+import type { Routing } from "../operation/Routing.ts"
+import { ConnectionFailed, type ForwardError, HiveTimeout, InvalidResponse } from "./errors.ts"
+import { HiveDirectory } from "./HiveDirectory.ts"
+import { hivePool } from "./HivePool.ts"
+
+/** A request for a hive, as text. */
+export interface Forwarded {
+  readonly operation: string
+  readonly hiveId: string
+  /** The JSON that the hive gets. */
+  readonly json: string
+  readonly routing: Routing
+  /** The queen's job that the hive's job stands for, when there is one. */
+  readonly job?: RunningJob | undefined
+}
+
+/** Sends operations to hives, and gives what comes back. */
+export class HiveForwarder extends Context.Service<
+  HiveForwarder,
+  {
+    /**
+     * Runs the operation on the hive that it names. The events come in the hive's order and with its ids, without its
+     * end event: the stream ends, or fails with what the hive failed with. Leaving the stream cancels the hive's job.
+     */
+    readonly forward: (operation: Operation) => Stream.Stream<JobEvent, ForwardError>
+    /** The same for a request as text, which goes out as it is: also for operations that this process does not know. */
+    readonly forwardJson: (request: Forwarded) => Stream.Stream<JobEvent, ForwardError>
+  }
+>()("rbee/queen/HiveForwarder") {
+  static readonly layerNoDeps = Layer.effect(
+    HiveForwarder,
+    Effect.suspend(() => make)
+  ).pipe(Layer.provide(JobsClient.layerNoDeps))
+
+  /** With a pool of connections of its own. */
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide(hivePool))
+}
+
+const cancelWithin = "5 seconds"
+const attempts = 3
+const pauseBeforeRetry = "100 millis"
+
+const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
+
+const fromPeer =
+  (hive: string) =>
+  (error: PeerError): ForwardError => {
+    switch (error._tag) {
+      case "PeerUnreachable":
+        return new ConnectionFailed({ hive, reason: error.reason, cause: error })
+      case "PeerMisspoke":
+        return new InvalidResponse({ hive, detail: error.detail })
+      case "PeerRefused":
+        return new InvalidResponse({ hive, detail: `answered ${error.status}: ${error.detail}`, status: error.status })
+      case "PeerTimeout":
+        return new HiveTimeout({ hive, limit: error.limit, seconds: error.millis / 1000 })
+    }
+  }
+
+const failureOf = (end: JobEvent): JobFailed | JobCancelled | undefined => {
+  if (end.kind === "done") return undefined
+  if (end.kind === "cancelled") return new JobCancelled()
+  const failure = readFailure(end.json)
+  if (Option.isNone(failure)) return new JobFailed({ code: "JobFailed", sentence: "The hive's job failed" })
+  const { code, details, message } = failure.value.error
+  return new JobFailed({ code, sentence: message, ...(details === undefined ? {} : { details }) })
+}
+
+const make = Effect.gen(function* () {
+  const directory = yield* HiveDirectory
+  const client = yield* JobsClient
+  const { timeouts } = yield* Settings
+  const clock = yield* Clock.Clock
+
+  const cancel = (hive: Peer, jobId: string) =>
+    client.cancel(hive, jobId).pipe(Effect.timeout(cancelWithin), Effect.ignore)
+
+  // One fiber that looks at the clock, instead of a timer around the wait for each event.
+  const watch = (hive: string, heard: Heard) =>
+    Effect.gen(function* () {
+      const startedAt = clock.currentTimeMillisUnsafe()
+      const bounds = [
+        { limit: "first_event", after: timeouts.firstEvent, since: () => (heard.event ? undefined : startedAt) },
+        { limit: "idle", after: timeouts.idle, since: () => heard.at },
+        { limit: "total", after: timeouts.total, since: () => (timeouts.total === undefined ? undefined : startedAt) }
+      ] as const
+      while (true) {
+        const now = clock.currentTimeMillisUnsafe()
+        let sleep = Number.POSITIVE_INFINITY
+        for (const { after, limit, since } of bounds) {
+          const from = since()
+          if (after === undefined || from === undefined) continue
+          const left = from + Duration.toMillis(after) - now
+          if (left <= 0) return yield* new HiveTimeout({ hive, limit, seconds: Duration.toSeconds(after) })
+          sleep = Math.min(sleep, left)
+        }
+        yield* Effect.sleep(sleep)
+      }
+    })
+
+  const run = (request: Forwarded, heard: Heard): Stream.Stream<JobEvent, ForwardError> =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        const hive = yield* directory.find(request.hiveId)
+        const toForwardError = Effect.mapError(fromPeer(request.hiveId))
+        const jobId = yield* toForwardError(client.submit(hive, request.json))
+        let end: JobEvent | undefined
+        yield* Effect.addFinalizer(() => (end === undefined ? cancel(hive, jobId) : Effect.void))
+        if (request.job !== undefined) {
+          yield* request.job.runsAt(request.hiveId, jobId)
+          yield* request.job.stopBy(cancel(hive, jobId))
+        }
+
+        heard.at = clock.currentTimeMillisUnsafe()
+        const onBytes = () => {
+          heard.at = clock.currentTimeMillisUnsafe()
+        }
+        const events = client.events(hive, jobId, { onBytes }).pipe(
+          Stream.mapError(fromPeer(request.hiveId)),
+          Stream.filter((event) => {
+            heard.event = true
+            if (!isEnd(event.kind)) return true
+            end = event
+            return false
+          })
+        )
+        const ending = Stream.suspend(() => {
+          const failure = end === undefined ? undefined : failureOf(end)
+          return failure === undefined ? Stream.empty : Stream.fail(failure)
+        })
+        const watched = Stream.merge(events, Stream.fromEffectDrain(watch(request.hiveId, heard)), {
+          haltStrategy: "left"
+        })
+        return Stream.concat(watched, ending)
+      })
+    )
+
+  // Only a broken connection is worth a second try: who refuses once does so again.
+  const attempt = (request: Forwarded, left: number): Stream.Stream<JobEvent, ForwardError> =>
+    Stream.suspend(() => {
+      const heard: Heard = { at: undefined, event: false }
+      return Stream.catchIf(
+        run(request, heard),
+        (error) => error._tag === "ConnectionFailed" && error.reason === "reset" && !heard.event && left > 1,
+        () => Stream.unwrap(Effect.as(Effect.sleep(pauseBeforeRetry), attempt(request, left - 1)))
+      )
+    })
+
+  const forwardJson = (request: Forwarded) =>
+    Stream.concat(
+      Stream.make(
+        JobEvent.narration(
+          "qn-fwd",
+          "forward_start",
+          `Forwarding ${request.operation} operation to hive '${request.hiveId}'`,
+          request.job?.id
+        )
+      ),
+      attempt(request, request.routing.repeatable ? attempts : 1)
+    )
+
+  return HiveForwarder.of({
+    forward: (operation) => {
+      const name = operationName(operation)
+      const { routing } = Operation.cases[name]
+      return forwardJson({ operation: name, hiveId: hiveId(operation) ?? "localhost", json: encode(operation), routing })
+    },
+    forwardJson
+  })
+})
+
+/** What was heard of a hive: when it last sent anything, and whether an event was among it. */
+interface Heard {
+  at: number | undefined
+  event: boolean
+}

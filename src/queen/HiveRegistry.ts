@@ -1,0 +1,141 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { HivesConf } from "../config/HivesConf.ts"
+import { Settings } from "../config/Settings.ts"
+import { Token } from "../config/Token.ts"
+import type { Peer } from "../job/JobsClient.ts"
+import { HiveId, WorkerId } from "../operation/fields.ts"
+import { HiveNotFound } from "./errors.ts"
+import { HiveDirectory } from "./HiveDirectory.ts"
+
+/** A worker as its hive's heartbeat tells of it. */
+export const WorkerBeat = Schema.Struct({
+  worker_id: WorkerId,
+  state: Schema.String,
+  health_status: Schema.optionalKey(Schema.String),
+  url: Schema.optionalKey(Schema.String),
+  model_id: Schema.optionalKey(Schema.String)
+})
+
+const maxWorkers = 1024
+
+const HttpUrl = Schema.String.check(Schema.isPattern(/^https?:\/\/[A-Za-z0-9.:[\]_-]{1,255}\/?$/))
+
+/** What a hive tells the queen every few seconds. */
+export const Heartbeat = Schema.Struct({
+  hive_id: HiveId,
+  url: Schema.optionalKey(Schema.NullOr(HttpUrl)),
+  workers: Schema.Array(WorkerBeat).check(Schema.isMaxLength(maxWorkers))
+})
+export type Heartbeat = typeof Heartbeat.Type
+
+/** What the queen knows of a hive, as `hive_list` and `hive_get` give it. */
+export const HiveRecord = Schema.Struct({
+  alias: Schema.String,
+  url: Schema.String,
+  /** `active`: its last heartbeat is young enough; `stale`: it is not; `unknown`: there was none. */
+  state: Schema.Literals(["active", "stale", "unknown"]),
+  source: Schema.Literals(["config", "heartbeat", "default"]),
+  last_heartbeat: Schema.optionalKey(Schema.String),
+  workers: Schema.Int
+})
+export type HiveRecord = typeof HiveRecord.Type
+
+/** A hive with the workers that it last told of. */
+export interface KnownHive {
+  readonly record: HiveRecord
+  readonly peer: Peer
+  readonly workers: ReadonlyArray<typeof WorkerBeat.Type>
+}
+
+/** The hives that the queen knows: from `hives.conf`, from heartbeats, and `localhost` always. */
+export class HiveRegistry extends Context.Service<
+  HiveRegistry,
+  {
+    readonly list: Effect.Effect<ReadonlyArray<KnownHive>>
+    readonly find: (alias: string) => Effect.Effect<KnownHive, HiveNotFound>
+    /** Takes a heartbeat that came from the address. */
+    readonly beat: (heartbeat: Heartbeat, sender: string) => Effect.Effect<void>
+  }
+>()("rbee/queen/HiveRegistry") {
+  static readonly layerNoDeps = Layer.effect(
+    HiveRegistry,
+    Effect.suspend(() => make)
+  )
+
+  /** The registry as the forwarder's directory. */
+  static readonly directory = Layer.effect(
+    HiveDirectory,
+    Effect.map(HiveRegistry, (registry) =>
+      HiveDirectory.of({ find: (hiveId) => Effect.map(registry.find(hiveId), ({ peer }) => peer) })
+    )
+  )
+}
+
+interface Beat {
+  readonly at: number
+  readonly url: string
+  readonly workers: Heartbeat["workers"]
+}
+
+const maxUnconfiguredHives = 1024
+const defaultHivePort = 8081
+
+const urlOf = (host: string, port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`
+
+const make = Effect.gen(function* () {
+  const { heartbeat, hive } = yield* Settings
+  const hivesConf = yield* HivesConf
+  const token = yield* Token
+  const clock = yield* Clock.Clock
+  const beats = new Map<string, Beat>()
+
+  const known = (alias: string, configured: string | undefined): Effect.Effect<KnownHive> =>
+    Effect.gen(function* () {
+      const beat = beats.get(alias)
+      const isActive = beat !== undefined && clock.currentTimeMillisUnsafe() - beat.at < Duration.toMillis(heartbeat.active)
+      const url = configured ?? (beat !== undefined && (isActive || alias !== "localhost") ? beat.url : undefined)
+      return {
+        record: {
+          alias,
+          url: url ?? urlOf("127.0.0.1", hive.port),
+          state: isActive ? "active" : beat === undefined ? "unknown" : "stale",
+          source: configured !== undefined ? "config" : url !== undefined ? "heartbeat" : "default",
+          ...(beat === undefined ? {} : { last_heartbeat: DateTime.formatIso(DateTime.makeUnsafe(beat.at)) }),
+          workers: isActive ? beat.workers.length : 0
+        },
+        peer: { url: url ?? urlOf("127.0.0.1", hive.port), token: yield* token.of(alias) },
+        workers: isActive ? beat.workers : []
+      }
+    })
+
+  const addresses = Effect.map(hivesConf.hives, (entries) => {
+    const all = new Map<string, string | undefined>([["localhost", undefined]])
+    for (const alias of beats.keys()) all.set(alias, undefined)
+    for (const entry of entries) {
+      for (const alias of entry.aliases) all.set(alias, urlOf(entry.hostName, entry.hivePort))
+    }
+    return all
+  })
+
+  return HiveRegistry.of({
+    list: Effect.flatMap(addresses, (all) => Effect.forEach(all, ([alias, url]) => known(alias, url))),
+    find: Effect.fn("HiveRegistry.find")(function* (alias) {
+      const all = yield* addresses
+      if (!all.has(alias)) return yield* new HiveNotFound({ hive: alias, known: [...all.keys()] })
+      return yield* known(alias, all.get(alias))
+    }),
+    beat: Effect.fn("HiveRegistry.beat")(function* (heartbeat, sender) {
+      const { hive_id: id, url, workers } = heartbeat
+      beats.delete(id)
+      beats.set(id, { at: clock.currentTimeMillisUnsafe(), url: url ?? urlOf(sender, defaultHivePort), workers })
+      const oldest = beats.keys().next()
+      if (beats.size > maxUnconfiguredHives && oldest.done !== true) beats.delete(oldest.value)
+    })
+  })
+})

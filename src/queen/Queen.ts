@@ -1,0 +1,56 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { DetachedProcess } from "../config/DetachedProcess.ts"
+import { HivesConf } from "../config/HivesConf.ts"
+import { Paths } from "../config/Paths.ts"
+import { Pids } from "../config/Pids.ts"
+import { RunFile } from "../config/RunFile.ts"
+import { Settings } from "../config/Settings.ts"
+import { Token } from "../config/Token.ts"
+import { daemon } from "../job/Daemon.ts"
+import { addQueenHandlers, Handlers } from "../job/Handlers.ts"
+import { Jobs } from "../job/Jobs.ts"
+import { JobsClient } from "../job/JobsClient.ts"
+import { HiveForwarder } from "./HiveForwarder.ts"
+import { HiveLifecycle } from "./HiveLifecycle.ts"
+import { hivePool } from "./HivePool.ts"
+import { HiveRegistry } from "./HiveRegistry.ts"
+import { queenHandlers } from "./handlers.ts"
+import { queenRoutes } from "./http.ts"
+import { queenRouter } from "./QueenRouter.ts"
+
+const services = HiveLifecycle.layerNoDeps.pipe(
+  Layer.provideMerge(HiveForwarder.layerNoDeps),
+  Layer.provideMerge(JobsClient.layerNoDeps),
+  Layer.provideMerge(HiveRegistry.directory),
+  Layer.provideMerge(HiveRegistry.layerNoDeps),
+  Layer.provideMerge(Jobs.layer),
+  // Each daemon in a process has operations of its own.
+  Layer.provideMerge(Layer.fresh(Handlers.layer))
+)
+
+const server = Layer.unwrap(
+  Settings.use(({ queen }) => Effect.succeed(daemon({ name: "queen", host: queen.host, port: queen.port }, queenRoutes)))
+)
+
+const ownHandlers = Layer.effectDiscard(Effect.flatMap(queenHandlers, addQueenHandlers))
+
+/** The queen: its HTTP server with everything behind it, and `Handlers`, to which an application adds its own. */
+export const Queen = {
+  /** Needs the hives' addresses, the settings, and what touches the machine. */
+  layerNoDeps: ownHandlers.pipe(
+    Layer.provideMerge(server),
+    Layer.provide(queenRouter),
+    Layer.provideMerge(services)
+  ),
+  /** With everything from the configuration folder and the environment. */
+  get layer() {
+    return this.layerNoDeps.pipe(
+      Layer.provide([hivePool, HivesConf.layer, Token.layer, RunFile.layer, Pids.layer, DetachedProcess.layer]),
+      Layer.provideMerge(Settings.layer),
+      Layer.provideMerge(Paths.layer),
+      Layer.provideMerge(NodeServices.layer)
+    )
+  }
+}
