@@ -48,7 +48,11 @@ export class DetachedProcess extends Context.Service<
 const start = ({ args, command, env, logFile }: DetachedCommand) =>
   Effect.callback<Started, SpawnFailed>((resume) => {
     const fail = (cause: unknown) =>
-      resume(Effect.fail(new SpawnFailed({ command, reason: cause instanceof Error ? cause.message : String(cause) })))
+      resume(
+        Effect.fail(
+          new SpawnFailed({ command, reason: cause instanceof Error ? cause.message : String(cause) })
+        )
+      )
     let log: number | undefined
     try {
       log = openSync(logFile, "a", 0o600)

@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import { version } from "../config/Program.ts"
@@ -43,7 +44,11 @@ export class Shutdown extends Context.Service<
   )
 }
 
-const notFound = refusal(404, "NotFound", "There is no such path; GET /openapi.json lists those that there are")
+const notFound = refusal(
+  404,
+  "NotFound",
+  "There is no such path; GET /openapi.json lists those that there are"
+)
 
 const commonRoutes = (name: string) =>
   HttpRouter.use(
@@ -54,7 +59,14 @@ const commonRoutes = (name: string) =>
       yield* router.add(
         "GET",
         "/v1/build-info",
-        Effect.succeed(HttpServerResponse.jsonUnsafe({ name, version, node: process.version, engines: { "node-llama-cpp": "3.21.1" } }))
+        Effect.succeed(
+          HttpServerResponse.jsonUnsafe({
+            name,
+            version,
+            node: process.version,
+            engines: { "node-llama-cpp": "3.21.1" }
+          })
+        )
       )
       yield* router.add(
         "GET",
@@ -88,9 +100,18 @@ export const daemon = <E, R>({ host, name, port }: DaemonOptions, ownRoutes: Lay
             disableLogger: true
           })
         ),
-        Layer.provideMerge(NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "500 millis" })),
+        Layer.provideMerge(
+          NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "500 millis" })
+        ),
         Layer.provideMerge(Shutdown.layer),
         Layer.provide(Pulse.layer)
       )
     )
   )
+
+/** The base URL of the daemon that listens in this context. */
+export const boundUrl = Effect.map(HttpServer.HttpServer, ({ address }) => HttpServer.formatAddress(address))
+
+/** Runs a daemon until somebody asks it to stop, then stops it gracefully. */
+export const serve = <A, E, R>(layer: Layer.Layer<A | Shutdown, E, R>) =>
+  Effect.scoped(Effect.flatMap(Layer.build(layer), (context) => Context.get(context, Shutdown).requested))

@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { LoggedEvent } from "./JobEvent.ts"
 import { type Cursor, type JobLog, start } from "./JobLog.ts"
@@ -24,7 +25,8 @@ export class Pulse extends Context.Service<
     Effect.gen(function* () {
       const listeners = new Set<() => void>()
       const beat = Effect.sync(() => {
-        for (const listener of [...listeners]) listener()
+        const waiting = Array.from(listeners)
+        for (const listener of waiting) listener()
       })
       yield* beat.pipe(Effect.delay(beatEvery), Effect.forever, Effect.forkScoped)
       return Pulse.of({
@@ -41,7 +43,10 @@ export class Pulse extends Context.Service<
  * The events of a log after `after`, one batch a pull, and an empty batch whenever there was nothing for most of a
  * second. Ends after the job's end event.
  */
-export const batches = (log: JobLog, after: number): Stream.Stream<ReadonlyArray<LoggedEvent>, never, Pulse> =>
+export const batches = (
+  log: JobLog,
+  after: number
+): Stream.Stream<ReadonlyArray<LoggedEvent>, never, Pulse> =>
   Stream.fromPull(
     Effect.gen(function* () {
       const pulse = yield* Pulse
@@ -77,14 +82,12 @@ export const batches = (log: JobLog, after: number): Stream.Stream<ReadonlyArray
         })
       )
 
-      return Effect.gen(function* () {
-        let events = yield* next
-        while (events.length === 0 && !ended && !silence()) {
-          yield* appendedOrSilent
-          events = yield* next
-        }
-        lastGiven = clock.currentTimeMillisUnsafe()
-        return [events] as const
+      return Effect.suspend(function pull(): Pull.Pull<readonly [ReadonlyArray<LoggedEvent>]> {
+        return Effect.flatMap(next, (events) => {
+          if (events.length === 0 && !ended && !silence()) return Effect.flatMap(appendedOrSilent, pull)
+          lastGiven = clock.currentTimeMillisUnsafe()
+          return Effect.succeed([events] as const)
+        })
       })
     })
   )

@@ -28,14 +28,20 @@ const foreign = (what: string, value: string) =>
  */
 export const guard = HttpRouter.middleware(
   Effect.gen(function* () {
-    const { allowedHosts, allowedOrigins, hosts } = yield* Settings.use(({ allowedHosts, allowedOrigins, hive, queen }) =>
-      Effect.succeed({ allowedHosts, allowedOrigins, hosts: [hive.host, queen.host] })
+    const { allowedHosts, allowedOrigins, hosts } = yield* Settings.use(
+      ({ allowedHosts, allowedOrigins, hive, queen }) =>
+        Effect.succeed({ allowedHosts, allowedOrigins, hosts: [hive.host, queen.host] })
     )
     const token = yield* Token
 
     const hostIsMeant = (host: string) => {
       const name = host.replace(/:\d{1,5}$/, "")
-      return loopback.test(host) || allowedHosts.includes(host) || allowedHosts.includes(name) || hosts.includes(name)
+      return (
+        loopback.test(host) ||
+        allowedHosts.includes(host) ||
+        allowedHosts.includes(name) ||
+        hosts.includes(name)
+      )
     }
 
     const check = (request: HttpServerRequest.HttpServerRequest) => {

@@ -4,7 +4,14 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
-import { builtIn, type Catalog, makeDecoder, nameOf, type OperationClass, type OperationRequest } from "../operation/Catalog.ts"
+import {
+  builtIn,
+  type Catalog,
+  makeDecoder,
+  nameOf,
+  type OperationClass,
+  type OperationRequest
+} from "../operation/Catalog.ts"
 import type { InvalidOperation } from "../operation/errors.ts"
 import { type NamesOf, Operation, type OperationOf } from "../operation/Operation.ts"
 import type { OperationError } from "./errors.ts"
@@ -30,7 +37,9 @@ export class Handlers extends Context.Service<
   Handlers,
   {
     /** Makes an operation known without a handler: it is checked, and answered elsewhere. */
-    readonly know: <A extends { readonly operation: string }>(operation: OperationClass<A>) => Effect.Effect<void>
+    readonly know: <A extends { readonly operation: string }>(
+      operation: OperationClass<A>
+    ) => Effect.Effect<void>
     /** Makes an operation known, and answers it. A handler that was there before is replaced. */
     readonly add: <A extends { readonly operation: string }>(
       operation: OperationClass<A>,
@@ -45,7 +54,10 @@ export class Handlers extends Context.Service<
     Handlers,
     Effect.gen(function* () {
       const known = new Map<string, Known>()
-      const put = <A extends { readonly operation: string }>(operation: OperationClass<A>, handler?: Handler<A>) =>
+      const put = <A extends { readonly operation: string }>(
+        operation: OperationClass<A>,
+        handler?: Handler<A>
+      ) =>
         Effect.sync(() => {
           const decode = makeDecoder(operation)
           known.set(nameOf(operation), {
@@ -68,8 +80,10 @@ export class Handlers extends Context.Service<
 }
 
 /** A layer that adds an operation of an application's own to the daemon below it. */
-export const handle = <A extends { readonly operation: string }>(operation: OperationClass<A>, handler: Handler<A>) =>
-  Layer.effectDiscard(Handlers.use((handlers) => handlers.add(operation, handler)))
+export const handle = <A extends { readonly operation: string }>(
+  operation: OperationClass<A>,
+  handler: Handler<A>
+) => Layer.effectDiscard(Handlers.use((handlers) => handlers.add(operation, handler)))
 
 const addOne = <Name extends keyof typeof Operation.cases>(name: Name, handler: Handler<OperationOf<Name>>) =>
   Handlers.use((handlers) => handlers.add(Operation.cases[name], handler))

@@ -108,5 +108,7 @@ export const isDroppable = (kind: EventKind) => kind === "narration" || kind ===
 export const readNarration = Schema.decodeUnknownOption(Schema.fromJsonString(Narration))
 export const readProgress = Schema.decodeUnknownOption(Schema.fromJsonString(Progress))
 export const readText = Schema.decodeUnknownOption(Schema.fromJsonString(Text))
-export const readFailure = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ error: Failure })))
+export const readFailure = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ error: Failure }))
+)
 export const readJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))

@@ -33,7 +33,11 @@ const fromPlainView = ({ data }: SseEvent) => {
 
 const readView =
   (toEvent: (event: SseEvent) => JobEvent | undefined) =>
-  (url: string, bytes: Stream.Stream<Uint8Array, PeerError>, maxEventSize: number): Stream.Stream<JobEvent, PeerError> => {
+  (
+    url: string,
+    bytes: Stream.Stream<Uint8Array, PeerError>,
+    maxEventSize: number
+  ): Stream.Stream<JobEvent, PeerError> => {
     const misspoke = (detail: string) => Effect.fail(new PeerMisspoke({ url, detail }))
 
     const sse = Stream.catchTag(readSse(bytes, maxEventSize), "SseError", () =>

@@ -14,7 +14,14 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import type { Routing } from "../operation/Routing.ts"
-import { IdempotencyConflict, InternalError, JobEnded, JobNotFound, type OperationError, TooManyJobs } from "./errors.ts"
+import {
+  IdempotencyConflict,
+  InternalError,
+  JobEnded,
+  JobNotFound,
+  type OperationError,
+  TooManyJobs
+} from "./errors.ts"
 import { Failure, JobEvent } from "./JobEvent.ts"
 import { type JobLog, JobLogs } from "./JobLog.ts"
 import { redact } from "./Redaction.ts"
@@ -287,13 +294,12 @@ const make = Effect.gen(function* () {
   const leave = (job: Job) =>
     Effect.suspend(() => {
       job.followers--
-      if (job.followers > 0 || hasEnded(job) || job.submission.routing.whenAbandoned === "continue") return Effect.void
+      if (job.followers > 0 || hasEnded(job) || job.submission.routing.whenAbandoned === "continue")
+        return Effect.void
       const { visits } = job
-      return Effect.suspend(() => (job.visits === visits && !hasEnded(job) ? cancel(job.id) : Effect.void)).pipe(
-        Effect.delay(limits.graceAfterLastFollower),
-        Effect.ignore,
-        Effect.forkIn(scope)
-      )
+      return Effect.suspend(() =>
+        job.visits === visits && !hasEnded(job) ? cancel(job.id) : Effect.void
+      ).pipe(Effect.delay(limits.graceAfterLastFollower), Effect.ignore, Effect.forkIn(scope))
     })
 
   const follow = Effect.fnUntraced(function* (id: string) {
@@ -340,7 +346,8 @@ const outcomeOf = (job: Job, exit: Exit.Exit<void, OperationError>): Effect.Effe
   if (Exit.isSuccess(exit)) return Effect.succeed(job.cancelling ? cancelled : { state: "completed" })
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
   if (error?._tag === "JobCancelled") return Effect.succeed(cancelled)
-  if (error !== undefined && !job.cancelling) return Effect.succeed({ state: "failed", error: failureOf(error) })
+  if (error !== undefined && !job.cancelling)
+    return Effect.succeed({ state: "failed", error: failureOf(error) })
   if (job.cancelling || Cause.hasInterruptsOnly(exit.cause)) return Effect.succeed(cancelled)
   return Effect.as(
     Effect.logError("a job died", { job: job.id, operation: job.submission.operation }, exit.cause),

@@ -40,11 +40,19 @@ export class JobsClient extends Context.Service<
      * The job's events, its end event included. A stream without an end event is an error. Falls
      * back to the plain view when the daemon has no full one; its events then have no ids.
      */
-    readonly events: (peer: Peer, jobId: string, options?: EventsOptions) => Stream.Stream<JobEvent, PeerError>
+    readonly events: (
+      peer: Peer,
+      jobId: string,
+      options?: EventsOptions
+    ) => Stream.Stream<JobEvent, PeerError>
     /** Returns when the work has stopped. An ended job is a `PeerRefused` with status 409. */
     readonly cancel: (peer: Peer, jobId: string) => Effect.Effect<void, PeerError>
     /** Gets a JSON document, at most 16 MB of it. */
-    readonly get: <A>(peer: Peer, path: string, schema: Schema.ConstraintDecoder<A>) => Effect.Effect<A, PeerError>
+    readonly get: <A>(
+      peer: Peer,
+      path: string,
+      schema: Schema.ConstraintDecoder<A>
+    ) => Effect.Effect<A, PeerError>
     /** Asks for something that has no body, such as `/v1/shutdown`. */
     readonly post: (peer: Peer, path: string) => Effect.Effect<void, PeerError>
   }
@@ -58,7 +66,9 @@ export class JobsClient extends Context.Service<
 const JobId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{1,128}$/))
 const readSubmitted = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ job_id: JobId })))
 const readError = Schema.decodeUnknownOption(
-  Schema.fromJsonString(Schema.Struct({ error: Schema.Struct({ code: Schema.String, message: Schema.String }) }))
+  Schema.fromJsonString(
+    Schema.Struct({ error: Schema.Struct({ code: Schema.String, message: Schema.String }) })
+  )
 )
 
 const unreachable: { readonly [code: string]: PeerUnreachable["reason"] } = {
@@ -75,23 +85,30 @@ const unreachable: { readonly [code: string]: PeerUnreachable["reason"] } = {
   UND_ERR_SOCKET: "reset"
 }
 
-const noting = (note: () => void) => <A>(chunks: A) => {
-  note()
-  return chunks
-}
+const noting =
+  (note: () => void) =>
+  <A>(chunks: A) => {
+    note()
+    return chunks
+  }
 
 const codeOf = (cause: unknown): string | undefined => {
   if (Predicate.hasProperty(cause, "code")) return String(cause.code)
   return Predicate.hasProperty(cause, "cause") ? codeOf(cause.cause) : undefined
 }
 
-const fromHttp = (peer: Peer) => (error: HttpClientError.HttpClientError): PeerError => {
-  const code = codeOf(error.reason)
-  const reason = code === undefined ? undefined : unreachable[code]
-  return reason === undefined
-    ? new PeerMisspoke({ url: peer.url, detail: `sent an answer that is not HTTP${code === undefined ? "" : ` (${code})`}` })
-    : new PeerUnreachable({ url: peer.url, reason })
-}
+const fromHttp =
+  (peer: Peer) =>
+  (error: HttpClientError.HttpClientError): PeerError => {
+    const code = codeOf(error.reason)
+    const reason = code === undefined ? undefined : unreachable[code]
+    return reason === undefined
+      ? new PeerMisspoke({
+          url: peer.url,
+          detail: `sent an answer that is not HTTP${code === undefined ? "" : ` (${code})`}`
+        })
+      : new PeerUnreachable({ url: peer.url, reason })
+  }
 
 const make = Effect.gen(function* () {
   const http = yield* HttpClient.HttpClient
@@ -116,7 +133,12 @@ const make = Effect.gen(function* () {
         () => Buffer.alloc(0),
         (text, chunk) =>
           text.length + chunk.length > limits.bodyBytes
-            ? Effect.fail(new PeerMisspoke({ url: peer.url, detail: `sent an answer of more than ${limits.bodyBytes} bytes` }))
+            ? Effect.fail(
+                new PeerMisspoke({
+                  url: peer.url,
+                  detail: `sent an answer of more than ${limits.bodyBytes} bytes`
+                })
+              )
             : Effect.succeed(Buffer.concat([text, chunk]))
       ),
       Effect.map((bytes) => bytes.toString())
@@ -137,7 +159,9 @@ const make = Effect.gen(function* () {
     Effect.timeoutOrElse(effect, {
       duration: timeouts.submit,
       orElse: () =>
-        Effect.fail(new PeerTimeout({ url: peer.url, limit: "submit", millis: Duration.toMillis(timeouts.submit) }))
+        Effect.fail(
+          new PeerTimeout({ url: peer.url, limit: "submit", millis: Duration.toMillis(timeouts.submit) })
+        )
     })
 
   const ask = (peer: Peer, request: HttpClientRequest.HttpClientRequest) =>
@@ -164,7 +188,10 @@ const make = Effect.gen(function* () {
     const response = yield* send(peer, HttpClientRequest.get(path))
     const type = response.headers["content-type"] ?? ""
     if (response.status === 200 && !type.startsWith("text/event-stream")) {
-      return yield* new PeerMisspoke({ url: peer.url, detail: `sent ${type || "an untyped body"} instead of an event stream` })
+      return yield* new PeerMisspoke({
+        url: peer.url,
+        detail: `sent ${type || "an untyped body"} instead of an event stream`
+      })
     }
     return response
   })
@@ -178,7 +205,8 @@ const make = Effect.gen(function* () {
         if (full.status === 200) return readFullView(peer.url, noted(bytesOf(peer, full)), limits.lineBytes)
         if (full.status !== 404) return yield* refused(peer, full)
         const plain = yield* open(peer, `/v1/jobs/${jobId}/stream`)
-        if (plain.status === 200) return readPlainView(peer.url, noted(bytesOf(peer, plain)), limits.lineBytes)
+        if (plain.status === 200)
+          return readPlainView(peer.url, noted(bytesOf(peer, plain)), limits.lineBytes)
         return yield* refused(peer, full)
       })
     )
@@ -186,7 +214,9 @@ const make = Effect.gen(function* () {
   const get = Effect.fnUntraced(function* <A>(peer: Peer, path: string, schema: Schema.ConstraintDecoder<A>) {
     const text = yield* ask(peer, HttpClientRequest.get(path))
     return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text).pipe(
-      Effect.mapError(() => new PeerMisspoke({ url: peer.url, detail: `sent something else than was expected for ${path}` }))
+      Effect.mapError(
+        () => new PeerMisspoke({ url: peer.url, detail: `sent something else than was expected for ${path}` })
+      )
     )
   })
 

@@ -125,7 +125,9 @@ export class MemoryLog implements JobLog {
   }
 
   #wake() {
-    for (const listener of [...this.#listeners]) listener()
+    // A listener may come back while the others are called.
+    const waiting = Array.from(this.#listeners)
+    for (const listener of waiting) listener()
   }
 }
 

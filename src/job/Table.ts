@@ -19,7 +19,14 @@ const layOut = (rows: ReadonlyArray<ReadonlyArray<string>>) => {
   for (const row of rows) {
     for (const [i, text] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, stringWidth(text))
   }
-  return rows.map((row) => row.map((text, i) => pad(text, widths[i] ?? 0)).join("  ").trimEnd()).join("\n")
+  return rows
+    .map((row) =>
+      row
+        .map((text, i) => pad(text, widths[i] ?? 0))
+        .join("  ")
+        .trimEnd()
+    )
+    .join("\n")
 }
 
 /** Rows with their columns in the order in which they were first seen; a missing cell is `-`. */
@@ -47,6 +54,7 @@ export const render = (result: Schema.Json): string => {
     const block = section(name, rows)
     return lists.length + facts.length > 1 && rows.length > 0 ? `${name}:\n${block}` : block
   })
-  const factBlock = facts.length === 0 ? [] : [layOut(facts.map(([name, value]) => [`${name}:`, cell(value)]))]
+  const factBlock =
+    facts.length === 0 ? [] : [layOut(facts.map(([name, value]) => [`${name}:`, cell(value)]))]
   return [...factBlock, ...blocks].join("\n\n")
 }

@@ -61,7 +61,9 @@ export class LogFull extends Schema.TaggedError<LogFull>()("LogFull", { limitByt
 }
 
 /** The work went wrong in a way that nobody foresaw; the daemon's log has the details. */
-export class InternalError extends Schema.TaggedError<InternalError>()("InternalError", { job: Schema.String }) {
+export class InternalError extends Schema.TaggedError<InternalError>()("InternalError", {
+  job: Schema.String
+}) {
   override get message() {
     return `Internal error in job '${this.job}'; the daemon's log has the details`
   }

@@ -1,3 +1,4 @@
+import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -28,8 +29,16 @@ const resumePoint = (request: HttpServerRequest.HttpServerRequest) => {
 const IdempotencyKey = Schema.String.check(Schema.isPattern(/^[\u0021-\u007e]{1,255}$/))
 const isIdempotencyKey = Schema.is(IdempotencyKey)
 
-const badKey = refusal(400, "InvalidIdempotencyKey", "Idempotency-Key must be 1 to 255 visible ASCII characters")
-const badResumePoint = refusal(400, "InvalidEventId", "Last-Event-ID and ?after= must be the number of an event")
+const badKey = refusal(
+  400,
+  "InvalidIdempotencyKey",
+  "Idempotency-Key must be 1 to 255 visible ASCII characters"
+)
+const badResumePoint = refusal(
+  400,
+  "InvalidEventId",
+  "Last-Event-ID and ?after= must be the number of an event"
+)
 
 type View = (followed: Followed, after: number) => Stream.Stream<Uint8Array, never, Pulse>
 
@@ -46,7 +55,7 @@ export const jobRoutes = HttpRouter.use(
       const key = request.headers["idempotency-key"]
       if (key !== undefined && !isIdempotencyKey(key)) return badKey
       const body = yield* request.text.pipe(
-        Effect.provideService(HttpIncomingMessage.MaxBodySize, limits.bodyBytes)
+        Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limits.bodyBytes))
       )
       const submission = yield* operations.route(body)
       const { job_id } = yield* jobs.submit(
@@ -63,10 +72,9 @@ export const jobRoutes = HttpRouter.use(
         if (Option.isNone(after)) return badResumePoint
         yield* jobs.get(id)
         // The follower leaves when the response's stream ends, so it must come inside of it.
-        const bytes = Stream.unwrap(Effect.map(jobs.follow(id), (followed) => render(followed, after.value))).pipe(
-          Stream.provideService(Pulse, pulse),
-          Stream.orDie
-        )
+        const bytes = Stream.unwrap(
+          Effect.map(jobs.follow(id), (followed) => render(followed, after.value))
+        ).pipe(Stream.provideService(Pulse, pulse), Stream.orDie)
         return HttpServerResponse.stream(bytes, { contentType: "text/event-stream", headers: streamHeaders })
       })
 
@@ -76,7 +84,11 @@ export const jobRoutes = HttpRouter.use(
     const answering = Effect.catch(errorResponse)
 
     yield* router.add("POST", "/v1/jobs", answering(submit))
-    yield* router.add("GET", "/v1/jobs/:id/stream", answering(view(({ log }, after) => plainView(log, after))))
+    yield* router.add(
+      "GET",
+      "/v1/jobs/:id/stream",
+      answering(view(({ log }, after) => plainView(log, after)))
+    )
     yield* router.add("GET", "/v1/jobs/:id/events", answering(view(({ log }, after) => fullView(log, after))))
     yield* router.add(
       "GET",

@@ -34,7 +34,8 @@ export const refusal = (status: number, code: string, message: string, details?:
 /** The answer to an error, with its status. */
 export const errorResponse = (error: EndpointError) => {
   if (error._tag !== "HttpServerError") {
-    const details = error._tag === "InvalidOperation" ? error.problems.map((problem) => ({ ...problem })) : undefined
+    const details =
+      error._tag === "InvalidOperation" ? error.problems.map((problem) => ({ ...problem })) : undefined
     return Effect.succeed(refusal(statusOf[error._tag], error._tag, error.message, details))
   }
   return Effect.succeed(

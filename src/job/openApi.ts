@@ -1,15 +1,20 @@
-import type * as Schema from "effect/Schema"
 import { version } from "../config/Program.ts"
 import { type Catalog, jsonSchemas } from "../operation/Catalog.ts"
 
-const stream = { description: "Server-Sent Events", content: { "text/event-stream": { schema: { type: "string" } } } }
-const json = (description: string) => ({ description, content: { "application/json": { schema: { type: "object" } } } })
+const stream = {
+  description: "Server-Sent Events",
+  content: { "text/event-stream": { schema: { type: "string" } } }
+}
+const json = (description: string) => ({
+  description,
+  content: { "application/json": { schema: { type: "object" } } }
+})
 const error = json('{"error":{"code","message","details"?}}')
 const jobId = { name: "id", in: "path", required: true, schema: { type: "string" } }
 const after = { name: "after", in: "query", required: false, schema: { type: "integer", minimum: 0 } }
 
 /** The OpenAPI 3.1 page of a daemon; the operations in it are those of its catalog. */
-export const openApi = (title: string, catalog: Catalog): Schema.Json => {
+export const openApi = (title: string, catalog: Catalog) => {
   const schemas = Object.values(jsonSchemas(catalog))
   return {
     openapi: "3.1.0",
@@ -18,7 +23,10 @@ export const openApi = (title: string, catalog: Catalog): Schema.Json => {
       "/v1/jobs": {
         post: {
           summary: "Run an operation as a job",
-          requestBody: { required: true, content: { "application/json": { schema: { oneOf: schemas.map(({ schema }) => schema) } } } },
+          requestBody: {
+            required: true,
+            content: { "application/json": { schema: { oneOf: schemas.map(({ schema }) => schema) } } }
+          },
           responses: { 200: json('{"job_id","sse_url"}'), 400: error, 413: error, 422: error, 503: error }
         },
         get: { summary: "All jobs that are kept, newest first", responses: { 200: json('{"jobs":[...]}') } }
@@ -26,7 +34,10 @@ export const openApi = (title: string, catalog: Catalog): Schema.Json => {
       "/v1/jobs/{id}": {
         parameters: [jobId],
         get: { summary: "One job", responses: { 200: json("The job"), 404: error } },
-        delete: { summary: "Cancel a job", responses: { 200: json('{"job_id","status"}'), 404: error, 409: error } }
+        delete: {
+          summary: "Cancel a job",
+          responses: { 200: json('{"job_id","status"}'), 404: error, 409: error }
+        }
       },
       "/v1/jobs/{id}/stream": {
         parameters: [jobId, after],

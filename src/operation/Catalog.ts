@@ -70,19 +70,23 @@ export const readRequest = (json: string): Result.Result<OperationRequest, Inval
   if (typeof name !== "string" || name === "" || name.length > 128) {
     return refuse(undefined, [problem("operation", "the name of an operation", name)])
   }
-  if (hiveId === undefined || hiveId === null) return Result.succeed({ name, hiveId: undefined, json, fields })
+  if (hiveId === undefined || hiveId === null)
+    return Result.succeed({ name, hiveId: undefined, json, fields })
   return isHiveId(hiveId)
     ? Result.succeed({ name, hiveId, json, fields })
     : refuse(name, [problem("hive_id", "a hive id", hiveId)])
 }
 
-const isOptionalOnTheWire = (field: Schema.Constraint) => Schema.toEncoded(field).ast.context?.isOptional === true
+const isOptionalOnTheWire = (field: Schema.Constraint) =>
+  Schema.toEncoded(field).ast.context?.isOptional === true
 
 const optionalFields = (operation: OperationClass): ReadonlySet<string> =>
-  new Set(Object.keys(operation.fields).filter((name) => {
-    const field = operation.fields[name]
-    return field !== undefined && isOptionalOnTheWire(field)
-  }))
+  new Set(
+    Object.keys(operation.fields).filter((name) => {
+      const field = operation.fields[name]
+      return field !== undefined && isOptionalOnTheWire(field)
+    })
+  )
 
 const toIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 
@@ -100,7 +104,9 @@ export const makeDecoder = <A extends { readonly operation: string }>(operation:
     return Result.mapError(decode(present), ({ issue }) => {
       const problems = toIssues(issue).issues.map(({ message, path }) => {
         const field = String(path?.[0] ?? "(body)")
-        return problem(field, message.replace(/^Expected /, ""), fields[field])
+        // A field of rbee's own says in one sentence what it wants, whichever of its checks failed.
+        const wanted = operation.fields[field]?.ast.context?.annotations?.messageMissingKey ?? message
+        return problem(field, wanted.replace(/^Expected /, ""), fields[field])
       })
       return new InvalidOperation({ operation: nameOf(operation), problems })
     })
@@ -109,6 +115,4 @@ export const makeDecoder = <A extends { readonly operation: string }>(operation:
 
 /** The JSON Schema (draft 2020-12) of every operation in the catalog, by name. */
 export const jsonSchemas = (catalog: Catalog) =>
-  Object.fromEntries(
-    [...catalog].map(([name, operation]) => [name, Schema.toJsonSchemaDocument(operation)])
-  )
+  Object.fromEntries([...catalog].map(([name, operation]) => [name, Schema.toJsonSchemaDocument(operation)]))

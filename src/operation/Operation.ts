@@ -79,10 +79,12 @@ export class HiveUninstall extends Schema.Class<HiveUninstall>("HiveUninstall")(
 }
 
 /** Asks a hive for its devices anew. */
-export class HiveRefreshCapabilities extends Schema.Class<HiveRefreshCapabilities>("HiveRefreshCapabilities")({
-  operation: Schema.tag("hive_refresh_capabilities"),
-  alias: Alias
-}) {
+export class HiveRefreshCapabilities extends Schema.Class<HiveRefreshCapabilities>("HiveRefreshCapabilities")(
+  {
+    operation: Schema.tag("hive_refresh_capabilities"),
+    alias: Alias
+  }
+) {
   static readonly routing = queenCommand
 }
 

@@ -11,19 +11,39 @@ export interface Routing {
 }
 
 /** Only reads: may be asked again. */
-export const queenQuery = { runsOn: "queen", repeatable: true, whenAbandoned: "continue" } as const satisfies Routing
+export const queenQuery = {
+  runsOn: "queen",
+  repeatable: true,
+  whenAbandoned: "continue"
+} as const satisfies Routing
 
 /** Changes something by the queen's own hand. */
-export const queenCommand = { runsOn: "queen", repeatable: false, whenAbandoned: "continue" } as const satisfies Routing
+export const queenCommand = {
+  runsOn: "queen",
+  repeatable: false,
+  whenAbandoned: "continue"
+} as const satisfies Routing
 
 /** Only reads from a hive: may be asked again. */
-export const hiveQuery = { runsOn: "hive", repeatable: true, whenAbandoned: "continue" } as const satisfies Routing
+export const hiveQuery = {
+  runsOn: "hive",
+  repeatable: true,
+  whenAbandoned: "continue"
+} as const satisfies Routing
 
 /** Changes something on a hive, and goes on when nobody looks. */
-export const hiveCommand = { runsOn: "hive", repeatable: false, whenAbandoned: "continue" } as const satisfies Routing
+export const hiveCommand = {
+  runsOn: "hive",
+  repeatable: false,
+  whenAbandoned: "continue"
+} as const satisfies Routing
 
 /** Works on a hive for somebody who waits for it, and is of no use to anybody else. */
-export const hiveAnswer = { runsOn: "hive", repeatable: false, whenAbandoned: "cancel" } as const satisfies Routing
+export const hiveAnswer = {
+  runsOn: "hive",
+  repeatable: false,
+  whenAbandoned: "cancel"
+} as const satisfies Routing
 
 /** What is assumed of an operation that this daemon does not know and passes on. */
 export const unknownOperation = hiveCommand

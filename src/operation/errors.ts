@@ -15,7 +15,9 @@ export class InvalidOperation extends Schema.TaggedError<InvalidOperation>()(
 ) {
   override get message() {
     const what = this.operation === undefined ? "request" : this.operation
-    const list = this.problems.map(({ field, expected, got }) => `field '${field}': expected ${expected}, got ${got}`)
+    const list = this.problems.map(
+      ({ field, expected, got }) => `field '${field}': expected ${expected}, got ${got}`
+    )
     return `Invalid ${what}: ${list.join("; ")}`
   }
 }

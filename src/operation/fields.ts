@@ -43,11 +43,14 @@ export const WorkerKind = identifier(
 )
 
 /** The text to continue. NUL has no place in a prompt. */
+// oxlint-disable-next-line no-control-regex -- NUL is what it keeps out
 export const Prompt = identifier(/^[^\u0000]*$/, "a text without NUL characters")
 
 /** An unsigned 32-bit integer. */
 export const Uint32 = expecting(
-  Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 4_294_967_295 }, { expected: "an integer from 0 to 4294967295" })),
+  Schema.Int.check(
+    Schema.isBetween({ minimum: 0, maximum: 4_294_967_295 }, { expected: "an integer from 0 to 4294967295" })
+  ),
   "an integer from 0 to 4294967295"
 )
 

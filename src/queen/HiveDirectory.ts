@@ -18,7 +18,8 @@ export class HiveDirectory extends Context.Service<
       HiveDirectory.of({
         find: (hiveId) => {
           const peer = Object.hasOwn(hives, hiveId) ? hives[hiveId] : undefined
-          if (peer === undefined) return Effect.fail(new HiveNotFound({ hive: hiveId, known: Object.keys(hives) }))
+          if (peer === undefined)
+            return Effect.fail(new HiveNotFound({ hive: hiveId, known: Object.keys(hives) }))
           return Effect.succeed(typeof peer === "string" ? { url: peer } : peer)
         }
       })

@@ -65,7 +65,11 @@ const fromPeer =
       case "PeerMisspoke":
         return new InvalidResponse({ hive, detail: error.detail })
       case "PeerRefused":
-        return new InvalidResponse({ hive, detail: `answered ${error.status}: ${error.detail}`, status: error.status })
+        return new InvalidResponse({
+          hive,
+          detail: `answered ${error.status}: ${error.detail}`,
+          status: error.status
+        })
       case "PeerTimeout":
         return new HiveTimeout({ hive, limit: error.limit, seconds: error.millis / 1000 })
     }
@@ -94,9 +98,17 @@ const make = Effect.gen(function* () {
     Effect.gen(function* () {
       const startedAt = clock.currentTimeMillisUnsafe()
       const bounds = [
-        { limit: "first_event", after: timeouts.firstEvent, since: () => (heard.event ? undefined : startedAt) },
+        {
+          limit: "first_event",
+          after: timeouts.firstEvent,
+          since: () => (heard.event ? undefined : startedAt)
+        },
         { limit: "idle", after: timeouts.idle, since: () => heard.at },
-        { limit: "total", after: timeouts.total, since: () => (timeouts.total === undefined ? undefined : startedAt) }
+        {
+          limit: "total",
+          after: timeouts.total,
+          since: () => (timeouts.total === undefined ? undefined : startedAt)
+        }
       ] as const
       while (true) {
         const now = clock.currentTimeMillisUnsafe()
@@ -177,7 +189,12 @@ const make = Effect.gen(function* () {
     forward: (operation) => {
       const name = operationName(operation)
       const { routing } = Operation.cases[name]
-      return forwardJson({ operation: name, hiveId: hiveId(operation) ?? "localhost", json: encode(operation), routing })
+      return forwardJson({
+        operation: name,
+        hiveId: hiveId(operation) ?? "localhost",
+        json: encode(operation),
+        routing
+      })
     },
     forwardJson
   })

@@ -27,13 +27,14 @@ export class HiveStartFailed extends Schema.TaggedError<HiveStartFailed>()("Hive
   lastLines: Schema.Array(Schema.String)
 }) {
   override get message() {
-    const lines = this.lastLines.length === 0 ? "it wrote nothing" : `its last lines: ${this.lastLines.join(" | ")}`
+    const lines =
+      this.lastLines.length === 0 ? "it wrote nothing" : `its last lines: ${this.lastLines.join(" | ")}`
     return `Hive '${this.hive}' did not start: ${this.reason}; ${lines} (log: ${this.logFile})`
   }
 }
 
 /** What starting or stopping came to. */
-export interface HiveChange {
+export type HiveChange = {
   readonly alias: string
   readonly state: "running" | "stopped"
   readonly url: string
@@ -79,17 +80,22 @@ const make = Effect.gen(function* () {
   const oneAtATime = yield* Semaphore.make(1)
 
   const isWell = (hive: Peer) =>
-    client.get(hive, "/v1/build-info", Schema.Struct({ name: Schema.String })).pipe(
-      Effect.timeout(pollWithin),
-      Effect.isSuccess
-    )
+    client
+      .get(hive, "/v1/build-info", Schema.Struct({ name: Schema.String }))
+      .pipe(Effect.timeout(pollWithin), Effect.isSuccess)
 
   const onlyLocal = (alias: string, operation: string, instead: string) =>
     alias === "localhost" ? Effect.void : Effect.fail(new NotSupported({ operation, instead }))
 
   const lastLines = (file: string) =>
     fs.readFileString(file).pipe(
-      Effect.map((text) => text.trimEnd().split("\n").slice(-linesShown).filter((line) => line !== "")),
+      Effect.map((text) =>
+        text
+          .trimEnd()
+          .split("\n")
+          .slice(-linesShown)
+          .filter((line) => line !== "")
+      ),
       Effect.orElseSucceed((): ReadonlyArray<string> => [])
     )
 
@@ -128,7 +134,9 @@ const make = Effect.gen(function* () {
       Effect.retry(polls),
       Effect.catch(() => failed(`it did not answer at ${hive.url} in time`))
     )
-    const died = Effect.flatMap(started.exited, ({ code, signal }) => failed(`it ended with ${signal ?? `code ${code}`}`))
+    const died = Effect.flatMap(started.exited, ({ code, signal }) =>
+      failed(`it ended with ${signal ?? `code ${code}`}`)
+    )
     return Effect.raceFirst(well, died)
   }
 

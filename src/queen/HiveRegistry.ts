@@ -98,8 +98,10 @@ const make = Effect.gen(function* () {
   const known = (alias: string, configured: string | undefined): Effect.Effect<KnownHive> =>
     Effect.gen(function* () {
       const beat = beats.get(alias)
-      const isActive = beat !== undefined && clock.currentTimeMillisUnsafe() - beat.at < Duration.toMillis(heartbeat.active)
-      const url = configured ?? (beat !== undefined && (isActive || alias !== "localhost") ? beat.url : undefined)
+      const isActive =
+        beat !== undefined && clock.currentTimeMillisUnsafe() - beat.at < Duration.toMillis(heartbeat.active)
+      const url =
+        configured ?? (beat !== undefined && (isActive || alias !== "localhost") ? beat.url : undefined)
       return {
         record: {
           alias,
@@ -133,7 +135,11 @@ const make = Effect.gen(function* () {
     beat: Effect.fn("HiveRegistry.beat")(function* (heartbeat, sender) {
       const { hive_id: id, url, workers } = heartbeat
       beats.delete(id)
-      beats.set(id, { at: clock.currentTimeMillisUnsafe(), url: url ?? urlOf(sender, defaultHivePort), workers })
+      beats.set(id, {
+        at: clock.currentTimeMillisUnsafe(),
+        url: url ?? urlOf(sender, defaultHivePort),
+        workers
+      })
       const oldest = beats.keys().next()
       if (beats.size > maxUnconfiguredHives && oldest.done !== true) beats.delete(oldest.value)
     })

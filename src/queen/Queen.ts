@@ -6,9 +6,9 @@ import { HivesConf } from "../config/HivesConf.ts"
 import { Paths } from "../config/Paths.ts"
 import { Pids } from "../config/Pids.ts"
 import { RunFile } from "../config/RunFile.ts"
-import { Settings } from "../config/Settings.ts"
+import { type SettingOverrides, Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
-import { daemon } from "../job/Daemon.ts"
+import { boundUrl, daemon } from "../job/Daemon.ts"
 import { addQueenHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { JobsClient } from "../job/JobsClient.ts"
@@ -31,26 +31,45 @@ const services = HiveLifecycle.layerNoDeps.pipe(
 )
 
 const server = Layer.unwrap(
-  Settings.use(({ queen }) => Effect.succeed(daemon({ name: "queen", host: queen.host, port: queen.port }, queenRoutes)))
+  Settings.use(({ queen }) =>
+    Effect.succeed(daemon({ name: "queen", host: queen.host, port: queen.port }, queenRoutes))
+  )
 )
 
 const ownHandlers = Layer.effectDiscard(Effect.flatMap(queenHandlers, addQueenHandlers))
 
-/** The queen: its HTTP server with everything behind it, and `Handlers`, to which an application adds its own. */
+const runFile = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const runFiles = yield* RunFile
+    yield* runFiles.write("queen", yield* boundUrl)
+  })
+)
+
+const layerNoDeps = Layer.mergeAll(ownHandlers, runFile).pipe(
+  Layer.provideMerge(server),
+  Layer.provide(queenRouter),
+  Layer.provideMerge(services)
+)
+
+const machine = Layer.mergeAll(HivesConf.layer, RunFile.layer, DetachedProcess.layer).pipe(
+  Layer.provideMerge(Pids.layer),
+  Layer.provideMerge(hivePool)
+)
+
+const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
+  layerNoDeps.pipe(
+    Layer.provide(machine),
+    Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
+    Layer.provideMerge(Paths.layer),
+    Layer.provideMerge(NodeServices.layer)
+  )
+
+/** The queen: its HTTP server with all that is behind it, and `Handlers`, to which an application adds its own. */
 export const Queen = {
-  /** Needs the hives' addresses, the settings, and what touches the machine. */
-  layerNoDeps: ownHandlers.pipe(
-    Layer.provideMerge(server),
-    Layer.provide(queenRouter),
-    Layer.provideMerge(services)
-  ),
-  /** With everything from the configuration folder and the environment. */
-  get layer() {
-    return this.layerNoDeps.pipe(
-      Layer.provide([hivePool, HivesConf.layer, Token.layer, RunFile.layer, Pids.layer, DetachedProcess.layer]),
-      Layer.provideMerge(Settings.layer),
-      Layer.provideMerge(Paths.layer),
-      Layer.provideMerge(NodeServices.layer)
-    )
-  }
+  /** Needs the settings, the token, an `HttpClient`, and what touches the machine. */
+  layerNoDeps,
+  /** With settings that win over environment and file, such as `{ "queen.port": "8500" }`, and a file with the token. */
+  layerWith,
+  /** With everything from the environment and the configuration folder. */
+  layer: layerWith({})
 }

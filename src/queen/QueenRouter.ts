@@ -1,6 +1,5 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { Handlers } from "../job/Handlers.ts"
 import { JobEvent } from "../job/JobEvent.ts"
@@ -41,19 +40,23 @@ export const queenRouter = Layer.effect(
       return chosen.record.alias
     })
 
-    const forwardTo = (hiveId: string, json: string, request: OperationRequest, routing: Routing): Work => (job) =>
-      forwarder.forwardJson({ operation: request.name, hiveId, json, routing, job })
+    const forwardTo =
+      (hiveId: string, json: string, request: OperationRequest, routing: Routing): Work =>
+      (job) =>
+        forwarder.forwardJson({ operation: request.name, hiveId, json, routing, job })
 
-    const forwardToChosen = (request: OperationRequest, routing: Routing): Work => (job) =>
-      Stream.unwrap(
-        Effect.map(choose(request), (hiveId) => {
-          const json = JSON.stringify({ ...request.fields, hive_id: hiveId })
-          return Stream.concat(
-            Stream.make(JobEvent.narration("qn-sched", "choose_hive", `Chose hive '${hiveId}'`, job.id)),
-            forwardTo(hiveId, json, request, routing)(job)
-          )
-        })
-      )
+    const forwardToChosen =
+      (request: OperationRequest, routing: Routing): Work =>
+      (job) =>
+        Stream.unwrap(
+          Effect.map(choose(request), (hiveId) => {
+            const json = JSON.stringify({ ...request.fields, hive_id: hiveId })
+            return Stream.concat(
+              Stream.make(JobEvent.narration("qn-sched", "choose_hive", `Chose hive '${hiveId}'`, job.id)),
+              forwardTo(hiveId, json, request, routing)(job)
+            )
+          })
+        )
 
     const forward = (request: OperationRequest, hiveId: string, routing: Routing) => ({
       operation: request.name,
@@ -61,7 +64,9 @@ export const queenRouter = Layer.effect(
       routing,
       router,
       work:
-        hiveId === "auto" ? forwardToChosen(request, routing) : forwardTo(hiveId, request.json, request, routing)
+        hiveId === "auto"
+          ? forwardToChosen(request, routing)
+          : forwardTo(hiveId, request.json, request, routing)
     })
 
     return OperationRouter.of({

@@ -7,7 +7,9 @@ export interface Candidate {
 }
 
 const hasLoaded = (hive: KnownHive, model: string) =>
-  hive.workers.some((worker) => worker.model_id === model && worker.state !== "failed" && worker.state !== "stopped")
+  hive.workers.some(
+    (worker) => worker.model_id === model && worker.state !== "failed" && worker.state !== "stopped"
+  )
 
 /**
  * Chooses a hive for `hive_id: "auto"`: one that has the model loaded, else the only one, else the least busy. Hives

@@ -41,7 +41,11 @@ export class InvalidResponse extends Schema.TaggedError<InvalidResponse>()(
 /** The hive was silent for longer than a named limit, in seconds. */
 export class HiveTimeout extends Schema.TaggedError<HiveTimeout>()(
   "HiveTimeout",
-  { hive: Schema.String, limit: Schema.Literals(["submit", "first_event", "idle", "total"]), seconds: Schema.Finite },
+  {
+    hive: Schema.String,
+    limit: Schema.Literals(["submit", "first_event", "idle", "total"]),
+    seconds: Schema.Finite
+  },
   { httpApiStatus: 504 }
 ) {
   override get message() {

@@ -29,8 +29,10 @@ export const queenHandlers = Effect.gen(function* () {
     const unfinished = (yield* jobs.list).filter(({ state }) => state === "queued" || state === "running")
     return {
       hives: hives.map(({ record }) => record),
-      workers: hives.flatMap(({ record, workers }) => workers.map((worker) => ({ hive: record.alias, ...worker }))),
-      jobs: unfinished.map(({ error: _, ...record }) => record)
+      workers: hives.flatMap(({ record, workers }) =>
+        workers.map((worker) => ({ hive: record.alias, ...worker }))
+      ),
+      jobs: unfinished
     }
   })
 
@@ -41,12 +43,16 @@ export const queenHandlers = Effect.gen(function* () {
 
   const handlers: HandlersOf<"queen"> = {
     status: () => answer(status),
-    hive_list: () => answer(Effect.map(registry.list, (hives) => ({ hives: hives.map(({ record }) => record) }))),
+    hive_list: () =>
+      answer(Effect.map(registry.list, (hives) => ({ hives: hives.map(({ record }) => record) }))),
     hive_get: ({ alias }) => answer(Effect.map(registry.find(alias), ({ record }) => record)),
     hive_status: ({ alias }) => answer(hiveStatus(alias)),
     hive_start: ({ alias }, job) => narrated(job, actor, (say) => lifecycle.start(alias, say)),
     hive_stop: ({ alias }, job) => narrated(job, actor, (say) => lifecycle.stop(alias, say)),
-    hive_install: notSupported("hive_install", "install rbee on that machine with npm and run 'rbee hive serve' there"),
+    hive_install: notSupported(
+      "hive_install",
+      "install rbee on that machine with npm and run 'rbee hive serve' there"
+    ),
     hive_uninstall: notSupported("hive_uninstall", "remove rbee on that machine by hand"),
     hive_refresh_capabilities: notSupported(
       "hive_refresh_capabilities",

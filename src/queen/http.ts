@@ -1,3 +1,4 @@
+import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -17,14 +18,18 @@ export const queenRoutes = HttpRouter.use(
     const heartbeat = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       const beat = yield* HttpServerRequest.schemaBodyJson(Heartbeat).pipe(
-        Effect.provideService(HttpIncomingMessage.MaxBodySize, limits.bodyBytes)
+        Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limits.bodyBytes))
       )
       const sender = Option.getOrElse(request.remoteAddress, () => "127.0.0.1")
       yield* registry.beat(beat, sender.replace(/^::ffff:/, ""))
-      return HttpServerResponse.jsonUnsafe({ status: "ok", message: `Heartbeat received from ${beat.hive_id}` })
+      return HttpServerResponse.jsonUnsafe({
+        status: "ok",
+        message: `Heartbeat received from ${beat.hive_id}`
+      })
     }).pipe(
       Effect.catchTags({
-        SchemaError: ({ message }) => Effect.succeed(refusal(400, "InvalidHeartbeat", `Invalid heartbeat: ${message}`)),
+        SchemaError: ({ message }) =>
+          Effect.succeed(refusal(400, "InvalidHeartbeat", `Invalid heartbeat: ${message}`)),
         HttpServerError: errorResponse
       })
     )

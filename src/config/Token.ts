@@ -1,0 +1,136 @@
+import { createHash, timingSafeEqual } from "node:crypto"
+import * as path from "node:path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { variable } from "./environment.ts"
+import { Paths } from "./Paths.ts"
+
+const shortest = 16
+
+/** A token that is too short, or a file that should hold one and cannot be read. */
+export class TokenError extends Schema.TaggedError<TokenError>()("TokenError", {
+  source: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `The token from ${this.source} cannot be used: ${this.reason}`
+  }
+}
+
+/** A daemon was to listen beyond this machine, and anybody could have driven it. */
+export class BindRefused extends Schema.TaggedError<BindRefused>()("BindRefused", { host: Schema.String }) {
+  override get message() {
+    return `Refusing to listen on ${this.host} without a token: set RBEE_TOKEN or --token-file (at least ${shortest} characters), or listen on 127.0.0.1`
+  }
+}
+
+/** The bearer token of this machine's daemons, if there is one, and those of the hives. */
+export class Token extends Context.Service<
+  Token,
+  {
+    readonly own: Option.Option<Redacted.Redacted<string>>
+    /** Whether an `Authorization` header carries the token; always, when there is none. Takes the same time for all. */
+    readonly accepts: (authorization: string) => boolean
+    /** The token for a hive: its own, else this machine's. */
+    readonly of: (alias: string) => Effect.Effect<Redacted.Redacted<string> | undefined>
+  }
+>()("rbee/config/Token") {
+  /** From the file, else `RBEE_TOKEN`, else `config/token`; those of the hives from `config/tokens/<alias>`. */
+  static readonly layerWith = (tokenFile: string | undefined) =>
+    Layer.effect(
+      Token,
+      Effect.suspend(() => make(tokenFile))
+    )
+
+  static readonly layer = this.layerWith(undefined)
+
+  /** Without a token, or with the given one for all: for tests and for applications. */
+  static readonly layerMemory = (token?: string) =>
+    Layer.succeed(
+      Token,
+      Token.of({
+        own: Option.map(Option.fromUndefinedOr(token), (value) => Redacted.make(value)),
+        accepts: acceptor(token),
+        of: () => Effect.succeed(token === undefined ? undefined : Redacted.make(token))
+      })
+    )
+}
+
+const digest = (text: string) => createHash("sha256").update(text).digest()
+
+/** The first eight hexadecimal digits of a token's SHA-256: what a log may show of it. */
+export const fingerprint = (token: Redacted.Redacted<string>) =>
+  digest(Redacted.value(token)).toString("hex").slice(0, 8)
+
+// Hashes have one length, so that the comparison tells nothing of the token's.
+const acceptor = (token: string | undefined) => {
+  if (token === undefined) return () => true
+  const expected = digest(`Bearer ${token}`)
+  return (authorization: string) => timingSafeEqual(digest(authorization), expected)
+}
+
+const isLoopback = (host: string) =>
+  host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host)
+
+/** Refuses an address beyond loopback when there is no token. */
+export const checkBind = Effect.fn("Token.checkBind")(function* (host: string) {
+  const { own } = yield* Token
+  if (!isLoopback(host) && Option.isNone(own)) return yield* new BindRefused({ host })
+})
+
+const make = Effect.fnUntraced(function* (tokenFile: string | undefined) {
+  const fs = yield* FileSystem.FileSystem
+  const { config } = yield* Paths
+
+  const fromFile = (file: string) =>
+    fs.readFileString(file).pipe(
+      Effect.map((content) => Option.some({ source: file, token: content.trim() })),
+      Effect.catch((error) =>
+        error.reason._tag === "NotFound"
+          ? Effect.succeedNone
+          : Effect.fail(new TokenError({ source: file, reason: "the file cannot be read" }))
+      )
+    )
+
+  const checked = (found: { readonly source: string; readonly token: string }) =>
+    found.token.length >= shortest && /^[\u0021-\u007e]+$/.test(found.token)
+      ? Effect.succeed(found.token)
+      : Effect.fail(
+          new TokenError({
+            source: found.source,
+            reason: `it must have at least ${shortest} visible ASCII characters and no spaces`
+          })
+        )
+
+  const find = Effect.gen(function* () {
+    if (tokenFile !== undefined) {
+      const given = yield* fromFile(tokenFile)
+      if (Option.isSome(given)) return given
+      return yield* new TokenError({ source: tokenFile, reason: "there is no such file" })
+    }
+    const fromVariable = yield* variable("RBEE_TOKEN")
+    if (Option.isSome(fromVariable)) return Option.some({ source: "RBEE_TOKEN", token: fromVariable.value })
+    return yield* fromFile(path.join(config, "token"))
+  })
+
+  const found = yield* find
+  const token = Option.isSome(found) ? yield* checked(found.value) : undefined
+  const own = Option.map(Option.fromUndefinedOr(token), (value) => Redacted.make(value))
+
+  return Token.of({
+    own,
+    accepts: acceptor(token),
+    of: (alias) =>
+      fromFile(path.join(config, "tokens", alias)).pipe(
+        Effect.orElseSucceed(() => Option.none<{ readonly token: string }>()),
+        Effect.map((given) =>
+          Option.getOrUndefined(Option.isSome(given) ? Option.some(Redacted.make(given.value.token)) : own)
+        )
+      )
+  })
+})

@@ -1,0 +1,124 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema, Stream } from "effect"
+import { readFullView, readPlainView } from "../../src/job/JobReader.ts"
+import { toFrame } from "../../src/job/FullView.ts"
+import { toPlainFrame } from "../../src/job/PlainView.ts"
+import { readSse } from "../../src/job/SseReader.ts"
+
+const url = "http://hive"
+
+/** The text as chunks of bytes, cut after every `size` of them. */
+const cut = (text: string, size: number) => {
+  const bytes = Buffer.from(text)
+  const chunks: Array<Uint8Array> = []
+  for (let i = 0; i < bytes.length; i += size) chunks.push(bytes.subarray(i, i + size))
+  return Stream.fromIterable(chunks)
+}
+
+const dataOf = (text: string, size = 1_000_000) =>
+  readSse(cut(text, size), 1_000_000).pipe(
+    Stream.map(({ data }) => data),
+    Stream.runCollect
+  )
+
+describe("readSse", () => {
+  it.effect("reads what the standard allows", () =>
+    Effect.gen(function* () {
+      const text =
+        "\uFEFF: hello\ndata:x\n\ndata: x\r\n\r\ndata:  y\rdata: z\r\rretry: 10\nid: 4\nevent: token\ndata\n\nevent: none\n\n"
+      assert.deepStrictEqual(yield* dataOf(text), ["x", "x", " y\nz", ""])
+    })
+  )
+
+  it.effect("reads the same wherever the bytes are cut", () =>
+    Effect.gen(function* () {
+      const text = "data: zwölf 日本 🐝\r\n\r\nid: 9\nevent: token\ndata: a\ndata: b\n\ndata: c\n\n"
+      for (let size = 1; size <= Buffer.byteLength(text); size++) {
+        assert.deepStrictEqual(yield* dataOf(text, size), ["zwölf 日本 🐝", "a\nb", "c"], `cut at ${size}`)
+      }
+    })
+  )
+
+  it.effect("reads a line of 1 MB, and refuses one beyond the limit", () =>
+    Effect.gen(function* () {
+      const line = "x".repeat(1_000_000)
+      const all = readSse(cut(`data: ${line}\n\n`, 65_536), 2_000_000)
+      assert.strictEqual((yield* Stream.runCollect(all))[0]?.data.length, 1_000_000)
+      const error = yield* readSse(cut(`data: ${line}\n\n`, 65_536), 500_000).pipe(
+        Stream.runDrain,
+        Effect.flip
+      )
+      assert.strictEqual(error._tag, "SseError")
+    })
+  )
+})
+
+describe("readFullView", () => {
+  const Texts = Schema.Array(Schema.String)
+
+  it.effect.prop("gives back what was written", [Texts], ([texts]) =>
+    Effect.gen(function* () {
+      const written = texts.map(
+        (text, i) => ({ id: i + 1, kind: "token", json: JSON.stringify({ text }) }) as const
+      )
+      const wire = [...written, { id: texts.length + 1, kind: "done", json: "{}" } as const]
+        .map(toFrame)
+        .join("")
+      const events = yield* Stream.runCollect(readFullView(url, cut(wire, 7), 1_000_000))
+      assert.deepStrictEqual(
+        events.map(({ id, json, kind }) => ({ id, kind, json })),
+        [...written, { id: texts.length + 1, kind: "done", json: "{}" }]
+      )
+    })
+  )
+
+  it.effect("fails on a stream without an end event, and after what it gave", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const error = yield* readFullView(
+        url,
+        cut(toFrame({ id: 1, kind: "token", json: `{"text":"a"}` }), 9),
+        100
+      ).pipe(
+        Stream.runForEach(({ json }) => Effect.sync(() => seen.push(json))),
+        Effect.flip
+      )
+      assert.strictEqual(error.message, "The daemon at http://hive ended the stream without an end event")
+      assert.deepStrictEqual(seen, [`{"text":"a"}`])
+    })
+  )
+
+  it.effect("ends at the end event, and passes over kinds that it does not know", () =>
+    Effect.gen(function* () {
+      const wire =
+        "id: 1\nevent: dance\ndata: {}\n\nid: 2\nevent: cancelled\ndata: {}\n\nid: 3\nevent: token\ndata: {}\n\n"
+      const events = yield* Stream.runCollect(readFullView(url, cut(wire, 1000), 100))
+      assert.deepStrictEqual(
+        events.map(({ kind }) => kind),
+        ["cancelled"]
+      )
+    })
+  )
+})
+
+describe("readPlainView", () => {
+  it.effect("knows the end markers, and a text that only looks like one", () =>
+    Effect.gen(function* () {
+      const wire = ["so [DONE] it is", " [DONE]", "a\nb", "[DONE]", "after"].map(toPlainFrame).join("")
+      const events = yield* Stream.runCollect(readPlainView(url, cut(wire, 3), 100))
+      assert.deepStrictEqual(
+        events.map(({ json, kind }) => [kind, json]),
+        [
+          ["line", `{"text":"so [DONE] it is"}`],
+          ["line", `{"text":"[DONE]"}`],
+          ["line", `{"text":"a\\nb"}`],
+          ["done", "{}"]
+        ]
+      )
+      const failed = yield* Stream.runCollect(
+        readPlainView(url, cut(toPlainFrame("[ERROR] No such worker"), 3), 100)
+      )
+      assert.strictEqual(failed[0]?.json, `{"error":{"code":"JobFailed","message":"No such worker"}}`)
+    })
+  )
+})

@@ -1,0 +1,225 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Result, Schema } from "effect"
+import * as Catalog from "../../src/operation/Catalog.ts"
+import * as Ops from "../../src/operation/Operation.ts"
+
+const encode = Schema.encodeSync(Schema.fromJsonString(Ops.Operation))
+
+const decode = (value: unknown) => {
+  const request = Result.getOrThrow(Catalog.readRequest(JSON.stringify(value)))
+  const known = Catalog.builtIn.get(request.name)
+  assert.isDefined(known, request.name)
+  return Catalog.makeDecoder(known!)(request.fields)
+}
+
+const fieldsOf = (value: unknown): Record<string, unknown> => ({ ...Result.getOrThrow(decode(value)) })
+
+const refusalOf = (value: unknown) => {
+  const refused = Result.flip(decode(value))
+  return Result.getOrThrow(refused)
+}
+
+describe("the wire", () => {
+  it("has the pinned bytes", () => {
+    assert.strictEqual(encode(new Ops.HiveList()), `{"operation":"hive_list"}`)
+    assert.strictEqual(encode(new Ops.HiveStart({})), `{"operation":"hive_start","alias":"localhost"}`)
+  })
+
+  it("does not write absent fields", () => {
+    const infer = new Ops.Infer({
+      hive_id: "atlas",
+      model: "rbee:tiny",
+      prompt: "a",
+      max_tokens: 4,
+      temperature: 0
+    })
+    assert.strictEqual(
+      encode(infer),
+      `{"operation":"infer","hive_id":"atlas","model":"rbee:tiny","prompt":"a","max_tokens":4,"temperature":0,"stream":true}`
+    )
+  })
+
+  it.prop("round-trips every operation", [Ops.Operation], ([operation]) => {
+    const again = Result.getOrThrow(decode(JSON.parse(encode(operation))))
+    assert.deepStrictEqual(again, operation)
+    assert.strictEqual(again.operation, Ops.operationName(operation))
+  })
+
+  const names = [...Catalog.builtIn.keys()] as const
+  const Almost = Schema.Struct({
+    operation: Schema.Literals(names),
+    hive_id: Schema.Json,
+    alias: Schema.optionalKey(Schema.Json),
+    model: Schema.optionalKey(Schema.Json),
+    device: Schema.optionalKey(Schema.Json)
+  })
+
+  it.prop(
+    "decodes or refuses arbitrary JSON, and never throws",
+    [Schema.Union([Schema.Json, Almost])],
+    ([value]) => {
+      const request = Catalog.readRequest(JSON.stringify(value))
+      if (Result.isFailure(request)) return assert.isNotEmpty(request.failure.message)
+      const known = Catalog.builtIn.get(request.success.name)
+      if (known === undefined) return
+      const decoded = Catalog.makeDecoder(known)(request.success.fields)
+      if (Result.isFailure(decoded)) assert.isNotEmpty(decoded.failure.message)
+    }
+  )
+
+  it.prop("refuses arbitrary text, and never throws", [Schema.String], ([text]) => {
+    const request = Catalog.readRequest(text)
+    if (Result.isFailure(request)) assert.isNotEmpty(request.failure.message)
+  })
+})
+
+describe("defaults", () => {
+  it("means localhost without an alias, where the operation has a default", () => {
+    for (const operation of ["hive_start", "hive_stop", "hive_get", "hive_status"]) {
+      for (const alias of [undefined, null]) {
+        const decoded = Result.getOrThrow(decode({ operation, alias }))
+        assert.strictEqual("alias" in decoded ? decoded.alias : undefined, "localhost", operation)
+      }
+    }
+  })
+
+  it("refuses a missing alias where there is none", () => {
+    for (const operation of ["hive_install", "hive_uninstall", "hive_refresh_capabilities", "ssh_test"]) {
+      assert.strictEqual(
+        refusalOf({ operation }).message,
+        `Invalid ${operation}: field 'alias': expected a hive id of 1 to 128 letters, digits, '.', '_' and '-', got nothing`
+      )
+    }
+  })
+
+  it("streams unless told otherwise, and reads ~/.ssh/config with port 8081", () => {
+    const infer = { operation: "infer", hive_id: "a", model: "m", prompt: "p", max_tokens: 1, temperature: 0 }
+    for (const stream of [undefined, null, true]) {
+      assert.deepInclude(fieldsOf({ ...infer, stream }), { stream: true })
+    }
+    assert.deepInclude(fieldsOf({ ...infer, stream: false }), { stream: false })
+    assert.deepInclude(fieldsOf({ operation: "hive_import_ssh" }), {
+      ssh_config_path: "~/.ssh/config",
+      default_hive_port: 8081
+    })
+  })
+})
+
+describe("bad fields", () => {
+  it("names the field, what was expected and what came", () => {
+    const refused = refusalOf({
+      operation: "worker_spawn",
+      hive_id: "a",
+      model: "m",
+      worker: "cpu",
+      device: "x"
+    })
+    assert.strictEqual(
+      refused.message,
+      `Invalid worker_spawn: field 'device': expected an integer from 0 to 4294967295, got "x"`
+    )
+  })
+
+  it("names every wrong field", () => {
+    const refused = refusalOf({ operation: "worker_spawn", model: 5, worker: "cpu", device: -1 })
+    assert.deepStrictEqual(
+      refused.problems.map(({ field, got }) => [field, got]),
+      [
+        ["hive_id", "nothing"],
+        ["model", "5"],
+        ["device", "-1"]
+      ]
+    )
+  })
+
+  it("refuses numbers out of range", () => {
+    const spawn = { operation: "worker_spawn", hive_id: "a", model: "m", worker: "cpu" }
+    for (const device of [-1, 1.5, 4_294_967_296, "0", null]) {
+      assert.strictEqual(refusalOf({ ...spawn, device }).problems[0]?.field, "device")
+    }
+    assert.isTrue(Result.isSuccess(decode({ ...spawn, device: 4_294_967_295 })))
+    for (const default_hive_port of [0, 65_536, -1, "8081"]) {
+      assert.strictEqual(
+        refusalOf({ operation: "hive_import_ssh", default_hive_port }).problems[0]?.field,
+        "default_hive_port"
+      )
+    }
+  })
+
+  it("refuses what is no JSON object", () => {
+    for (const body of [
+      "",
+      " ",
+      "null",
+      "[]",
+      "3",
+      `"status"`,
+      "{",
+      "{}",
+      `{"operation":null}`,
+      `{"operation":3}`
+    ]) {
+      assert.isTrue(Result.isFailure(Catalog.readRequest(body)), body)
+    }
+  })
+
+  it("refuses hive ids, worker ids and prompts that could do harm", () => {
+    for (const hive_id of ["", "../x", "a b", "-x", "a\u0000", "a".repeat(129), "a/b"]) {
+      assert.isTrue(
+        Result.isFailure(Catalog.readRequest(JSON.stringify({ operation: "worker_list", hive_id }))),
+        hive_id
+      )
+    }
+    const infer = { operation: "infer", hive_id: "a", model: "m", max_tokens: 1, temperature: 0 }
+    assert.strictEqual(refusalOf({ ...infer, prompt: "a\u0000b" }).problems[0]?.field, "prompt")
+    assert.isTrue(Result.isSuccess(decode({ ...infer, prompt: "line\nline\ttab" })))
+  })
+
+  it("ignores fields that it does not know", () => {
+    assert.isTrue(Result.isSuccess(decode({ operation: "hive_list", colour: "red", alias: null })))
+  })
+})
+
+describe("routing", () => {
+  it("forwards exactly the hive-bound operations", () => {
+    const forwarded = Object.entries(Ops.Operation.cases)
+      .filter(([, operation]) => operation.routing.runsOn === "hive")
+      .map(([name]) => name)
+    assert.deepStrictEqual(forwarded.sort(), [
+      "infer",
+      "model_delete",
+      "model_download",
+      "model_get",
+      "model_list",
+      "worker_delete",
+      "worker_get",
+      "worker_list",
+      "worker_restart",
+      "worker_spawn"
+    ])
+    assert.isTrue(Ops.shouldForwardToHive(new Ops.WorkerList({ hive_id: "a" })))
+    assert.isFalse(Ops.shouldForwardToHive(new Ops.Status()))
+  })
+
+  it("has a hive id where it forwards, and none for the queen's own", () => {
+    assert.strictEqual(Ops.hiveId(new Ops.WorkerList({ hive_id: "atlas" })), "atlas")
+    for (const operation of [
+      new Ops.Status(),
+      new Ops.HiveList(),
+      new Ops.SshTest({ alias: "a" }),
+      new Ops.HiveImportSsh({})
+    ]) {
+      assert.isUndefined(Ops.hiveId(operation))
+    }
+  })
+})
+
+describe("JSON Schema", () => {
+  it.effect("has one for every operation", () =>
+    Effect.sync(() => {
+      const schemas = Catalog.jsonSchemas(Catalog.builtIn)
+      assert.strictEqual(Object.keys(schemas).length, 21)
+      assert.deepInclude(JSON.stringify(schemas["infer"]), "max_tokens")
+    })
+  )
+})
