@@ -1,0 +1,168 @@
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { DetachedProcess } from "../config/DetachedProcess.ts"
+import { Pids, type ProcessId } from "../config/Pids.ts"
+import { Settings } from "../config/Settings.ts"
+import { Engines, portInUse } from "./Engines.ts"
+import { WorkerFailed } from "./errors.ts"
+import { FreePorts } from "./FreePorts.ts"
+import { lastLines } from "./LogTail.ts"
+import { WorkerClient } from "./WorkerClient.ts"
+import type { StoredWorker, WorkerProcess, WorkerSpec } from "./WorkerRecord.ts"
+import { WorkerStore } from "./WorkerStore.ts"
+
+/** What is told of a process while it lives. */
+export interface ProcessEvents {
+  /** It was started; it does not answer yet. */
+  readonly started: (process: WorkerProcess) => Effect.Effect<void>
+  /** It answers and serves the model. */
+  readonly ready: (process: WorkerProcess) => Effect.Effect<void>
+}
+
+/** Runs the processes of workers. No process outlives the effect that runs it. */
+export class WorkerProcesses extends Context.Service<
+  WorkerProcesses,
+  {
+    /**
+     * Starts a process and returns when it has ended after it was ready, with how it ended. Fails when it does not
+     * become ready. Interrupting ends the process.
+     */
+    readonly run: (spec: WorkerSpec, events: ProcessEvents) => Effect.Effect<WorkerFailed, WorkerFailed>
+    /** The same for a process that an earlier hive started. */
+    readonly adopt: (
+      stored: StoredWorker,
+      events: ProcessEvents
+    ) => Effect.Effect<WorkerFailed, WorkerFailed>
+  }
+>()("rbee/hive/WorkerProcesses") {
+  static readonly layerNoDeps = Layer.effect(
+    WorkerProcesses,
+    Effect.suspend(() => make)
+  )
+}
+
+interface Ending {
+  readonly code: number | null
+  readonly signal: string | null
+}
+
+interface Live {
+  readonly process: WorkerProcess
+  readonly exited: Effect.Effect<Ending>
+}
+
+class PortTaken extends Data.TaggedError("PortTaken")<{ readonly failure: WorkerFailed }> {}
+
+const startAttempts = 5
+const lookEvery = "1 second"
+
+const readyPolls = Schedule.min([Schedule.exponential("20 millis", 1.3), Schedule.spaced("500 millis")])
+
+const sentence = ({ code, signal }: Ending) => {
+  if (signal !== null) return `its process was ended by ${signal}`
+  return code === null ? "its process ended" : `its process ended with code ${code}`
+}
+
+const make = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const processes = yield* DetachedProcess
+  const pids = yield* Pids
+  const engines = yield* Engines
+  const ports = yield* FreePorts
+  const client = yield* WorkerClient
+  const store = yield* WorkerStore
+  const { timeouts } = yield* Settings
+
+  const failure = (spec: WorkerSpec, reason: string) =>
+    Effect.map(
+      Effect.provideService(lastLines(store.logFile(spec.id)), FileSystem.FileSystem, fs),
+      (lines) => new WorkerFailed({ worker: spec.id, model: spec.model, reason, lastLines: lines })
+    )
+
+  const fail = (spec: WorkerSpec, reason: string) =>
+    Effect.flatMap(failure(spec, reason), (error) => Effect.fail(error))
+
+  const launch = Effect.fnUntraced(function* (spec: WorkerSpec) {
+    const engine = (yield* engines.all).get(spec.engine)
+    if (engine === undefined) return yield* fail(spec, `the engine '${spec.engine}' is not in the settings`)
+    const port = yield* Effect.catch(ports.next, ({ message }) => fail(spec, message))
+    const started = yield* Effect.catch(
+      processes.start({ ...engine.command(spec, port), logFile: store.logFile(spec.id) }),
+      ({ message }) => fail(spec, message)
+    )
+    const startTime = Option.getOrElse(yield* pids.startTime(started.pid), () => "")
+    const live: Live = { process: { pid: started.pid, startTime, port }, exited: started.exited }
+    return live
+  })
+
+  const diedEarly = (spec: WorkerSpec, exited: Live["exited"]) =>
+    Effect.gen(function* () {
+      const ending = yield* exited
+      const error = yield* failure(spec, `${sentence(ending)} before it was ready`)
+      return yield* ending.code === portInUse ? new PortTaken({ failure: error }) : error
+    })
+
+  const answers = (spec: WorkerSpec, { port }: WorkerProcess) =>
+    client.isReady(port).pipe(
+      Effect.filterOrFail((ready) => ready),
+      Effect.retry(readyPolls),
+      Effect.andThen(client.models(port)),
+      Effect.flatMap((models) =>
+        models.includes(spec.model)
+          ? Effect.void
+          : fail(spec, `port ${port} serves ${models.join(", ") || "nothing"} instead`)
+      ),
+      Effect.timeoutOrElse({
+        duration: timeouts.workerStart,
+        orElse: () =>
+          fail(
+            spec,
+            `it was not ready after ${Duration.toSeconds(timeouts.workerStart)} s (timeouts.worker_start)`
+          )
+      })
+    )
+
+  const live = (spec: WorkerSpec, acquire: Effect.Effect<Live, WorkerFailed>, events: ProcessEvents) =>
+    Effect.acquireUseRelease(
+      acquire,
+      ({ exited, process }) =>
+        Effect.gen(function* () {
+          yield* Effect.mapError(store.save({ spec, process }), (error) => error)
+          yield* events.started(process)
+          yield* Effect.raceFirst(answers(spec, process), diedEarly(spec, exited))
+          yield* events.ready(process)
+          return yield* failure(spec, sentence(yield* exited))
+        }).pipe(Effect.catchTag("StateNotWritable", ({ message }) => fail(spec, message))),
+      ({ process }, exit) =>
+        Exit.isSuccess(exit) ? Effect.void : pids.terminate(process, timeouts.shutdown)
+    )
+
+  const run = (spec: WorkerSpec, events: ProcessEvents) =>
+    live(spec, launch(spec), events).pipe(
+      Effect.retry({ times: startAttempts - 1, while: ({ _tag }) => _tag === "PortTaken" }),
+      Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure))
+    )
+
+  const endOf = (process: ProcessId): Effect.Effect<Ending> =>
+    Effect.repeat(pids.isAlive(process), {
+      while: (alive) => alive,
+      schedule: Schedule.spaced(lookEvery)
+    }).pipe(Effect.as({ code: null, signal: null }))
+
+  return WorkerProcesses.of({
+    run,
+    adopt: ({ process, spec }, events) =>
+      live(
+        spec,
+        Effect.as(ports.reserve(process.port), { process, exited: endOf(process) }),
+        events
+      ).pipe(Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure)))
+  })
+})

@@ -1,0 +1,122 @@
+import * as path from "node:path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as PlatformError from "effect/PlatformError"
+import * as Schema from "effect/Schema"
+import { Paths } from "../config/Paths.ts"
+import { Pids, ProcessId } from "../config/Pids.ts"
+import { Settings } from "../config/Settings.ts"
+import { HiveAlreadyRuns, StateNotWritable } from "./errors.ts"
+import { StoredWorker } from "./WorkerRecord.ts"
+
+/**
+ * The records of the workers that run, and their logs: `<state>/hives/<hive id>/workers/`. One process at a time has
+ * them.
+ */
+export class WorkerStore extends Context.Service<
+  WorkerStore,
+  {
+    /** The records that an earlier hive left. What is none is removed. */
+    readonly list: Effect.Effect<ReadonlyArray<StoredWorker>>
+    readonly save: (worker: StoredWorker) => Effect.Effect<void, StateNotWritable>
+    /** Removes the record; an absent one is fine. */
+    readonly remove: (id: string) => Effect.Effect<void>
+    /** Removes the worker's log. */
+    readonly removeLog: (id: string) => Effect.Effect<void>
+    readonly logFile: (id: string) => string
+  }
+>()("rbee/hive/WorkerStore") {
+  /** Fails with `HiveAlreadyRuns` when another process has the folder. */
+  static readonly layerNoDeps = Layer.effect(
+    WorkerStore,
+    Effect.suspend(() => make)
+  )
+}
+
+const StoredJson = Schema.fromJsonString(StoredWorker)
+const decodeWorker = Schema.decodeUnknownOption(StoredJson)
+const encodeWorker = Schema.encodeSync(StoredJson)
+
+const HolderJson = Schema.fromJsonString(ProcessId)
+const decodeHolder = Schema.decodeUnknownOption(HolderJson)
+const encodeHolder = Schema.encodeSync(HolderJson)
+
+const extension = ".json"
+
+const make = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const { state } = yield* Paths
+  const { hive } = yield* Settings
+  const folder = path.join(state, "hives", hive.id, "workers")
+  const notWritable = (error: PlatformError.PlatformError) =>
+    new StateNotWritable({ folder, reason: error.reason._tag })
+  yield* Effect.mapError(fs.makeDirectory(folder, { recursive: true, mode: 0o700 }), notWritable)
+  yield* lock(path.join(path.dirname(folder), "lock"), hive.id)
+
+  const fileOf = (id: string) => path.join(folder, id + extension)
+  const logFile = (id: string) => path.join(folder, `${id}.log`)
+  const discard = (file: string) => Effect.ignore(fs.remove(file, { force: true }))
+
+  const read = Effect.fnUntraced(function* (id: string) {
+    const text = yield* Effect.orElseSucceed(fs.readFileString(fileOf(id)), () => "")
+    const stored = Option.filter(decodeWorker(text), ({ spec }) => spec.id === id)
+    if (Option.isNone(stored)) yield* discard(fileOf(id))
+    return stored
+  })
+
+  const list = Effect.gen(function* () {
+    const files = yield* Effect.orElseSucceed(fs.readDirectory(folder), () => [])
+    const ids = files.flatMap((file) => (file.endsWith(extension) ? file.slice(0, -extension.length) : []))
+    const stored = yield* Effect.forEach(ids, read)
+    const workers = stored.flatMap(Option.toArray)
+    const kept = new Set(workers.flatMap(({ spec }) => [`${spec.id}${extension}`, `${spec.id}.log`]))
+    const stale = files.filter((file) => !kept.has(file))
+    yield* Effect.forEach(stale, (file) => discard(path.join(folder, file)), { discard: true })
+    return workers
+  })
+
+  return WorkerStore.of({
+    list,
+    save: Effect.fn("WorkerStore.save")(function* (worker) {
+      const file = fileOf(worker.spec.id)
+      const temporary = `${file}.new`
+      yield* Effect.mapError(fs.writeFileString(temporary, encodeWorker(worker), { mode: 0o600 }), notWritable)
+      yield* Effect.mapError(fs.rename(temporary, file), notWritable)
+    }),
+    remove: (id) => discard(fileOf(id)),
+    removeLog: (id) => discard(logFile(id)),
+    logFile
+  })
+})
+
+/** Holds a file that says which process is the hive, until the scope closes. */
+const lock = Effect.fnUntraced(function* (file: string, hive: string) {
+  const fs = yield* FileSystem.FileSystem
+  const pids = yield* Pids
+  const startTime = Option.getOrElse(yield* pids.startTime(process.pid), () => "")
+  const own = encodeHolder({ pid: process.pid, startTime })
+  const take = fs.writeFileString(file, own, { flag: "wx", mode: 0o600 })
+
+  const holder = Effect.gen(function* () {
+    const found = decodeHolder(yield* Effect.orElseSucceed(fs.readFileString(file), () => ""))
+    return Option.isSome(found) && (yield* pids.isAlive(found.value)) ? found : Option.none<ProcessId>()
+  })
+
+  const takeOver = Effect.gen(function* () {
+    const running = yield* holder
+    if (Option.isSome(running)) return yield* new HiveAlreadyRuns({ hive, pid: running.value.pid })
+    yield* Effect.ignore(fs.remove(file))
+    yield* take
+  })
+
+  const acquire = take.pipe(
+    Effect.catchIf(({ reason }) => reason._tag === "AlreadyExists", () => takeOver),
+    Effect.catchTag("PlatformError", ({ reason }) =>
+      Effect.fail(new StateNotWritable({ folder: path.dirname(file), reason: reason._tag }))
+    )
+  )
+  yield* Effect.acquireRelease(acquire, () => Effect.ignore(fs.remove(file)))
+})

@@ -1,0 +1,127 @@
+import * as Schema from "effect/Schema"
+
+const listed = (names: ReadonlyArray<string>) => (names.length === 0 ? "none" : names.join(", "))
+
+const shown = (lines: ReadonlyArray<string>) =>
+  lines.length === 0 ? "it wrote nothing to its log" : `its last lines: ${lines.join(" | ")}`
+
+/** No worker of this hive has this id. */
+export class WorkerNotFound extends Schema.TaggedError<WorkerNotFound>()(
+  "WorkerNotFound",
+  { worker: Schema.String, known: Schema.Array(Schema.String) },
+  { httpApiStatus: 404 }
+) {
+  override get message() {
+    return `Worker '${this.worker}' not found on this hive; known workers: ${listed(this.known)}`
+  }
+}
+
+/** The worker's process could not start, or ended. `lastLines` are the last of its log. */
+export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFailed", {
+  worker: Schema.String,
+  model: Schema.String,
+  reason: Schema.String,
+  lastLines: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `Worker '${this.worker}' with ${this.model} failed: ${this.reason}; ${shown(this.lastLines)}`
+  }
+}
+
+/** The worker is there and takes no request now. */
+export class WorkerNotReady extends Schema.TaggedError<WorkerNotReady>()("WorkerNotReady", {
+  worker: Schema.String,
+  state: Schema.String,
+  reason: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    const why = this.reason === undefined ? "" : ` (${this.reason})`
+    return `Worker '${this.worker}' is ${this.state}${why}; restart it with worker_restart, or leave worker_id out`
+  }
+}
+
+/** The worker that was named serves another model. */
+export class WrongModel extends Schema.TaggedError<WrongModel>()("WrongModel", {
+  worker: Schema.String,
+  serves: Schema.String,
+  asked: Schema.String
+}) {
+  override get message() {
+    return `Worker '${this.worker}' serves ${this.serves}, not ${this.asked}; name its model, or leave worker_id out`
+  }
+}
+
+/** The worker that was named runs on another device. */
+export class WrongDevice extends Schema.TaggedError<WrongDevice>()("WrongDevice", {
+  worker: Schema.String,
+  runsOn: Schema.String,
+  asked: Schema.Int
+}) {
+  override get message() {
+    return `Worker '${this.worker}' runs on ${this.runsOn}, not on device ${this.asked}; leave device or worker_id out`
+  }
+}
+
+/** The prompt and the tokens that were asked for do not fit the worker's context; the sentence has both numbers. */
+export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExceeded>()(
+  "ContextLengthExceeded",
+  { worker: Schema.String, detail: Schema.String }
+) {
+  override get message() {
+    return this.detail
+  }
+}
+
+/** The worker refused a request, in its own words. */
+export class WorkerRefused extends Schema.TaggedError<WorkerRefused>()("WorkerRefused", {
+  worker: Schema.String,
+  status: Schema.Int,
+  detail: Schema.String
+}) {
+  override get message() {
+    return this.detail
+  }
+}
+
+/** The worker said nothing for longer than it may. */
+export class WorkerSilent extends Schema.TaggedError<WorkerSilent>()("WorkerSilent", {
+  worker: Schema.String,
+  seconds: Schema.Finite
+}) {
+  override get message() {
+    return `Worker '${this.worker}' sent nothing for ${this.seconds} s (timeouts.worker_request)`
+  }
+}
+
+/** The files that say which workers run could not be kept. */
+export class StateNotWritable extends Schema.TaggedError<StateNotWritable>()("StateNotWritable", {
+  folder: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `The hive cannot keep its state in ${this.folder} (${this.reason}); make the folder writable, or set RBEE_HOME`
+  }
+}
+
+/** Another process is the hive of this id in this home. */
+export class HiveAlreadyRuns extends Schema.TaggedError<HiveAlreadyRuns>()("HiveAlreadyRuns", {
+  hive: Schema.String,
+  pid: Schema.Int
+}) {
+  override get message() {
+    return `Hive '${this.hive}' runs already, as process ${this.pid}; stop it, or take another id with --hive-id`
+  }
+}
+
+/** The hive cannot listen where it should. */
+export class HiveCannotListen extends Schema.TaggedError<HiveCannotListen>()("HiveCannotListen", {
+  host: Schema.String,
+  port: Schema.Int,
+  reason: Schema.String
+}) {
+  override get message() {
+    return this.reason === "EADDRINUSE"
+      ? `Port ${this.port} on ${this.host} is in use; stop what listens there, or choose another with --port`
+      : `The hive cannot listen on ${this.host}:${this.port} (${this.reason}); choose another with --host or --port`
+  }
+}

@@ -1,0 +1,32 @@
+import type * as Jinja from "@huggingface/jinja"
+import type { LlamaModel, Token } from "node-llama-cpp"
+
+/** One turn of a conversation. */
+export interface ChatMessage {
+  readonly role: string
+  readonly content: string
+}
+
+// A private-use character frames the place of a message's text, so that no text of a template looks like one.
+const frame = "\uE0FB"
+const place = new RegExp(`${frame}(\\d+)${frame}`)
+
+/**
+ * The tokens of a conversation by the model's own template. The template's text may hold control tokens; the
+ * messages' text is tokenized apart and never does.
+ */
+export const chatTokens = (jinja: typeof Jinja, model: LlamaModel, messages: ReadonlyArray<ChatMessage>): ReadonlyArray<Token> => {
+  const source = model.fileInfo.metadata.tokenizer?.chat_template
+  if (source === undefined) throw new Error("the model has no chat template; use /v1/completions")
+  const rendered = new jinja.Template(source).render({
+    messages: messages.map(({ role }, i) => ({ role, content: `${frame}${i}${frame}` })),
+    add_generation_prompt: true,
+    bos_token: model.tokens.bosString ?? "",
+    eos_token: model.tokens.eosString ?? ""
+  })
+  return rendered
+    .split(place)
+    .flatMap((part, i) =>
+      i % 2 === 0 ? model.tokenize(part, true) : model.tokenize(messages[Number(part)]?.content ?? "", false)
+    )
+}

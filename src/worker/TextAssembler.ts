@@ -1,0 +1,76 @@
+/** What the generation of a text came to. */
+export type FinishReason = "cancelled" | "length" | "stop"
+
+const halfCharacter = "\uFFFD"
+// No character has more bytes; a token that never completes one is shown as it is.
+const longestCharacter = 4
+
+/**
+ * Makes text of tokens: holds back half a character until the rest of it came, and what may be the beginning of a
+ * stop string until it is clear that it is none.
+ */
+export class TextAssembler<Token> {
+  readonly #detokenize: (tokens: ReadonlyArray<Token>, before: ReadonlyArray<Token>) => string
+  readonly #stops: ReadonlyArray<string>
+  readonly #longestStop: number
+  #pending: Array<Token> = []
+  #before: ReadonlyArray<Token>
+  #held = ""
+  #stopped = false
+
+  constructor(
+    detokenize: (tokens: ReadonlyArray<Token>, before: ReadonlyArray<Token>) => string,
+    stops: ReadonlyArray<string>,
+    before: ReadonlyArray<Token>
+  ) {
+    this.#detokenize = detokenize
+    this.#stops = stops
+    this.#longestStop = Math.max(0, ...stops.map((stop) => stop.length))
+    this.#before = before
+  }
+
+  /** Whether a stop string came; nothing is given after it. */
+  get stopped() {
+    return this.#stopped
+  }
+
+  /** Takes a token; gives the text that can be shown now, which may be empty. */
+  push(token: Token): string {
+    this.#pending.push(token)
+    const piece = this.#detokenize(this.#pending, this.#before)
+    if (piece.endsWith(halfCharacter) && this.#pending.length < longestCharacter) return ""
+    this.#before = [...this.#before, ...this.#pending].slice(-3)
+    this.#pending = []
+    return this.#release(piece)
+  }
+
+  /** Gives what is held back, when no token follows. Half a character is not given. */
+  end(): string {
+    const rest = this.#stopped ? "" : this.#held
+    this.#held = ""
+    return rest
+  }
+
+  #release(piece: string) {
+    this.#held += piece
+    const hits = this.#stops.map((stop) => this.#held.indexOf(stop)).filter((at) => at >= 0)
+    if (hits.length > 0) {
+      const text = this.#held.slice(0, Math.min(...hits))
+      this.#held = ""
+      this.#stopped = true
+      return text
+    }
+    const keep = this.#mayBeginStop()
+    const text = this.#held.slice(0, this.#held.length - keep)
+    this.#held = this.#held.slice(this.#held.length - keep)
+    return text
+  }
+
+  #mayBeginStop() {
+    for (let length = Math.min(this.#longestStop - 1, this.#held.length); length > 0; length--) {
+      const tail = this.#held.slice(-length)
+      if (this.#stops.some((stop) => stop.startsWith(tail))) return length
+    }
+    return 0
+  }
+}

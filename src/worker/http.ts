@@ -1,0 +1,226 @@
+import * as ByteSize from "effect/ByteSize"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as Stream from "effect/Stream"
+import type { Token } from "node-llama-cpp"
+import type { Engine, Sampling } from "./Engine.ts"
+import { BadRequest, ModelNotServed } from "./errors.ts"
+import { answered, chatShape, completionShape, type Shape, streamed } from "./Answer.ts"
+import { errorResponse, openAiError } from "./httpErrors.ts"
+import { Requests } from "./Requests.ts"
+import { ChatRequest, CompletionRequest, EmbeddingRequest, unsupportedField } from "./Wire.ts"
+
+/** What the process serves: the model's public id, and the engine once it is loaded. */
+export class Served extends Context.Service<
+  Served,
+  {
+    readonly modelId: string
+    readonly engine: () => Engine["Service"] | undefined
+  }
+>()("rbee/worker/http/Served") {}
+
+const maxBody = ByteSize.bytes(16_000_000)
+const completionTokens = 16
+const seconds = 1000
+
+const toIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const readBody = Effect.gen(function* () {
+  const request = yield* HttpServerRequest.HttpServerRequest
+  const text = yield* Effect.provideService(request.text, HttpIncomingMessage.MaxBodySize, maxBody)
+  const parsed = Result.try((): unknown => JSON.parse(text))
+  if (Result.isFailure(parsed) || !Predicate.isReadonlyObject(parsed.success)) {
+    return yield* new BadRequest({ reason: "The body must be a JSON object", code: "invalid_json" })
+  }
+  const field = unsupportedField(parsed.success)
+  if (field === undefined) return parsed.success
+  return yield* new BadRequest({
+    reason: `'${field}' is not supported by this worker with this value`,
+    param: field,
+    code: "unsupported_parameter"
+  })
+})
+
+const decoder = <A>(schema: Schema.ConstraintDecoder<A>) => {
+  const decode = Schema.decodeUnknownEffect(schema)
+  return (body: unknown) =>
+    Effect.mapError(decode(body), ({ issue }) => {
+      const [first] = toIssues(issue).issues
+      const param = first?.path?.map(String).join(".") ?? "(body)"
+      return new BadRequest({ reason: `'${param}': ${first?.message ?? "not understood"}`, param, code: "invalid_value" })
+    })
+}
+
+const decodeCompletion = decoder(CompletionRequest)
+const decodeChat = decoder(ChatRequest)
+const decodeEmbedding = decoder(EmbeddingRequest)
+
+const samplingOf = (
+  request: CompletionRequest | ChatRequest,
+  maxTokens: number
+): Sampling => ({
+  maxTokens,
+  temperature: request.temperature ?? 1,
+  topP: request.top_p ?? 1,
+  topK: request.top_k ?? 40,
+  minP: request.min_p ?? 0,
+  seed: request.seed ?? undefined,
+  stop: request.stop === undefined || request.stop === null ? [] : typeof request.stop === "string" ? [request.stop] : request.stop
+})
+
+const textOf = (content: string | ReadonlyArray<{ readonly text: string }>) =>
+  typeof content === "string" ? content : content.map(({ text }) => text).join("")
+
+const loading = openAiError(503, "The model is still loading", "server_error", "loading")
+
+const eventStream = { contentType: "text/event-stream", headers: { "cache-control": "no-cache" } }
+
+/** The worker's routes: OpenAI's, `/health`, and `DELETE /v1/requests/{id}`. */
+export const routes = HttpRouter.use(
+  Effect.fn(function* (router) {
+    const served = yield* Served
+    const requests = yield* Requests
+
+    const checkModel = (model: string | null | undefined) =>
+      model === undefined || model === null || model === served.modelId
+        ? Effect.void
+        : Effect.fail(new ModelNotServed({ model, served: served.modelId }))
+
+    const withEngine = <E, R>(
+      use: (engine: Engine["Service"]) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+    ) =>
+      Effect.suspend(() => {
+        const engine = served.engine()
+        return engine === undefined ? Effect.succeed(loading) : use(engine)
+      })
+
+    const generate = Effect.fnUntraced(function* (
+      engine: Engine["Service"],
+      prompt: ReadonlyArray<Token>,
+      request: CompletionRequest | ChatRequest,
+      maxTokens: number,
+      shapeOf: (id: string, model: string, created: number) => Shape
+    ) {
+      yield* checkModel(request.model)
+      if (prompt.length === 0) {
+        return yield* new BadRequest({ reason: "The prompt is empty", param: "prompt", code: "invalid_value" })
+      }
+      const { headers } = yield* HttpServerRequest.HttpServerRequest
+      const { id, signal } = yield* requests.open(headers["x-request-id"])
+      const created = Math.floor((yield* Effect.clockWith((clock) => clock.currentTimeMillis)) / seconds)
+      const shape = shapeOf(id, served.modelId, created)
+      const pieces = yield* engine
+        .generate(prompt, samplingOf(request, maxTokens), signal)
+        .pipe(Effect.tapError(() => requests.close(id)))
+      const closing = Stream.ensuring(pieces, requests.close(id))
+      if (request.stream !== true) {
+        return HttpServerResponse.jsonUnsafe(yield* answered(shape, closing))
+      }
+      const includeUsage = request.stream_options?.include_usage === true
+      return HttpServerResponse.stream(streamed(shape, closing, includeUsage), eventStream)
+    })
+
+    const completions = withEngine((engine) =>
+      Effect.gen(function* () {
+        const request = yield* Effect.flatMap(readBody, decodeCompletion)
+        const maxTokens = request.max_tokens ?? completionTokens
+        return yield* generate(engine, engine.tokenize(request.prompt), request, maxTokens, completionShape)
+      })
+    )
+
+    const chat = withEngine((engine) =>
+      Effect.gen(function* () {
+        const request = yield* Effect.flatMap(readBody, decodeChat)
+        const messages = request.messages.map(({ content, role }) => ({ role, content: textOf(content) }))
+        const prompt = yield* engine.tokenizeChat(messages)
+        const room = Math.max(0, engine.contextSize - prompt.length)
+        const maxTokens = request.max_completion_tokens ?? request.max_tokens ?? room
+        return yield* generate(engine, prompt, request, maxTokens, chatShape)
+      })
+    )
+
+    const embeddings = withEngine((engine) =>
+      Effect.gen(function* () {
+        const request = yield* Effect.flatMap(readBody, decodeEmbedding)
+        yield* checkModel(request.model)
+        const texts = typeof request.input === "string" ? [request.input] : request.input
+        const { tokens, vectors } = yield* engine.embed(texts)
+        const encode = (vector: ReadonlyArray<number>) =>
+          request.encoding_format === "base64"
+            ? Buffer.from(Float32Array.from(vector).buffer).toString("base64")
+            : vector
+        return HttpServerResponse.jsonUnsafe({
+          object: "list",
+          model: served.modelId,
+          data: vectors.map((vector, index) => ({ object: "embedding", index, embedding: encode(vector) })),
+          usage: { prompt_tokens: tokens, total_tokens: tokens }
+        })
+      })
+    )
+
+    const health = Effect.sync(() => {
+      const engine = served.engine()
+      return engine === undefined
+        ? HttpServerResponse.jsonUnsafe({ status: "loading", model: served.modelId }, { status: 503 })
+        : HttpServerResponse.jsonUnsafe({
+            status: "ok",
+            model: served.modelId,
+            slots: engine.slots,
+            busy: engine.busy(),
+            context_length: engine.contextSize
+          })
+    })
+
+    const models = Effect.sync(() => ({
+      object: "list",
+      data: [{ id: served.modelId, object: "model", created: 0, owned_by: "rbee" }]
+    }))
+
+    const cancel = Effect.gen(function* () {
+      const { id = "" } = yield* HttpRouter.params
+      const found = yield* requests.cancel(id)
+      return found
+        ? HttpServerResponse.jsonUnsafe({ id, status: "cancelled" })
+        : openAiError(404, `No request '${id.slice(0, 128)}' runs here`, "invalid_request_error", "not_found")
+    })
+
+    const answering = Effect.catch(errorResponse)
+
+    yield* router.add("GET", "/health", health)
+    yield* router.add("GET", "/v1/models", Effect.map(models, (list) => HttpServerResponse.jsonUnsafe(list)))
+    yield* router.add("POST", "/v1/completions", answering(completions))
+    yield* router.add("POST", "/v1/chat/completions", answering(chat))
+    yield* router.add("POST", "/v1/embeddings", answering(embeddings))
+    yield* router.add("DELETE", "/v1/requests/:id", cancel)
+    yield* router.add(
+      "*",
+      "/*",
+      Effect.succeed(openAiError(404, "There is no such path", "invalid_request_error", "not_found"))
+    )
+  })
+)
+
+const loopbackHost = /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(:\d{1,5})?$/i
+
+/** Keeps web pages away: a request with an `Origin`, or for a host that is not this machine, gets 403. */
+export const onlyLocal = HttpRouter.middleware(
+  (effect) =>
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
+      headers["origin"] === undefined && loopbackHost.test(headers["host"] ?? "")
+        ? effect
+        : Effect.succeed(openAiError(403, "A worker serves its own machine only", "invalid_request_error", "forbidden"))
+    ),
+  { global: true }
+)
+
+/** All of it. */
+export const app = Layer.merge(routes, onlyLocal)

@@ -1,0 +1,99 @@
+import { createServer } from "node:http"
+import { availableParallelism } from "node:os"
+import { parseArgs } from "node:util"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as Layer from "effect/Layer"
+import { type Engine, openEngine } from "./Engine.ts"
+import { EngineFailed } from "./errors.ts"
+import { app, Served } from "./http.ts"
+import { Requests } from "./Requests.ts"
+
+const portTaken = 98
+
+const usage =
+  "usage: main.js --model FILE --model-id ID --port PORT [--host 127.0.0.1] [--ctx-size N] [--parallel N] [--threads N] [--device cpu-0|gpu-N] [--engine-dir DIR]"
+
+const text = { type: "string" } as const
+
+const readFlags = () => {
+  const { values } = parseArgs({
+    options: {
+      model: text,
+      "model-id": text,
+      port: text,
+      host: text,
+      "ctx-size": text,
+      parallel: text,
+      threads: text,
+      device: text,
+      "engine-dir": text
+    }
+  })
+  const whole = (name: "ctx-size" | "parallel" | "port" | "threads") => {
+    const value = values[name]
+    if (value === undefined) return undefined
+    if (/^[1-9]\d{0,8}$/.test(value)) return Number(value)
+    throw new Error(`--${name} must be a whole number above 0, got '${value}'`)
+  }
+  const { device = "cpu-0", "engine-dir": engineDir, host = "127.0.0.1", model, "model-id": modelId } = values
+  const port = whole("port")
+  if (model === undefined || modelId === undefined || port === undefined) {
+    throw new Error("--model, --model-id and --port are needed")
+  }
+  return {
+    host,
+    port,
+    modelId,
+    engine: {
+      modelPath: model,
+      contextSize: whole("ctx-size"),
+      parallel: whole("parallel") ?? 4,
+      // As many spinning threads as cores make one wait for another: a small model gets twenty times slower.
+      threads: whole("threads") ?? Math.max(1, availableParallelism() - 1),
+      gpu: !device.startsWith("cpu"),
+      engineDir
+    }
+  }
+}
+
+const fail = (message: string, code: number) =>
+  Effect.andThen(
+    Console.error(message),
+    // The backend's threads may keep a process alive, or hang it, after a failure.
+    Effect.sync((): never => process.exit(code))
+  )
+
+const main = Effect.gen(function* () {
+  const flags = yield* Effect.try({
+    try: readFlags,
+    catch: (cause) => new EngineFailed({ reason: `${cause instanceof Error ? cause.message : String(cause)}\n${usage}` })
+  })
+  let engine: Engine["Service"] | undefined
+  const served = Layer.succeed(Served, Served.of({ modelId: flags.modelId, engine: () => engine }))
+  const server = HttpRouter.serve(app, { disableLogger: true, disableListenLog: true }).pipe(
+    Layer.provide([served, Requests.layer]),
+    Layer.provide(
+      NodeHttpServer.layer(createServer, { host: flags.host, port: flags.port, gracefulShutdownTimeout: "500 millis" })
+    )
+  )
+  yield* Effect.catchTag(Layer.build(server), "ServeError", () =>
+    fail(`Port ${flags.port} on ${flags.host} is taken`, portTaken)
+  )
+  engine = yield* openEngine(flags.engine)
+  yield* Console.log(`Serving ${flags.modelId} on http://${flags.host}:${flags.port}, context ${engine.contextSize}`)
+  return yield* Effect.never
+}).pipe(
+  Effect.scoped,
+  Effect.catchTag("EngineFailed", ({ message }) => fail(message, 1)),
+  Effect.catchCause((cause) => (Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : fail(Cause.pretty(cause), 1)))
+)
+
+NodeRuntime.runMain(main, {
+  // After the server has closed nothing is left to wait for, and taking the backend down may hang.
+  teardown: (exit, onExit) => onExit(exit._tag === "Success" ? 0 : 130)
+})
