@@ -1,8 +1,8 @@
-import * as path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
 import { Paths } from "../config/Paths.ts"
 import { workerFile } from "../config/Program.ts"
 import type { Backend } from "./Devices.ts"
@@ -13,6 +13,7 @@ import type { WorkerSpec } from "./WorkerRecord.ts"
 export interface EngineCommand {
   readonly command: string
   readonly args: ReadonlyArray<string>
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** A program that makes workers. */
@@ -42,6 +43,7 @@ export class Engines extends Context.Service<
       Engines,
       Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem
+        const path = yield* Path.Path
         const { data } = yield* Paths
         const folder = path.join(data, "engines", defaultEngine)
         const variants = fs
@@ -94,6 +96,11 @@ const makeLlama = (worker: string, folder: string, packages: ReadonlyArray<strin
       `${spec.backend === "cpu" ? "cpu" : "gpu"}-${spec.device}`,
       "--engine-dir",
       folder
-    ]
+    ],
+    // The process sees one GPU and no other; devices are numbered as nvidia-smi does it.
+    env:
+      spec.backend === "cuda"
+        ? { CUDA_DEVICE_ORDER: "PCI_BUS_ID", CUDA_VISIBLE_DEVICES: String(spec.device) }
+        : {}
   })
 })

@@ -111,8 +111,7 @@ const make = Effect.gen(function* () {
 
   const answers = (spec: WorkerSpec, { port }: WorkerProcess) =>
     client.isReady(port).pipe(
-      Effect.filterOrFail((ready) => ready),
-      Effect.retry(readyPolls),
+      Effect.repeat({ until: (ready) => ready, schedule: readyPolls }),
       Effect.andThen(client.models(port)),
       Effect.flatMap((models) =>
         models.includes(spec.model)

@@ -1,9 +1,9 @@
-import * as path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { Paths } from "../config/Paths.ts"
@@ -48,6 +48,7 @@ const extension = ".json"
 
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
   const { state } = yield* Paths
   const { hive } = yield* Settings
   const folder = path.join(state, "hives", hive.id, "workers")
@@ -95,6 +96,7 @@ const make = Effect.gen(function* () {
 /** Holds a file that says which process is the hive, until the scope closes. */
 const lock = Effect.fnUntraced(function* (file: string, hive: string) {
   const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
   const pids = yield* Pids
   const startTime = Option.getOrElse(yield* pids.startTime(process.pid), () => "")
   const own = encodeHolder({ pid: process.pid, startTime })

@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { LoggedEvent } from "./JobEvent.ts"
-import { type Cursor, type JobLog, start } from "./JobLog.ts"
+import { type Batch, type Cursor, type JobLog, start } from "./JobLog.ts"
 
 const beatEvery = 250
 // A beat comes at the latest 250 ms after this, so that a reader is never left without a word for a second.
@@ -39,55 +39,63 @@ export class Pulse extends Context.Service<
   )
 }
 
+/** One who follows a log. */
+export interface Follower {
+  readonly log: JobLog
+  readonly pulse: Pulse["Service"]
+}
+
 /**
- * The events of a log after `after`, one batch a pull, and an empty batch whenever there was nothing for most of a
- * second. Ends after the job's end event.
+ * The events of a log after `after`, rendered one batch a pull, and an empty batch whenever there was nothing for most
+ * of a second. Ends after the job's end event.
  */
-export const batches = (
-  log: JobLog,
-  after: number
-): Stream.Stream<ReadonlyArray<LoggedEvent>, never, Pulse> =>
-  Stream.fromPull(
+export const batches = <A>(
+  { log, pulse }: Follower,
+  after: number,
+  render: (events: ReadonlyArray<LoggedEvent>) => A
+): Stream.Stream<A> =>
+  Stream.unwrap(
     Effect.gen(function* () {
-      const pulse = yield* Pulse
       const clock = yield* Clock.Clock
       let cursor: Cursor = { ...start, after }
       let ended = false
       let lastGiven = clock.currentTimeMillisUnsafe()
+      let waiting: (() => void) | undefined
 
-      const silence = () => clock.currentTimeMillisUnsafe() - lastGiven >= silenceMillis
-
-      const appendedOrSilent = Effect.callback<void>((resume) => {
-        if (log.lastId() > cursor.after) return resume(Effect.void)
-        const wake = () => {
-          leaveLog()
-          leavePulse()
-          resume(Effect.void)
-        }
-        const leaveLog = log.onAppend(wake)
-        const leavePulse = pulse.onBeat(() => {
-          if (silence()) wake()
-        })
-        return Effect.sync(() => {
-          leaveLog()
-          leavePulse()
-        })
+      const isSilent = () => clock.currentTimeMillisUnsafe() - lastGiven >= silenceMillis
+      const wake = () => waiting?.()
+      const leaveLog = log.onAppend(wake)
+      const leavePulse = pulse.onBeat(() => {
+        if (waiting !== undefined && isSilent()) wake()
       })
-
-      const next = Effect.suspend(() => (ended ? Cause.done() : log.read(cursor))).pipe(
-        Effect.map((batch) => {
-          cursor = batch.next
-          ended = batch.ended
-          return batch.events
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          leaveLog()
+          leavePulse()
         })
       )
 
-      return Effect.suspend(function pull(): Pull.Pull<readonly [ReadonlyArray<LoggedEvent>]> {
-        return Effect.flatMap(next, (events) => {
-          if (events.length === 0 && !ended && !silence()) return Effect.flatMap(appendedOrSilent, pull)
-          lastGiven = clock.currentTimeMillisUnsafe()
-          return Effect.succeed([events] as const)
+      const appendedOrSilent = Effect.callback<void>((resume) => {
+        if (log.lastId() > cursor.after) return resume(Effect.void)
+        waiting = () => {
+          waiting = undefined
+          resume(Effect.void)
+        }
+        return Effect.sync(() => {
+          waiting = undefined
         })
       })
+
+      const give = (batch: Batch): Pull.Pull<readonly [A]> => {
+        cursor = batch.next
+        ended = batch.ended
+        if (batch.events.length === 0 && !ended && !isSilent()) return Effect.flatMap(appendedOrSilent, pull)
+        lastGiven = clock.currentTimeMillisUnsafe()
+        return Effect.succeed([render(batch.events)])
+      }
+      const pull = (): Pull.Pull<readonly [A]> =>
+        ended ? Cause.done() : Effect.flatMap(log.read(cursor), give)
+
+      return Stream.fromPull(Effect.succeed(Effect.suspend(pull)))
     })
   )

@@ -1,7 +1,5 @@
-import * as Stream from "effect/Stream"
-import { batches } from "./Follower.ts"
+import { batches, type Follower } from "./Follower.ts"
 import type { LoggedEvent } from "./JobEvent.ts"
-import type { JobLog } from "./JobLog.ts"
 
 /** An event as it stands on the wire of the full view. */
 export const toFrame = ({ id, json, kind }: LoggedEvent) => {
@@ -12,8 +10,8 @@ export const toFrame = ({ id, json, kind }: LoggedEvent) => {
 const idleComment = ": waiting\n\n"
 
 /** The full view of a log after the event `after`: Server-Sent Events with id, kind and data. */
-export const fullView = (log: JobLog, after: number) =>
-  Stream.map(batches(log, after), (events) => {
+export const fullView = (follower: Follower, after: number) =>
+  batches(follower, after, (events) => {
     if (events.length === 0) return Buffer.from(idleComment)
     let text = ""
     for (const event of events) text += toFrame(event)

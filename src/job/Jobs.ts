@@ -53,6 +53,8 @@ export interface RunningJob {
    * work in time, a cancel interrupts the stream.
    */
   readonly stopBy: (stop: Effect.Effect<void>) => Effect.Effect<void>
+  /** Ends the work from outside of its stream, as if the stream had failed. */
+  readonly fail: (error: OperationError) => Effect.Effect<void>
 }
 
 /** The work of a job: its events, in order, or why it failed. */
@@ -115,6 +117,7 @@ interface Job {
   hiveId: string | undefined
   hiveJobId?: string
   stop?: Effect.Effect<void>
+  failure?: OperationError
   cancelling: boolean
   followers: number
   /** Counts the followers who came, so that a grace period can see whether somebody did. */
@@ -216,6 +219,13 @@ const make = Effect.gen(function* () {
         stopBy: (stop) =>
           Effect.sync(() => {
             job.stop = stop
+          }),
+        fail: (error) =>
+          Effect.suspend(() => {
+            job.failure ??= error
+            return job.fiber === undefined
+              ? Effect.void
+              : Effect.asVoid(Effect.forkIn(Fiber.interrupt(job.fiber), scope))
           })
       }
       return Stream.runForEachArray(job.submission.work(running), job.log.append)
@@ -344,7 +354,7 @@ const cancelled: Outcome = { state: "cancelled" }
 
 const outcomeOf = (job: Job, exit: Exit.Exit<void, OperationError>): Effect.Effect<Outcome> => {
   if (Exit.isSuccess(exit)) return Effect.succeed(job.cancelling ? cancelled : { state: "completed" })
-  const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+  const error = job.failure ?? Option.getOrUndefined(Cause.findErrorOption(exit.cause))
   if (error?._tag === "JobCancelled") return Effect.succeed(cancelled)
   if (error !== undefined && !job.cancelling)
     return Effect.succeed({ state: "failed", error: failureOf(error) })

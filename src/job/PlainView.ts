@@ -2,9 +2,8 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { batches } from "./Follower.ts"
+import { batches, type Follower } from "./Follower.ts"
 import { type LoggedEvent, readFailure, readJson, readNarration, readProgress, readText } from "./JobEvent.ts"
-import type { JobLog } from "./JobLog.ts"
 import { render } from "./Table.ts"
 
 /** A narration as a line: `[actor     ] action         : sentence`. Longer names are not cut. */
@@ -101,7 +100,7 @@ export class PlainRenderer {
  * The plain view of a log after the event `after`: lines for people, `curl` and simple programs, ending with exactly
  * one end marker. Something is written at least every second.
  */
-export const plainView = (log: JobLog, after: number) =>
+export const plainView = (follower: Follower, after: number) =>
   Stream.unwrap(
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
@@ -121,6 +120,6 @@ export const plainView = (log: JobLog, after: number) =>
         return Buffer.from(text)
       }
 
-      return Stream.filter(Stream.map(batches(log, 0), toBytes), (bytes) => bytes.length > 0)
+      return Stream.filter(batches(follower, 0, toBytes), (bytes) => bytes.length > 0)
     })
   )

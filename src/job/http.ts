@@ -8,10 +8,10 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
-import { Pulse } from "./Follower.ts"
+import { type Follower, Pulse } from "./Follower.ts"
 import { fullView } from "./FullView.ts"
 import { errorResponse, refusal } from "./httpErrors.ts"
-import { type Followed, Jobs } from "./Jobs.ts"
+import { Jobs } from "./Jobs.ts"
 import { OperationRouter } from "./OperationRouter.ts"
 import { plainView } from "./PlainView.ts"
 
@@ -40,7 +40,7 @@ const badResumePoint = refusal(
   "Last-Event-ID and ?after= must be the number of an event"
 )
 
-type View = (followed: Followed, after: number) => Stream.Stream<Uint8Array, never, Pulse>
+type View = (follower: Follower, after: number) => Stream.Stream<Uint8Array>
 
 /** The routes of jobs, the same for a queen and a hive: design.md, section 3. */
 export const jobRoutes = HttpRouter.use(
@@ -73,8 +73,8 @@ export const jobRoutes = HttpRouter.use(
         yield* jobs.get(id)
         // The follower leaves when the response's stream ends, so it must come inside of it.
         const bytes = Stream.unwrap(
-          Effect.map(jobs.follow(id), (followed) => render(followed, after.value))
-        ).pipe(Stream.provideService(Pulse, pulse), Stream.orDie)
+          Effect.map(Effect.orDie(jobs.follow(id)), ({ log }) => render({ log, pulse }, after.value))
+        )
         return HttpServerResponse.stream(bytes, { contentType: "text/event-stream", headers: streamHeaders })
       })
 
@@ -84,12 +84,8 @@ export const jobRoutes = HttpRouter.use(
     const answering = Effect.catch(errorResponse)
 
     yield* router.add("POST", "/v1/jobs", answering(submit))
-    yield* router.add(
-      "GET",
-      "/v1/jobs/:id/stream",
-      answering(view(({ log }, after) => plainView(log, after)))
-    )
-    yield* router.add("GET", "/v1/jobs/:id/events", answering(view(({ log }, after) => fullView(log, after))))
+    yield* router.add("GET", "/v1/jobs/:id/stream", answering(view(plainView)))
+    yield* router.add("GET", "/v1/jobs/:id/events", answering(view(fullView)))
     yield* router.add(
       "GET",
       "/v1/jobs",

@@ -154,10 +154,14 @@ const make = Effect.gen(function* () {
           const failure = end === undefined ? undefined : failureOf(end)
           return failure === undefined ? Stream.empty : Stream.fail(failure)
         })
-        const watched = Stream.merge(events, Stream.fromEffectDrain(watch(request.hiveId, heard)), {
-          haltStrategy: "left"
-        })
-        return Stream.concat(watched, ending)
+        const { job } = request
+        if (job === undefined) {
+          const silence = Stream.fromEffectDrain(watch(request.hiveId, heard))
+          return Stream.concat(Stream.merge(events, silence, { haltStrategy: "left" }), ending)
+        }
+        // A job can be ended from outside, which spares each event the way through a second fiber.
+        yield* watch(request.hiveId, heard).pipe(Effect.catch(job.fail), Effect.forkScoped)
+        return Stream.concat(events, ending)
       })
     )
 

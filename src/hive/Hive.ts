@@ -1,0 +1,98 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Effect from "effect/Effect"
+import type { ServeError } from "effect/http/HttpServerError"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Predicate from "effect/Predicate"
+import { DetachedProcess } from "../config/DetachedProcess.ts"
+import { Paths } from "../config/Paths.ts"
+import { Pids } from "../config/Pids.ts"
+import { RunFile } from "../config/RunFile.ts"
+import { type SettingOverrides, Settings } from "../config/Settings.ts"
+import { Token } from "../config/Token.ts"
+import { boundUrl, daemon } from "../job/Daemon.ts"
+import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
+import { Jobs } from "../job/Jobs.ts"
+import { Devices } from "./Devices.ts"
+import { Engines } from "./Engines.ts"
+import { HiveCannotListen } from "./errors.ts"
+import { FreePorts } from "./FreePorts.ts"
+import { hiveHandlers } from "./handlers.ts"
+import { heartbeat } from "./Heartbeat.ts"
+import { hiveRouter } from "./HiveRouter.ts"
+import { hiveRoutes } from "./http.ts"
+import { Infer } from "./Infer.ts"
+import { Models } from "./Models.ts"
+import { WorkerClient } from "./WorkerClient.ts"
+import { workerPool } from "./WorkerPool.ts"
+import { WorkerProcesses } from "./WorkerProcesses.ts"
+import { Workers } from "./Workers.ts"
+import { WorkerStore } from "./WorkerStore.ts"
+
+const models = Layer.unwrap(
+  Effect.gen(function* () {
+    const { data } = yield* Paths
+    const path = yield* Path.Path
+    return Models.layerNoDeps(path.join(data, "models"))
+  })
+)
+
+const services = Infer.layerNoDeps.pipe(
+  Layer.provideMerge(Workers.layerNoDeps),
+  Layer.provideMerge(WorkerProcesses.layerNoDeps),
+  Layer.provideMerge([WorkerStore.layerNoDeps, WorkerClient.layerNoDeps, FreePorts.layer]),
+  Layer.provideMerge(models),
+  Layer.provideMerge(Jobs.layer),
+  // Each daemon in a process has operations of its own.
+  Layer.provideMerge(Layer.fresh(Handlers.layer))
+)
+
+const cannotListen = (host: string, port: number) => (error: ServeError) => {
+  const reason = Predicate.hasProperty(error.cause, "code") ? String(error.cause.code) : String(error.cause)
+  return Layer.effectContext(Effect.fail(new HiveCannotListen({ host, port, reason })))
+}
+
+const server = Layer.unwrap(
+  Effect.map(Settings, ({ hive: { host, port } }) =>
+    Layer.catchTag(daemon({ name: "hive", host, port }, hiveRoutes), "ServeError", cannotListen(host, port))
+  )
+)
+
+const ownHandlers = Layer.effectDiscard(Effect.flatMap(hiveHandlers, addHiveHandlers))
+
+const runFile = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { hive } = yield* Settings
+    const runFiles = yield* RunFile
+    yield* runFiles.write(`hive-${hive.id}`, yield* boundUrl)
+  })
+)
+
+const layerNoDeps = Layer.mergeAll(ownHandlers, heartbeat, runFile).pipe(
+  Layer.provideMerge(server),
+  Layer.provide(hiveRouter),
+  Layer.provideMerge(services)
+)
+
+const machine = Layer.mergeAll(RunFile.layer, DetachedProcess.layer, Devices.layerNoDeps).pipe(
+  Layer.provideMerge(Pids.layer),
+  Layer.provideMerge(workerPool)
+)
+
+const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
+  layerNoDeps.pipe(
+    Layer.provide(Layer.merge(machine, Engines.layerNoDeps)),
+    Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
+    Layer.provideMerge(Paths.layer),
+    Layer.provideMerge(NodeServices.layer)
+  )
+
+/** A hive: its HTTP server with all that is behind it, and `Handlers`, to which an application adds its own. */
+export const Hive = {
+  /** Needs the engines, the devices, the settings, the token, an `HttpClient`, and what touches the machine. */
+  layerNoDeps,
+  /** With settings that win over environment and file, such as `{ "hive.port": "8081" }`, and a file with the token. */
+  layerWith,
+  /** With everything from the environment and the configuration folder. */
+  layer: layerWith({})
+}

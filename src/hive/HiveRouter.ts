@@ -1,0 +1,35 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Settings } from "../config/Settings.ts"
+import { Handlers } from "../job/Handlers.ts"
+import { OperationRouter } from "../job/OperationRouter.ts"
+import { readRequest } from "../operation/Catalog.ts"
+import { UnknownOperation, WrongDaemon } from "../operation/errors.ts"
+
+const router = "hv-router"
+
+/** Answers the operations of a hive by their handlers, whatever hive they name, and refuses those of the queen. */
+export const hiveRouter = Layer.effect(
+  OperationRouter,
+  Effect.gen(function* () {
+    const handlers = yield* Handlers
+    const { hive } = yield* Settings
+    return OperationRouter.of({
+      route: Effect.fnUntraced(function* (body) {
+        const request = yield* Effect.fromResult(readRequest(body))
+        const operation = request.name
+        const known = handlers.find(operation)
+        if (known === undefined) {
+          const catalog = yield* handlers.catalog
+          const own = [...catalog].filter(([, { routing }]) => routing.runsOn === "hive")
+          return yield* new UnknownOperation({ operation, known: own.map(([name]) => name) })
+        }
+        const { routing } = known.operation
+        if (routing.runsOn === "queen") return yield* new WrongDaemon({ operation, runsOn: "queen" })
+        const work = yield* Effect.fromResult(known.prepare(request))
+        if (work === undefined) return yield* new WrongDaemon({ operation, runsOn: "queen" })
+        return { operation, hiveId: hive.id, routing, router, work }
+      })
+    })
+  })
+)

@@ -1,0 +1,7 @@
+export * from "./Devices.ts"
+export * from "./Engines.ts"
+export * from "./errors.ts"
+export * from "./Hive.ts"
+export * from "./Infer.ts"
+export * from "./Models.ts"
+export * from "./Workers.ts"

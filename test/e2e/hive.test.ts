@@ -1,0 +1,231 @@
+import { writeFileSync } from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Deferred, Effect, Fiber, Stream } from "effect"
+import { HttpClient } from "effect/http"
+import { Pids } from "../../src/config/Pids.ts"
+import {
+  Client,
+  failureOf,
+  inferTiny,
+  narrationOf,
+  resultOf,
+  spawnTiny,
+  temporaryHome,
+  until,
+  withHive,
+  workerList,
+  workerOf
+} from "../support/hive.ts"
+
+const slowAnswer = { ...inferTiny, max_tokens: 480, prompt: "The sea" }
+
+const kill = (pid: number | undefined) => Effect.sync(() => process.kill(pid ?? 0, "SIGKILL"))
+
+const busyOf = (port: number | undefined) =>
+  HttpClient.get(`http://127.0.0.1:${port}/health`).pipe(
+    Effect.flatMap((response) => response.json),
+    Effect.map((health) => (typeof health === "object" && health !== null && "busy" in health ? health.busy : undefined))
+  )
+
+const isGone = (pid: number | undefined) =>
+  Effect.flatMap(Pids, (pids) => Effect.map(pids.startTime(pid ?? 0), ({ _tag }) => _tag === "None"))
+
+describe("a hive with real workers", () => {
+  it.live("spawns, lists, answers and deletes", () =>
+    withHive(
+      Effect.gen(function* () {
+        const client = yield* Client
+        const spawned = yield* client.events(spawnTiny)
+        const worker = workerOf(spawned)
+        assert.include(narrationOf(spawned), "rbee:tiny goes to cpu-0")
+        assert.deepInclude(worker, { model: "rbee:tiny", state: "ready", worker: "cpu", device: 0 })
+        assert.deepStrictEqual(yield* workerList, [worker])
+        assert.deepStrictEqual(
+          workerOf(yield* client.events({ operation: "worker_get", hive_id: "x", id: worker.id })),
+          worker
+        )
+
+        const events = yield* client.events(inferTiny)
+        const tokens = events.filter(({ kind }) => kind === "token").map(({ json }) => JSON.parse(json).text)
+        const answer = JSON.parse(resultOf(events))
+        assert.isAbove(tokens.length, 5)
+        assert.strictEqual(tokens.join(""), answer.text)
+        assert.strictEqual(answer.finish_reason, "length")
+        assert.strictEqual(answer.usage.completion_tokens, 20)
+        assert.strictEqual(events.at(-1)?.kind, "done")
+
+        const silent = yield* client.events({ ...inferTiny, stream: false })
+        assert.isEmpty(silent.filter(({ kind }) => kind === "token"))
+        assert.isNotEmpty(JSON.parse(resultOf(silent)).text)
+
+        const gone = yield* client.events({ operation: "worker_delete", hive_id: "x", id: worker.id })
+        assert.deepStrictEqual(JSON.parse(resultOf(gone)), { id: worker.id, state: "stopped" })
+        assert.deepStrictEqual(yield* workerList, [])
+        assert.isTrue(yield* isGone(worker.pid))
+      })
+    )
+  )
+
+  it.live("starts one worker for two requests of one moment, and uses it again", () =>
+    withHive(
+      Effect.gen(function* () {
+        const client = yield* Client
+        const both = yield* Effect.all([client.events(inferTiny), client.events(inferTiny)], {
+          concurrency: 2
+        })
+        assert.lengthOf(both.filter((events) => narrationOf(events).includes("No worker serves rbee:tiny")), 1)
+        for (const events of both) assert.strictEqual(events.at(-1)?.kind, "done")
+        assert.lengthOf(yield* workerList, 1)
+        assert.notInclude(narrationOf(yield* client.events(inferTiny)), "worker_spawn")
+      })
+    )
+  )
+
+  it.live("acknowledges a cancel when the slot is free, within 100 ms", () =>
+    withHive(
+      Effect.gen(function* () {
+        const client = yield* Client
+        const { port } = workerOf(yield* client.events(spawnTiny))
+        const id = yield* client.submit(slowAnswer)
+        const firstToken = yield* Deferred.make<void>()
+        const following = yield* client.follow(id).pipe(
+          Stream.tap(({ kind }) => (kind === "token" ? Deferred.succeed(firstToken, undefined) : Effect.void)),
+          Stream.runCollect,
+          Effect.forkChild
+        )
+        yield* Deferred.await(firstToken)
+        const asked = yield* Clock.currentTimeMillis
+        yield* client.cancel(id)
+        const took = (yield* Clock.currentTimeMillis) - asked
+        assert.strictEqual(yield* busyOf(port), 0)
+        assert.isBelow(took, 100)
+        const events = yield* Fiber.join(following)
+        assert.strictEqual(events.at(-1)?.kind, "cancelled")
+        assert.lengthOf(events.filter(({ kind }) => kind === "cancelled" || kind === "done"), 1)
+      })
+    )
+  )
+
+  it.live("kills the process of a start that is cancelled", () =>
+    withHive(
+      Effect.gen(function* () {
+        const client = yield* Client
+        const id = yield* client.submit(spawnTiny)
+        const [worker] = yield* until(workerList, ([first]) => first?.pid !== undefined)
+        yield* client.cancel(id)
+        assert.isTrue(yield* isGone(worker?.pid))
+        assert.deepStrictEqual(yield* workerList, [])
+      })
+    )
+  )
+
+  it.live("tells a start that fails with its last lines, within a second of it", () =>
+    withHive(
+      Effect.gen(function* () {
+        const client = yield* Client
+        const failure = failureOf(yield* client.events(spawnTiny))
+        assert.strictEqual(failure.code, "WorkerFailed")
+        assert.include(failure.message, "ended with code 3")
+        assert.include(failure.message, "line 12 | line 13")
+        assert.notInclude(failure.message, "line 2 |")
+        assert.deepStrictEqual(yield* workerList, [])
+      }),
+      { worker: new URL("../support/crashingWorker.ts", import.meta.url).pathname }
+    )
+  )
+
+  it.live("refuses a file that is no model before it starts anything", () =>
+    Effect.flatMap(temporaryHome, (home) => {
+      const file = path.join(home, "broken.gguf")
+      writeFileSync(file, "GGUF and then nothing that makes sense")
+      return withHive(
+        Effect.gen(function* () {
+          const client = yield* Client
+          const failure = failureOf(yield* client.events({ ...spawnTiny, model: `file:${file}` }))
+          assert.strictEqual(failure.code, "GgufError")
+          assert.include(failure.message, "cannot be used as a model")
+        })
+      )
+    })
+  )
+
+  it.live("restarts a worker that dies, and fails the request that it had with its end", () =>
+    withHive(
+      Effect.gen(function* () {
+        const client = yield* Client
+        const worker = workerOf(yield* client.events(spawnTiny))
+        const firstToken = yield* Deferred.make<void>()
+        const id = yield* client.submit(slowAnswer)
+        const following = yield* client.follow(id).pipe(
+          Stream.tap(({ kind }) => (kind === "token" ? Deferred.succeed(firstToken, undefined) : Effect.void)),
+          Stream.runCollect,
+          Effect.forkChild
+        )
+        yield* Deferred.await(firstToken)
+        yield* kill(worker.pid)
+        const failure = failureOf(yield* Fiber.join(following))
+        assert.strictEqual(failure.code, "WorkerFailed")
+        assert.include(failure.message, "SIGKILL")
+
+        const waited = yield* client.events(inferTiny)
+        assert.include(narrationOf(waited), "Waiting for worker")
+        assert.strictEqual(waited.at(-1)?.kind, "done")
+        const [again] = yield* workerList
+        assert.strictEqual(again?.id, worker.id)
+        assert.strictEqual(again?.state, "ready")
+        assert.notStrictEqual(again?.pid, worker.pid)
+        assert.notStrictEqual(again?.port, worker.port)
+      })
+    )
+  )
+
+  it.live("restarts a worker that is asked to, under its id", () =>
+    withHive(
+      Effect.gen(function* () {
+        const client = yield* Client
+        const worker = workerOf(yield* client.events(spawnTiny))
+        const again = workerOf(
+          yield* client.events({ operation: "worker_restart", hive_id: "test", id: worker.id })
+        )
+        assert.strictEqual(again.id, worker.id)
+        assert.notStrictEqual(again.pid, worker.pid)
+        assert.isTrue(yield* isGone(worker.pid))
+      })
+    )
+  )
+
+  it.live("says why a request cannot be had", () =>
+    withHive(
+      Effect.gen(function* () {
+        const client = yield* Client
+        const worker = workerOf(yield* client.events(spawnTiny))
+        const failing = (operation: object) => Effect.map(client.events(operation), failureOf)
+
+        const gpu = yield* failing({ ...spawnTiny, model: "llama2", worker: "gpu-9", device: 9 })
+        assert.strictEqual(gpu.code, "DeviceNotFound")
+        assert.include(gpu.message, "There is no device 'gpu-9'")
+        assert.include(gpu.message, "cpu-0")
+
+        const model = yield* failing({ ...spawnTiny, model: "llama2" })
+        assert.strictEqual(model.code, "ModelNotFound")
+        assert.include(model.message, "rbee:tiny")
+
+        const long = yield* failing({ ...inferTiny, max_tokens: 4000 })
+        assert.strictEqual(long.code, "ContextLengthExceeded")
+        assert.match(long.message, /4000.*512/)
+
+        const unknown = yield* failing({ ...inferTiny, worker_id: "nobody" })
+        assert.strictEqual(unknown.code, "WorkerNotFound")
+        assert.include(unknown.message, worker.id)
+
+        const wrong = yield* failing({ ...inferTiny, model: "llama2", worker_id: worker.id })
+        assert.strictEqual(wrong.code, "WrongModel")
+
+        const download = yield* failing({ operation: "model_download", hive_id: "test", model: "x/y" })
+        assert.strictEqual(download.code, "NotSupported")
+        assert.strictEqual((yield* client.events({ ...inferTiny, worker_id: worker.id })).at(-1)?.kind, "done")
+      })
+    )
+  )
+})
