@@ -35,7 +35,9 @@ export class FreePorts extends Context.Service<
           used.add(port)
           return port
         }
-        return yield* new NoFreePort({ reason: `${attempts} in a row had been used before; restart the hive` })
+        return yield* new NoFreePort({
+          reason: `${attempts} in a row had been used before; restart the hive`
+        })
       })
       return FreePorts.of({ next, reserve: (port) => Effect.sync(() => used.add(port)) })
     })

@@ -24,7 +24,7 @@ const health: Record<WorkerState, string> = {
   failed: "unhealthy"
 }
 
-const wildcards = ["0.0.0.0", "::", ""]
+const wildcards = new Set(["0.0.0.0", "::", ""])
 const isLoopback = (host: string) => host === "localhost" || host === "[::1]" || host.startsWith("127.")
 
 /** This machine's first address that others can reach; loopback when it has none. */
@@ -36,7 +36,7 @@ const ownAddress = () =>
 /** The hive's base URL as its queen can reach it: one that listens everywhere names a single address. */
 export const reachableUrl = (host: string, port: number, queenUrl: string) => {
   const queenIsHere = URL.canParse(queenUrl) && isLoopback(new URL(queenUrl).hostname)
-  const name = wildcards.includes(host) ? (queenIsHere ? "127.0.0.1" : ownAddress()) : host
+  const name = wildcards.has(host) ? (queenIsHere ? "127.0.0.1" : ownAddress()) : host
   return `http://${name.includes(":") ? `[${name}]` : name}:${port}`
 }
 

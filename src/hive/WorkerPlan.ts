@@ -80,6 +80,10 @@ const mentionUnusedGpus = (devices: ReadonlyArray<Device>, engine: Engine, say: 
 const newId = (model: string) =>
   Effect.map(Random.nextIntBetween(0, 0x1000000), (number) => {
     const last = model.split(/[/:]/).findLast((part) => part !== "") ?? "model"
-    const name = last.toLowerCase().replace(/\.gguf$/, "").replace(/[^a-z0-9.-]+/g, "-").slice(0, 32)
+    const name = last
+      .toLowerCase()
+      .replace(/\.gguf$/, "")
+      .replace(/[^a-z0-9.-]+/g, "-")
+      .slice(0, 32)
     return `${/^[a-z0-9]/.test(name) ? name : "model"}-${number.toString(16).padStart(6, "0")}`
   })

@@ -36,10 +36,7 @@ export class WorkerProcesses extends Context.Service<
      */
     readonly run: (spec: WorkerSpec, events: ProcessEvents) => Effect.Effect<WorkerFailed, WorkerFailed>
     /** The same for a process that an earlier hive started. */
-    readonly adopt: (
-      stored: StoredWorker,
-      events: ProcessEvents
-    ) => Effect.Effect<WorkerFailed, WorkerFailed>
+    readonly adopt: (stored: StoredWorker, events: ProcessEvents) => Effect.Effect<WorkerFailed, WorkerFailed>
   }
 >()("rbee/hive/WorkerProcesses") {
   static readonly layerNoDeps = Layer.effect(
@@ -139,8 +136,7 @@ const make = Effect.gen(function* () {
           yield* events.ready(process)
           return yield* failure(spec, sentence(yield* exited))
         }).pipe(Effect.catchTag("StateNotWritable", ({ message }) => fail(spec, message))),
-      ({ process }, exit) =>
-        Exit.isSuccess(exit) ? Effect.void : pids.terminate(process, timeouts.shutdown)
+      ({ process }, exit) => (Exit.isSuccess(exit) ? Effect.void : pids.terminate(process, timeouts.shutdown))
     )
 
   const run = (spec: WorkerSpec, events: ProcessEvents) =>
@@ -158,10 +154,8 @@ const make = Effect.gen(function* () {
   return WorkerProcesses.of({
     run,
     adopt: ({ process, spec }, events) =>
-      live(
-        spec,
-        Effect.as(ports.reserve(process.port), { process, exited: endOf(process) }),
-        events
-      ).pipe(Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure)))
+      live(spec, Effect.as(ports.reserve(process.port), { process, exited: endOf(process) }), events).pipe(
+        Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure))
+      )
   })
 })

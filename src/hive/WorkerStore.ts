@@ -84,7 +84,10 @@ const make = Effect.gen(function* () {
     save: Effect.fn("WorkerStore.save")(function* (worker) {
       const file = fileOf(worker.spec.id)
       const temporary = `${file}.new`
-      yield* Effect.mapError(fs.writeFileString(temporary, encodeWorker(worker), { mode: 0o600 }), notWritable)
+      yield* Effect.mapError(
+        fs.writeFileString(temporary, encodeWorker(worker), { mode: 0o600 }),
+        notWritable
+      )
       yield* Effect.mapError(fs.rename(temporary, file), notWritable)
     }),
     remove: (id) => discard(fileOf(id)),
@@ -115,7 +118,10 @@ const lock = Effect.fnUntraced(function* (file: string, hive: string) {
   })
 
   const acquire = take.pipe(
-    Effect.catchIf(({ reason }) => reason._tag === "AlreadyExists", () => takeOver),
+    Effect.catchIf(
+      ({ reason }) => reason._tag === "AlreadyExists",
+      () => takeOver
+    ),
     Effect.catchTag("PlatformError", ({ reason }) =>
       Effect.fail(new StateNotWritable({ folder: path.dirname(file), reason: reason._tag }))
     )

@@ -50,10 +50,15 @@ const startHive = Effect.fnUntraced(function* (home: string) {
   })
   yield* Effect.addFinalizer(() =>
     Effect.flatMap(pids.startTime(pid), (startTime) =>
-      Option.isSome(startTime) ? pids.terminate({ pid, startTime: startTime.value }, "5 seconds") : Effect.void
+      Option.isSome(startTime)
+        ? pids.terminate({ pid, startTime: startTime.value }, "5 seconds")
+        : Effect.void
     )
   )
-  const running = yield* until(runFiles.read("hive-test"), (found) => Option.isSome(found) && found.value.pid === pid)
+  const running = yield* until(
+    runFiles.read("hive-test"),
+    (found) => Option.isSome(found) && found.value.pid === pid
+  )
   const { url } = Option.getOrThrow(running)
   return { pid, exited, url, client: yield* Client.make(url) }
 })

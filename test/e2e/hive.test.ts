@@ -25,7 +25,9 @@ const kill = (pid: number | undefined) => Effect.sync(() => process.kill(pid ?? 
 const busyOf = (port: number | undefined) =>
   HttpClient.get(`http://127.0.0.1:${port}/health`).pipe(
     Effect.flatMap((response) => response.json),
-    Effect.map((health) => (typeof health === "object" && health !== null && "busy" in health ? health.busy : undefined))
+    Effect.map((health) =>
+      typeof health === "object" && health !== null && "busy" in health ? health.busy : undefined
+    )
   )
 
 const isGone = (pid: number | undefined) =>
@@ -74,7 +76,10 @@ describe("a hive with real workers", () => {
         const both = yield* Effect.all([client.events(inferTiny), client.events(inferTiny)], {
           concurrency: 2
         })
-        assert.lengthOf(both.filter((events) => narrationOf(events).includes("No worker serves rbee:tiny")), 1)
+        assert.lengthOf(
+          both.filter((events) => narrationOf(events).includes("No worker serves rbee:tiny")),
+          1
+        )
         for (const events of both) assert.strictEqual(events.at(-1)?.kind, "done")
         assert.lengthOf(yield* workerList, 1)
         assert.notInclude(narrationOf(yield* client.events(inferTiny)), "worker_spawn")
@@ -90,7 +95,9 @@ describe("a hive with real workers", () => {
         const id = yield* client.submit(slowAnswer)
         const firstToken = yield* Deferred.make<void>()
         const following = yield* client.follow(id).pipe(
-          Stream.tap(({ kind }) => (kind === "token" ? Deferred.succeed(firstToken, undefined) : Effect.void)),
+          Stream.tap(({ kind }) =>
+            kind === "token" ? Deferred.succeed(firstToken, undefined) : Effect.void
+          ),
           Stream.runCollect,
           Effect.forkChild
         )
@@ -102,7 +109,10 @@ describe("a hive with real workers", () => {
         assert.isBelow(took, 100)
         const events = yield* Fiber.join(following)
         assert.strictEqual(events.at(-1)?.kind, "cancelled")
-        assert.lengthOf(events.filter(({ kind }) => kind === "cancelled" || kind === "done"), 1)
+        assert.lengthOf(
+          events.filter(({ kind }) => kind === "cancelled" || kind === "done"),
+          1
+        )
       })
     )
   )
@@ -158,7 +168,9 @@ describe("a hive with real workers", () => {
         const firstToken = yield* Deferred.make<void>()
         const id = yield* client.submit(slowAnswer)
         const following = yield* client.follow(id).pipe(
-          Stream.tap(({ kind }) => (kind === "token" ? Deferred.succeed(firstToken, undefined) : Effect.void)),
+          Stream.tap(({ kind }) =>
+            kind === "token" ? Deferred.succeed(firstToken, undefined) : Effect.void
+          ),
           Stream.runCollect,
           Effect.forkChild
         )
@@ -224,7 +236,10 @@ describe("a hive with real workers", () => {
 
         const download = yield* failing({ operation: "model_download", hive_id: "test", model: "x/y" })
         assert.strictEqual(download.code, "NotSupported")
-        assert.strictEqual((yield* client.events({ ...inferTiny, worker_id: worker.id })).at(-1)?.kind, "done")
+        assert.strictEqual(
+          (yield* client.events({ ...inferTiny, worker_id: worker.id })).at(-1)?.kind,
+          "done"
+        )
       })
     )
   )

@@ -120,7 +120,10 @@ export const failureOf = (events: ReadonlyArray<JobEvent>) => {
 }
 
 export const narrationOf = (events: ReadonlyArray<JobEvent>) =>
-  events.filter(({ kind }) => kind === "narration").map(({ json }) => json).join("\n")
+  events
+    .filter(({ kind }) => kind === "narration")
+    .map(({ json }) => json)
+    .join("\n")
 
 export const workerList = Effect.gen(function* () {
   const client = yield* Client
