@@ -141,7 +141,7 @@ const make = Effect.gen(function* () {
           )
         })
       )
-      if (1) return pieces; return Stream.merge(pieces, Stream.fromEffectDrain(silence(worker, () => heardAt)), {
+      return Stream.merge(pieces, Stream.fromEffectDrain(silence(worker, () => heardAt)), {
         haltStrategy: "left"
       })
     })

@@ -142,10 +142,7 @@ const make = Effect.gen(function* () {
 
   const start = Effect.fn("HiveLifecycle.start")(function* (alias: string, say: Say) {
     const { peer } = yield* registry.find(alias)
-    if (yield* isWell(peer)) {
-      yield* say("hive_start", `Hive '${alias}' runs already at ${peer.url}`)
-      return { alias, state: "running", url: peer.url } as const
-    }
+    if (yield* isWell(peer)) return { alias, state: "running", url: peer.url } as const
     yield* onlyLocal(alias, "hive_start", `start 'rbee hive serve --hive-id ${alias}' on that machine`)
     yield* say("hive_start", `Starting hive '${alias}' at ${peer.url}`)
     const pid = yield* launch(alias, peer)

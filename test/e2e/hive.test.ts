@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Stream } from "effect"
@@ -155,6 +155,27 @@ describe("a hive with real workers", () => {
           const failure = failureOf(yield* client.events({ ...spawnTiny, model: `file:${file}` }))
           assert.strictEqual(failure.code, "GgufError")
           assert.include(failure.message, "cannot be used as a model")
+        })
+      )
+    })
+  )
+
+  it.live("tells why the engine cannot load a model, in the engine's words", () =>
+    Effect.flatMap(temporaryHome, (home) => {
+      const file = path.join(home, "maimed.gguf")
+      const whole = readFileSync(
+        new URL("../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url)
+      )
+      // A tensor of another name is a tensor that is missing.
+      whole.write("blk.0.attn_x.weight", whole.indexOf("blk.0.attn_q.weight"))
+      writeFileSync(file, whole)
+      return withHive(
+        Effect.gen(function* () {
+          const client = yield* Client
+          const failure = failureOf(yield* client.events({ ...spawnTiny, model: `file:${file}` }))
+          assert.strictEqual(failure.code, "WorkerFailed")
+          assert.match(failure.message, /ended with code 1 before it was ready; its last lines: .*attn_q/)
+          assert.deepStrictEqual(yield* workerList, [])
         })
       )
     })

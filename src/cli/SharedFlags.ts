@@ -1,0 +1,12 @@
+import * as Context from "effect/Context"
+import type * as Option from "effect/Option"
+
+/** What may be typed with every command. */
+export class SharedFlags extends Context.Service<
+  SharedFlags,
+  {
+    readonly queen: Option.Option<string>
+    readonly json: boolean
+    readonly tokenFile: string | undefined
+  }
+>()("rbee/cli/SharedFlags") {}

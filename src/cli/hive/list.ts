@@ -1,0 +1,8 @@
+import * as Command from "effect/cli/Command"
+import { HiveList } from "../../operation/Operation.ts"
+import { runTyped } from "../operationCommand.ts"
+
+export const hiveList = Command.make("list", {}, () => runTyped(() => new HiveList())).pipe(
+  Command.withDescription("List the hives that the queen knows"),
+  Command.withExamples([{ command: "rbee hive list" }, { command: "rbee hive list --json" }])
+)

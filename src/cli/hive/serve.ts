@@ -1,0 +1,34 @@
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import { Hive } from "../../hive/Hive.ts"
+import { serve } from "../../job/Daemon.ts"
+import { host, port } from "../flags.ts"
+import { SharedFlags } from "../SharedFlags.ts"
+import { overridesOf } from "../overrides.ts"
+
+const id = Flag.String("hive-id").pipe(Flag.withDescription("The name of this hive"), Flag.optional)
+const queenUrl = Flag.String("queen-url").pipe(
+  Flag.withDescription("The queen that gets this hive's heartbeats"),
+  Flag.optional
+)
+
+export const hiveServe = Command.make(
+  "serve",
+  { host, port, id, queenUrl },
+  Effect.fnUntraced(function* (typed) {
+    const { tokenFile } = yield* SharedFlags
+    const overrides = overridesOf({
+      "hive.host": typed.host,
+      "hive.port": typed.port,
+      "hive.id": typed.id,
+      "hive.queen_url": typed.queenUrl
+    })
+    yield* serve(Hive.layerWith(overrides, tokenFile))
+  })
+).pipe(
+  Command.withDescription("Run a hive in the foreground, until it is stopped"),
+  Command.withExamples([
+    { command: "rbee hive serve --hive-id atlas --port 8081 --queen-url http://192.168.1.10:8500" }
+  ])
+)

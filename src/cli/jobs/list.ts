@@ -1,0 +1,25 @@
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { JobRecord } from "../../job/Jobs.ts"
+import { JobsClient } from "../../job/JobsClient.ts"
+import { Connection } from "../Connection.ts"
+import { Output } from "../Output.ts"
+
+const Answer = Schema.Struct({ jobs: Schema.Array(JobRecord) })
+
+export const jobsList = Command.make(
+  "list",
+  {},
+  Effect.fnUntraced(function* () {
+    const client = yield* JobsClient
+    const queen = yield* (yield* Connection).queen
+    const { jobs } = yield* client.get(queen, "/v1/jobs", Answer)
+    yield* (yield* Output).answer({
+      jobs: jobs.map((job) => ({ ...job, error: job.error?.message ?? null }))
+    })
+  })
+).pipe(
+  Command.withDescription("List the queen's jobs, newest first"),
+  Command.withExamples([{ command: "rbee jobs list" }])
+)

@@ -1,0 +1,8 @@
+import * as Command from "effect/cli/Command"
+import { jobId } from "./jobId.ts"
+import { watchJob } from "../runJob.ts"
+
+export const jobsWatch = Command.make("watch", { id: jobId }, ({ id }) => watchJob(id)).pipe(
+  Command.withDescription("Follow a job from its beginning to its end; leaving does not stop it"),
+  Command.withExamples([{ command: "rbee jobs watch job-5d0c9c1e-6d6b-4a55-8f37-0d3f3f6a8a11" }])
+)

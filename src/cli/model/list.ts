@@ -1,0 +1,11 @@
+import * as Command from "effect/cli/Command"
+import { ModelList } from "../../operation/Operation.ts"
+import { hiveId } from "../flags.ts"
+import { runTyped } from "../operationCommand.ts"
+
+export const modelList = Command.make("list", { hiveId }, ({ hiveId }) =>
+  runTyped(() => new ModelList({ hive_id: hiveId }))
+).pipe(
+  Command.withDescription("List the models of a hive"),
+  Command.withExamples([{ command: "rbee model list --hive-id atlas" }])
+)

@@ -1,0 +1,18 @@
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import { Output } from "../Output.ts"
+import { stopQueen } from "../stopping.ts"
+
+export const queenStop = Command.make(
+  "stop",
+  {},
+  Effect.fnUntraced(function* () {
+    const output = yield* Output
+    const stopped = yield* stopQueen
+    if (!stopped) yield* output.note("The queen does not run")
+    yield* output.answer({ queen: "stopped" })
+  })
+).pipe(
+  Command.withDescription("Stop the queen; the hives go on"),
+  Command.withExamples([{ command: "rbee queen stop" }])
+)

@@ -1,0 +1,172 @@
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { PeerMisspoke } from "../job/clientErrors.ts"
+import {
+  type JobEvent,
+  isEnd,
+  readFailure,
+  readJson,
+  readNarration,
+  readProgress,
+  readText
+} from "../job/JobEvent.ts"
+import { JobsClient, type Peer } from "../job/JobsClient.ts"
+import { narrationLine } from "../job/PlainView.ts"
+import { HiveStart, Operation, shouldForwardToHive, hiveId } from "../operation/Operation.ts"
+import { Connection } from "./Connection.ts"
+import { JobEndedBadly } from "./errors.ts"
+import { Output } from "./Output.ts"
+
+/**
+ * How a job's events are shown: for its answer, each for itself (with `--json` a line an event), or only as far as
+ * they tell what is prepared for another job.
+ */
+export type Show = "answer" | "events" | "preparation"
+
+const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
+const cancelWithin = "5 seconds"
+const reconnects = Schedule.exponential("200 millis").pipe(Schedule.upTo({ times: 5 }))
+
+const asLine = ({ id, json, kind }: JobEvent) =>
+  `{"id":${id ?? null},"event":${JSON.stringify(kind)},"data":${json}}`
+
+const failureSentence = (end: JobEvent) => {
+  const failure = readFailure(end.json)
+  return Option.isSome(failure) ? failure.value.error.message : "The job failed"
+}
+
+/** Shows the events of one job as they come, and remembers what it must know of those before. */
+const makeScreen = (output: Output["Service"], show: Show) => {
+  let lastText = ""
+
+  const text = (piece: string) => {
+    lastText = piece
+    return output.text(piece)
+  }
+
+  const progress = (event: JobEvent) =>
+    Option.match(readProgress(event.json), {
+      onNone: () => Effect.void,
+      onSome: ({ current, stage, total, unit }) =>
+        output.progress(`${stage}: ${current}${total === undefined ? "" : ` of ${total}`} ${unit}`)
+    })
+
+  const narration = (event: JobEvent) =>
+    Option.match(readNarration(event.json), {
+      onNone: () => Effect.void,
+      onSome: ({ action, actor, message }) =>
+        show === "preparation" && action === "route_job"
+          ? Effect.void
+          : output.note(narrationLine(actor, action, message))
+    })
+
+  const result = (event: JobEvent) => {
+    if (show === "preparation") return Effect.void
+    const data = Option.getOrElse(readJson(event.json), () => null)
+    const isText = typeof data === "object" && data !== null && "finish_reason" in data
+    if (!isText || output.json) return output.answer(data)
+    return lastText === "" && typeof data["text"] === "string" ? text(data["text"]) : Effect.void
+  }
+
+  const endLine = Effect.suspend(() =>
+    lastText === "" || lastText.endsWith("\n") ? Effect.void : output.text("\n")
+  )
+
+  const pieceOf = (event: JobEvent) =>
+    Option.match(readText(event.json), {
+      onNone: () => Effect.void,
+      onSome: ({ text: piece }) => text(piece)
+    })
+
+  const lineOf = (event: JobEvent) =>
+    Option.match(readText(event.json), {
+      onNone: () => Effect.void,
+      onSome: ({ text: line }) => output.line(line)
+    })
+
+  return (event: JobEvent): Effect.Effect<void> => {
+    if (show === "events" && output.json) return output.line(asLine(event))
+    switch (event.kind) {
+      case "narration":
+        return narration(event)
+      case "progress":
+        return progress(event)
+      case "token":
+        return output.json ? Effect.void : pieceOf(event)
+      case "line":
+        return output.json ? Effect.void : lineOf(event)
+      case "chunk":
+        return Effect.void
+      case "result":
+        return result(event)
+      case "done":
+      case "failed":
+      case "cancelled":
+        return endLine
+    }
+  }
+}
+
+/** Follows a job to its end; a stream that breaks is taken up again after the last event that came. */
+const follow = (peer: Peer, jobId: string, screen: (event: JobEvent) => Effect.Effect<void>) =>
+  Effect.gen(function* () {
+    const client = yield* JobsClient
+    let after = 0
+    let end: JobEvent | undefined
+    const read = Stream.runForEach(
+      Stream.suspend(() => client.events(peer, jobId, { after })),
+      (event) => {
+        after = event.id ?? after
+        if (isEnd(event.kind)) end = event
+        return screen(event)
+      }
+    )
+    yield* Effect.retry(read, {
+      schedule: reconnects,
+      while: (error) => error._tag === "PeerUnreachable" || (error._tag === "PeerMisspoke" && after > 0)
+    })
+    return (
+      end ?? (yield* new PeerMisspoke({ url: peer.url, detail: "ended the stream without an end event" }))
+    )
+  })
+
+const judge = (end: JobEvent) => {
+  if (end.kind === "done") return Effect.void
+  const message = end.kind === "cancelled" ? "The job was cancelled" : failureSentence(end)
+  return Effect.fail(new JobEndedBadly({ message }))
+}
+
+/** Shows a job that exists, without owning it: leaving it leaves it running. */
+export const watchJob = Effect.fnUntraced(function* (jobId: string) {
+  const output = yield* Output
+  const connection = yield* Connection
+  const peer = yield* connection.queen
+  yield* Effect.flatMap(follow(peer, jobId, makeScreen(output, "events")), judge)
+})
+
+/** Runs a request as a job of the queen and shows it. Interrupted, it cancels the job before it ends. */
+export const runJson = Effect.fnUntraced(function* (body: string, show: Show) {
+  const output = yield* Output
+  const client = yield* JobsClient
+  const connection = yield* Connection
+  const peer = yield* connection.runningQueen
+  const jobId = yield* client.submit(peer, body)
+  const cancel = client.cancel(peer, jobId).pipe(Effect.timeout(cancelWithin), Effect.ignore)
+  yield* follow(peer, jobId, makeScreen(output, show)).pipe(
+    Effect.onExit((exit) => (Exit.hasInterrupts(exit) ? cancel : Effect.void)),
+    Effect.flatMap(judge)
+  )
+})
+
+const startLocalHive = runJson(encode(new HiveStart({})), "preparation")
+
+/** Runs an operation and shows its answer; the local hive is started first when the operation may need it. */
+export const runOperation = Effect.fnUntraced(function* (operation: Operation, show: Show = "answer") {
+  const hive = hiveId(operation)
+  if (shouldForwardToHive(operation) && (hive === "localhost" || hive === "auto")) yield* startLocalHive
+  yield* runJson(encode(operation), show)
+})

@@ -1,0 +1,11 @@
+import * as Command from "effect/cli/Command"
+import { WorkerList } from "../../operation/Operation.ts"
+import { hiveId } from "../flags.ts"
+import { runTyped } from "../operationCommand.ts"
+
+export const workerList = Command.make("list", { hiveId }, ({ hiveId }) =>
+  runTyped(() => new WorkerList({ hive_id: hiveId }))
+).pipe(
+  Command.withDescription("List the workers of a hive"),
+  Command.withExamples([{ command: "rbee worker list --hive-id atlas" }])
+)

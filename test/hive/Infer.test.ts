@@ -1,0 +1,134 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import type { CompletionPiece } from "../../src/hive/Completion.ts"
+import { WorkerFailed } from "../../src/hive/errors.ts"
+import { Infer } from "../../src/hive/Infer.ts"
+import { type CompletionError, WorkerClient, WorkerGone } from "../../src/hive/WorkerClient.ts"
+import { Workers } from "../../src/hive/Workers.ts"
+import type { RunningJob } from "../../src/job/Jobs.ts"
+import * as Operation from "../../src/operation/Operation.ts"
+
+const piece = (text: string, finishReason?: string): CompletionPiece => ({
+  text,
+  finishReason,
+  usage: finishReason === undefined ? undefined : { total_tokens: 3 },
+  error: undefined
+})
+
+const gone = new WorkerFailed({ worker: "w", model: "m", reason: "it died", lastLines: ["bang"] })
+
+const operation = new Operation.Infer({
+  hive_id: "h",
+  model: "m",
+  prompt: "p",
+  max_tokens: 9,
+  temperature: 0
+})
+
+const setUp = (pieces: Stream.Stream<CompletionPiece, CompletionError>) => {
+  const cancelled: Array<string> = []
+  let leases = 0
+  let stop: Effect.Effect<void> = Effect.void
+  const job: RunningJob = {
+    id: "job-1",
+    runsAt: () => Effect.void,
+    fail: () => Effect.void,
+    stopBy: (by) =>
+      Effect.sync(() => {
+        stop = by
+      })
+  }
+  const change = (by: number) =>
+    Effect.sync(() => {
+      leases += by
+    })
+  const layer = Infer.layerNoDeps.pipe(
+    Layer.provide([
+      Layer.mock(Workers)({
+        lease: (_, say) =>
+          Effect.gen(function* () {
+            yield* say("worker_spawn", "starting one")
+            yield* Effect.acquireRelease(change(1), () => change(-1))
+            return { id: "w", model: "m", port: 1, whyGone: Effect.succeed(gone) }
+          })
+      }),
+      Layer.mock(WorkerClient)({
+        complete: () => pieces,
+        cancel: (port, id) => Effect.sync(() => cancelled.push(`${port} ${id}`)).pipe(Effect.asVoid)
+      })
+    ])
+  )
+  const run = (asked = operation) =>
+    Stream.unwrap(Infer.use((infer) => Effect.succeed(infer.run(asked, job)))).pipe(Stream.provide(layer))
+  return { run, cancelled, leases: () => leases, stop: Effect.suspend(() => stop) }
+}
+
+const shown = (events: ReadonlyArray<{ readonly kind: string; readonly json: string }>) =>
+  events.map(({ json, kind }) => `${kind} ${kind === "narration" ? JSON.parse(json).action : json}`)
+
+const answer = 'result {"text":"ab","finish_reason":"stop","usage":{"total_tokens":3}}'
+
+describe("Infer", () => {
+  it.effect("says what it does, gives the tokens, and the whole answer at the end", () =>
+    Effect.gen(function* () {
+      const { cancelled, leases, run } = setUp(Stream.make(piece("a"), piece("b"), piece("", "stop")))
+      assert.deepStrictEqual(shown(yield* Stream.runCollect(run())), [
+        "narration worker_spawn",
+        "narration infer",
+        'token {"text":"a"}',
+        'token {"text":"b"}',
+        answer
+      ])
+      assert.deepStrictEqual(cancelled, [])
+      assert.strictEqual(leases(), 0)
+    })
+  )
+
+  it.effect("gives the answer alone when no stream is wanted", () =>
+    Effect.gen(function* () {
+      const { run } = setUp(Stream.make(piece("a"), piece("b", "stop")))
+      const events = yield* Stream.runCollect(run(new Operation.Infer({ ...operation, stream: false })))
+      assert.deepStrictEqual(shown(events), ["narration worker_spawn", "narration infer", answer])
+    })
+  )
+
+  it.effect(
+    "fails with the worker's end when its answer breaks off, and with its words when it has some",
+    () =>
+      Effect.gen(function* () {
+        const ends = [
+          Stream.make(piece("a")),
+          Stream.concat(Stream.make(piece("a")), Stream.fail(new WorkerGone({ reason: "ECONNRESET" })))
+        ]
+        for (const end of ends) {
+          const { leases, run } = setUp(end)
+          assert.strictEqual(yield* Effect.flip(Stream.runDrain(run())), gone)
+          assert.strictEqual(leases(), 0)
+        }
+        const { run } = setUp(Stream.make(piece("a"), { ...piece(""), error: "out of memory" }))
+        const refused = yield* Effect.flip(Stream.runDrain(run()))
+        assert.deepInclude(refused, { _tag: "WorkerRefused", message: "out of memory" })
+      })
+  )
+
+  it.effect("stops the worker's request when it is asked to, and when it is interrupted", () =>
+    Effect.gen(function* () {
+      const first = yield* Deferred.make<void>()
+      const endless = Stream.concat(Stream.make(piece("a")), Stream.never)
+      const { cancelled, leases, run, stop } = setUp(endless)
+      const fiber = yield* run().pipe(
+        Stream.runForEach(({ kind }) =>
+          kind === "token" ? Deferred.succeed(first, undefined) : Effect.void
+        ),
+        Effect.forkChild
+      )
+      yield* Deferred.await(first)
+      assert.strictEqual(leases(), 1)
+      yield* stop
+      assert.deepStrictEqual(cancelled, ["1 job-1"])
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(cancelled, ["1 job-1", "1 job-1"])
+      assert.strictEqual(leases(), 0)
+    })
+  )
+})

@@ -1,0 +1,148 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Layer, Stream } from "effect"
+import { Settings } from "../../src/config/Settings.ts"
+import { WorkerClient } from "../../src/hive/WorkerClient.ts"
+import { workerPool } from "../../src/hive/WorkerPool.ts"
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void
+
+/** A worker at a port of loopback that answers as it is told. */
+const worker = (answer: Answer) =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly port: number; readonly close: () => void }>((resume) => {
+      const server = createServer(answer)
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        const port = typeof address === "object" && address !== null ? address.port : 0
+        const close = () => {
+          server.closeAllConnections()
+          server.close()
+        }
+        resume(Effect.succeed({ port, close }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
+
+const layer = WorkerClient.layerNoDeps.pipe(
+  Layer.provide(workerPool),
+  Layer.provide(Settings.layerDefaults({ timeouts: { workerRequest: Duration.millis(300) } })),
+  Layer.provide(NodeServices.layer)
+)
+
+const request = {
+  model: "m",
+  prompt: "p",
+  max_tokens: 3,
+  temperature: 0,
+  top_p: undefined,
+  top_k: undefined
+}
+
+const piece = (text: string, finish: string | null = null) =>
+  `data: ${JSON.stringify({ choices: [{ index: 0, text, finish_reason: finish }] })}\n\n`
+
+const sse = (response: ServerResponse) => response.writeHead(200, { "content-type": "text/event-stream" })
+
+const complete = Effect.fnUntraced(function* (answer: Answer) {
+  const { port } = yield* worker(answer)
+  const client = yield* WorkerClient
+  return yield* Stream.runCollect(client.complete({ id: "w", port }, "job-1", request))
+})
+
+describe("WorkerClient", () => {
+  it.live("sends the request with its id, and reads pieces that are cut anywhere", () =>
+    Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      const bytes = Buffer.from(`: hello\n\n${piece("grüß")}${piece("dich", "stop")}data: [DONE]\n\n`)
+      const pieces = yield* complete((request, response) => {
+        let body = ""
+        request.on("data", (chunk) => (body += String(chunk)))
+        request.on("end", () => {
+          seen.push(request.headers["x-request-id"], JSON.parse(body))
+          sse(response)
+          let sent = 0
+          const next = () => {
+            if (sent === bytes.length) response.end()
+            else response.write(bytes.subarray(sent, ++sent), () => setImmediate(next))
+          }
+          next()
+        })
+      })
+      assert.deepStrictEqual(
+        pieces.map(({ finishReason, text }) => [text, finishReason]),
+        [
+          ["grüß", undefined],
+          ["dich", "stop"]
+        ]
+      )
+      assert.deepStrictEqual(seen, [
+        "job-1",
+        {
+          model: "m",
+          prompt: "p",
+          max_tokens: 3,
+          temperature: 0,
+          stream: true,
+          stream_options: { include_usage: true }
+        }
+      ])
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.live("types what a worker refuses", () =>
+    Effect.gen(function* () {
+      const refusal = (status: number, error: object | string) =>
+        Effect.flip(
+          complete((_, response) => {
+            response.writeHead(status)
+            response.end(typeof error === "string" ? error : JSON.stringify({ error }))
+          })
+        )
+      const long = yield* refusal(400, { message: "10 and 20", code: "context_length_exceeded" })
+      assert.deepInclude(long, { _tag: "ContextLengthExceeded", message: "10 and 20" })
+      const busy = yield* refusal(503, { message: "too many", code: null })
+      assert.deepInclude(busy, { _tag: "WorkerRefused", message: "too many", status: 503 })
+      const odd = yield* refusal(500, "<html>")
+      assert.deepInclude(odd, { _tag: "WorkerRefused", message: "Worker 'w' answered with the status 500" })
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.live("tells a broken connection from silence", () =>
+    Effect.gen(function* () {
+      const broken = yield* Effect.flip(
+        complete((_, response) => {
+          sse(response)
+          response.write(piece("a"), () => response.destroy())
+        })
+      )
+      assert.strictEqual(broken._tag, "WorkerGone")
+      const silent = yield* Effect.flip(
+        complete((_, response) => {
+          sse(response)
+          response.write(piece("a"))
+        })
+      )
+      assert.strictEqual(silent.message, "Worker 'w' sent nothing for 0.3 s (timeouts.worker_request)")
+      const mute = yield* Effect.flip(complete(() => undefined))
+      assert.strictEqual(mute._tag, "WorkerSilent")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.live("asks for health and models, and takes no answer for an answer", () =>
+    Effect.gen(function* () {
+      const client = yield* WorkerClient
+      const { port } = yield* worker((request, response) => {
+        response.writeHead(request.url === "/health" ? 503 : 200)
+        response.end(request.url === "/v1/models" ? '{"data":[{"id":"m"}]}' : "{}")
+      })
+      assert.isFalse(yield* client.isReady(port))
+      assert.deepStrictEqual(yield* client.models(port), ["m"])
+      assert.isFalse(yield* client.isReady(1))
+      assert.deepStrictEqual(yield* client.models(1), [])
+      yield* client.cancel(1, "nothing")
+    }).pipe(Effect.provide(layer))
+  )
+})

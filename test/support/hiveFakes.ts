@@ -1,0 +1,159 @@
+import { NodeServices } from "@effect/platform-node"
+import { Deferred, Effect, Layer, Queue } from "effect"
+import { Paths } from "../../src/config/Paths.ts"
+import { Pids } from "../../src/config/Pids.ts"
+import { Settings } from "../../src/config/Settings.ts"
+import { Device, Devices } from "../../src/hive/Devices.ts"
+import { Engines } from "../../src/hive/Engines.ts"
+import { WorkerFailed } from "../../src/hive/errors.ts"
+import { Gguf } from "../../src/hive/Gguf.ts"
+import { ModelNotFound, ModelRecord, Models } from "../../src/hive/Models.ts"
+import type { WorkerSpec } from "../../src/hive/WorkerRecord.ts"
+import { WorkerProcesses } from "../../src/hive/WorkerProcesses.ts"
+import { Workers } from "../../src/hive/Workers.ts"
+import { WorkerStore } from "../../src/hive/WorkerStore.ts"
+
+const mebibyte = 1024 ** 2
+
+export const cpu = new Device({
+  id: "CPU-0",
+  name: "CPU (2 cores)",
+  device_type: "cpu",
+  vram_gb: 1,
+  compute_capability: null,
+  backend: "cpu",
+  index: 0,
+  total_bytes: 1024 * mebibyte,
+  free_bytes: 1024 * mebibyte
+})
+
+export const gpu = new Device({
+  id: "GPU-0",
+  name: "Fast One",
+  device_type: "gpu",
+  vram_gb: 24,
+  compute_capability: "9.0",
+  backend: "cuda",
+  index: 0,
+  total_bytes: 24_576 * mebibyte,
+  free_bytes: 24_576 * mebibyte
+})
+
+const gguf = (sizeBytes: number) =>
+  new Gguf({
+    sizeBytes,
+    version: 3,
+    architecture: "llama",
+    name: undefined,
+    parameters: 1,
+    quantisation: "Q8_0",
+    contextLength: 512,
+    chatTemplate: false,
+    blocks: 1,
+    embeddingLength: 1,
+    headCount: 1,
+    headCountKv: 1,
+    vocabulary: 1,
+    kvBytesPerToken: 1,
+    files: 1
+  })
+
+/** Models by name, each with the size of its file in MiB. */
+export const fakeModels = (sizes: Readonly<Record<string, number>>) => {
+  const describe = (id: string) => {
+    const size = sizes[id]
+    if (size === undefined) return Effect.fail(new ModelNotFound({ id, folder: "/models" }))
+    const header = gguf(size * mebibyte)
+    const record = new ModelRecord({
+      id,
+      path: `/models/${id}.gguf`,
+      size_bytes: header.sizeBytes,
+      architecture: "llama",
+      parameters: 1,
+      context_length: 512,
+      quantisation: "Q8_0",
+      chat_template: false,
+      memory_bytes: header.memoryBytes(512)
+    })
+    return Effect.succeed({ record, gguf: header })
+  }
+  return Layer.mock(Models)({ describe })
+}
+
+/** A process of a fake worker, whose life the test decides. */
+export interface FakeProcess {
+  readonly spec: WorkerSpec
+  readonly ready: Effect.Effect<void>
+  /** Ends it: before it is ready, this is a failed start. */
+  readonly end: (reason: string) => Effect.Effect<void>
+  readonly interrupted: Effect.Effect<void>
+}
+
+/** Fake processes, and those that were started, in order. */
+export const fakeProcesses = Effect.gen(function* () {
+  const started = yield* Queue.unbounded<FakeProcess>()
+  let count = 0
+  const layer = Layer.mock(WorkerProcesses)({
+    run: (spec, events) =>
+      Effect.gen(function* () {
+        const process = { pid: 4_000_000 + count, startTime: "1", port: 50_000 + count++ }
+        const ready = yield* Deferred.make<void, WorkerFailed>()
+        const ended = yield* Deferred.make<WorkerFailed>()
+        const interrupted = yield* Deferred.make<void>()
+        yield* Queue.offer(started, {
+          spec,
+          ready: Effect.asVoid(Deferred.succeed(ready, undefined)),
+          end: (reason) => {
+            const failure = new WorkerFailed({
+              worker: spec.id,
+              model: spec.model,
+              reason,
+              lastLines: ["oh"]
+            })
+            return Effect.andThen(Deferred.fail(ready, failure), Deferred.succeed(ended, failure))
+          },
+          interrupted: Deferred.await(interrupted)
+        })
+        return yield* Effect.gen(function* () {
+          yield* events.started(process)
+          yield* Deferred.await(ready)
+          yield* events.ready(process)
+          return yield* Deferred.await(ended)
+        }).pipe(Effect.onInterrupt(() => Deferred.succeed(interrupted, undefined)))
+      })
+  })
+  return { started: Queue.take(started), startedNow: Queue.size(started), layer }
+})
+
+export interface FakeHive {
+  readonly home: string
+  readonly models?: Readonly<Record<string, number>>
+  readonly devices?: ReadonlyArray<Device>
+}
+
+/** `Workers` over fake processes, devices and models. */
+export const fakeWorkers = (
+  { devices = [cpu], home, models = { small: 10, big: 500 } }: FakeHive,
+  processes: Layer.Layer<WorkerProcesses>
+) =>
+  Workers.layerNoDeps.pipe(
+    Layer.provide(
+      Layer.mergeAll(
+        processes,
+        fakeModels(models),
+        Devices.layerMemory(devices),
+        Engines.layerMemory([
+          { name: "llama", backends: ["cpu"], install: "get it", command: () => ({ command: "", args: [] }) }
+        ])
+      )
+    ),
+    Layer.provide(WorkerStore.layerNoDeps),
+    Layer.provideMerge(Pids.layer),
+    Layer.provide(
+      Layer.mergeAll(
+        Settings.layerDefaults({ hive: { id: "test" }, engine: { parallel: 1 } }),
+        Paths.layerAt(home)
+      )
+    ),
+    Layer.provideMerge(NodeServices.layer)
+  )
