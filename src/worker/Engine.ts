@@ -204,7 +204,8 @@ const makeEngine = (
       topP: sampling.topP,
       topK: sampling.topK,
       minP: sampling.minP,
-      ...(sampling.seed === undefined ? {} : { seed: sampling.seed })
+      // Left to itself the engine takes the same seed each time.
+      seed: sampling.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0
     })
     if (sampling.maxTokens === 0) return yield end("length")
     for await (const token of tokens) {

@@ -18,7 +18,7 @@ import {
   workerOf
 } from "../support/hive.ts"
 
-const slowAnswer = { ...inferTiny, max_tokens: 480, prompt: "The sea" }
+const slowAnswer = { ...inferTiny, max_tokens: 480 }
 
 const kill = (pid: number | undefined) => Effect.sync(() => process.kill(pid ?? 0, "SIGKILL"))
 

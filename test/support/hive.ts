@@ -145,11 +145,12 @@ export const spawnTiny = {
   device: 0
 }
 
+/** The likeliest tokens, of which this prompt has as many as are wanted. */
 export const inferTiny = {
   operation: "infer",
   hive_id: "test",
   model: "rbee:tiny",
-  prompt: "It was a dark night",
+  prompt: "The sea",
   max_tokens: 20,
-  temperature: 0.8
+  temperature: 0
 }
