@@ -11,23 +11,16 @@ import type { Say } from "../job/narrated.ts"
 import type { Device } from "./Devices.ts"
 import { WorkerFailed, WorkerNotFound, WorkerNotReady, WrongDevice, WrongModel } from "./errors.ts"
 import * as ModelId from "./ModelId.ts"
+import { type LeaseRequest, leastBusy, suits } from "./WorkerChoice.ts"
 import * as WorkerLife from "./WorkerLife.ts"
 import * as WorkerPlan from "./WorkerPlan.ts"
-import type { StoredWorker, WorkerRecord, WorkerState } from "./WorkerRecord.ts"
+import type { StoredWorker, WorkerRecord } from "./WorkerRecord.ts"
 import { WorkerStore } from "./WorkerStore.ts"
 
 /** A worker, and how many requests it works on for this hive. */
 export interface ListedWorker {
   readonly record: WorkerRecord
   readonly requests: number
-}
-
-/** What a request needs of a worker. */
-export interface LeaseRequest {
-  readonly model: string
-  /** 0 leaves the choice open, as it does when a worker is placed. */
-  readonly device?: number | undefined
-  readonly workerId?: string | undefined
 }
 
 /** A worker that is ready, and counts as busy while the lease's scope is open. */
@@ -79,18 +72,6 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 
 const adoptWithin = "2 seconds"
 const goneWithin = "1500 millis"
-
-const suits = ({ spec }: Entry, { device = 0, model }: LeaseRequest) =>
-  spec.model === model && (device === 0 || spec.device === device)
-
-const leastBusy = (entries: Iterable<Entry>, request: LeaseRequest, state: WorkerState) => {
-  let best: Entry | undefined
-  for (const entry of entries) {
-    if (entry.state !== state || !suits(entry, request)) continue
-    if (best === undefined || entry.requests < best.requests) best = entry
-  }
-  return best
-}
 
 const whyGone = ({ spec }: Entry, { gone }: WorkerLife.Run) =>
   Effect.timeoutOrElse(Deferred.await(gone), {
