@@ -6,7 +6,12 @@ const bundle = (entry, plugins = []) => ({
   platform: "node",
   external: ["node-llama-cpp", "@huggingface/jinja"],
   plugins,
-  output: { file: `dist/${entry}.js`, format: "esm", codeSplitting: false, minify: { compress: true, mangle: false, codegen: true } }
+  output: {
+    file: `dist/${entry}.js`,
+    format: "esm",
+    codeSplitting: false,
+    minify: { compress: true, mangle: false, codegen: true }
+  }
 })
 
 const copyModel = {

@@ -179,7 +179,9 @@ const main = async () => {
     await measure(hive, queen, queenPort, load, Math.min(rounds, 10))
     const bare = await measure(hive, pipe, pipePort, load, rounds)
     const own = await measure(hive, queen, queenPort, load, rounds)
-    console.log(`${name}: pipe ${bare.toFixed(1)} us, queen ${own.toFixed(1)} us of CPU per event, ratio ${(own / bare).toFixed(2)}`)
+    console.log(
+      `${name}: pipe ${bare.toFixed(1)} us, queen ${own.toFixed(1)} us of CPU per event, ratio ${(own / bare).toFixed(2)}`
+    )
   }
   for (const child of [hive, pipe, queen]) child.kill()
   agent.destroy()

@@ -28,7 +28,12 @@ const frame = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`
 /** `/v1/completions`. */
 export const completionShape = (id: string, model: string, created: number): Shape => {
   const head = { id: `cmpl-${id}`, object: "text_completion", created, model }
-  const choice = (text: string, reason: FinishReason | null) => ({ index: 0, text, logprobs: null, finish_reason: reason })
+  const choice = (text: string, reason: FinishReason | null) => ({
+    index: 0,
+    text,
+    logprobs: null,
+    finish_reason: reason
+  })
   return {
     // Headers leave with the first bytes, and the first token may be far away.
     opening: ": working\n\n",
@@ -42,7 +47,12 @@ export const completionShape = (id: string, model: string, created: number): Sha
 /** `/v1/chat/completions`. */
 export const chatShape = (id: string, model: string, created: number): Shape => {
   const head = { id: `chatcmpl-${id}`, object: "chat.completion.chunk", created, model }
-  const choice = (delta: unknown, reason: FinishReason | null) => ({ index: 0, delta, logprobs: null, finish_reason: reason })
+  const choice = (delta: unknown, reason: FinishReason | null) => ({
+    index: 0,
+    delta,
+    logprobs: null,
+    finish_reason: reason
+  })
   const message = (content: string) => ({ role: "assistant", content, refusal: null })
   return {
     opening: frame({ ...head, choices: [choice({ role: "assistant", content: "" }, null)] }),

@@ -15,7 +15,11 @@ const place = new RegExp(`${frame}(\\d+)${frame}`)
  * The tokens of a conversation by the model's own template. The template's text may hold control tokens; the
  * messages' text is tokenized apart and never does.
  */
-export const chatTokens = (jinja: typeof Jinja, model: LlamaModel, messages: ReadonlyArray<ChatMessage>): ReadonlyArray<Token> => {
+export const chatTokens = (
+  jinja: typeof Jinja,
+  model: LlamaModel,
+  messages: ReadonlyArray<ChatMessage>
+): ReadonlyArray<Token> => {
   const source = model.fileInfo.metadata.tokenizer?.chat_template
   if (source === undefined) throw new Error("the model has no chat template; use /v1/completions")
   const rendered = new jinja.Template(source).render({

@@ -1,7 +1,14 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Llama, LlamaContext, LlamaContextSequence, LlamaEmbeddingContext, LlamaModel, Token } from "node-llama-cpp"
+import type {
+  Llama,
+  LlamaContext,
+  LlamaContextSequence,
+  LlamaEmbeddingContext,
+  LlamaModel,
+  Token
+} from "node-llama-cpp"
 import { chatTokens, type ChatMessage } from "./ChatTemplate.ts"
 import { Busy, ContextLengthExceeded, EngineFailed, GenerationFailed } from "./errors.ts"
 import { type LlamaPackage, loadLlamaPackage } from "./LlamaPackage.ts"
@@ -55,7 +62,9 @@ export class Engine extends Context.Service<
     readonly slots: number
     readonly busy: () => number
     readonly tokenize: (text: string) => ReadonlyArray<Token>
-    readonly tokenizeChat: (messages: ReadonlyArray<ChatMessage>) => Effect.Effect<ReadonlyArray<Token>, GenerationFailed>
+    readonly tokenizeChat: (
+      messages: ReadonlyArray<ChatMessage>
+    ) => Effect.Effect<ReadonlyArray<Token>, GenerationFailed>
     /** Refuses what does not fit before anything is computed. The signal stops the generation at the next token. */
     readonly generate: (
       prompt: ReadonlyArray<Token>,
@@ -64,7 +73,10 @@ export class Engine extends Context.Service<
     ) => Effect.Effect<Stream.Stream<Piece, GenerationFailed>, Busy | ContextLengthExceeded>
     readonly embed: (
       texts: ReadonlyArray<string>
-    ) => Effect.Effect<{ readonly vectors: ReadonlyArray<ReadonlyArray<number>>; readonly tokens: number }, ContextLengthExceeded | GenerationFailed>
+    ) => Effect.Effect<
+      { readonly vectors: ReadonlyArray<ReadonlyArray<number>>; readonly tokens: number },
+      ContextLengthExceeded | GenerationFailed
+    >
   }
 >()("rbee/worker/Engine") {}
 
@@ -74,7 +86,8 @@ const largestDefaultContext = 4096
 // llama.cpp moves the context on before it is full to the last token; these are beyond what a request may use.
 const reserve = 16
 
-const failed = (cause: unknown) => new GenerationFailed({ reason: cause instanceof Error ? cause.message : String(cause) })
+const failed = (cause: unknown) =>
+  new GenerationFailed({ reason: cause instanceof Error ? cause.message : String(cause) })
 
 const openBackend = async ({ llama }: LlamaPackage, options: EngineOptions) => {
   const backend = await llama.getLlama({
@@ -114,7 +127,9 @@ export const openEngine = Effect.fn("Engine.open")(function* (options: EngineOpt
     catch: (cause) =>
       cause instanceof EngineFailed
         ? cause
-        : new EngineFailed({ reason: `The model could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}` })
+        : new EngineFailed({
+            reason: `The model could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`
+          })
   })
   return Engine.of(makeEngine(packages, options, model, context, contextSize))
 })
@@ -137,7 +152,11 @@ const makeEngine = (
   const sharedPrefix = (tokens: ReadonlyArray<Token>) => (sequence: LlamaContextSequence) =>
     sequence.compareContextTokens([...tokens]).firstDifferentIndex
 
-  const run = async function* (prompt: ReadonlyArray<Token>, sampling: Sampling, signal: AbortSignal): AsyncGenerator<Piece> {
+  const run = async function* (
+    prompt: ReadonlyArray<Token>,
+    sampling: Sampling,
+    signal: AbortSignal
+  ): AsyncGenerator<Piece> {
     const askedAt = performance.now()
     const slot = await slots.acquire(sharedPrefix(prompt), signal)
     const startedAt = performance.now()
@@ -225,7 +244,11 @@ const makeEngine = (
 
   let embedding: Promise<LlamaEmbeddingContext> | undefined
   const embedAll = async (texts: ReadonlyArray<string>) => {
-    embedding ??= model.createEmbeddingContext({ contextSize, batchSize: contextSize, threads: options.threads })
+    embedding ??= model.createEmbeddingContext({
+      contextSize,
+      batchSize: contextSize,
+      threads: options.threads
+    })
     const embedder = await embedding
     const vectors: Array<ReadonlyArray<number>> = []
     for (const text of texts) vectors.push((await embedder.getEmbeddingFor(text)).vector)
@@ -241,7 +264,11 @@ const makeEngine = (
       Effect.try({ try: () => withBos(chatTokens(packages.jinja, model, messages)), catch: failed }),
     generate: Effect.fnUntraced(function* (prompt, sampling, signal) {
       if (prompt.length + sampling.maxTokens > contextSize || prompt.length === 0) {
-        return yield* new ContextLengthExceeded({ promptTokens: prompt.length, maxTokens: sampling.maxTokens, contextSize })
+        return yield* new ContextLengthExceeded({
+          promptTokens: prompt.length,
+          maxTokens: sampling.maxTokens,
+          contextSize
+        })
       }
       if (!slots.hasRoom) return yield* new Busy({ waiting: slots.waiting })
       return Stream.fromAsyncIterable(run(prompt, sampling, signal), failed)

@@ -43,7 +43,10 @@ export class Slots<Sequence> {
   }
 
   /** A slot, or nothing when the signal came first. */
-  acquire(prefixOf: (sequence: Sequence) => number, signal: AbortSignal): Promise<Slot<Sequence> | undefined> {
+  acquire(
+    prefixOf: (sequence: Sequence) => number,
+    signal: AbortSignal
+  ): Promise<Slot<Sequence> | undefined> {
     if (signal.aborted) return Promise.resolve(undefined)
     const slot = this.#take(prefixOf)
     if (slot !== undefined) return Promise.resolve(slot)

@@ -2,14 +2,17 @@ import * as Schema from "effect/Schema"
 
 const optional = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
-const between = (minimum: number, maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
+const between = (minimum: number, maximum: number) =>
+  Schema.Finite.check(Schema.isBetween({ minimum, maximum }))
 
 const wholeUpTo = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
 
 const uint32 = 4_294_967_295
 
 // oxlint-disable-next-line no-control-regex -- NUL is what it keeps out
-const SafeText = Schema.String.check(Schema.isPattern(/^[^\u0000]*$/, { expected: "a text without NUL characters" }))
+const SafeText = Schema.String.check(
+  Schema.isPattern(/^[^\u0000]*$/, { expected: "a text without NUL characters" })
+)
 
 const Stop = Schema.Union([
   Schema.NonEmptyString,
@@ -51,7 +54,10 @@ export type ChatRequest = typeof ChatRequest.Type
 /** The body of `/v1/embeddings`, as OpenAI defines it. */
 export const EmbeddingRequest = Schema.Struct({
   model: optional(Schema.String),
-  input: Schema.Union([SafeText, Schema.Array(SafeText).check(Schema.isMinLength(1), Schema.isMaxLength(256))]),
+  input: Schema.Union([
+    SafeText,
+    Schema.Array(SafeText).check(Schema.isMinLength(1), Schema.isMaxLength(256))
+  ]),
   encoding_format: optional(Schema.Literals(["float", "base64"]))
 })
 
@@ -84,4 +90,6 @@ const unsupported: { readonly [field: string]: (value: unknown) => boolean } = {
 
 /** The first field that asks for what this worker cannot do. To pass over it would change what the answer means. */
 export const unsupportedField = (body: { readonly [field: string]: unknown }) =>
-  Object.keys(unsupported).find((field) => !meansNothing(body[field]) && unsupported[field]?.(body[field]) === false)
+  Object.keys(unsupported).find(
+    (field) => !meansNothing(body[field]) && unsupported[field]?.(body[field]) === false
+  )

@@ -1,18 +1,23 @@
 import * as Schema from "effect/Schema"
 
 /** The worker cannot serve its model at all; the process ends with this sentence. */
-export class EngineFailed extends Schema.TaggedError<EngineFailed>()("EngineFailed", { reason: Schema.String }) {
+export class EngineFailed extends Schema.TaggedError<EngineFailed>()("EngineFailed", {
+  reason: Schema.String
+}) {
   override get message() {
     return this.reason
   }
 }
 
 /** The prompt and the tokens to come do not fit into the context together. */
-export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExceeded>()("ContextLengthExceeded", {
-  promptTokens: Schema.Int,
-  maxTokens: Schema.Int,
-  contextSize: Schema.Int
-}) {
+export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExceeded>()(
+  "ContextLengthExceeded",
+  {
+    promptTokens: Schema.Int,
+    maxTokens: Schema.Int,
+    contextSize: Schema.Int
+  }
+) {
   override get message() {
     return `The prompt has ${this.promptTokens} tokens and max_tokens is ${this.maxTokens}: together they go beyond the context of ${this.contextSize} tokens; shorten the prompt or lower max_tokens`
   }

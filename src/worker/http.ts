@@ -56,7 +56,11 @@ const decoder = <A>(schema: Schema.ConstraintDecoder<A>) => {
     Effect.mapError(decode(body), ({ issue }) => {
       const [first] = toIssues(issue).issues
       const param = first?.path?.map(String).join(".") ?? "(body)"
-      return new BadRequest({ reason: `'${param}': ${first?.message ?? "not understood"}`, param, code: "invalid_value" })
+      return new BadRequest({
+        reason: `'${param}': ${first?.message ?? "not understood"}`,
+        param,
+        code: "invalid_value"
+      })
     })
 }
 
@@ -64,17 +68,19 @@ const decodeCompletion = decoder(CompletionRequest)
 const decodeChat = decoder(ChatRequest)
 const decodeEmbedding = decoder(EmbeddingRequest)
 
-const samplingOf = (
-  request: CompletionRequest | ChatRequest,
-  maxTokens: number
-): Sampling => ({
+const samplingOf = (request: CompletionRequest | ChatRequest, maxTokens: number): Sampling => ({
   maxTokens,
   temperature: request.temperature ?? 1,
   topP: request.top_p ?? 1,
   topK: request.top_k ?? 40,
   minP: request.min_p ?? 0,
   seed: request.seed ?? undefined,
-  stop: request.stop === undefined || request.stop === null ? [] : typeof request.stop === "string" ? [request.stop] : request.stop
+  stop:
+    request.stop === undefined || request.stop === null
+      ? []
+      : typeof request.stop === "string"
+        ? [request.stop]
+        : request.stop
 })
 
 const textOf = (content: string | ReadonlyArray<{ readonly text: string }>) =>
@@ -112,7 +118,11 @@ export const routes = HttpRouter.use(
     ) {
       yield* checkModel(request.model)
       if (prompt.length === 0) {
-        return yield* new BadRequest({ reason: "The prompt is empty", param: "prompt", code: "invalid_value" })
+        return yield* new BadRequest({
+          reason: "The prompt is empty",
+          param: "prompt",
+          code: "invalid_value"
+        })
       }
       const { headers } = yield* HttpServerRequest.HttpServerRequest
       const { id, signal } = yield* requests.open(headers["x-request-id"])
@@ -196,7 +206,11 @@ export const routes = HttpRouter.use(
     const answering = Effect.catch(errorResponse)
 
     yield* router.add("GET", "/health", health)
-    yield* router.add("GET", "/v1/models", Effect.map(models, (list) => HttpServerResponse.jsonUnsafe(list)))
+    yield* router.add(
+      "GET",
+      "/v1/models",
+      Effect.map(models, (list) => HttpServerResponse.jsonUnsafe(list))
+    )
     yield* router.add("POST", "/v1/completions", answering(completions))
     yield* router.add("POST", "/v1/chat/completions", answering(chat))
     yield* router.add("POST", "/v1/embeddings", answering(embeddings))
@@ -217,7 +231,9 @@ export const onlyLocal = HttpRouter.middleware(
     Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
       headers["origin"] === undefined && loopbackHost.test(headers["host"] ?? "")
         ? effect
-        : Effect.succeed(openAiError(403, "A worker serves its own machine only", "invalid_request_error", "forbidden"))
+        : Effect.succeed(
+            openAiError(403, "A worker serves its own machine only", "invalid_request_error", "forbidden")
+          )
     ),
   { global: true }
 )

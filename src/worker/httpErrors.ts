@@ -12,8 +12,13 @@ type RequestError =
   | ModelNotServed
 
 /** An error in OpenAI's form. */
-export const openAiError = (status: number, message: string, type: string, code: string, param: string | null = null) =>
-  HttpServerResponse.jsonUnsafe({ error: { message, type, param, code } }, { status })
+export const openAiError = (
+  status: number,
+  message: string,
+  type: string,
+  code: string,
+  param: string | null = null
+) => HttpServerResponse.jsonUnsafe({ error: { message, type, param, code } }, { status })
 
 const invalid = "invalid_request_error"
 
@@ -29,7 +34,11 @@ const toResponse = (error: RequestError) => {
     case "ModelNotServed":
       return openAiError(404, error.message, invalid, "model_not_found", "model")
     case "Busy":
-      return HttpServerResponse.setHeader(openAiError(503, error.message, "server_error", "busy"), "retry-after", "1")
+      return HttpServerResponse.setHeader(
+        openAiError(503, error.message, "server_error", "busy"),
+        "retry-after",
+        "1"
+      )
     case "GenerationFailed":
       return openAiError(500, error.message, "server_error", "engine_failed")
     case "HttpServerError":

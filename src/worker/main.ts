@@ -71,26 +71,35 @@ const fail = (message: string, code: number) =>
 const main = Effect.gen(function* () {
   const flags = yield* Effect.try({
     try: readFlags,
-    catch: (cause) => new EngineFailed({ reason: `${cause instanceof Error ? cause.message : String(cause)}\n${usage}` })
+    catch: (cause) =>
+      new EngineFailed({ reason: `${cause instanceof Error ? cause.message : String(cause)}\n${usage}` })
   })
   let engine: Engine["Service"] | undefined
   const served = Layer.succeed(Served, Served.of({ modelId: flags.modelId, engine: () => engine }))
   const server = HttpRouter.serve(app, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provide([served, Requests.layer]),
     Layer.provide(
-      NodeHttpServer.layer(createServer, { host: flags.host, port: flags.port, gracefulShutdownTimeout: "500 millis" })
+      NodeHttpServer.layer(createServer, {
+        host: flags.host,
+        port: flags.port,
+        gracefulShutdownTimeout: "500 millis"
+      })
     )
   )
   yield* Effect.catchTag(Layer.build(server), "ServeError", () =>
     fail(`Port ${flags.port} on ${flags.host} is taken`, portTaken)
   )
   engine = yield* openEngine(flags.engine)
-  yield* Console.log(`Serving ${flags.modelId} on http://${flags.host}:${flags.port}, context ${engine.contextSize}`)
+  yield* Console.log(
+    `Serving ${flags.modelId} on http://${flags.host}:${flags.port}, context ${engine.contextSize}`
+  )
   return yield* Effect.never
 }).pipe(
   Effect.scoped,
   Effect.catchTag("EngineFailed", ({ message }) => fail(message, 1)),
-  Effect.catchCause((cause) => (Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : fail(Cause.pretty(cause), 1)))
+  Effect.catchCause((cause) =>
+    Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : fail(Cause.pretty(cause), 1)
+  )
 )
 
 NodeRuntime.runMain(main, {

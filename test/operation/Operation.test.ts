@@ -8,8 +8,8 @@ const encode = Schema.encodeSync(Schema.fromJsonString(Ops.Operation))
 const decode = (value: unknown) => {
   const request = Result.getOrThrow(Catalog.readRequest(JSON.stringify(value)))
   const known = Catalog.builtIn.get(request.name)
-  assert.isDefined(known, request.name)
-  return Catalog.makeDecoder(known!)(request.fields)
+  if (known === undefined) throw new Error(`${request.name} is not built in`)
+  return Catalog.makeDecoder(known)(request.fields)
 }
 
 const fieldsOf = (value: unknown): Record<string, unknown> => ({ ...Result.getOrThrow(decode(value)) })

@@ -43,7 +43,8 @@ export const fakeHive = (answer: Answer) =>
       })
       request.on("end", () => {
         asked.push({ method: request.method ?? "", path: request.url ?? "", body })
-        for (const look of [...waiting]) look()
+        const looking = Array.from(waiting)
+        for (const look of looking) look()
         answer(request, response, body)
       })
     })

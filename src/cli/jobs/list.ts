@@ -16,7 +16,7 @@ export const jobsList = Command.make(
     const queen = yield* (yield* Connection).queen
     const { jobs } = yield* client.get(queen, "/v1/jobs", Answer)
     yield* (yield* Output).answer({
-      jobs: jobs.map((job) => ({ ...job, error: job.error?.message ?? null }))
+      jobs: jobs.map(({ error, ...job }) => Object.assign(job, { error: error?.message ?? null }))
     })
   })
 ).pipe(
