@@ -1,7 +1,20 @@
 import { cpSync } from "node:fs"
 
-// One file each for the command line and for the worker: a bundled start takes a fifth of an unbundled one.
-const bundle = (entry, plugins = []) => ({
+// An import of node:http touches all that it exports, and so loads Node's own fetch, which takes longer than all else
+// that a short command does. As a CommonJS module each export is read when it is used.
+const lazyHttp = {
+  name: "lazy-http",
+  resolveId: (id) => (id === "node:http" || id === "http" ? "\0lazy-http.cjs" : undefined),
+  load: (id) => (id === "\0lazy-http.cjs" ? `module.exports = process.getBuiltinModule("node:http")` : undefined)
+}
+
+const copyModel = {
+  name: "copy-model",
+  writeBundle: () => cpSync("src/worker/tiny", "dist/worker/tiny", { recursive: true })
+}
+
+// One file each for the command line (bin.js only loads it) and for the worker: a bundled start takes a fifth of an unbundled one.
+const bundle = (entry, plugins) => ({
   input: `src/${entry}.ts`,
   platform: "node",
   external: ["node-llama-cpp", "@huggingface/jinja"],
@@ -10,13 +23,8 @@ const bundle = (entry, plugins = []) => ({
     file: `dist/${entry}.js`,
     format: "esm",
     codeSplitting: false,
-    minify: { compress: true, mangle: false, codegen: true }
+    minify: { compress: true, mangle: true, codegen: true }
   }
 })
 
-const copyModel = {
-  name: "copy-model",
-  writeBundle: () => cpSync("src/worker/tiny", "dist/worker/tiny", { recursive: true })
-}
-
-export default [bundle("bin"), bundle("worker/main", [copyModel])]
+export default [bundle("cli", [lazyHttp]), bundle("worker/main", [lazyHttp, copyModel])]

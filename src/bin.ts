@@ -1,5 +1,7 @@
 #!/usr/bin/env node
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { main } from "./cli.ts"
+import { enableCompileCache } from "node:module"
 
-NodeRuntime.runMain(main(process.argv.slice(2)), { disableErrorReporting: true })
+// Most of a short command's time would go into compiling the bundle.
+enableCompileCache()
+const { run } = await import("./cli.ts")
+run(process.argv.slice(2))

@@ -1,4 +1,5 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import * as Command from "effect/cli/Command"
@@ -131,3 +132,7 @@ export const main = (args: ReadonlyArray<string>) =>
     }),
     Effect.catchDefect((defect) => failed(`${Cause.pretty(Cause.die(defect))}`))
   )
+
+/** Runs what was typed as this process, to its exit code. */
+export const run = (args: ReadonlyArray<string>) =>
+  NodeRuntime.runMain(main(args), { disableErrorReporting: true })

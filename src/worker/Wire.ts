@@ -9,8 +9,8 @@ const wholeUpTo = (maximum: number) => Schema.Int.check(Schema.isBetween({ minim
 
 const uint32 = 4_294_967_295
 
-// oxlint-disable-next-line no-control-regex -- NUL is what it keeps out
 const SafeText = Schema.String.check(
+  // oxlint-disable-next-line no-control-regex -- NUL is what it keeps out
   Schema.isPattern(/^[^\u0000]*$/, { expected: "a text without NUL characters" })
 )
 

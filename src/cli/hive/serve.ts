@@ -1,8 +1,6 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import { Hive } from "../../hive/Hive.ts"
-import { serve } from "../../job/Daemon.ts"
 import { host, port } from "../flags.ts"
 import { SharedFlags } from "../SharedFlags.ts"
 import { overridesOf } from "../overrides.ts"
@@ -18,6 +16,9 @@ export const hiveServe = Command.make(
   { host, port, id, queenUrl },
   Effect.fnUntraced(function* (typed) {
     const { tokenFile } = yield* SharedFlags
+    // Loaded only here: every other command starts without the daemon's code.
+    const { serve } = yield* Effect.promise(() => import("../../job/Daemon.ts"))
+    const { Hive } = yield* Effect.promise(() => import("../../hive/Hive.ts"))
     const overrides = overridesOf({
       "hive.host": typed.host,
       "hive.port": typed.port,

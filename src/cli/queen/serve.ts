@@ -1,7 +1,5 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import { serve } from "../../job/Daemon.ts"
-import { Queen } from "../../queen/Queen.ts"
 import { host, port } from "../flags.ts"
 import { SharedFlags } from "../SharedFlags.ts"
 import { overridesOf } from "../overrides.ts"
@@ -11,6 +9,9 @@ export const queenServe = Command.make(
   { host, port },
   Effect.fnUntraced(function* (typed) {
     const { tokenFile } = yield* SharedFlags
+    // Loaded only here: every other command starts without the daemon's code.
+    const { serve } = yield* Effect.promise(() => import("../../job/Daemon.ts"))
+    const { Queen } = yield* Effect.promise(() => import("../../queen/Queen.ts"))
     yield* serve(
       Queen.layerWith(overridesOf({ "queen.host": typed.host, "queen.port": typed.port }), tokenFile)
     )
