@@ -4,6 +4,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -110,19 +111,28 @@ const failed = (sentence: string) =>
   Effect.andThen(toStandardError(sentence), Effect.fail(new CommandFailed()))
 
 // A reader that left, such as `head`, is no error of the command.
-const ignoreClosedPipes = Effect.sync(() => {
+const watchOutput = Effect.sync(() => {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error
-      process.exit(0)
+      if (error.code === "EPIPE") process.exit(0)
+      process.stderr.write(`❌ Error: The output cannot be written: ${error.code ?? error.message}\n`)
+      process.exit(1)
     })
   }
 })
 
+const asksForHelp = (args: ReadonlyArray<string>) =>
+  args.length === 0 || args.some((arg) => /^(--help|-h|--version|-v|--completions.*|--wizard)$/.test(arg))
+
+// What the parser prints is the answer only to one who asked for it.
+const parserConsole = (args: ReadonlyArray<string>): Console.Console =>
+  asksForHelp(args) ? console : { ...console, log: console.error }
+
 /** Runs what was typed. Fails with an error that carries the exit code; what went wrong has been printed. */
 export const main = (args: ReadonlyArray<string>) =>
-  ignoreClosedPipes.pipe(
+  watchOutput.pipe(
     Effect.andThen(Command.runWith(cli, { version })(args)),
+    Effect.provideService(Console.Console, parserConsole(args)),
     Effect.provide(NodeServices.layer),
     Effect.catch((error): Effect.Effect<void, CommandFailed | Usage> => {
       if (error._tag === "ShowHelp") return error.errors.length > 0 ? Effect.fail(new Usage()) : Effect.void

@@ -34,28 +34,25 @@ const prompt = Argument.String("prompt").pipe(
   Argument.withDescription("The text to continue; - reads standard input")
 )
 
-const given = <Name extends string, A>(name: Name, value: Option.Option<A>) =>
-  Option.match(value, { onNone: () => ({}), onSome: (some) => ({ [name]: some }) })
-
 export const infer = Command.make(
   "infer",
   { prompt, model, hiveId, maxTokens, temperature, topP, topK, device, workerId, noStream },
   Effect.fnUntraced(function* (typed) {
     const text = typed.prompt === "-" ? yield* readInput : typed.prompt
     yield* runTyped(
-      () =>
-        new Infer({
-          hive_id: typed.hiveId,
-          model: typed.model,
-          prompt: text,
-          max_tokens: typed.maxTokens,
-          temperature: typed.temperature,
-          ...given("top_p", typed.topP),
-          ...given("top_k", typed.topK),
-          ...given("device", typed.device),
-          ...given("worker_id", typed.workerId),
-          stream: !typed.noStream
-        }),
+      Infer,
+      {
+        hive_id: typed.hiveId,
+        model: typed.model,
+        prompt: text,
+        max_tokens: typed.maxTokens,
+        temperature: typed.temperature,
+        top_p: Option.getOrUndefined(typed.topP),
+        top_k: Option.getOrUndefined(typed.topK),
+        device: Option.getOrUndefined(typed.device),
+        worker_id: Option.getOrUndefined(typed.workerId),
+        stream: !typed.noStream
+      },
       "events"
     )
   })

@@ -1,13 +1,18 @@
 import * as Effect from "effect/Effect"
+import { makeDecoder, nameOf, type OperationClass } from "../operation/Catalog.ts"
 import type { Operation } from "../operation/Operation.ts"
 import { BadInput } from "./errors.ts"
 import { runOperation, type Show } from "./runJob.ts"
 
 /** Makes an operation of what was typed, and runs it. A value that the operation does not take is a usage error. */
-export const runTyped = Effect.fnUntraced(function* (make: () => Operation, show?: Show) {
-  const operation = yield* Effect.try({
-    try: make,
-    catch: (cause) => new BadInput({ message: cause instanceof Error ? cause.message : String(cause) })
-  })
-  yield* runOperation(operation, show)
+export const runTyped = Effect.fnUntraced(function* <A extends Operation>(
+  operation: OperationClass<A>,
+  fields: { readonly [Field in keyof A]?: A[Field] | undefined },
+  show?: Show
+) {
+  const typed = yield* Effect.mapError(
+    Effect.fromResult(makeDecoder(operation)({ operation: nameOf(operation), ...fields })),
+    ({ message }) => new BadInput({ message })
+  )
+  yield* runOperation(typed, show)
 })

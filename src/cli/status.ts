@@ -12,7 +12,7 @@ export const status = Command.make(
     const connection = yield* Connection
     const output = yield* Output
     const queen = yield* connection.queen
-    if (yield* connection.isWell(queen)) return yield* runTyped(() => new Status())
+    if (yield* connection.isWell(queen)) return yield* runTyped(Status, {})
     yield* output.note(`The queen does not run at ${queen.url}; 'rbee queen start' starts it`)
     yield* output.answer({ queen: "stopped", url: queen.url })
   })

@@ -99,7 +99,7 @@ export const makeDecoder = <A extends { readonly operation: string }>(operation:
   const optional = optionalFields(operation)
   return (fields: OperationRequest["fields"]): Result.Result<A, InvalidOperation> => {
     const present = Object.fromEntries(
-      Object.entries(fields).filter(([name, value]) => value !== null || !optional.has(name))
+      Object.entries(fields).filter(([name, value]) => (value ?? null) !== null || !optional.has(name))
     )
     return Result.mapError(decode(present), ({ issue }) => {
       const problems = toIssues(issue).issues.map(({ message, path }) => {

@@ -8,9 +8,7 @@ const alias = Argument.String("alias").pipe(
   Argument.withDefault("localhost")
 )
 
-export const hiveGet = Command.make("get", { alias }, ({ alias }) =>
-  runTyped(() => new HiveGet({ alias }))
-).pipe(
+export const hiveGet = Command.make("get", { alias }, ({ alias }) => runTyped(HiveGet, { alias })).pipe(
   Command.withDescription("Show what the queen knows of a hive"),
   Command.withExamples([{ command: "rbee hive get" }, { command: "rbee hive get atlas" }])
 )

@@ -8,9 +8,7 @@ const alias = Argument.String("alias").pipe(
   Argument.withDefault("localhost")
 )
 
-export const hiveStart = Command.make("start", { alias }, ({ alias }) =>
-  runTyped(() => new HiveStart({ alias }))
-).pipe(
+export const hiveStart = Command.make("start", { alias }, ({ alias }) => runTyped(HiveStart, { alias })).pipe(
   Command.withDescription("Start a hive's daemon in the background"),
   Command.withExamples([{ command: "rbee hive start" }, { command: "rbee hive start atlas" }])
 )

@@ -9,7 +9,7 @@ const alias = Argument.String("alias").pipe(
 )
 
 export const hiveStatus = Command.make("status", { alias }, ({ alias }) =>
-  runTyped(() => new HiveStatus({ alias }))
+  runTyped(HiveStatus, { alias })
 ).pipe(
   Command.withDescription("Ask a hive whether it is well"),
   Command.withExamples([{ command: "rbee hive status" }, { command: "rbee hive status atlas" }])

@@ -8,9 +8,7 @@ const alias = Argument.String("alias").pipe(
   Argument.withDefault("localhost")
 )
 
-export const hiveStop = Command.make("stop", { alias }, ({ alias }) =>
-  runTyped(() => new HiveStop({ alias }))
-).pipe(
+export const hiveStop = Command.make("stop", { alias }, ({ alias }) => runTyped(HiveStop, { alias })).pipe(
   Command.withDescription("Stop a hive's daemon and its workers"),
   Command.withExamples([{ command: "rbee hive stop" }, { command: "rbee hive stop atlas" }])
 )

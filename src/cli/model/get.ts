@@ -7,7 +7,7 @@ import { runTyped } from "../operationCommand.ts"
 const id = Argument.String("id").pipe(Argument.withDescription("The model's id"))
 
 export const modelGet = Command.make("get", { id, hiveId }, ({ hiveId, id }) =>
-  runTyped(() => new ModelGet({ hive_id: hiveId, id }))
+  runTyped(ModelGet, { hive_id: hiveId, id })
 ).pipe(
   Command.withDescription("Show one model of a hive"),
   Command.withExamples([{ command: "rbee model get rbee:tiny" }])

@@ -7,7 +7,7 @@ import { runTyped } from "../operationCommand.ts"
 const id = Argument.String("id").pipe(Argument.withDescription("The worker's id"))
 
 export const workerDelete = Command.make("delete", { id, hiveId }, ({ hiveId, id }) =>
-  runTyped(() => new WorkerDelete({ hive_id: hiveId, id }))
+  runTyped(WorkerDelete, { hive_id: hiveId, id })
 ).pipe(
   Command.withDescription("Stop a worker"),
   Command.withExamples([{ command: "rbee worker delete tiny-1" }])

@@ -4,7 +4,7 @@ import { hiveId } from "../flags.ts"
 import { runTyped } from "../operationCommand.ts"
 
 export const workerList = Command.make("list", { hiveId }, ({ hiveId }) =>
-  runTyped(() => new WorkerList({ hive_id: hiveId }))
+  runTyped(WorkerList, { hive_id: hiveId })
 ).pipe(
   Command.withDescription("List the workers of a hive"),
   Command.withExamples([{ command: "rbee worker list --hive-id atlas" }])

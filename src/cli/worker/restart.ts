@@ -7,7 +7,7 @@ import { runTyped } from "../operationCommand.ts"
 const id = Argument.String("id").pipe(Argument.withDescription("The worker's id"))
 
 export const workerRestart = Command.make("restart", { id, hiveId }, ({ hiveId, id }) =>
-  runTyped(() => new WorkerRestart({ hive_id: hiveId, id }))
+  runTyped(WorkerRestart, { hive_id: hiveId, id })
 ).pipe(
   Command.withDescription("Stop a worker and start it again"),
   Command.withExamples([{ command: "rbee worker restart tiny-1" }])

@@ -11,15 +11,12 @@ const worker = Flag.String("worker").pipe(
 const device = Flag.Int("device").pipe(Flag.withDescription("The index of the device"), Flag.withDefault(0))
 
 export const workerSpawn = Command.make("spawn", { model, worker, device, hiveId }, (typed) =>
-  runTyped(
-    () =>
-      new WorkerSpawn({
-        hive_id: typed.hiveId,
-        model: typed.model,
-        worker: typed.worker,
-        device: typed.device
-      })
-  )
+  runTyped(WorkerSpawn, {
+    hive_id: typed.hiveId,
+    model: typed.model,
+    worker: typed.worker,
+    device: typed.device
+  })
 ).pipe(
   Command.withDescription("Start a worker with a model; returns when it answers"),
   Command.withExamples([{ command: "rbee worker spawn --model rbee:tiny --worker cpu" }])

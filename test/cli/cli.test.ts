@@ -1,0 +1,289 @@
+import { spawn, spawnSync } from "node:child_process"
+import type * as http from "node:http"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { eventStream, fakeHive, hiveWith, json } from "../support/fakeHive.ts"
+import { rbee, temporaryFolder } from "../support/rbee.ts"
+
+const event = (id: number, kind: string, data: unknown) =>
+  `id: ${id}\nevent: ${kind}\ndata: ${JSON.stringify(data)}\n\n`
+const narration = { actor: "qn-router", action: "route_job", message: "Executing operation: infer" }
+const done = { queued_ms: 0, run_ms: 1 }
+const result = { text: "Hello world", finish_reason: "stop", usage: {} }
+const tokens =
+  event(1, "narration", narration) +
+  event(2, "token", { text: "Hello" }) +
+  event(3, "token", { text: " world" }) +
+  event(4, "result", result) +
+  event(5, "done", done)
+
+/** A fake queen: what a hive answers for jobs is what a queen answers too. */
+const fakeQueen = (events: string | ((response: http.ServerResponse) => void)) =>
+  fakeHive((request, response, body) =>
+    request.url === "/v1/build-info"
+      ? json(response, { name: "queen" })
+      : hiveWith(events)(request, response, body)
+  )
+
+const infer = (url: string) => ["infer", "--queen", url, "--hive-id", "atlas", "--model", "m", "once upon"]
+
+describe("infer", () => {
+  it.live("prints the text to stdout and everything else to stderr", () =>
+    Effect.gen(function* () {
+      const queen = yield* fakeQueen(tokens)
+      const ran = yield* rbee(yield* temporaryFolder, infer(queen.url))
+      assert.deepStrictEqual(ran, {
+        code: 0,
+        stdout: "Hello world\n",
+        stderr: "[qn-router ] route_job      : Executing operation: infer\n"
+      })
+      assert.deepStrictEqual(JSON.parse(queen.asked.find(({ method }) => method === "POST")?.body ?? ""), {
+        operation: "infer",
+        hive_id: "atlas",
+        model: "m",
+        prompt: "once upon",
+        max_tokens: 256,
+        temperature: 0.7,
+        stream: true
+      })
+    })
+  )
+
+  it.live("prints tokens as they come", () =>
+    Effect.gen(function* () {
+      let rest: (() => void) | undefined
+      const queen = yield* fakeQueen((response) => {
+        response.write(event(1, "token", { text: "first" }))
+        rest = () => response.end(event(2, "token", { text: " second" }) + event(3, "done", done))
+      })
+      const ran = yield* rbee(yield* temporaryFolder, infer(queen.url), {
+        onStdout: (_child, stdout) => {
+          if (stdout === "first") rest?.()
+        }
+      })
+      assert.strictEqual(ran.stdout, "first second\n")
+    })
+  )
+
+  it.live("prints one line an event with --json", () =>
+    Effect.gen(function* () {
+      const queen = yield* fakeQueen(tokens)
+      const ran = yield* rbee(yield* temporaryFolder, [...infer(queen.url), "--json"])
+      assert.deepStrictEqual(
+        ran.stdout
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line)),
+        [
+          { id: 1, event: "narration", data: narration },
+          { id: 2, event: "token", data: { text: "Hello" } },
+          { id: 3, event: "token", data: { text: " world" } },
+          { id: 4, event: "result", data: result },
+          { id: 5, event: "done", data: done }
+        ]
+      )
+    })
+  )
+
+  it.live("reads the prompt from standard input", () =>
+    Effect.gen(function* () {
+      const queen = yield* fakeQueen(tokens)
+      const args = ["infer", "--queen", queen.url, "--hive-id", "atlas", "--model", "m", "-"]
+      yield* rbee(yield* temporaryFolder, args, { stdin: "from stdin\nsecond line" })
+      assert.include(
+        queen.asked.find(({ method }) => method === "POST")?.body,
+        `"prompt":"from stdin\\nsecond line"`
+      )
+    })
+  )
+
+  it.live("goes on after a broken stream without losing or repeating an event", () =>
+    Effect.gen(function* () {
+      let times = 0
+      const queen = yield* fakeHive((request, response, body) => {
+        if (request.url === "/v1/build-info") return json(response, { name: "queen" })
+        if (request.url?.includes("/events") !== true) return hiveWith("")(request, response, body)
+        eventStream(response)
+        if (times++ === 0) {
+          response.write(event(1, "token", { text: "one" }), () => response.socket?.resetAndDestroy())
+          return
+        }
+        response.end(event(2, "token", { text: " two" }) + event(3, "done", done))
+      })
+      const ran = yield* rbee(yield* temporaryFolder, infer(queen.url))
+      assert.strictEqual(ran.stdout, "one two\n")
+      assert.strictEqual(queen.asked.at(-1)?.path, "/v1/jobs/job-7/events?after=1")
+    })
+  )
+})
+
+describe("exit codes", () => {
+  it.live("1 when the job failed, with its sentence", () =>
+    Effect.gen(function* () {
+      const queen = yield* fakeQueen(event(1, "failed", { error: { code: "X", message: "No such model" } }))
+      const ran = yield* rbee(yield* temporaryFolder, infer(queen.url))
+      assert.deepStrictEqual(ran, { code: 1, stdout: "", stderr: "❌ Error: No such model\n" })
+    })
+  )
+
+  it.live("1 when it was cancelled", () =>
+    Effect.gen(function* () {
+      const queen = yield* fakeQueen(event(1, "cancelled", {}))
+      assert.strictEqual((yield* rbee(yield* temporaryFolder, infer(queen.url))).code, 1)
+    })
+  )
+
+  it.live("1 when the queen does not answer, and says so", () =>
+    Effect.gen(function* () {
+      const ran = yield* rbee(yield* temporaryFolder, ["hive", "list", "--queen", "http://127.0.0.1:9"])
+      assert.strictEqual(ran.code, 1)
+      assert.include(ran.stderr, "❌ Error: No queen answers at http://127.0.0.1:9")
+    })
+  )
+
+  it.live("2 on usage, with nothing on stdout", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      const wrong = [
+        ["infer", "--model", "m"],
+        ["infer", "a prompt"],
+        ["infer", "--model", "m", "--max-tokens", "many", "x"],
+        ["infer", "--queen", "http://127.0.0.1:9", "--model", "m", "--temperature", "-1", "x"],
+        ["nonsense"],
+        ["worker", "get"],
+        ["hive", "list", "--nonsense"]
+      ]
+      for (const args of wrong) {
+        const { code, stderr, stdout } = yield* rbee(home, args)
+        assert.deepStrictEqual([code, stdout], [2, ""], args.join(" "))
+        assert.isNotEmpty(stderr)
+      }
+    })
+  )
+
+  it.live("130 on Ctrl+C, which cancels the job", () =>
+    Effect.gen(function* () {
+      const queen = yield* fakeQueen(
+        (response) => void response.write(event(1, "token", { text: "endless" }))
+      )
+      const ran = yield* rbee(yield* temporaryFolder, infer(queen.url), {
+        onStdout: (child) => child.kill("SIGINT")
+      })
+      assert.strictEqual(ran.code, 130)
+      assert.deepInclude(queen.asked.at(-1), { method: "DELETE", path: "/v1/jobs/job-7" })
+    })
+  )
+
+  it.live("is quiet when its reader leaves", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      const queen = yield* fakeQueen(tokens.replace("Hello", "H".repeat(300_000)))
+      const bin = new URL("../../dist/bin.js", import.meta.url).pathname
+      const stderr = yield* Effect.callback<string>((resume) => {
+        const script = `"${process.execPath}" "${bin}" ${infer(queen.url).slice(0, -1).join(" ")} x | head -c 3`
+        const child = spawn("sh", ["-c", script], { env: { ...process.env, RBEE_HOME: home } })
+        let text = ""
+        child.stderr.on("data", (chunk: Buffer) => {
+          text += chunk.toString()
+        })
+        child.on("close", () => resume(Effect.succeed(text)))
+      })
+      assert.strictEqual(stderr, "[qn-router ] route_job      : Executing operation: infer\n")
+    })
+  )
+})
+
+describe("answers", () => {
+  const workers = { workers: [{ id: "w1", model: "m", state: "ready", worker: "cpu", device: 0 }] }
+  const list = (url: string) => ["worker", "list", "--hive-id", "atlas", "--queen", url]
+
+  it.live("are tables for people, and one document with --json", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      const queen = yield* fakeQueen(event(1, "result", workers) + event(2, "done", done))
+      const table = yield* rbee(home, list(queen.url))
+      assert.strictEqual(table.stdout, "id  model  state  worker  device\nw1  m      ready  cpu     0\n")
+      const document = yield* rbee(home, [...list(queen.url), "--json"])
+      assert.deepStrictEqual(JSON.parse(document.stdout), workers)
+    })
+  )
+
+  it.live("status, stop and jobs start nothing; stopping what does not run is a success", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      const env = { RBEE_QUEEN_PORT: "1" }
+      const status = yield* rbee(home, ["status"], { env })
+      assert.strictEqual(status.code, 0)
+      assert.include(status.stderr, "The queen does not run")
+      for (const args of [["stop"], ["queen", "stop"], ["queen", "status"]]) {
+        assert.strictEqual((yield* rbee(home, args, { env })).code, 0, args.join(" "))
+      }
+      const jobs = yield* rbee(home, ["jobs", "list"], { env })
+      assert.strictEqual(jobs.code, 1)
+      assert.include(jobs.stderr, "connection refused")
+    })
+  )
+
+  it.live("takes the queen's address from the flag, then from the environment", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      const queen = yield* fakeQueen(event(1, "result", workers) + event(2, "done", done))
+      const env = { RBEE_QUEEN_URL: queen.url }
+      assert.strictEqual((yield* rbee(home, ["worker", "list", "--hive-id", "atlas"], { env })).code, 0)
+      const wrong = { RBEE_QUEEN_URL: "http://127.0.0.1:9" }
+      assert.strictEqual((yield* rbee(home, list(queen.url), { env: wrong })).code, 0)
+    })
+  )
+
+  it.live("runs any operation from an argument or standard input", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      const queen = yield* fakeQueen(event(1, "result", { danced: true }) + event(2, "done", done))
+      const body = `{"operation":"dance","hive_id":"atlas"}`
+      const byArgument = yield* rbee(home, ["op", "--queen", queen.url, "--json", body])
+      assert.deepStrictEqual(JSON.parse(byArgument.stdout), { danced: true })
+      yield* rbee(home, ["op", "--queen", queen.url], { stdin: body })
+      assert.deepStrictEqual(
+        queen.asked.filter(({ method }) => method === "POST").map((asked) => asked.body),
+        [body, body]
+      )
+    })
+  )
+
+  it.live("prints the JSON Schema of every operation", () =>
+    Effect.gen(function* () {
+      const { code, stdout } = yield* rbee(yield* temporaryFolder, ["op", "--schema"])
+      assert.strictEqual(code, 0)
+      assert.strictEqual(Object.keys(JSON.parse(stdout)).length, 21)
+    })
+  )
+})
+
+describe("teaching", () => {
+  it.live("helps on stdout, and knows its version", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      for (const args of [["--help"], ["infer", "--help"], ["hive", "start", "--help"]]) {
+        const { code, stdout } = yield* rbee(home, args)
+        assert.strictEqual(code, 0)
+        assert.include(stdout, "USAGE")
+      }
+      assert.match((yield* rbee(home, ["--version"])).stdout, /^rbee v\d+\.\d+\.\d+\n$/)
+    })
+  )
+
+  it.live("completes in bash, zsh and fish", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      for (const shell of ["bash", "zsh", "fish"]) {
+        const { code, stdout } = yield* rbee(home, ["--completions", shell])
+        assert.strictEqual(code, 0)
+        assert.include(stdout, "rbee")
+        if (shell !== "bash") continue
+        const complete = `source /dev/stdin <<'EOF'\n${stdout}\nEOF\nCOMP_WORDS=(rbee wor); COMP_CWORD=1; COMP_LINE="rbee wor"; COMP_POINT=8; $(complete -p rbee | sed 's/.*-F \\([^ ]*\\).*/\\1/') rbee wor rbee; echo "\${COMPREPLY[@]}"`
+        const ran = spawnSync("bash", ["-c", complete], { encoding: "utf8" })
+        assert.strictEqual(ran.stdout.trim(), "worker", ran.stderr)
+      }
+    })
+  )
+})
