@@ -97,6 +97,16 @@ const make = Effect.fnUntraced(function* (queenUrl: Option.Option<string>) {
     return Effect.raceFirst(well, died)
   }
 
+  const launch = Effect.fnUntraced(function* (who: Peer) {
+    const started = yield* processes
+      .start({ command: process.execPath, args: [programFile, "queen", "serve"], logFile })
+      .pipe(
+        Effect.tap(({ pid }) => Effect.ignore(runFiles.starting("queen", pid, who.url))),
+        Effect.uninterruptible
+      )
+    yield* untilWell(who, started)
+  })
+
   const start = Effect.gen(function* () {
     const who = yield* queen
     const name = yield* whoIs(who)
@@ -108,12 +118,7 @@ const make = Effect.fnUntraced(function* (queenUrl: Option.Option<string>) {
     }
     yield* output.note(`Starting the queen at ${usual} (log: ${logFile})`)
     yield* Effect.ignore(fs.makeDirectory(path.dirname(logFile), { recursive: true, mode: 0o700 }))
-    const started = yield* processes.start({
-      command: process.execPath,
-      args: [programFile, "queen", "serve"],
-      logFile
-    })
-    yield* untilWell(peer(usual), started)
+    yield* launch(peer(usual))
     return peer(usual)
   })
 

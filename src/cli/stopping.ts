@@ -1,5 +1,4 @@
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import { Pids } from "../config/Pids.ts"
 import { RunFile } from "../config/RunFile.ts"
 import { Settings } from "../config/Settings.ts"
@@ -16,14 +15,21 @@ const stopDaemon = Effect.fnUntraced(function* (name: string) {
   const runFiles = yield* RunFile
   const { timeouts } = yield* Settings
   const connection = yield* Connection
-  const running = yield* runFiles.read(name)
-  if (Option.isNone(running)) return false
+  const running = yield* runFiles.processes(name)
   const { token } = yield* connection.queen
-  yield* client
-    .post({ url: running.value.url, token }, "/v1/shutdown")
-    .pipe(Effect.timeout(askWithin), Effect.ignore)
-  yield* pids.terminate(running.value, timeouts.shutdown)
-  return true
+  yield* Effect.forEach(
+    running,
+    (daemon) =>
+      client
+        .post({ url: daemon.url, token }, "/v1/shutdown")
+        .pipe(
+          Effect.timeout(askWithin),
+          Effect.ignore,
+          Effect.andThen(pids.terminate(daemon, timeouts.shutdown))
+        ),
+    { concurrency: "unbounded", discard: true }
+  )
+  return running.length > 0
 })
 
 /** Stops the queen of this home; false when it did not run. */

@@ -26,12 +26,17 @@ const RunningJson = Schema.fromJsonString(Running)
 const decode = Schema.decodeUnknownOption(RunningJson)
 const encode = Schema.encodeSync(RunningJson)
 
-/** The state files of daemons: `queen`, and `hive-<id>` for each hive of this home. */
+/**
+ * The state files of daemons, `queen.json` and `hive-<id>.json`, and of those that are being started,
+ * `<name>~<pid>.json`.
+ */
 export class RunFile extends Context.Service<
   RunFile,
   {
     /** The daemon of that name, if its process runs. */
     readonly read: (name: string) => Effect.Effect<Option.Option<Running>>
+    /** Every process that runs as that daemon, or is about to. */
+    readonly processes: (name: string) => Effect.Effect<ReadonlyArray<Running>>
     /** The names of all daemons that left a file. */
     readonly names: Effect.Effect<ReadonlyArray<string>>
     /** Writes the file of this process, and removes it when the scope closes, if it is still its own. */
@@ -39,6 +44,12 @@ export class RunFile extends Context.Service<
       name: string,
       url: string
     ) => Effect.Effect<void, PlatformError.PlatformError, Scope.Scope>
+    /** Tells of a process that was started as that daemon and has not written a file itself yet. */
+    readonly starting: (
+      name: string,
+      pid: number,
+      url: string
+    ) => Effect.Effect<void, PlatformError.PlatformError>
   }
 >()("rbee/config/RunFile") {
   static readonly layer = Layer.effect(
@@ -47,12 +58,16 @@ export class RunFile extends Context.Service<
   )
 }
 
+const extension = ".json"
+const startingMark = "~"
+
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const paths = yield* Paths
   const pids = yield* Pids
   const folder = path.join(paths.state, "run")
-  const fileOf = (name: string) => path.join(folder, `${name}.json`)
+  const fileOf = (name: string) => path.join(folder, name + extension)
+  const startingName = (name: string, pid: number) => `${name}${startingMark}${pid}`
 
   const stored = (name: string) =>
     Effect.map(Effect.option(fs.readFileString(fileOf(name))), Option.flatMap(decode))
@@ -62,31 +77,45 @@ const make = Effect.gen(function* () {
     return Option.isSome(running) && (yield* pids.isAlive(running.value)) ? running : Option.none<Running>()
   })
 
-  const put = Effect.fnUntraced(function* (name: string, url: string) {
+  const put = Effect.fnUntraced(function* (name: string, pid: number, url: string) {
     yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
-    const startTime = Option.getOrElse(yield* pids.startTime(process.pid), () => "")
+    const startTime = Option.getOrElse(yield* pids.startTime(pid), () => "")
     const startedAt = DateTime.formatIso(yield* DateTime.now)
-    const temporary = `${fileOf(name)}.${process.pid}`
-    yield* fs.writeFileString(temporary, encode({ version, pid: process.pid, startTime, url, startedAt }), {
-      mode: 0o600
-    })
+    const temporary = path.join(folder, `${name}.${process.pid}.tmp`)
+    yield* fs.writeFileString(temporary, encode({ version, pid, startTime, url, startedAt }), { mode: 0o600 })
     yield* fs.rename(temporary, fileOf(name))
   })
 
-  const removeOwn = Effect.fnUntraced(function* (name: string) {
+  const removeIfOf = Effect.fnUntraced(function* (name: string, pid: number) {
     const running = yield* stored(name)
-    if (Option.isSome(running) && running.value.pid === process.pid)
-      yield* Effect.ignore(fs.remove(fileOf(name)))
+    if (Option.isSome(running) && running.value.pid === pid) yield* Effect.ignore(fs.remove(fileOf(name)))
+  })
+
+  const files = fs.readDirectory(folder).pipe(
+    Effect.map((entries) =>
+      entries.filter((entry) => entry.endsWith(extension)).map((entry) => entry.slice(0, -extension.length))
+    ),
+    Effect.orElseSucceed((): ReadonlyArray<string> => [])
+  )
+
+  const daemonOf = (file: string) => file.split(startingMark)[0] ?? file
+
+  const forgetDead = Effect.fnUntraced(function* (file: string) {
+    const running = yield* read(file)
+    if (Option.isNone(running) && file.includes(startingMark)) yield* Effect.ignore(fs.remove(fileOf(file)))
+    return running
   })
 
   return RunFile.of({
     read,
-    names: fs.readDirectory(folder).pipe(
-      Effect.map((files) =>
-        files.filter((file) => file.endsWith(".json")).map((file) => file.slice(0, -".json".length))
-      ),
-      Effect.orElseSucceed(() => [])
-    ),
-    write: (name, url) => Effect.acquireRelease(put(name, url), () => removeOwn(name))
+    processes: Effect.fn("RunFile.processes")(function* (name) {
+      const own = (yield* files).filter((file) => daemonOf(file) === name)
+      const running = (yield* Effect.forEach(own, forgetDead)).flatMap(Option.toArray)
+      return [...new Map(running.map((daemon) => [daemon.pid, daemon])).values()]
+    }),
+    names: Effect.map(files, (all) => [...new Set(all.map(daemonOf))]),
+    write: (name, url) =>
+      Effect.acquireRelease(put(name, process.pid, url), () => removeIfOf(name, process.pid)),
+    starting: (name, pid, url) => put(startingName(name, pid), pid, url)
   })
 })

@@ -1,9 +1,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
-import type { ServeError } from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
-import * as Predicate from "effect/Predicate"
 import { DetachedProcess } from "../config/DetachedProcess.ts"
 import { Paths } from "../config/Paths.ts"
 import { Pids } from "../config/Pids.ts"
@@ -15,7 +13,6 @@ import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { Devices } from "./Devices.ts"
 import { Engines } from "./Engines.ts"
-import { HiveCannotListen } from "./errors.ts"
 import { FreePorts } from "./FreePorts.ts"
 import { hiveHandlers } from "./handlers.ts"
 import { heartbeat } from "./Heartbeat.ts"
@@ -47,15 +44,8 @@ const services = Infer.layerNoDeps.pipe(
   Layer.provideMerge(Layer.fresh(Handlers.layer))
 )
 
-const cannotListen = (host: string, port: number) => (error: ServeError) => {
-  const reason = Predicate.hasProperty(error.cause, "code") ? String(error.cause.code) : String(error.cause)
-  return Layer.effectContext(Effect.fail(new HiveCannotListen({ host, port, reason })))
-}
-
 const server = Layer.unwrap(
-  Effect.map(Settings, ({ hive: { host, port } }) =>
-    Layer.catchTag(daemon({ name: "hive", host, port }, hiveRoutes), "ServeError", cannotListen(host, port))
-  )
+  Effect.map(Settings, ({ hive: { host, port } }) => daemon({ name: "hive", host, port }, hiveRoutes))
 )
 
 const ownHandlers = Layer.effectDiscard(Effect.flatMap(hiveHandlers, addHiveHandlers))

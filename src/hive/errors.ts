@@ -112,16 +112,3 @@ export class HiveAlreadyRuns extends Schema.TaggedError<HiveAlreadyRuns>()("Hive
     return `Hive '${this.hive}' runs already, as process ${this.pid}; stop it, or take another id with --hive-id`
   }
 }
-
-/** The hive cannot listen where it should. */
-export class HiveCannotListen extends Schema.TaggedError<HiveCannotListen>()("HiveCannotListen", {
-  host: Schema.String,
-  port: Schema.Int,
-  reason: Schema.String
-}) {
-  override get message() {
-    return this.reason === "EADDRINUSE"
-      ? `Port ${this.port} on ${this.host} is in use; stop what listens there, or choose another with --port`
-      : `The hive cannot listen on ${this.host}:${this.port} (${this.reason}); choose another with --host or --port`
-  }
-}

@@ -3,10 +3,13 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 import { version } from "../config/Program.ts"
 import { checkBind } from "../config/Token.ts"
 import { Pulse } from "./Follower.ts"
@@ -22,6 +25,24 @@ export interface DaemonOptions {
   readonly name: string
   readonly host: string
   readonly port: number
+}
+
+/** The daemon cannot listen where it should. */
+export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotListen", {
+  host: Schema.String,
+  port: Schema.Int,
+  reason: Schema.String
+}) {
+  override get message() {
+    return this.reason === "EADDRINUSE"
+      ? `Port ${this.port} on ${this.host} is in use; stop what listens there, or choose another with --port`
+      : `Cannot listen on ${this.host}:${this.port} (${this.reason}); choose another address with --host or --port`
+  }
+}
+
+const cannotListen = (host: string, port: number) => (error: HttpServerError.ServeError) => {
+  const reason = Predicate.hasProperty(error.cause, "code") ? String(error.cause.code) : String(error.cause)
+  return Layer.effectContext(Effect.fail(new CannotListen({ host, port, reason })))
 }
 
 /** Ends when somebody asked the daemon to stop. */
@@ -101,7 +122,9 @@ export const daemon = <E, R>({ host, name, port }: DaemonOptions, ownRoutes: Lay
           })
         ),
         Layer.provideMerge(
-          NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "500 millis" })
+          NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "500 millis" }).pipe(
+            Layer.catchTag("ServeError", cannotListen(host, port))
+          )
         ),
         Layer.provideMerge(Shutdown.layer),
         Layer.provide(Pulse.layer)

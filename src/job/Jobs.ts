@@ -238,10 +238,12 @@ const make = Effect.gen(function* () {
 
   const launch = (job: Job) =>
     permits.withPermit(run(job)).pipe(
+      Effect.interruptible,
       Effect.onExit((exit) => Effect.andThen(leaveQueue(job), finish(job, exit))),
       Effect.exit,
       Effect.asVoid,
-      Effect.forkIn(scope)
+      // An interruptible fiber that is interrupted before its first step runs nothing, not even the job's end.
+      Effect.forkIn(scope, { uninterruptible: true })
     )
 
   const create = Effect.fnUntraced(function* (submission: Submission) {
@@ -297,7 +299,8 @@ const make = Effect.gen(function* () {
     const job = yield* find(id)
     if (hasEnded(job)) return yield* new JobEnded({ job: id, state: job.state })
     job.cancelling = true
-    yield* stop(job)
+    // Whoever asked may leave; a job that is being cancelled must not be left half way.
+    yield* Effect.flatMap(Effect.forkIn(stop(job), scope), Fiber.join)
     if (job.state !== "cancelled") return yield* new JobEnded({ job: id, state: job.state })
   })
 

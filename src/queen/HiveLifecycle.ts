@@ -1,6 +1,7 @@
 import * as path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -13,6 +14,7 @@ import { Pids } from "../config/Pids.ts"
 import { programFile } from "../config/Program.ts"
 import { RunFile } from "../config/RunFile.ts"
 import { Settings } from "../config/Settings.ts"
+import { WorkerProcessFiles } from "../config/WorkerProcessFiles.ts"
 import { JobsClient, type Peer } from "../job/JobsClient.ts"
 import type { Say } from "../job/narrated.ts"
 import { NotSupported } from "../operation/errors.ts"
@@ -57,7 +59,7 @@ export class HiveLifecycle extends Context.Service<
   static readonly layerNoDeps = Layer.effect(
     HiveLifecycle,
     Effect.suspend(() => make)
-  )
+  ).pipe(Layer.provide(WorkerProcessFiles.layer))
 }
 
 // The first look at once, ten in all, about eight seconds.
@@ -75,6 +77,7 @@ const make = Effect.gen(function* () {
   const pids = yield* Pids
   const runFiles = yield* RunFile
   const paths = yield* Paths
+  const workerFiles = yield* WorkerProcessFiles
   const settings = yield* Settings
   const fs = yield* FileSystem.FileSystem
   const oneAtATime = yield* Semaphore.make(1)
@@ -103,26 +106,40 @@ const make = Effect.gen(function* () {
     const logFile = path.join(paths.state, "logs", `hive-${alias}.log`)
     yield* Effect.ignore(fs.makeDirectory(path.dirname(logFile), { recursive: true, mode: 0o700 }))
     const { hostname, port } = new URL(hive.url)
-    const started = yield* processes.start({
-      command: process.execPath,
-      args: [
-        programFile,
-        "hive",
-        "serve",
-        "--hive-id",
-        alias,
-        "--host",
-        hostname,
-        "--port",
-        port,
-        "--queen-url",
-        `http://${settings.queen.host}:${settings.queen.port}`
-      ],
-      logFile
-    })
-    yield* untilWell(alias, hive, started, logFile)
-    return started.pid
+    const spawn = processes
+      .start({
+        command: process.execPath,
+        args: [
+          programFile,
+          "hive",
+          "serve",
+          "--hive-id",
+          alias,
+          "--host",
+          hostname,
+          "--port",
+          port,
+          "--queen-url",
+          `http://${settings.queen.host}:${settings.queen.port}`
+        ],
+        logFile
+      })
+      .pipe(Effect.tap(({ pid }) => Effect.ignore(runFiles.starting(`hive-${alias}`, pid, hive.url))))
+    const { pid } = yield* Effect.acquireUseRelease(
+      spawn,
+      (started) => Effect.as(untilWell(alias, hive, started, logFile), started),
+      (started, exit) => (Exit.isSuccess(exit) ? Effect.void : end(started.pid))
+    )
+    return pid
   })
+
+  // A start that failed or was left must not go on behind everybody's back.
+  const end = (pid: number) =>
+    Effect.flatMap(pids.startTime(pid), (startTime) =>
+      Option.isSome(startTime)
+        ? pids.terminate({ pid, startTime: startTime.value }, settings.timeouts.shutdown)
+        : Effect.void
+    )
 
   const untilWell = (alias: string, hive: Peer, started: Started, logFile: string) => {
     const failed = (reason: string) =>
@@ -153,14 +170,16 @@ const make = Effect.gen(function* () {
   const stop = Effect.fn("HiveLifecycle.stop")(function* (alias: string, say: Say) {
     const { peer } = yield* registry.find(alias)
     yield* onlyLocal(alias, "hive_stop", `run 'rbee stop' on that machine`)
-    const running = yield* runFiles.read(`hive-${alias}`)
-    if (Option.isNone(running) && !(yield* isWell(peer))) {
+    const running = yield* runFiles.processes(`hive-${alias}`)
+    const orphans = yield* workerFiles.ofHive(alias)
+    if (running.length === 0 && orphans.length === 0 && !(yield* isWell(peer))) {
       yield* say("hive_stop", `Hive '${alias}' does not run`)
       return { alias, state: "stopped", url: peer.url } as const
     }
     yield* say("hive_stop", `Stopping hive '${alias}' and its workers`)
     yield* client.post(peer, "/v1/shutdown").pipe(Effect.timeout(pollWithin), Effect.ignore)
-    if (Option.isSome(running)) yield* pids.terminate(running.value, settings.timeouts.shutdown)
+    // The workers of a hive that was killed outlive it.
+    for (const daemon of [...running, ...orphans]) yield* pids.terminate(daemon, settings.timeouts.shutdown)
     yield* say("hive_stop", `Hive '${alias}' has stopped`)
     return { alias, state: "stopped", url: peer.url } as const
   })

@@ -177,7 +177,7 @@ describe("a hive in an application", () => {
         const error = yield* Effect.flip(
           Effect.scoped(Layer.build(Layer.fresh(hiveLayer({ home, port: Number(port) }))))
         )
-        assert.strictEqual(error._tag, "HiveCannotListen")
+        assert.strictEqual(error._tag, "CannotListen")
         assert.include(error.message, `Port ${port} on 127.0.0.1 is in use`)
       })
     )

@@ -23,6 +23,7 @@ export interface Options {
   readonly env?: Readonly<Record<string, string>>
   /** Called with the process and what it has printed to stdout so far. */
   readonly onStdout?: (child: ChildProcess, stdout: string) => void
+  readonly onStderr?: (child: ChildProcess, stderr: string) => void
 }
 
 /** Runs the built command line in a process of its own, with a home of its own. */
@@ -39,6 +40,7 @@ export const rbee = (home: string, args: ReadonlyArray<string>, options: Options
     })
     child.stderr.on("data", (chunk: Buffer) => {
       stderr += chunk.toString()
+      options.onStderr?.(child, stderr)
     })
     child.on("close", (code) => resume(Effect.succeed({ code, stdout, stderr })))
     child.stdin.end(options.stdin ?? "")

@@ -1,0 +1,155 @@
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schedule } from "effect"
+import { fakeHive } from "../support/fakeHive.ts"
+import { freePort } from "../support/ports.ts"
+import { rbee, temporaryFolder } from "../support/rbee.ts"
+
+/** The processes that belong to a home, by what stands in their environment (proc(5)). */
+const processesOf = (home: string) =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, "utf8").includes(`RBEE_HOME=${home}\0`)
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
+
+/** A home of its own with ports of its own; whatever was started in it is stopped at the end. */
+const fleet = Effect.gen(function* () {
+  const home = yield* temporaryFolder
+  const env = { RBEE_QUEEN_PORT: String(yield* freePort), RBEE_HIVE_PORT: String(yield* freePort) }
+  const run = (...args: ReadonlyArray<string>) => rbee(home, args, { env })
+  yield* Effect.addFinalizer(() => run("stop"))
+  return { home, env, run }
+})
+
+const prompt = "It was a truth universally acknowledged that"
+const infer = ["infer", "--model", "rbee:tiny", "--max-tokens", "12", prompt] as const
+
+describe("the main job", () => {
+  it.live("starts what is needed, prints tokens, stays up, and stops without leaving a process", () =>
+    Effect.gen(function* () {
+      const { home, run } = yield* fleet
+      const cold = yield* run(...infer)
+      assert.strictEqual(cold.code, 0, cold.stderr)
+      assert.isAbove(cold.stdout.trim().length, 5)
+      assert.include(cold.stderr, "Starting the queen")
+      assert.include(cold.stderr, "Starting hive 'localhost'")
+      assert.include(cold.stderr, "No worker serves rbee:tiny; starting one")
+      assert.strictEqual(processesOf(home).length, 3)
+
+      const warm = yield* run(...infer)
+      assert.notInclude(warm.stderr, "tarting")
+      const status = JSON.parse((yield* run("status", "--json")).stdout)
+      assert.strictEqual(status.hives[0].state, "active")
+
+      const stopped = yield* run("stop")
+      assert.strictEqual(stopped.code, 0)
+      assert.deepStrictEqual(processesOf(home), [])
+      assert.include((yield* run("stop")).stderr, "Nothing was running")
+    })
+  )
+
+  it.live("starts one queen and one hive when two keepers come at once", () =>
+    Effect.gen(function* () {
+      const { home, run } = yield* fleet
+      const [one, two] = yield* Effect.all([run(...infer), run(...infer)], { concurrency: 2 })
+      assert.deepStrictEqual([one.code, two.code], [0, 0], one.stderr + two.stderr)
+      assert.strictEqual(processesOf(home).length, 3)
+    })
+  )
+
+  it.live("ends the workers of a hive that was killed, and a queen that was", () =>
+    Effect.gen(function* () {
+      const { home, run } = yield* fleet
+      yield* run(...infer)
+      for (const name of ["queen", "hive-localhost"]) {
+        const { pid } = JSON.parse(readFileSync(join(home, "state", "run", `${name}.json`), "utf8"))
+        process.kill(pid, "SIGKILL")
+      }
+      // Only the worker is left, once the kills have been carried out.
+      yield* Effect.sync(() => processesOf(home).length).pipe(
+        Effect.repeat({ until: (count) => count === 1, schedule: Schedule.spaced("20 millis") }),
+        Effect.timeout("5 seconds")
+      )
+      yield* run("stop")
+      assert.deepStrictEqual(processesOf(home), [])
+    })
+  )
+
+  it.live("leaves nothing that a later stop does not end, wherever it is interrupted", () =>
+    Effect.gen(function* () {
+      const { env, home, run } = yield* fleet
+      for (const moment of ["Starting the queen", "Starting hive", "starting one", "continues the prompt"]) {
+        const ran = yield* rbee(home, infer, {
+          env,
+          onStderr: (child, stderr) => {
+            if (stderr.includes(moment)) child.kill("SIGINT")
+          }
+        })
+        assert.include([0, 130], ran.code, `${moment}: ${ran.stderr}`)
+        yield* run("stop")
+        assert.deepStrictEqual(processesOf(home), [], moment)
+      }
+    })
+  )
+})
+
+describe("trouble", () => {
+  it.live("says which device is not there, and how to get a model", () =>
+    Effect.gen(function* () {
+      const { run } = yield* fleet
+      const request = {
+        operation: "worker_spawn",
+        hive_id: "localhost",
+        model: "llama2",
+        worker: "gpu-7",
+        device: 7
+      }
+      yield* run("hive", "start")
+      const device = yield* run("op", JSON.stringify(request))
+      assert.strictEqual(device.code, 1)
+      assert.match(
+        device.stderr,
+        /❌ Error: There is no device 'gpu-7' on this machine; it has: .*cpu-0 \(CPU/
+      )
+      const model = yield* run("op", JSON.stringify({ ...request, worker: "cpu", device: 0 }))
+      assert.match(model.stderr, /❌ Error: Model 'llama2' is not on this hive; put a GGUF file into/)
+    })
+  )
+
+  it.live("refuses to listen beyond loopback without a token, and wants it from everybody with one", () =>
+    Effect.gen(function* () {
+      const { home, env } = yield* fleet
+      const refused = yield* rbee(home, ["queen", "serve", "--host", "0.0.0.0"], { env })
+      assert.strictEqual(refused.code, 1)
+      assert.include(refused.stderr, "Refusing to listen on 0.0.0.0 without a token")
+      const short = yield* rbee(home, ["queen", "serve"], { env: { ...env, RBEE_TOKEN: "short" } })
+      assert.include(short.stderr, "at least 16")
+      const withToken = { ...env, RBEE_TOKEN: "a-token-of-some-length" }
+      assert.strictEqual((yield* rbee(home, ["queen", "start"], { env: withToken })).code, 0)
+      assert.strictEqual((yield* rbee(home, ["hive", "list"], { env: withToken })).code, 0)
+      const stranger = yield* rbee(home, ["jobs", "list"], { env })
+      assert.strictEqual(stranger.code, 1)
+      assert.include(stranger.stderr, "RBEE_TOKEN")
+      yield* rbee(home, ["stop"], { env: withToken })
+    })
+  )
+
+  it.live("says so when another program has the queen's port", () =>
+    Effect.gen(function* () {
+      const { home, env } = yield* fleet
+      const other = yield* fakeHive((_request, response) => void response.writeHead(404).end("nothing here"))
+      const taken = yield* rbee(home, ["queen", "start"], {
+        env: { ...env, RBEE_QUEEN_PORT: String(other.port) }
+      })
+      assert.strictEqual(taken.code, 1)
+      assert.include(taken.stderr, `Port ${other.port} on 127.0.0.1 is in use`)
+    })
+  )
+})
