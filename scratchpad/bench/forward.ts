@@ -1,23 +1,10 @@
 // CPU per event of the queen's forwarding, from a hive's /events to its own, beside a bare node:http pipe in the
 // same run. `node scratchpad/bench/forward.ts [burst|paced] [rounds]`; without an argument both are run.
-import { fork, type ChildProcess } from "node:child_process"
+import type { ChildProcess } from "node:child_process"
 import * as http from "node:http"
-import { NodeRuntime } from "@effect/platform-node"
-import { Layer } from "effect"
-import { NodeServices } from "@effect/platform-node"
-import { HivesConf } from "../../src/config/HivesConf.ts"
-import { DetachedProcess } from "../../src/config/DetachedProcess.ts"
-import { Paths } from "../../src/config/Paths.ts"
-import { Pids } from "../../src/config/Pids.ts"
-import { RunFile } from "../../src/config/RunFile.ts"
-import { Settings } from "../../src/config/Settings.ts"
-import { Token } from "../../src/config/Token.ts"
-import { serve } from "../../src/job/Daemon.ts"
-import { hivePool } from "../../src/queen/HivePool.ts"
-import { Queen } from "../../src/queen/Queen.ts"
+import { agent, answerUsage, queenPort, request, runQueen, start, textOf, usageOf } from "./processes.ts"
 
 const hivePort = 18_601
-const queenPort = 18_602
 const pipePort = 18_603
 
 interface Load {
@@ -69,8 +56,8 @@ const runHive = () => {
       process.send?.({ open: open.length })
     })
     .listen(hivePort, "127.0.0.1", () => process.send?.("ready"))
-  process.on("message", (load: Load | "cpu") => {
-    if (load !== "cpu") go(load)
+  process.on("message", (load: Load | "usage") => {
+    if (load !== "usage") go(load)
   })
 }
 
@@ -87,39 +74,6 @@ const runPipe = () => {
     .listen(pipePort, "127.0.0.1", () => process.send?.("ready"))
 }
 
-const runQueen = () => {
-  const hives = [{ aliases: ["bench"], hostName: "127.0.0.1", port: 22, user: "x", hivePort }]
-  const machine = Layer.mergeAll(HivesConf.layerMemory(hives), RunFile.layer, DetachedProcess.layer).pipe(
-    Layer.provideMerge(Pids.layer),
-    Layer.provideMerge(hivePool),
-    Layer.provideMerge(Token.layerMemory()),
-    Layer.provideMerge(Settings.layerDefaults({ queen: { port: queenPort } })),
-    Layer.provideMerge(Paths.layerAt(`${process.env["TMPDIR"] ?? "/tmp"}/rbee-bench`)),
-    Layer.provideMerge(NodeServices.layer)
-  )
-  setTimeout(() => process.send?.("ready"), 1500)
-  NodeRuntime.runMain(serve(Queen.layerNoDeps.pipe(Layer.provide(machine))))
-}
-
-const start = (role: string) =>
-  new Promise<ChildProcess>((resolve) => {
-    const child = fork(import.meta.filename, [role])
-    child.once("message", () => resolve(child))
-  })
-
-const agent = new http.Agent({ keepAlive: true, maxSockets: 1000 })
-
-const request = (port: number, method: string, path: string, body?: string) =>
-  new Promise<http.IncomingMessage>((resolve, reject) => {
-    http.request({ agent, port, method, path }, resolve).on("error", reject).end(body)
-  })
-
-const textOf = async (response: http.IncomingMessage) => {
-  let text = ""
-  for await (const chunk of response) text += String(chunk)
-  return text
-}
-
 const operation = JSON.stringify({ operation: "worker_list", hive_id: "bench" })
 
 /** Opens a stream and gives the number of events that came through it in the end. */
@@ -132,13 +86,6 @@ const openStream = async (port: number) => {
   const response = await request(port, "GET", path)
   return async () => (await textOf(response)).split("event: token").length - 1
 }
-
-/** User and system time of a process so far, in microseconds, by its own account. */
-const cpuOf = (child: ChildProcess) =>
-  new Promise<number>((resolve) => {
-    child.once("message", (used: NodeJS.CpuUsage) => resolve(used.user + used.system))
-    child.send("cpu")
-  })
 
 const measure = async (hive: ChildProcess, proxy: ChildProcess, port: number, load: Load, rounds: number) => {
   let cpu = 0
@@ -154,11 +101,11 @@ const measure = async (hive: ChildProcess, proxy: ChildProcess, port: number, lo
     })
     const streams = await Promise.all(Array.from({ length: load.streams }, () => openStream(port)))
     await allOpen
-    const before = await cpuOf(proxy)
+    const before = await usageOf(proxy)
     const reading = Promise.all(streams.map((read) => read()))
     hive.send(load)
     const counts = await reading
-    cpu += (await cpuOf(proxy)) - before
+    cpu += (await usageOf(proxy)).cpu - before.cpu
     for (const count of counts) {
       if (count !== load.events) throw new Error(`a stream gave ${count} events of ${load.events}`)
       events += count
@@ -169,9 +116,9 @@ const measure = async (hive: ChildProcess, proxy: ChildProcess, port: number, lo
 
 const main = async () => {
   const [only, given] = process.argv.slice(2)
-  const hive = await start("hive")
-  const pipe = await start("pipe")
-  const queen = await start("queen")
+  const hive = await start(import.meta.filename, "hive")
+  const pipe = await start(import.meta.filename, "pipe")
+  const queen = await start(import.meta.filename, "queen")
   for (const [name, load] of Object.entries(loads)) {
     if (only !== undefined && only !== name) continue
     const rounds = given === undefined ? (name === "burst" ? 60 : 1) : Number(given)
@@ -187,15 +134,14 @@ const main = async () => {
   agent.destroy()
 }
 
-const answerCpu = () =>
-  process.on("message", (message) => {
-    if (message === "cpu") process.send?.(process.cpuUsage())
-  })
-
-const roles: Readonly<Record<string, () => void>> = { hive: runHive, pipe: runPipe, queen: runQueen }
+const roles: Readonly<Record<string, () => void>> = {
+  hive: runHive,
+  pipe: runPipe,
+  queen: () => runQueen(hivePort)
+}
 const role = roles[process.argv[2] ?? ""]
 if (role === undefined) await main()
 else {
-  answerCpu()
+  answerUsage()
   role()
 }

@@ -27,7 +27,7 @@ export class HivesConf extends Context.Service<
     Layer.succeed(HivesConf, HivesConf.of({ hives: Effect.succeed(hives), load: Effect.succeed(hives) }))
 }
 
-const lookEvery = "1 second"
+const lookEvery = "1500 millis"
 
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem

@@ -2,6 +2,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
@@ -24,14 +25,23 @@ export class Pulse extends Context.Service<
     Pulse,
     Effect.gen(function* () {
       const listeners = new Set<() => void>()
+      // A daemon that nobody follows has nothing to wake up for.
+      const listened = yield* Latch.make(false)
       const beat = Effect.sync(() => {
+        if (listeners.size === 0) listened.closeUnsafe()
         const waiting = Array.from(listeners)
         for (const listener of waiting) listener()
       })
-      yield* beat.pipe(Effect.delay(beatEvery), Effect.forever, Effect.forkScoped)
+      yield* Effect.sleep(beatEvery).pipe(
+        Effect.andThen(beat),
+        Effect.andThen(listened.await),
+        Effect.forever,
+        Effect.forkScoped
+      )
       return Pulse.of({
         onBeat: (listener) => {
           listeners.add(listener)
+          listened.openUnsafe()
           return () => listeners.delete(listener)
         }
       })
@@ -46,13 +56,13 @@ export interface Follower {
 }
 
 /**
- * The events of a log after `after`, rendered one batch a pull, and an empty batch whenever there was nothing for most
- * of a second. Ends after the job's end event.
+ * The events of a log after `after`, rendered one batch a pull, and an empty batch whenever nothing was given for most
+ * of a second. `render` gives undefined for events that it does not show. Ends after the job's end event.
  */
 export const batches = <A>(
   { log, pulse }: Follower,
   after: number,
-  render: (events: ReadonlyArray<LoggedEvent>) => A
+  render: (events: ReadonlyArray<LoggedEvent>) => A | undefined
 ): Stream.Stream<A> =>
   Stream.unwrap(
     Effect.gen(function* () {
@@ -89,9 +99,15 @@ export const batches = <A>(
       const give = (batch: Batch): Pull.Pull<readonly [A]> => {
         cursor = batch.next
         ended = batch.ended
-        if (batch.events.length === 0 && !ended && !isSilent()) return Effect.flatMap(appendedOrSilent, pull)
+        if (batch.events.length === 0) {
+          if (ended) return Cause.done()
+          if (!isSilent()) return Effect.flatMap(appendedOrSilent, pull)
+        }
+        const rendered = render(batch.events)
+        // What is not shown is no sign of life.
+        if (rendered === undefined) return Effect.suspend(pull)
         lastGiven = clock.currentTimeMillisUnsafe()
-        return Effect.succeed([render(batch.events)])
+        return Effect.succeed([rendered])
       }
       const pull = (): Pull.Pull<readonly [A]> =>
         ended ? Cause.done() : Effect.flatMap(log.read(cursor), give)

@@ -154,6 +154,7 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
   const permits = yield* Semaphore.make(limits.jobsRunning)
+  const entrance = yield* Semaphore.make(1)
   const jobs = new Map<string, Job>()
   const byKey = new Map<string, { readonly body: string; readonly job: Job }>()
   let queued = 0
@@ -276,6 +277,7 @@ const make = Effect.gen(function* () {
     return recordOf(job)
   }, Effect.uninterruptible)
 
+  // One at a time, so that a key is looked up and taken in one go even when a log takes its time to be made.
   const submit = Effect.fnUntraced(function* (submission: Submission) {
     const { idempotency } = submission
     const earlier = idempotency === undefined ? undefined : byKey.get(idempotency.key)
@@ -285,7 +287,7 @@ const make = Effect.gen(function* () {
     }
     if (queued >= limits.jobsQueued) return yield* new TooManyJobs({ limit: limits.jobsQueued })
     return yield* create(submission)
-  })
+  }, entrance.withPermit)
 
   const stop = Effect.fnUntraced(function* (job: Job) {
     if (job.fiber === undefined) return

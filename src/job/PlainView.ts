@@ -117,9 +117,9 @@ export const plainView = (follower: Follower, after: number) =>
           const frame = renderer.render(event)
           if (event.id > after) text += frame
         }
-        return Buffer.from(text)
+        return text === "" ? undefined : Buffer.from(text)
       }
 
-      return Stream.filter(batches(follower, 0, toBytes), (bytes) => bytes.length > 0)
+      return batches(follower, 0, toBytes)
     })
   )

@@ -1,5 +1,6 @@
 export * from "../config/DetachedProcess.ts"
 export * from "../config/HivesConf.ts"
+export type { HiveEntry } from "../config/HivesConfFormat.ts"
 export * from "../config/Paths.ts"
 export * from "../config/Pids.ts"
 export * from "../config/RunFile.ts"

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Schedule, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Settings, type SettingValues } from "../../src/config/Settings.ts"
 import { LogFull, type OperationError } from "../../src/job/errors.ts"
@@ -525,12 +525,15 @@ describe("keeping", () => {
       const old = yield* submit(() => tokens("x"))
       yield* allOf(old)
       yield* Jobs.use((jobs) => jobs.follow(followed))
-      yield* TestClock.adjust("2 minutes")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* stateOf(old), "completed")
+      yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Effect.flip(stateOf(old)))._tag, "JobNotFound")
       assert.deepStrictEqual([yield* stateOf(running), yield* stateOf(followed)], ["running", "completed"])
       const big = yield* submit(() => tokens("x".repeat(9000)))
       yield* allOf(big)
       yield* allOf(yield* submit(() => tokens("x".repeat(9000))))
+      yield* Effect.yieldNow
       assert.strictEqual((yield* Effect.flip(stateOf(big)))._tag, "JobNotFound")
     }).pipe(
       Effect.scoped,
@@ -546,7 +549,10 @@ describe("many jobs", () => {
   it.live("ten thousand that ran and were dropped leave no fiber, no job and no memory behind", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
-      const context = yield* Layer.buildWithScope(jobsWith({ jobsKept: 10 }), scope)
+      const context = yield* Layer.buildWithScope(
+        jobsWith({ jobsKept: 10, graceAfterLastFollower: Duration.millis(50) }),
+        scope
+      )
       const jobs = Context.get(context, Jobs)
       const works: Array<WeakRef<Work>> = []
       const endings = [
@@ -568,23 +574,25 @@ describe("many jobs", () => {
       }, Effect.provide(context))
       const runMany = (count: number) =>
         Effect.forEach(Array.from({ length: count }), (_, i) => runOne(i), { concurrency: 50, discard: true })
-      const held = Effect.gen(function* () {
-        yield* Effect.sleep(0)
+      const held = Effect.sync(() => {
         collectGarbage()
-        const { state } = scope
         return {
           heap: process.memoryUsage().heapUsed,
-          finalizers: state._tag === "Open" ? (state.finalizers?.size ?? 1) : 0
+          timers: process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length,
+          works: works.filter((work) => work.deref() !== undefined).length
         }
+      })
+      const settled = Effect.repeat(held, {
+        until: ({ works }) => works <= 20,
+        schedule: Schedule.max([Schedule.spaced("50 millis"), Schedule.recurs(100)])
       })
 
       yield* runMany(1000)
-      const before = yield* held
+      const before = yield* settled
       yield* runMany(10_000)
-      const after = yield* held
-      const alive = works.filter((work) => work.deref() !== undefined).length
-      assert.isAtMost(after.finalizers, before.finalizers + 5)
-      assert.isAtMost(alive, 20)
+      const after = yield* settled
+      assert.isAtMost(after.works, 20)
+      assert.isAtMost(after.timers, before.timers + 2)
       assert.isBelow(after.heap - before.heap, 8_000_000)
       assert.strictEqual((yield* jobs.list).length, 10)
       yield* Scope.close(scope, Exit.void)

@@ -1,0 +1,42 @@
+// Forwarding as a part of another program: two hives, one operation for each, both at once.
+// `node scratchpad/forward.ts`
+import { NodeRuntime } from "@effect/platform-node"
+import { Console, Effect, Layer, Stream } from "effect"
+import { JobEvent, Settings } from "../src/job/index.ts"
+import { WorkerSpawn } from "../src/operation/index.ts"
+import { HiveDirectory, HiveForwarder } from "../src/queen/index.ts"
+import { FakeHive, type Script } from "../src/testing/index.ts"
+
+// Each hive narrates once and gives a result; in an application these are other machines.
+const hive =
+  (name: string): Script =>
+  ({ fields }) =>
+    Stream.make(
+      JobEvent.narration("hv-worker", "worker_spawn", `${name} starts ${String(fields["model"])}`),
+      JobEvent.result({ id: `worker-of-${name}`, state: "ready" })
+    )
+
+const program = Effect.gen(function* () {
+  const atlas = yield* FakeHive.make(hive("atlas"))
+  const boreas = yield* FakeHive.make(hive("boreas"))
+
+  const forwarder = HiveForwarder.layer.pipe(
+    Layer.provide(HiveDirectory.layerMemory({ atlas: atlas.url, boreas: boreas.url })),
+    Layer.provide(Settings.layerDefaults())
+  )
+
+  const spawnOn = (hiveId: string) =>
+    Stream.unwrap(
+      HiveForwarder.useSync(({ forward }) =>
+        forward(new WorkerSpawn({ hive_id: hiveId, model: "rbee:tiny", worker: "cpu", device: 0 }))
+      )
+    ).pipe(Stream.runForEach(({ json, kind }) => Console.log(`${hiveId}: ${kind} ${json}`)))
+
+  yield* Effect.all([spawnOn("atlas"), spawnOn("boreas")], { concurrency: 2 }).pipe(Effect.provide(forwarder))
+
+  // An unknown hive is a typed error with a sentence for the user.
+  const error = yield* Effect.flip(Effect.provide(spawnOn("nowhere"), forwarder))
+  yield* Console.log(`${error._tag}: ${error.message}`)
+})
+
+NodeRuntime.runMain(Effect.scoped(program))

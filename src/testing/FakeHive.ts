@@ -1,0 +1,45 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { Token } from "../config/Token.ts"
+import { boundUrl, daemon } from "../job/Daemon.ts"
+import { Handlers } from "../job/Handlers.ts"
+import { fakeSettings, type Script, scriptedJobs } from "./Script.ts"
+
+const serverOf = (script: Script) =>
+  daemon({ name: "hive", host: "127.0.0.1", port: 0 }, Layer.empty).pipe(
+    Layer.provide([scriptedJobs(script), Handlers.layer]),
+    Layer.provide([fakeSettings, Token.layerMemory()])
+  )
+
+/**
+ * A hive on a free port of loopback that has no devices and no workers: every operation is answered by a script. Ids,
+ * both views, resuming and cancelling are those of a real hive.
+ */
+export class FakeHive extends Context.Service<
+  FakeHive,
+  {
+    /** Its base URL. */
+    readonly url: string
+    /** The bodies that were submitted to it, as they came, oldest first. */
+    readonly received: Effect.Effect<ReadonlyArray<string>>
+  }
+>()("rbee/testing/FakeHive") {
+  /** A fake hive that ends with the scope; one may make several. */
+  static readonly make = (script: Script) =>
+    Effect.gen(function* () {
+      const received: Array<string> = []
+      const noting: Script = (request) =>
+        Stream.suspend(() => {
+          received.push(request.json)
+          return script(request)
+        })
+      // Fresh, because a second hive in this process must not get the jobs of the first.
+      const context = yield* Layer.build(Layer.fresh(serverOf(noting)))
+      const url = yield* Effect.provideContext(boundUrl, context)
+      return FakeHive.of({ url, received: Effect.sync(() => [...received]) })
+    })
+
+  static readonly layer = (script: Script) => Layer.effect(FakeHive, this.make(script))
+}

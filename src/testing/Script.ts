@@ -1,0 +1,42 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Stream from "effect/Stream"
+import { Settings } from "../config/Settings.ts"
+import type { OperationError } from "../job/errors.ts"
+import { Pulse } from "../job/Follower.ts"
+import { jobRoutes } from "../job/http.ts"
+import type { JobEvent } from "../job/JobEvent.ts"
+import { Jobs } from "../job/Jobs.ts"
+import { OperationRouter } from "../job/OperationRouter.ts"
+import { type OperationRequest, readRequest } from "../operation/Catalog.ts"
+import { unknownOperation } from "../operation/Routing.ts"
+
+/** What a fake answers to a request: its events, in order, or why it fails. It is asked for every operation. */
+export type Script<E extends OperationError = OperationError> = (
+  request: OperationRequest
+) => Stream.Stream<JobEvent, E>
+
+const scriptedRouter = (script: Script) =>
+  Layer.succeed(
+    OperationRouter,
+    OperationRouter.of({
+      route: (body) =>
+        Effect.map(Effect.fromResult(readRequest(body)), (request) => ({
+          operation: request.name,
+          hiveId: request.hiveId,
+          routing: unknownOperation,
+          router: "hv-router",
+          work: () => script(request)
+        }))
+    })
+  )
+
+/** The settings of a fake: the defaults, whatever the environment says. */
+export const fakeSettings = Settings.layerDefaults()
+
+/** The jobs of one fake: `Jobs`, and the router that answers by the script. */
+export const scriptedJobs = (script: Script) => Layer.merge(scriptedRouter(script), Jobs.layer)
+
+/** The routes of a hive with the jobs of a script. */
+export const scriptedRoutes = (script: Script) =>
+  jobRoutes.pipe(Layer.provide([scriptedJobs(script), Pulse.layer]), Layer.provide(fakeSettings))

@@ -1,0 +1,24 @@
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { readRequest } from "../operation/Catalog.ts"
+import { Operation } from "../operation/Operation.ts"
+import type { ForwardError } from "../queen/errors.ts"
+import { HiveForwarder } from "../queen/HiveForwarder.ts"
+import type { Script } from "./Script.ts"
+
+const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
+
+/** A `HiveForwarder` that asks no hive: what it gives is what the script gives, with nothing before or after it. */
+export const fakeForwarder = (script: Script<ForwardError>) => {
+  const answer = (json: string) =>
+    Stream.unwrap(Effect.map(Effect.orDie(Effect.fromResult(readRequest(json))), script))
+  return Layer.succeed(
+    HiveForwarder,
+    HiveForwarder.of({
+      forward: (operation) => answer(encode(operation)),
+      forwardJson: ({ json }) => answer(json)
+    })
+  )
+}

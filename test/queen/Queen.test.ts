@@ -1,0 +1,531 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
+import { boundUrl } from "../../src/job/Daemon.ts"
+import { JobFailed } from "../../src/job/clientErrors.ts"
+import { handle } from "../../src/job/Handlers.ts"
+import { type JobEvent, JobEvent as Event } from "../../src/job/JobEvent.ts"
+import { Jobs } from "../../src/job/Jobs.ts"
+import { HiveList } from "../../src/operation/Operation.ts"
+import { FakeHive } from "../../src/testing/FakeHive.ts"
+import { eventStream, fakeHive, hiveWith, json } from "../support/fakeHive.ts"
+import { failureOf, narrationOf, resultOf, temporaryHome } from "../support/hive.ts"
+import { QueenClient, queenLayer, withQueen } from "../support/queen.ts"
+
+const spawn = { operation: "worker_spawn", hive_id: "atlas", model: "rbee:tiny", worker: "cpu", device: 0 }
+const infer = {
+  operation: "infer",
+  hive_id: "atlas",
+  model: "rbee:tiny",
+  prompt: "The sea",
+  max_tokens: 4,
+  temperature: 0
+}
+const list = { operation: "worker_list", hive_id: "atlas" }
+
+const frame = (id: number, kind: string, data: unknown) =>
+  `id: ${id}\nevent: ${kind}\ndata: ${JSON.stringify(data)}\n\n`
+const done = (id: number) => frame(id, "done", { queued_ms: 0, run_ms: 5 })
+const token = (id: number, text: string) => frame(id, "token", { text })
+
+const kindsOf = (events: ReadonlyArray<JobEvent>) => events.map(({ kind }) => kind).join(" ")
+
+const oneWorker = () =>
+  Stream.make(Event.narration("hv-worker", "worker_spawn", "Starting"), Event.result({ id: "tiny-1" }))
+
+describe("forwarding through the queen", () => {
+  it.live("forward worker_spawn to localhost and stream the answer back", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(
+        hiveWith(
+          frame(1, "narration", { actor: "hv-worker", action: "worker_spawn", message: "Starting" }) +
+            frame(2, "result", { id: "tiny-1", state: "ready" }) +
+            done(3)
+        )
+      )
+      yield* Effect.gen(function* () {
+        const { ask, submit } = yield* QueenClient
+        const id = yield* submit({ ...spawn, hive_id: "localhost" })
+        const { status, text } = yield* ask("GET", `/v1/jobs/${id}/stream`)
+        assert.strictEqual(status, 200)
+        assert.include(text, "data: [qn-router ] route_job      : Executing operation: worker_spawn\n\n")
+        assert.include(text, "Forwarding worker_spawn operation to hive 'localhost'\n\n")
+        assert.include(text, "data: [hv-worker ] worker_spawn   : Starting\n\n")
+        assert.include(text, "tiny-1")
+        assert.isTrue(text.endsWith("data: [DONE]\n\n"))
+        assert.lengthOf(text.split("[DONE]"), 2)
+        const record = JSON.parse((yield* ask("GET", `/v1/jobs/${id}`)).text)
+        assert.deepInclude(record, { hive_id: "localhost", hive_job_id: "job-7", state: "completed" })
+        // Nothing names this hive: it is on this machine, at the port that hives have here.
+      }).pipe((test) => withQueen(test, { settings: { hive: { port: hive.port } } }))
+    })
+  )
+
+  it.live("forward to a missing hive returns its error", () =>
+    withQueen(
+      Effect.gen(function* () {
+        const { ask, follow, submit } = yield* QueenClient
+        const id = yield* submit({ ...spawn, hive_id: "xyz" })
+        const { text } = yield* ask("GET", `/v1/jobs/${id}/stream`)
+        const sentence = "Hive 'xyz' not found in configuration; known hives: localhost"
+        assert.isTrue(text.endsWith(`data: [ERROR] ${sentence}\n\n`), text)
+        assert.notInclude(text, "[DONE]")
+        const { code, message } = failureOf(yield* Stream.runCollect(follow(id)))
+        assert.deepStrictEqual([code, message], ["HiveNotFound", sentence])
+      })
+    )
+  )
+
+  it.live("a hive's events appear in the queen's stream", () =>
+    Effect.gen(function* () {
+      const go = yield* Deferred.make<void>()
+      const hive = yield* FakeHive.make(() =>
+        Stream.concat(
+          Stream.make(Event.token("one"), Event.progress({ stage: "load", current: 1, unit: "MB" })),
+          Stream.concat(
+            Stream.fromEffectDrain(Deferred.await(go)),
+            Stream.make(Event.line("two"), Event.result({ workers: [] }))
+          )
+        )
+      )
+      yield* Effect.gen(function* () {
+        const { follow, submit } = yield* QueenClient
+        const events = yield* Stream.runCollect(
+          // The second half comes only when the first was seen: nothing is held back until the end.
+          follow(yield* submit(spawn)).pipe(
+            Stream.tap(({ kind }) => (kind === "progress" ? Deferred.succeed(go, undefined) : Effect.void))
+          )
+        )
+        assert.strictEqual(kindsOf(events), "narration narration narration token progress line result done")
+        assert.strictEqual(resultOf(events), `{"workers":[]}`)
+      }).pipe((test) => withQueen(test, { hives: { atlas: hive.url } }))
+    })
+  )
+
+  it.live("writes a forwarded job's plain view byte for byte", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(
+        hiveWith(
+          frame(1, "narration", { actor: "abc", action: "xyz", message: "Short" }) +
+            token(2, "né\nw") +
+            token(3, "[DONE]") +
+            done(4)
+        )
+      )
+      yield* Effect.gen(function* () {
+        const { ask, submit } = yield* QueenClient
+        const { text } = yield* ask("GET", `/v1/jobs/${yield* submit(list)}/stream`)
+        assert.strictEqual(
+          text,
+          "data: [qn-router ] route_job      : Executing operation: worker_list\n\n" +
+            "data: [qn-fwd    ] forward_start  : Forwarding worker_list operation to hive 'atlas'\n\n" +
+            "data: [abc       ] xyz            : Short\n\n" +
+            "data: né\ndata: w\n\n" +
+            "data:  [DONE]\n\n" +
+            "data: [DONE]\n\n"
+        )
+      }).pipe((test) => withQueen(test, { hives: { atlas: hive.url } }))
+    })
+  )
+
+  it.live("numbers events as the hive does, plus a constant, and resumes after every one", () =>
+    Effect.gen(function* () {
+      // The hive leaves out numbers, as it does when its log has dropped narration.
+      const hive = yield* fakeHive(hiveWith(token(1, "a") + token(2, "b") + token(5, "c") + done(6)))
+      yield* Effect.gen(function* () {
+        const { ask, submit } = yield* QueenClient
+        const path = `/v1/jobs/${yield* submit(list)}/events`
+        const whole = (yield* ask("GET", path)).text
+        const frames = whole.split(/(?<=\n\n)/)
+        const ids = frames.map((text) => Number(/^id: (\d+)/.exec(text)?.[1]))
+        assert.deepStrictEqual(ids, [1, 2, 3, 4, 7, 8])
+        for (let after = 0; after <= 8; after++) {
+          const rest = frames.filter((_, index) => (ids[index] ?? 0) > after).join("")
+          const byQuery = yield* ask("GET", `${path}?after=${after}`)
+          const byHeader = yield* ask("GET", path, undefined, { "last-event-id": String(after) })
+          assert.strictEqual(byQuery.text, rest, `after=${after}`)
+          assert.strictEqual(byHeader.text, rest, `Last-Event-ID: ${after}`)
+        }
+      }).pipe((test) => withQueen(test, { hives: { atlas: hive.url } }))
+    })
+  )
+
+  it.live("sends the JSON on as it came", () =>
+    Effect.gen(function* () {
+      const hive = yield* FakeHive.make(oneWorker)
+      yield* Effect.gen(function* () {
+        const { run } = yield* QueenClient
+        const known = `{ "hive_id":"atlas", "operation":"worker_list", "n":1.0, "extra":[1e3, "\\u00e9"] }`
+        const unknown = `{"operation":"dance","hive_id":"atlas","big":12345678901234567890}`
+        yield* run(known)
+        assert.include(narrationOf(yield* run(unknown)), "Forwarding dance operation to hive 'atlas'")
+        assert.deepStrictEqual(yield* hive.received, [known, unknown])
+      }).pipe((test) => withQueen(test, { hives: { atlas: hive.url } }))
+    })
+  )
+
+  it.live("refuses an operation that it does not know and that names no hive", () =>
+    withQueen(
+      Effect.gen(function* () {
+        const { ask } = yield* QueenClient
+        const { status, text } = yield* ask("POST", "/v1/jobs", `{"operation":"dance"}`)
+        assert.strictEqual(status, 400)
+        const { error } = JSON.parse(text)
+        assert.strictEqual(error.code, "UnknownOperation")
+        for (const name of ["dance", "worker_spawn", "hive_list", "infer"])
+          assert.include(error.message, name)
+        assert.deepStrictEqual(JSON.parse((yield* ask("GET", "/v1/jobs")).text), { jobs: [] })
+      })
+    )
+  )
+
+  it.live("reads a hive's job once for two followers, who see the same", () =>
+    Effect.gen(function* () {
+      const go = yield* Deferred.make<void>()
+      const hive = yield* fakeHive(
+        hiveWith((response) => {
+          response.write(token(1, "a"))
+          Effect.runFork(
+            Effect.andThen(
+              Deferred.await(go),
+              Effect.sync(() => response.end(done(2)))
+            )
+          )
+        })
+      )
+      yield* Effect.gen(function* () {
+        const { follow, submit } = yield* QueenClient
+        const id = yield* submit(spawn)
+        const first = yield* Stream.runCollect(follow(id)).pipe(Effect.forkChild)
+        const second = yield* Stream.runCollect(
+          Stream.tap(follow(id), ({ kind }) =>
+            kind === "token" ? Deferred.succeed(go, undefined) : Effect.void
+          )
+        )
+        assert.deepStrictEqual(second, yield* Fiber.join(first))
+        assert.strictEqual(kindsOf(second), "narration narration token done")
+        const reads = hive.asked.filter(({ method }) => method === "GET")
+        assert.deepStrictEqual(
+          reads.map(({ path }) => path),
+          ["/v1/jobs/job-7/events?after=0"]
+        )
+      }).pipe((test) => withQueen(test, { hives: { atlas: hive.url } }))
+    })
+  )
+})
+
+describe("how a forwarded job ends", () => {
+  it.live("fails with the hive's code, sentence and details", () =>
+    Effect.gen(function* () {
+      const failure = { code: "DoesNotFit", message: "8 GB needed", details: { needed: 8 } }
+      const hive = yield* FakeHive.make(() =>
+        Stream.concat(
+          Stream.make(Event.token("half")),
+          Stream.fail(
+            new JobFailed({ code: failure.code, sentence: failure.message, details: failure.details })
+          )
+        )
+      )
+      yield* Effect.gen(function* () {
+        const { ask, follow, submit } = yield* QueenClient
+        const id = yield* submit(spawn)
+        const events = yield* Stream.runCollect(follow(id))
+        assert.strictEqual(kindsOf(events), "narration narration narration token failed")
+        assert.deepStrictEqual(failureOf(events), failure)
+        const record = JSON.parse((yield* ask("GET", `/v1/jobs/${id}`)).text)
+        assert.deepInclude(record, { state: "failed", error: failure })
+        assert.isTrue(
+          (yield* ask("GET", `/v1/jobs/${id}/stream`)).text.endsWith("data: [ERROR] 8 GB needed\n\n")
+        )
+      }).pipe((test) => withQueen(test, { hives: { atlas: hive.url } }))
+    })
+  )
+
+  it.live("is cancelled when the hive's job was cancelled there", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith(token(1, "a") + frame(2, "cancelled", {})))
+      yield* Effect.gen(function* () {
+        const { ask, follow, submit } = yield* QueenClient
+        const id = yield* submit(spawn)
+        assert.strictEqual(
+          kindsOf(yield* Stream.runCollect(follow(id))),
+          "narration narration token cancelled"
+        )
+        assert.strictEqual(JSON.parse((yield* ask("GET", `/v1/jobs/${id}`)).text).state, "cancelled")
+        assert.strictEqual((yield* ask("DELETE", `/v1/jobs/${id}`)).status, 409)
+      }).pipe((test) => withQueen(test, { hives: { atlas: hive.url } }))
+    })
+  )
+
+  it.live("ends the hive's job on DELETE, after everything that it had made", () =>
+    Effect.gen(function* () {
+      let stream: Parameters<typeof eventStream>[0] | undefined
+      const hive = yield* fakeHive((request, response) => {
+        if (request.method === "POST") return json(response, { job_id: "job-7" })
+        if (request.method === "GET") {
+          stream = eventStream(response)
+          return stream.write(token(1, "a"))
+        }
+        stream?.end(token(2, "last words") + frame(3, "cancelled", {}))
+        json(response, { job_id: "job-7", status: "cancelled" })
+      })
+      yield* Effect.gen(function* () {
+        const { ask, follow, submit } = yield* QueenClient
+        const id = yield* submit(spawn)
+        const started = yield* Deferred.make<void>()
+        const following = yield* Stream.runCollect(
+          Stream.tap(follow(id), ({ kind }) =>
+            kind === "token" ? Deferred.succeed(started, undefined) : Effect.void
+          )
+        ).pipe(Effect.forkChild)
+        yield* Deferred.await(started)
+        assert.deepStrictEqual(yield* ask("DELETE", `/v1/jobs/${id}`), {
+          status: 200,
+          text: `{"job_id":"${id}","status":"cancelled"}`
+        })
+        const events = yield* Fiber.join(following)
+        assert.strictEqual(kindsOf(events), "narration narration token token cancelled")
+        assert.include(events[3]?.json, "last words")
+        assert.lengthOf(
+          hive.asked.filter(({ method, path }) => method === "DELETE" && path === "/v1/jobs/job-7"),
+          1
+        )
+      }).pipe((test) => withQueen(test, { hives: { atlas: hive.url } }))
+    })
+  )
+
+  it.live("ends an infer at the hive when its last client leaves, after the grace", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith((response) => response.write(token(1, "a"))))
+      yield* Effect.gen(function* () {
+        const { follow, submit } = yield* QueenClient
+        const id = yield* submit(infer)
+        yield* Stream.runDrain(Stream.takeUntil(follow(id), ({ kind }) => kind === "token"))
+        yield* hive.seen("DELETE", "/v1/jobs/job-7").pipe(Effect.timeout("5 seconds"))
+        assert.strictEqual((yield* Stream.runCollect(follow(id))).at(-1)?.kind, "cancelled")
+      }).pipe((test) =>
+        withQueen(test, {
+          hives: { atlas: hive.url },
+          settings: { limits: { graceAfterLastFollower: Duration.millis(50) } }
+        })
+      )
+    })
+  )
+
+  it.live("ends the hive's job when the hive is silent for too long", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith((response) => response.write(token(1, "a"))))
+      yield* Effect.gen(function* () {
+        const { run } = yield* QueenClient
+        const events = yield* run(spawn)
+        assert.strictEqual(kindsOf(events), "narration narration token failed")
+        assert.strictEqual(failureOf(events).code, "HiveTimeout")
+        assert.include(failureOf(events).message, "Hive 'atlas' sent nothing for 0.2 s (timeouts.idle)")
+        yield* hive.seen("DELETE", "/v1/jobs/job-7").pipe(Effect.timeout("5 seconds"))
+      }).pipe((test) =>
+        withQueen(test, {
+          hives: { atlas: hive.url },
+          settings: { timeouts: { idle: Duration.millis(200) } }
+        })
+      )
+    })
+  )
+})
+
+const beat = (hive_id: string, url: string, workers: ReadonlyArray<object> = []) =>
+  JSON.stringify({ hive_id, timestamp: "2026-01-01T00:00:00Z", url, workers })
+
+const worker = (model_id: string) => ({
+  worker_id: `w-${model_id.length}`,
+  state: "ready",
+  last_heartbeat: "2026-01-01T00:00:00Z",
+  health_status: "healthy",
+  url: "http://127.0.0.1:1",
+  model_id
+})
+
+describe("heartbeats", () => {
+  it.live("make a hive known that no file names", () =>
+    Effect.gen(function* () {
+      const hive = yield* FakeHive.make(oneWorker)
+      yield* Effect.gen(function* () {
+        const { ask, run } = yield* QueenClient
+        assert.strictEqual(failureOf(yield* run(spawn)).code, "HiveNotFound")
+        assert.deepStrictEqual(yield* ask("POST", "/v1/heartbeat", beat("atlas", hive.url)), {
+          status: 200,
+          text: `{"status":"ok","message":"Heartbeat received from atlas"}`
+        })
+        assert.strictEqual(resultOf(yield* run(spawn)), `{"id":"tiny-1"}`)
+      }).pipe((test) => withQueen(test))
+    })
+  )
+
+  it.live("give way to hives.conf", () =>
+    Effect.gen(function* () {
+      const meant = yield* FakeHive.make(oneWorker)
+      const other = yield* FakeHive.make(oneWorker)
+      yield* Effect.gen(function* () {
+        const { ask, run } = yield* QueenClient
+        yield* ask("POST", "/v1/heartbeat", beat("atlas", other.url))
+        yield* run(list)
+        assert.deepStrictEqual(yield* other.received, [])
+        assert.lengthOf(yield* meant.received, 1)
+      }).pipe((test) => withQueen(test, { hives: { atlas: meant.url } }))
+    })
+  )
+
+  it.live("let `auto` find the hive that has the model loaded", () =>
+    Effect.gen(function* () {
+      const atlas = yield* FakeHive.make(oneWorker)
+      const boreas = yield* FakeHive.make(oneWorker)
+      yield* Effect.gen(function* () {
+        const { ask, run } = yield* QueenClient
+        yield* ask("POST", "/v1/heartbeat", beat("atlas", atlas.url, [worker("other")]))
+        yield* ask("POST", "/v1/heartbeat", beat("boreas", boreas.url, [worker("rbee:tiny")]))
+        const events = yield* run({ ...infer, hive_id: "auto", extra: 1 })
+        assert.include(narrationOf(events), "Chose hive 'boreas'")
+        assert.strictEqual(events.at(-1)?.kind, "done")
+        assert.deepStrictEqual(yield* atlas.received, [])
+        assert.deepStrictEqual(JSON.parse((yield* boreas.received)[0] ?? ""), {
+          ...infer,
+          hive_id: "boreas",
+          extra: 1
+        })
+        yield* run({ ...infer, hive_id: "auto", model: "other" })
+        assert.lengthOf(yield* atlas.received, 1)
+      }).pipe((test) => withQueen(test))
+    })
+  )
+
+  it.live("are refused with 400 when they are none", () =>
+    withQueen(
+      Effect.gen(function* () {
+        const { ask } = yield* QueenClient
+        const bad = [
+          "",
+          "no JSON",
+          "[]",
+          "{}",
+          beat("../etc", "http://127.0.0.1:8081"),
+          beat("atlas", "file:///etc/passwd"),
+          beat("atlas", "http://127.0.0.1:8081/v1"),
+          `{"hive_id":"atlas","workers":7}`,
+          `{"hive_id":"atlas","workers":[{"worker_id":"a b","state":"ready"}]}`
+        ]
+        for (const body of bad) {
+          const { status, text } = yield* ask("POST", "/v1/heartbeat", body)
+          assert.strictEqual(status, 400, `${body} gave ${text}`)
+          const { error } = JSON.parse(text)
+          assert.isString(error.code)
+          assert.isString(error.message)
+        }
+        const { result } = {
+          result: JSON.parse(resultOf(yield* (yield* QueenClient).run({ operation: "hive_list" })))
+        }
+        assert.lengthOf(result.hives, 1)
+      })
+    )
+  )
+})
+
+describe("the queen's own operations", () => {
+  it.live("tell of the hives that it knows", () =>
+    Effect.gen(function* () {
+      const atlas = yield* FakeHive.make(oneWorker)
+      yield* Effect.gen(function* () {
+        const { ask, run } = yield* QueenClient
+        yield* ask("POST", "/v1/heartbeat", beat("atlas", atlas.url, [worker("rbee:tiny")]))
+        const answer = (operation: object) =>
+          Effect.map(run(operation), (events) => JSON.parse(resultOf(events)))
+
+        const { hives } = yield* answer({ operation: "hive_list" })
+        assert.deepStrictEqual(
+          hives.map(({ alias, source, state, workers }: Record<string, unknown>) => [
+            alias,
+            source,
+            state,
+            workers
+          ]),
+          [
+            ["localhost", "default", "unknown", 0],
+            ["atlas", "heartbeat", "active", 1]
+          ]
+        )
+        const { last_heartbeat, ...record } = yield* answer({ operation: "hive_get", alias: "atlas" })
+        assert.match(last_heartbeat, /^\d{4}-\d\d-\d\dT/)
+        assert.deepStrictEqual(record, {
+          alias: "atlas",
+          url: atlas.url,
+          state: "active",
+          source: "heartbeat",
+          workers: 1
+        })
+        assert.isTrue((yield* answer({ operation: "hive_status", alias: "atlas" })).online)
+        assert.isFalse((yield* answer({ operation: "hive_status", alias: "localhost" })).online)
+        assert.isFalse((yield* answer({ operation: "hive_status" })).online)
+        assert.strictEqual(
+          failureOf(yield* run({ operation: "hive_get", alias: "xyz" })).code,
+          "HiveNotFound"
+        )
+
+        const status = yield* answer({ operation: "status" })
+        assert.deepStrictEqual(Object.keys(status), ["hives", "workers", "jobs"])
+        assert.deepInclude(status.workers[0], { hive: "atlas", model_id: "rbee:tiny", state: "ready" })
+      }).pipe((test) => withQueen(test, { settings: { hive: { port: 9 } } }))
+    })
+  )
+
+  it.live("say what to do instead of what is not there yet", () =>
+    withQueen(
+      Effect.gen(function* () {
+        const { run } = yield* QueenClient
+        const operations = [
+          { operation: "hive_install", alias: "atlas" },
+          { operation: "hive_uninstall", alias: "atlas" },
+          { operation: "hive_refresh_capabilities", alias: "atlas" },
+          { operation: "ssh_test", alias: "atlas" },
+          { operation: "hive_import_ssh" }
+        ]
+        for (const operation of operations) {
+          const { code, message } = failureOf(yield* run(operation))
+          assert.strictEqual(code, "NotSupported")
+          assert.include(message, `The operation '${operation.operation}' is not supported`)
+        }
+      })
+    )
+  )
+})
+
+describe("two queens in one process", () => {
+  const answering = (text: string) => handle(HiveList, () => Stream.make(Event.result(text)))
+
+  const startOne = (text: string, home: string) =>
+    Effect.map(
+      Layer.build(
+        answering(text).pipe(Layer.provideMerge(QueenClient.layer), Layer.provideMerge(queenLayer({ home })))
+      ),
+      (context) => context
+    )
+
+  it.live("have handlers and jobs of their own, also when one is provided inside the other", () =>
+    Effect.gen(function* () {
+      const outer = yield* startOne("outer", yield* temporaryHome)
+      yield* Effect.gen(function* () {
+        const inner = yield* startOne("inner", yield* temporaryHome)
+        for (const [context, text] of [
+          [outer, "outer"],
+          [inner, "inner"]
+        ] as const) {
+          yield* Effect.gen(function* () {
+            const { run } = yield* QueenClient
+            assert.strictEqual(resultOf(yield* run({ operation: "hive_list" })), JSON.stringify(text))
+            assert.lengthOf(yield* Jobs.use((jobs) => jobs.list), 1)
+          }).pipe(Effect.provideContext(context))
+        }
+        assert.notStrictEqual(
+          yield* Effect.provideContext(boundUrl, outer),
+          yield* Effect.provideContext(boundUrl, inner)
+        )
+      }).pipe(Effect.provideContext(outer))
+    })
+  )
+})

@@ -1,0 +1,107 @@
+import { NodeServices } from "@effect/platform-node"
+import { Context, Effect, Layer, Stream } from "effect"
+import { HttpClient, HttpClientRequest } from "effect/http"
+import { DetachedProcess } from "../../src/config/DetachedProcess.ts"
+import { HivesConf } from "../../src/config/HivesConf.ts"
+import { Paths } from "../../src/config/Paths.ts"
+import { Pids } from "../../src/config/Pids.ts"
+import { RunFile } from "../../src/config/RunFile.ts"
+import { type SettingChanges, Settings } from "../../src/config/Settings.ts"
+import { Token } from "../../src/config/Token.ts"
+import { boundUrl } from "../../src/job/Daemon.ts"
+import type { JobEvent } from "../../src/job/JobEvent.ts"
+import { JobsClient } from "../../src/job/JobsClient.ts"
+import { hivePool } from "../../src/queen/HivePool.ts"
+import { Queen } from "../../src/queen/Queen.ts"
+import { temporaryHome } from "./hive.ts"
+
+export interface QueenOptions {
+  readonly home: string
+  /** The hives of `hives.conf`, by alias, with their base URLs. */
+  readonly hives?: Readonly<Record<string, string>>
+  readonly settings?: SettingChanges
+}
+
+const entryOf = ([alias, url]: readonly [string, string]) => {
+  const { hostname, port } = new URL(url)
+  return { aliases: [alias], hostName: hostname, port: 22, user: "nobody", hivePort: Number(port) }
+}
+
+/** A whole queen on a free port, its state below `home`. */
+export const queenLayer = ({ hives = {}, home, settings = {} }: QueenOptions) =>
+  Queen.layerNoDeps.pipe(
+    Layer.provide(
+      Layer.mergeAll(
+        HivesConf.layerMemory(Object.entries(hives).map(entryOf)),
+        RunFile.layer,
+        DetachedProcess.layer
+      ).pipe(Layer.provideMerge(Pids.layer))
+    ),
+    Layer.provideMerge(hivePool),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        Settings.layerDefaults({ ...settings, queen: { port: 0 } }),
+        Token.layerMemory(),
+        Paths.layerAt(home)
+      )
+    ),
+    Layer.provideMerge(NodeServices.layer)
+  )
+
+export interface Answered {
+  readonly status: number
+  readonly text: string
+}
+
+/** Speaks with a queen over its socket. */
+export class QueenClient extends Context.Service<
+  QueenClient,
+  {
+    readonly url: string
+    readonly ask: (
+      method: "GET" | "POST" | "DELETE",
+      path: string,
+      body?: string,
+      headers?: Readonly<Record<string, string>>
+    ) => Effect.Effect<Answered>
+    /** Sends an operation, an object or a text that goes as it is; gives the id of the job. */
+    readonly submit: (operation: object | string) => Effect.Effect<string>
+    readonly follow: (jobId: string) => Stream.Stream<JobEvent>
+    readonly run: (operation: object | string) => Effect.Effect<ReadonlyArray<JobEvent>>
+  }
+>()("rbee/test/support/queen/QueenClient") {
+  static readonly layer = Layer.effect(
+    QueenClient,
+    Effect.gen(function* () {
+      const url = yield* boundUrl
+      const http = yield* HttpClient.HttpClient
+      const client = yield* JobsClient
+      const submit = (operation: object | string) =>
+        Effect.orDie(
+          client.submit({ url }, typeof operation === "string" ? operation : JSON.stringify(operation))
+        )
+      const follow = (jobId: string) => Stream.orDie(client.events({ url }, jobId))
+      return QueenClient.of({
+        url,
+        ask: (method, path, body, headers = {}) =>
+          Effect.gen(function* () {
+            const request = HttpClientRequest.make(method)(url + path).pipe(
+              body === undefined ? (_) => _ : HttpClientRequest.bodyText(body, "application/json"),
+              HttpClientRequest.setHeaders(headers)
+            )
+            const response = yield* http.execute(request)
+            return { status: response.status, text: yield* response.text }
+          }).pipe(Effect.orDie),
+        submit,
+        follow,
+        run: (operation) => Effect.flatMap(submit(operation), (id) => Stream.runCollect(follow(id)))
+      })
+    })
+  )
+}
+
+/** Runs a test against a queen with a home of its own. */
+export const withQueen = <A, E, R>(test: Effect.Effect<A, E, R>, options: Omit<QueenOptions, "home"> = {}) =>
+  Effect.flatMap(temporaryHome, (home) =>
+    Effect.provide(test, QueenClient.layer.pipe(Layer.provideMerge(queenLayer({ ...options, home }))))
+  )
