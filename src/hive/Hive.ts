@@ -39,9 +39,8 @@ const services = Infer.layerNoDeps.pipe(
   Layer.provideMerge(WorkerProcesses.layerNoDeps),
   Layer.provideMerge([WorkerStore.layerNoDeps, WorkerClient.layerNoDeps, FreePorts.layer]),
   Layer.provideMerge(models),
-  Layer.provideMerge(Jobs.layer),
-  // Each daemon in a process has operations of its own.
-  Layer.provideMerge(Layer.fresh(Handlers.layer))
+  // Each daemon in a process has jobs and operations of its own.
+  Layer.provideMerge([Layer.fresh(Jobs.layer), Layer.fresh(Handlers.layer)])
 )
 
 const server = Layer.unwrap(

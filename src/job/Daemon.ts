@@ -115,18 +115,20 @@ export const daemon = <E, R>({ host, name, port }: DaemonOptions, ownRoutes: Lay
     Effect.as(
       checkBind(host),
       endStreams.pipe(
-        Layer.provideMerge(
+        Layer.provide(
           HttpRouter.serve(Layer.mergeAll(commonRoutes(name), jobRoutes, ownRoutes, guard), {
             disableListenLog: true,
             disableLogger: true
           })
         ),
+        // The routes are built with this memo map; another's would give this daemon the router of that one.
+        Layer.provide(Layer.effect(Layer.CurrentMemoMap, Layer.makeMemoMap)),
         Layer.provideMerge(
           NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "500 millis" }).pipe(
             Layer.catchTag("ServeError", cannotListen(host, port))
           )
         ),
-        Layer.provideMerge(Shutdown.layer),
+        Layer.provideMerge(Layer.fresh(Shutdown.layer)),
         Layer.provide(Pulse.layer)
       )
     )

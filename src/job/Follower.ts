@@ -99,6 +99,7 @@ export const batches = <A>(
       const give = (batch: Batch): Pull.Pull<readonly [A]> => {
         cursor = batch.next
         ended = batch.ended
+        if (ended && batch.events.length === 0) return Cause.done()
         if (batch.events.length === 0) {
           if (ended) return Cause.done()
           if (!isSilent()) return Effect.flatMap(appendedOrSilent, pull)

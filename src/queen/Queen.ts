@@ -25,9 +25,8 @@ const services = HiveLifecycle.layerNoDeps.pipe(
   Layer.provideMerge(JobsClient.layerNoDeps),
   Layer.provideMerge(HiveRegistry.directory),
   Layer.provideMerge(HiveRegistry.layerNoDeps),
-  Layer.provideMerge(Jobs.layer),
-  // Each daemon in a process has operations of its own.
-  Layer.provideMerge(Layer.fresh(Handlers.layer))
+  // Each daemon in a process has jobs and operations of its own.
+  Layer.provideMerge([Layer.fresh(Jobs.layer), Layer.fresh(Handlers.layer)])
 )
 
 const server = Layer.unwrap(

@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
+import { HttpClient } from "effect/http"
 import { boundUrl } from "../../src/job/Daemon.ts"
 import { JobFailed } from "../../src/job/clientErrors.ts"
 import { handle } from "../../src/job/Handlers.ts"
 import { type JobEvent, JobEvent as Event } from "../../src/job/JobEvent.ts"
-import { Jobs } from "../../src/job/Jobs.ts"
 import { HiveList } from "../../src/operation/Operation.ts"
 import { FakeHive } from "../../src/testing/FakeHive.ts"
 import { eventStream, fakeHive, hiveWith, json } from "../support/fakeHive.ts"
-import { failureOf, narrationOf, resultOf, temporaryHome } from "../support/hive.ts"
+import { Client, failureOf, hiveLayer, narrationOf, resultOf, temporaryHome, until } from "../support/hive.ts"
 import { QueenClient, queenLayer, withQueen } from "../support/queen.ts"
 
 const spawn = { operation: "worker_spawn", hive_id: "atlas", model: "rbee:tiny", worker: "cpu", device: 0 }
@@ -295,12 +295,19 @@ describe("how a forwarded job ends", () => {
 
   it.live("ends an infer at the hive when its last client leaves, after the grace", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith((response) => response.write(token(1, "a"))))
+      const hive = yield* FakeHive.make(() => Stream.concat(Stream.make(Event.token("a")), Stream.never))
       yield* Effect.gen(function* () {
-        const { follow, submit } = yield* QueenClient
+        const { ask, follow, submit } = yield* QueenClient
         const id = yield* submit(infer)
         yield* Stream.runDrain(Stream.takeUntil(follow(id), ({ kind }) => kind === "token"))
-        yield* hive.seen("DELETE", "/v1/jobs/job-7").pipe(Effect.timeout("5 seconds"))
+        const record = Effect.map(ask("GET", `/v1/jobs/${id}`), ({ text }) => JSON.parse(text))
+        const { hive_job_id } = yield* until(record, ({ state }) => state === "cancelled")
+        const http = yield* HttpClient.HttpClient
+        const atHive = yield* Effect.flatMap(
+          http.get(`${hive.url}/v1/jobs/${hive_job_id}`),
+          ({ text }) => text
+        )
+        assert.strictEqual(JSON.parse(atHive).state, "cancelled")
         assert.strictEqual((yield* Stream.runCollect(follow(id))).at(-1)?.kind, "cancelled")
       }).pipe((test) =>
         withQueen(test, {
@@ -399,7 +406,7 @@ describe("heartbeats", () => {
   it.live("are refused with 400 when they are none", () =>
     withQueen(
       Effect.gen(function* () {
-        const { ask } = yield* QueenClient
+        const { ask, run } = yield* QueenClient
         const bad = [
           "",
           "no JSON",
@@ -418,10 +425,8 @@ describe("heartbeats", () => {
           assert.isString(error.code)
           assert.isString(error.message)
         }
-        const { result } = {
-          result: JSON.parse(resultOf(yield* (yield* QueenClient).run({ operation: "hive_list" })))
-        }
-        assert.lengthOf(result.hives, 1)
+        const { hives } = JSON.parse(resultOf(yield* run({ operation: "hive_list" })))
+        assert.lengthOf(hives, 1)
       })
     )
   )
@@ -495,37 +500,86 @@ describe("the queen's own operations", () => {
   )
 })
 
-describe("two queens in one process", () => {
-  const answering = (text: string) => handle(HiveList, () => Stream.make(Event.result(text)))
+const answering = (text: string) => handle(HiveList, () => Stream.make(Event.result(text)))
 
-  const startOne = (text: string, home: string) =>
-    Effect.map(
-      Layer.build(
-        answering(text).pipe(Layer.provideMerge(QueenClient.layer), Layer.provideMerge(queenLayer({ home })))
-      ),
-      (context) => context
-    )
-
-  it.live("have handlers and jobs of their own, also when one is provided inside the other", () =>
+describe("daemons in one process", () => {
+  it.live("two queens have handlers and jobs of their own", () =>
     Effect.gen(function* () {
-      const outer = yield* startOne("outer", yield* temporaryHome)
-      yield* Effect.gen(function* () {
-        const inner = yield* startOne("inner", yield* temporaryHome)
-        for (const [context, text] of [
-          [outer, "outer"],
-          [inner, "inner"]
-        ] as const) {
-          yield* Effect.gen(function* () {
-            const { run } = yield* QueenClient
-            assert.strictEqual(resultOf(yield* run({ operation: "hive_list" })), JSON.stringify(text))
-            assert.lengthOf(yield* Jobs.use((jobs) => jobs.list), 1)
-          }).pipe(Effect.provideContext(context))
-        }
-        assert.notStrictEqual(
-          yield* Effect.provideContext(boundUrl, outer),
-          yield* Effect.provideContext(boundUrl, inner)
+      const start = (text: string) =>
+        Effect.flatMap(temporaryHome, (home) =>
+          Layer.build(
+            answering(text).pipe(
+              Layer.provideMerge(QueenClient.layer),
+              Layer.provideMerge(queenLayer({ home }))
+            )
+          )
         )
-      }).pipe(Effect.provideContext(outer))
+      const queens = { first: yield* start("first"), second: yield* start("second") }
+      for (const [text, context] of Object.entries(queens)) {
+        yield* Effect.gen(function* () {
+          const { ask, run } = yield* QueenClient
+          assert.strictEqual(resultOf(yield* run({ operation: "hive_list" })), JSON.stringify(text))
+          assert.lengthOf(JSON.parse((yield* ask("GET", "/v1/jobs")).text).jobs, 1)
+        }).pipe(Effect.provideContext(context))
+      }
     })
+  )
+
+  it.live("a hive in the same layers as a queen has routes, handlers and jobs of its own", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryHome
+      const hive = Layer.unwrap(
+        Effect.map(boundUrl, (queenUrl) => hiveLayer({ home, id: "atlas", queenUrl }))
+      )
+      const both = Layer.effect(
+        Client,
+        Effect.flatMap(boundUrl, (url) => Client.make(url))
+      ).pipe(
+        Layer.provide(hive),
+        Layer.provideMerge(QueenClient.layer.pipe(Layer.provideMerge(queenLayer({ home }))))
+      )
+      yield* Effect.gen(function* () {
+        const queen = yield* QueenClient
+        const { peer } = yield* Client
+        assert.notStrictEqual(queen.url, peer.url)
+        yield* until(
+          Effect.map(queen.run({ operation: "hive_list" }), resultOf),
+          (hives) => JSON.parse(hives).hives.length === 2
+        )
+        assert.strictEqual(resultOf(yield* queen.run(list)), `{"workers":[]}`)
+        const http = yield* HttpClient.HttpClient
+        const { jobs } = JSON.parse(
+          yield* Effect.flatMap(http.get(`${peer.url}/v1/jobs`), ({ text }) => text)
+        )
+        assert.deepStrictEqual(
+          jobs.map(({ operation }: { readonly operation: string }) => operation),
+          ["worker_list"]
+        )
+        const { name } = JSON.parse(
+          yield* Effect.flatMap(http.get(`${peer.url}/v1/build-info`), ({ text }) => text)
+        )
+        assert.strictEqual(name, "hive")
+      }).pipe(Effect.provide(both))
+    })
+  )
+
+  it.live("a fake hive above a queen is a server of its own", () =>
+    Effect.flatMap(temporaryHome, (home) =>
+      Effect.gen(function* () {
+        const hive = yield* FakeHive
+        const { ask, run } = yield* QueenClient
+        yield* ask("POST", "/v1/heartbeat", beat("atlas", hive.url))
+        assert.strictEqual(resultOf(yield* run(spawn)), `{"id":"tiny-1"}`)
+        assert.lengthOf(yield* hive.received, 1)
+        assert.lengthOf(JSON.parse((yield* ask("GET", "/v1/jobs")).text).jobs, 1)
+      }).pipe(
+        Effect.provide(
+          FakeHive.layer(oneWorker).pipe(
+            Layer.provideMerge(QueenClient.layer),
+            Layer.provideMerge(queenLayer({ home }))
+          )
+        )
+      )
+    )
   )
 })
