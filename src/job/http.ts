@@ -22,7 +22,8 @@ const readEventNumber = Schema.decodeUnknownOption(EventNumber)
 
 /** The event after which a follower goes on: `Last-Event-ID`, else `?after=`, else from the beginning. */
 const resumePoint = (request: HttpServerRequest.HttpServerRequest) => {
-  const given = request.headers["last-event-id"] ?? new URL(request.url, "http://_").searchParams.get("after")
+  const [, query = ""] = request.url.split("?", 2)
+  const given = request.headers["last-event-id"] ?? new URLSearchParams(query).get("after")
   return given === null || given === undefined || given === "" ? Option.some(0) : readEventNumber(given)
 }
 

@@ -1,0 +1,131 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { Settings } from "../../src/config/Settings.ts"
+import { JobEvent } from "../../src/job/JobEvent.ts"
+import { JobsClient } from "../../src/job/JobsClient.ts"
+import { WorkerList } from "../../src/operation/Operation.ts"
+import { HiveNotFound } from "../../src/queen/errors.ts"
+import { HiveForwarder } from "../../src/queen/HiveForwarder.ts"
+import { hivePool } from "../../src/queen/HivePool.ts"
+import { FakeHive, fakeForwarder, fakeHttpClient, type Script } from "../../src/testing/index.ts"
+
+const list = new WorkerList({ hive_id: "atlas" })
+const body = `{"operation":"worker_list","hive_id":"atlas"}`
+
+const counting: Script = () => Stream.make(JobEvent.token("one"), JobEvent.result({ workers: [] }))
+
+const kindsOf = (events: ReadonlyArray<JobEvent>) => events.map(({ kind }) => kind).join(" ")
+
+const settings = Settings.layerDefaults()
+const overSocket = JobsClient.layerNoDeps.pipe(Layer.provide(hivePool), Layer.provide(settings))
+const without = (hives: Readonly<Record<string, Script>>) =>
+  JobsClient.layerNoDeps.pipe(Layer.provide([fakeHttpClient(hives), settings]))
+
+const run = (url: string) =>
+  Effect.gen(function* () {
+    const client = yield* JobsClient
+    const id = yield* client.submit({ url }, body)
+    return yield* Stream.runCollect(client.events({ url }, id))
+  })
+
+/** Starts a job that waits for ever, cancels it at its first token, and gives what was seen. */
+const cancelled = (url: string) =>
+  Effect.gen(function* () {
+    const client = yield* JobsClient
+    const started = yield* Deferred.make<void>()
+    const id = yield* client.submit({ url }, body)
+    const following = yield* client.events({ url }, id).pipe(
+      Stream.tap(({ kind }) => (kind === "token" ? Deferred.succeed(started, undefined) : Effect.void)),
+      Stream.runCollect,
+      Effect.forkChild
+    )
+    yield* Deferred.await(started)
+    yield* client.cancel({ url }, id)
+    return kindsOf(yield* Fiber.join(following))
+  })
+
+const endless: Script = () => Stream.concat(Stream.make(JobEvent.token("one")), Stream.never)
+
+describe("FakeHive", () => {
+  it.live("answers by its script, over a socket, and remembers what it was asked", () =>
+    Effect.gen(function* () {
+      const { received, url } = yield* FakeHive
+      assert.strictEqual(kindsOf(yield* run(url)), "narration token result done")
+      assert.deepStrictEqual(yield* received, [body])
+    }).pipe(Effect.provide([FakeHive.layer(counting), overSocket]))
+  )
+
+  it.live("keeps two of them apart", () =>
+    Effect.gen(function* () {
+      const one = yield* FakeHive.make(counting)
+      const other = yield* FakeHive.make(counting)
+      yield* run(one.url)
+      assert.lengthOf(yield* one.received, 1)
+      assert.lengthOf(yield* other.received, 0)
+      assert.notStrictEqual(one.url, other.url)
+    }).pipe(Effect.provide(overSocket))
+  )
+
+  it.live("ends a job that is cancelled", () =>
+    Effect.gen(function* () {
+      const { url } = yield* FakeHive.make(endless)
+      assert.strictEqual(yield* cancelled(url), "narration token cancelled")
+    }).pipe(Effect.provide(overSocket))
+  )
+
+  it.live("is gone with its scope", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Effect.scoped(FakeHive.make(counting))
+      assert.strictEqual((yield* Effect.flip(run(url)))._tag, "PeerUnreachable")
+    }).pipe(Effect.provide(overSocket))
+  )
+})
+
+describe("fakeHttpClient", () => {
+  it.live("gives each origin a hive of its own", () =>
+    Effect.gen(function* () {
+      const [first, second] = yield* Effect.all([run("http://atlas:8081"), run("http://boreas:8081")])
+      assert.strictEqual(kindsOf(first), "narration token result done")
+      assert.strictEqual(second.find(({ kind }) => kind === "result")?.json, `"boreas"`)
+    }).pipe(
+      Effect.provide(
+        without({
+          "http://atlas:8081": counting,
+          "http://boreas:8081": () => Stream.make(JobEvent.result("boreas"))
+        })
+      )
+    )
+  )
+
+  it.live("cancels a job, and refuses where there is no hive", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* cancelled("http://atlas:8081"), "narration token cancelled")
+      const error = yield* Effect.flip(run("http://gone:8081"))
+      assert.deepInclude(error, { _tag: "PeerUnreachable", reason: "refused" })
+    }).pipe(Effect.provide(without({ "http://atlas:8081": endless })))
+  )
+})
+
+describe("fakeForwarder", () => {
+  it.effect("gives what the script gives, and fails as it fails", () =>
+    Effect.gen(function* () {
+      const { forward, forwardJson } = yield* HiveForwarder
+      const events = yield* Stream.runCollect(forward(list))
+      assert.strictEqual(events[0]?.json, `{"text":"worker_list at atlas"}`)
+      const json = `{"operation":"dance","hive_id":"xyz"}`
+      const { routing } = WorkerList
+      const error = yield* Effect.flip(
+        Stream.runDrain(forwardJson({ operation: "dance", hiveId: "xyz", json, routing }))
+      )
+      assert.deepStrictEqual(error, new HiveNotFound({ hive: "xyz", known: ["atlas"] }))
+    }).pipe(
+      Effect.provide(
+        fakeForwarder(({ hiveId = "", name }) =>
+          hiveId === "atlas"
+            ? Stream.make(JobEvent.token(`${name} at ${hiveId}`))
+            : Stream.fail(new HiveNotFound({ hive: hiveId, known: ["atlas"] }))
+        )
+      )
+    )
+  )
+})
