@@ -17,6 +17,3 @@ export const programFile = path.join(dist, "bin.js")
 
 /** The file of a worker's own process. */
 export const workerFile = path.join(dist, "worker", "main.js")
-
-/** The model that ships with rbee, as `rbee:tiny`. */
-export const tinyModelFile = path.join(dist, "worker", "tiny", "rbee-tiny-novelist-q8_0.gguf")

@@ -1,4 +1,4 @@
 export * from "./FakeHive.ts"
 export * from "./fakeForwarder.ts"
 export * from "./fakeHttpClient.ts"
-export * from "./Script.ts"
+export type { Script } from "./Script.ts"

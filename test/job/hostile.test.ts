@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Schedule, Scope, Stream } from "effect"
 import { JobEvent } from "../../src/job/JobEvent.ts"
@@ -33,6 +35,9 @@ const randomFrom = (seed: number) => {
   const bytes = (most: number) => Buffer.from(Array.from({ length: below(most) }, () => below(256)))
   return { below, pick, bytes }
 }
+
+setFlagsFromString("--expose-gc")
+const collectGarbage: () => void = runInNewContext("gc")
 
 const sockets = Effect.sync(
   () => process.getActiveResourcesInfo().filter((resource) => resource === "TCPSocketWrap").length
@@ -303,6 +308,36 @@ describe("at random", () => {
 })
 
 describe("nothing is left", () => {
+  it.live("of two thousand jobs that were followed to the end or half way, and dropped", () =>
+    Effect.gen(function* () {
+      const { jobs, url } = yield* start
+      const logs: Array<WeakRef<object>> = []
+      const alive = Effect.sync(() => {
+        collectGarbage()
+        return logs.filter((log) => log.deref() !== undefined).length
+      })
+      yield* Effect.forEach(
+        Array.from({ length: 2000 }, (_, i) => i),
+        Effect.fnUntraced(function* (i) {
+          const ends = i % 2 === 0
+          const id = yield* submitTo(url, { operation: ends ? "echo" : "wait", prompt: "x".repeat(1000) })
+          logs.push(new WeakRef((yield* jobs.follow(id)).log))
+          const connection = yield* connect(
+            url,
+            request(`GET /v1/jobs/${id}/${i % 3 === 0 ? "stream" : "events"}`)
+          )
+          yield* connection.until(({ closed, received }) => (ends ? closed : received.includes("route_job")))
+          connection.socket.destroy()
+          if (!ends) yield* jobs.cancel(id)
+        }, Effect.scoped),
+        { concurrency: 20, discard: true }
+      )
+      assert.strictEqual(logs.length, 2000)
+      yield* until(alive, (count) => count <= 55)
+      yield* until(sockets, (count) => count === 0)
+    })
+  )
+
   it.live("of followers that hang up at any moment, of cancels, and of a daemon that stopped", () =>
     Effect.gen(function* () {
       const resources = Effect.sync(

@@ -180,16 +180,11 @@ describe("forwarding through the queen", () => {
 
   it.live("reads a hive's job once for two followers, who see the same", () =>
     Effect.gen(function* () {
-      const go = yield* Deferred.make<void>()
+      let end = () => {}
       const hive = yield* fakeHive(
         hiveWith((response) => {
           response.write(token(1, "a"))
-          Effect.runFork(
-            Effect.andThen(
-              Deferred.await(go),
-              Effect.sync(() => response.end(done(2)))
-            )
-          )
+          end = () => response.end(done(2))
         })
       )
       yield* Effect.gen(function* () {
@@ -197,9 +192,7 @@ describe("forwarding through the queen", () => {
         const id = yield* submit(spawn)
         const first = yield* Stream.runCollect(follow(id)).pipe(Effect.forkChild)
         const second = yield* Stream.runCollect(
-          Stream.tap(follow(id), ({ kind }) =>
-            kind === "token" ? Deferred.succeed(go, undefined) : Effect.void
-          )
+          Stream.tap(follow(id), ({ kind }) => (kind === "token" ? Effect.sync(end) : Effect.void))
         )
         assert.deepStrictEqual(second, yield* Fiber.join(first))
         assert.strictEqual(kindsOf(second), "narration narration token done")

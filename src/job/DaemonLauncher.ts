@@ -1,0 +1,143 @@
+import * as path from "node:path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { DetachedProcess, type SpawnFailed, type Started } from "../config/DetachedProcess.ts"
+import { Paths } from "../config/Paths.ts"
+import { Pids } from "../config/Pids.ts"
+import { programFile } from "../config/Program.ts"
+import { RunFile } from "../config/RunFile.ts"
+import { Settings } from "../config/Settings.ts"
+import { JobsClient, type Peer } from "./JobsClient.ts"
+
+/** The daemon was started and did not become well. */
+export class DaemonNotStarted extends Schema.TaggedError<DaemonNotStarted>()("DaemonNotStarted", {
+  daemon: Schema.String,
+  reason: Schema.String,
+  logFile: Schema.String,
+  lastLines: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const lines =
+      this.lastLines.length === 0 ? "it wrote nothing" : `its last lines: ${this.lastLines.join(" | ")}`
+    return `The ${this.daemon} did not start: ${this.reason}; ${lines} (log: ${this.logFile})`
+  }
+}
+
+/** Which daemon to start, where it will answer, and the command line that starts it. */
+export interface Launch {
+  /** As in its state file: `queen`, or `hive-<id>`. */
+  readonly name: string
+  readonly peer: Peer
+  readonly args: ReadonlyArray<string>
+}
+
+/** Starts daemons of this machine as processes that stay when this one ends. */
+export class DaemonLauncher extends Context.Service<
+  DaemonLauncher,
+  {
+    /** Starts it and returns its process id once it answers. A start that failed, or was left, leaves no process. */
+    readonly launch: (daemon: Launch) => Effect.Effect<number, DaemonNotStarted | SpawnFailed>
+    /** What kind of daemon answers there; none when none does. */
+    readonly whoAnswers: (peer: Peer) => Effect.Effect<Option.Option<string>>
+    readonly logFile: (name: string) => string
+  }
+>()("rbee/job/DaemonLauncher") {
+  static readonly layerNoDeps = Layer.effect(
+    DaemonLauncher,
+    Effect.suspend(() => make)
+  )
+}
+
+// The first look at once, then nine more within some eight seconds.
+const looks = Schedule.exponential("60 millis", 1.7).pipe(Schedule.upTo({ times: 9 }))
+const lookWithin = "1 second"
+const linesShown = 10
+
+const BuildInfo = Schema.Struct({ name: Schema.String })
+
+const make = Effect.gen(function* () {
+  const client = yield* JobsClient
+  const processes = yield* DetachedProcess
+  const pids = yield* Pids
+  const runFiles = yield* RunFile
+  const paths = yield* Paths
+  const { timeouts } = yield* Settings
+  const fs = yield* FileSystem.FileSystem
+
+  const logFile = (name: string) => path.join(paths.state, "logs", `${name}.log`)
+
+  const whoAnswers = (peer: Peer) =>
+    client.get(peer, "/v1/build-info", BuildInfo).pipe(
+      Effect.timeout(lookWithin),
+      Effect.map(({ name }) => name),
+      Effect.option
+    )
+
+  const lastLines = (file: string) =>
+    fs.readFileString(file).pipe(
+      Effect.map((text) => text.split("\n").filter((line) => line !== "")),
+      Effect.map((lines) => lines.slice(-linesShown)),
+      Effect.orElseSucceed((): ReadonlyArray<string> => [])
+    )
+
+  const failed = Effect.fnUntraced(function* (name: string, reason: string) {
+    const file = logFile(name)
+    return yield* new DaemonNotStarted({
+      daemon: name,
+      reason,
+      logFile: file,
+      lastLines: yield* lastLines(file)
+    })
+  })
+
+  const untilWell = ({ name, peer }: Launch, { exited }: Started) => {
+    const well = whoAnswers(peer).pipe(
+      Effect.flatMap(Effect.fromOption),
+      Effect.retry(looks),
+      Effect.catch(() => failed(name, `it did not answer at ${peer.url} in time`))
+    )
+    // Another starter may have been faster: then its daemon has the port, and this one ended.
+    const ended = Effect.flatMap(exited, ({ code, signal }) =>
+      Effect.flatMap(whoAnswers(peer), (other) =>
+        Option.isSome(other) ? Effect.void : failed(name, `it ended with ${signal ?? `code ${code}`}`)
+      )
+    )
+    return Effect.raceFirst(well, ended)
+  }
+
+  const spawn = Effect.fnUntraced(function* ({ args, name, peer }: Launch) {
+    const file = logFile(name)
+    yield* Effect.ignore(fs.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 }))
+    const started = yield* processes.start({
+      command: process.execPath,
+      args: [programFile, ...args],
+      logFile: file
+    })
+    yield* Effect.ignore(runFiles.starting(name, started.pid, peer.url))
+    return started
+  })
+
+  const end = Effect.fnUntraced(function* (pid: number) {
+    const startTime = yield* pids.startTime(pid)
+    if (Option.isSome(startTime))
+      yield* pids.terminate({ pid, startTime: startTime.value }, timeouts.shutdown)
+  })
+
+  return DaemonLauncher.of({
+    logFile,
+    whoAnswers,
+    launch: Effect.fn("DaemonLauncher.launch")((daemon: Launch) =>
+      Effect.acquireUseRelease(
+        spawn(daemon),
+        (started) => Effect.as(untilWell(daemon, started), started.pid),
+        ({ pid }, exit) => (Exit.isSuccess(exit) ? Effect.void : end(pid))
+      )
+    )
+  })
+})
