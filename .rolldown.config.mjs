@@ -1,4 +1,4 @@
-import { cpSync } from "node:fs"
+import { chmodSync, cpSync } from "node:fs"
 
 // An import of node:http touches all that it exports, and so loads Node's own fetch, which takes longer than all else
 // that a short command does. As a CommonJS module each export is read when it is used.
@@ -11,6 +11,12 @@ const lazyHttp = {
 const copyModel = {
   name: "copy-model",
   writeBundle: () => cpSync("src/worker/tiny", "dist/worker/tiny", { recursive: true })
+}
+
+// npx runs the file as it is when it has linked this folder before.
+const executable = {
+  name: "executable",
+  writeBundle: () => chmodSync("dist/bin.js", 0o755)
 }
 
 // One file each for the command line (bin.js only loads it) and for the worker: a bundled start takes a fifth of an unbundled one.
@@ -27,4 +33,4 @@ const bundle = (entry, plugins) => ({
   }
 })
 
-export default [bundle("cli", [lazyHttp]), bundle("worker/main", [lazyHttp, copyModel])]
+export default [bundle("cli", [lazyHttp, executable]), bundle("worker/main", [lazyHttp, copyModel])]
