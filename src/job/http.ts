@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { type Follower, Pulse } from "./Follower.ts"
 import { fullView } from "./FullView.ts"
-import { errorResponse, refusal } from "./httpErrors.ts"
+import { errorResponse, refusal, tooLarge } from "./httpErrors.ts"
 import { Jobs } from "./Jobs.ts"
 import { OperationRouter } from "./OperationRouter.ts"
 import { plainView } from "./PlainView.ts"
@@ -35,6 +35,7 @@ const badKey = refusal(
   "InvalidIdempotencyKey",
   "Idempotency-Key must be 1 to 255 visible ASCII characters"
 )
+const tooSlow = refusal(408, "BodyTimeout", "The body did not arrive in time (timeouts.submit)")
 const badResumePoint = refusal(
   400,
   "InvalidEventId",
@@ -48,16 +49,20 @@ export const jobRoutes = HttpRouter.use(
   Effect.fn(function* (router) {
     const jobs = yield* Jobs
     const operations = yield* OperationRouter
-    const { limits } = yield* Settings
+    const { limits, timeouts } = yield* Settings
     const pulse = yield* Pulse
 
     const submit = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       const key = request.headers["idempotency-key"]
       if (key !== undefined && !isIdempotencyKey(key)) return badKey
-      const body = yield* request.text.pipe(
-        Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limits.bodyBytes))
+      if (Number(request.headers["content-length"] ?? 0) > limits.bodyBytes) return tooLarge
+      const arrived = yield* request.text.pipe(
+        Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limits.bodyBytes)),
+        Effect.timeoutOption(timeouts.submit)
       )
+      if (Option.isNone(arrived)) return tooSlow
+      const body = arrived.value
       const submission = yield* operations.route(body)
       const { job_id } = yield* jobs.submit(
         key === undefined ? submission : { ...submission, idempotency: { key, body } }

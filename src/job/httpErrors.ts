@@ -31,6 +31,13 @@ const statusOf = {
 export const refusal = (status: number, code: string, message: string, details?: Schema.Json) =>
   HttpServerResponse.jsonUnsafe({ error: { code, message: redact(message), details } }, { status })
 
+/** The answer to a body over the limit. */
+export const tooLarge = refusal(
+  413,
+  "BodyTooLarge",
+  "The body is larger than this daemon takes (limits.body_bytes)"
+)
+
 /** The answer to an error, with its status. */
 export const errorResponse = (error: EndpointError) => {
   if (error._tag !== "HttpServerError") {
@@ -40,7 +47,7 @@ export const errorResponse = (error: EndpointError) => {
   }
   return Effect.succeed(
     error.reason._tag === "RequestParseError" && error.reason.reason === "BodyTooLarge"
-      ? refusal(413, "BodyTooLarge", "The body is larger than this daemon takes (limits.body_bytes)")
+      ? tooLarge
       : refusal(400, "InvalidRequest", "The request could not be read; send a JSON body in UTF-8")
   )
 }

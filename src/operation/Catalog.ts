@@ -40,7 +40,11 @@ export interface OperationRequest {
 
 const describe = (value: unknown) => {
   if (value === undefined) return "nothing"
-  const text = JSON.stringify(value)
+  // JSON.stringify runs out of stack where JSON.parse does not.
+  const text = Result.getOrElse(
+    Result.try(() => JSON.stringify(value)),
+    () => "a deeply nested value"
+  )
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`
 }
 

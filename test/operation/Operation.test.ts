@@ -165,6 +165,19 @@ describe("bad fields", () => {
     }
   })
 
+  it("refuses what is nested deeper than any stack", () => {
+    const deep = "[".repeat(100_000) + "]".repeat(100_000)
+    for (const body of [deep, `{"operation":${deep}}`, `{"operation":"worker_list","hive_id":${deep}}`]) {
+      assert.isTrue(Result.isFailure(Catalog.readRequest(body)))
+    }
+    const decode = Catalog.makeDecoder(Ops.HiveGet)
+    const refused = Result.getOrThrow(Result.flip(decode({ operation: "hive_get", alias: JSON.parse(deep) })))
+    assert.include(
+      refused.message,
+      "field 'alias': expected a hive id of 1 to 128 letters, digits, '.', '_' and '-', got a deeply nested value"
+    )
+  })
+
   it("refuses hive ids, worker ids and prompts that could do harm", () => {
     for (const hive_id of ["", "../x", "a b", "-x", "a\u0000", "a".repeat(129), "a/b"]) {
       assert.isTrue(
