@@ -5,7 +5,8 @@ import { chmodSync, cpSync } from "node:fs"
 const lazyHttp = {
   name: "lazy-http",
   resolveId: (id) => (id === "node:http" || id === "http" ? "\0lazy-http.cjs" : undefined),
-  load: (id) => (id === "\0lazy-http.cjs" ? `module.exports = process.getBuiltinModule("node:http")` : undefined)
+  load: (id) =>
+    id === "\0lazy-http.cjs" ? `module.exports = process.getBuiltinModule("node:http")` : undefined
 }
 
 const copyModel = {

@@ -1,4 +1,5 @@
 import * as Schema from "effect/Schema"
+import { redact } from "./Redaction.ts"
 
 /** What may stand in a job's log, as `event:` of the full view. */
 export const EventKind = Schema.Literals([
@@ -61,7 +62,10 @@ export class JobEvent {
   }
 
   static narration(actor: string, action: string, message: string, jobId?: string) {
-    return new JobEvent("narration", JSON.stringify({ actor, action, message, job_id: jobId }))
+    return new JobEvent(
+      "narration",
+      JSON.stringify({ actor, action, message: redact(message), job_id: jobId })
+    )
   }
 
   static progress(progress: typeof Progress.Type) {

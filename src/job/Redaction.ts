@@ -1,10 +1,11 @@
 const secrets: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{4,}/gi, "$1 [redacted]"],
+  // `HF_TOKEN=…`, `"api_key": "…"`, `password: …`; not `max_tokens: 5`.
   [
-    /\b((?:api[_-]?)?key|token|password|passwd|secret|authorization)(["']?\s*[=:]\s*["']?)[^\s"',;&]{4,}/gi,
-    "$1$2[redacted]"
+    /((?:^|[^A-Za-z])[A-Za-z_-]*(?:key|token|password|passwd|secret)["']?\s*[=:]\s*["']?)[^\s"',;&]{4,}/gi,
+    "$1[redacted]"
   ],
-  [/\b(hf_|sk-|ghp_|glpat-|xox[bap]-)[A-Za-z0-9_-]{8,}/g, "[redacted]"],
+  [/\b(?:hf_|sk-|ghp_|glpat-|xox[bap]-)[A-Za-z0-9_-]{8,}/g, "[redacted]"],
   [/(\w+:\/\/)[^\s/@:]+:[^\s/@]+@/g, "$1[redacted]@"]
 ]
 
