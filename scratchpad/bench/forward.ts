@@ -121,9 +121,9 @@ const main = async () => {
   const queen = await start(import.meta.filename, "queen")
   for (const [name, load] of Object.entries(loads)) {
     if (only !== undefined && only !== name) continue
-    const rounds = given === undefined ? (name === "burst" ? 60 : 1) : Number(given)
-    await measure(hive, pipe, pipePort, load, Math.min(rounds, 10))
-    await measure(hive, queen, queenPort, load, Math.min(rounds, 10))
+    const rounds = given === undefined ? (name === "burst" ? 300 : 1) : Number(given)
+    await measure(hive, pipe, pipePort, load, Math.min(rounds, 200))
+    await measure(hive, queen, queenPort, load, Math.min(rounds, 200))
     const bare = await measure(hive, pipe, pipePort, load, rounds)
     const own = await measure(hive, queen, queenPort, load, rounds)
     console.log(

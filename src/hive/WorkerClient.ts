@@ -134,11 +134,7 @@ const make = Effect.gen(function* () {
             .pipe(Effect.mapError(gone))
           if (response.status !== 200) return yield* refused(worker, response)
           const bytes = Stream.mapArray(response.stream, heard)
-          return readSse(bytes, limits.lineBytes).pipe(
-            Stream.mapError((error) => gone(error)),
-            Stream.map(toPiece),
-            Stream.filter((piece) => piece !== undefined)
-          )
+          return Stream.mapError(readSse(bytes, { maxEventSize: limits.lineBytes, map: toPiece }), gone)
         })
       )
       return Stream.merge(pieces, Stream.fromEffectDrain(silence(worker, () => heardAt)), {

@@ -1,16 +1,9 @@
-import * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
-import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { type PeerError, PeerMisspoke } from "./clientErrors.ts"
 import { EventKind, isEnd, JobEvent } from "./JobEvent.ts"
 import { endMarkers, isEndMarker } from "./PlainView.ts"
 import { readSse, type SseEvent } from "./SseReader.ts"
-
-// How long the rest of a body may take after the end event, so that its connection can be used again.
-const restWithin = "250 millis"
 
 const isKind = Schema.is(EventKind)
 
@@ -31,47 +24,44 @@ const fromPlainView = ({ data }: SseEvent) => {
   return JobEvent.line(data.startsWith(" ") && isEndMarker(data.slice(1)) ? data.slice(1) : data)
 }
 
+/** How to read a view. */
+export interface ViewOptions {
+  /** The base URL of the daemon, for errors. */
+  readonly url: string
+  /** The largest event that is taken, in UTF-16 units. */
+  readonly maxEventSize: number
+  /** Gets the end event in place of the stream. */
+  readonly onEnd?: ((end: JobEvent) => void) | undefined
+}
+
 const readView =
   (toEvent: (event: SseEvent) => JobEvent | undefined) =>
-  (
-    url: string,
-    bytes: Stream.Stream<Uint8Array, PeerError>,
-    maxEventSize: number
-  ): Stream.Stream<JobEvent, PeerError> => {
-    const misspoke = (detail: string) => Effect.fail(new PeerMisspoke({ url, detail }))
+  (bytes: Stream.Stream<Uint8Array, PeerError>, { maxEventSize, onEnd, url }: ViewOptions) =>
+    Stream.suspend((): Stream.Stream<JobEvent, PeerError> => {
+      let end: JobEvent | undefined
 
-    const sse = Stream.catchTag(readSse(bytes, maxEventSize), "SseError", () =>
-      Stream.fromEffect(misspoke(`sent an event longer than ${maxEventSize} characters (limits.line_bytes)`))
-    )
+      const map = (event: SseEvent) => {
+        const read = end === undefined ? toEvent(event) : undefined
+        if (read === undefined || !isEnd(read.kind)) return read
+        end = read
+        if (onEnd === undefined) return read
+        onEnd(read)
+        return undefined
+      }
 
-    return Stream.transformPull(sse, (pull) =>
-      Effect.sync(() => {
-        let ended = false
+      const misspoke = (detail: string) => Stream.fail(new PeerMisspoke({ url, detail }))
 
-        const readRest = Effect.forever(pull).pipe(
-          Effect.timeoutOrElse({ duration: restWithin, orElse: () => Cause.done() }),
-          Effect.catch(() => Cause.done())
+      return readSse(bytes, { maxEventSize, map, isOver: () => end !== undefined }).pipe(
+        Stream.catchTag("SseError", () =>
+          misspoke(`sent an event longer than ${maxEventSize} characters (limits.line_bytes)`)
+        ),
+        Stream.concat(
+          Stream.suspend(() =>
+            end === undefined ? misspoke("ended the stream without an end event") : Stream.empty
+          )
         )
-
-        const withoutEnd = Pull.catchDone(pull, () => misspoke("ended the stream without an end event"))
-
-        return Effect.suspend(function next(): Pull.Pull<Arr.NonEmptyReadonlyArray<JobEvent>, PeerError> {
-          if (ended) return readRest
-          return Effect.flatMap(withoutEnd, (raw) => {
-            const events: Array<JobEvent> = []
-            for (const event of raw) {
-              const read = toEvent(event)
-              if (read === undefined) continue
-              events.push(read)
-              ended = isEnd(read.kind)
-              if (ended) break
-            }
-            return Arr.isArrayNonEmpty(events) ? Effect.succeed(events) : next()
-          })
-        })
-      })
-    )
-  }
+      )
+    })
 
 /** Reads the full view. Fails when the stream ends without an end event. */
 export const readFullView = readView(fromFullView)

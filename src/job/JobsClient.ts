@@ -28,6 +28,8 @@ export interface EventsOptions {
   readonly after?: number
   /** Called whenever the daemon sent something, be it only a comment. */
   readonly onBytes?: () => void
+  /** Gets the end event in place of the stream, which then just ends. */
+  readonly onEnd?: (end: JobEvent) => void
 }
 
 /** Submits operations to a daemon and follows its jobs. */
@@ -196,17 +198,17 @@ const make = Effect.gen(function* () {
     return response
   })
 
-  const events = (peer: Peer, jobId: string, { after = 0, onBytes }: EventsOptions = {}) =>
+  const events = (peer: Peer, jobId: string, { after = 0, onBytes, onEnd }: EventsOptions = {}) =>
     Stream.unwrap(
       Effect.gen(function* () {
+        const view = { url: peer.url, maxEventSize: limits.lineBytes, onEnd }
         const noted = (bytes: Stream.Stream<Uint8Array, PeerError>) =>
           onBytes === undefined ? bytes : Stream.mapArray(bytes, noting(onBytes))
         const full = yield* open(peer, `/v1/jobs/${jobId}/events?after=${after}`)
-        if (full.status === 200) return readFullView(peer.url, noted(bytesOf(peer, full)), limits.lineBytes)
+        if (full.status === 200) return readFullView(noted(bytesOf(peer, full)), view)
         if (full.status !== 404) return yield* refused(peer, full)
         const plain = yield* open(peer, `/v1/jobs/${jobId}/stream`)
-        if (plain.status === 200)
-          return readPlainView(peer.url, noted(bytesOf(peer, plain)), limits.lineBytes)
+        if (plain.status === 200) return readPlainView(noted(bytesOf(peer, plain)), view)
         return yield* refused(peer, full)
       })
     )

@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { JobCancelled, JobFailed, type PeerError } from "../job/clientErrors.ts"
-import { isEnd, JobEvent, readFailure } from "../job/JobEvent.ts"
+import { JobEvent, readFailure } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Jobs.ts"
 import { JobsClient, type Peer } from "../job/JobsClient.ts"
 import { hiveId, Operation, operationName } from "../operation/Operation.ts"
@@ -141,13 +141,14 @@ const make = Effect.gen(function* () {
         const onBytes = () => {
           heard.at = clock.currentTimeMillisUnsafe()
         }
-        const events = client.events(hive, jobId, { onBytes }).pipe(
+        const onEnd = (event: JobEvent) => {
+          end = event
+        }
+        const events = client.events(hive, jobId, { onBytes, onEnd }).pipe(
           Stream.mapError(fromPeer(request.hiveId)),
-          Stream.filter((event) => {
+          Stream.mapArray((batch) => {
             heard.event = true
-            if (!isEnd(event.kind)) return true
-            end = event
-            return false
+            return batch
           })
         )
         const ending = Stream.suspend(() => {

@@ -16,7 +16,7 @@ const cut = (text: string, size: number) => {
 }
 
 const dataOf = (text: string, size = 1_000_000) =>
-  readSse(cut(text, size), 1_000_000).pipe(
+  readSse(cut(text, size), { maxEventSize: 1_000_000, map: (event) => event }).pipe(
     Stream.map(({ data }) => data),
     Stream.runCollect
   )
@@ -42,12 +42,15 @@ describe("readSse", () => {
   it.effect("reads a line of 1 MB, and refuses one beyond the limit", () =>
     Effect.gen(function* () {
       const line = "x".repeat(1_000_000)
-      const all = readSse(cut(`data: ${line}\n\n`, 65_536), 2_000_000)
+      const all = readSse(cut(`data: ${line}\n\n`, 65_536), {
+        maxEventSize: 2_000_000,
+        map: (event) => event
+      })
       assert.strictEqual((yield* Stream.runCollect(all))[0]?.data.length, 1_000_000)
-      const error = yield* readSse(cut(`data: ${line}\n\n`, 65_536), 500_000).pipe(
-        Stream.runDrain,
-        Effect.flip
-      )
+      const error = yield* readSse(cut(`data: ${line}\n\n`, 65_536), {
+        maxEventSize: 500_000,
+        map: (event) => event
+      }).pipe(Stream.runDrain, Effect.flip)
       assert.strictEqual(error._tag, "SseError")
     })
   )
@@ -64,7 +67,7 @@ describe("readFullView", () => {
       const wire = [...written, { id: texts.length + 1, kind: "done", json: "{}" } as const]
         .map(toFrame)
         .join("")
-      const events = yield* Stream.runCollect(readFullView(url, cut(wire, 7), 1_000_000))
+      const events = yield* Stream.runCollect(readFullView(cut(wire, 7), { url, maxEventSize: 1_000_000 }))
       assert.deepStrictEqual(
         events.map(({ id, json, kind }) => ({ id, kind, json })),
         [...written, { id: texts.length + 1, kind: "done", json: "{}" }]
@@ -75,11 +78,10 @@ describe("readFullView", () => {
   it.effect("fails on a stream without an end event, and after what it gave", () =>
     Effect.gen(function* () {
       const seen: Array<string> = []
-      const error = yield* readFullView(
+      const error = yield* readFullView(cut(toFrame({ id: 1, kind: "token", json: `{"text":"a"}` }), 9), {
         url,
-        cut(toFrame({ id: 1, kind: "token", json: `{"text":"a"}` }), 9),
-        100
-      ).pipe(
+        maxEventSize: 100
+      }).pipe(
         Stream.runForEach(({ json }) => Effect.sync(() => seen.push(json))),
         Effect.flip
       )
@@ -92,7 +94,7 @@ describe("readFullView", () => {
     Effect.gen(function* () {
       const wire =
         "id: 1\nevent: dance\ndata: {}\n\nid: 2\nevent: cancelled\ndata: {}\n\nid: 3\nevent: token\ndata: {}\n\n"
-      const events = yield* Stream.runCollect(readFullView(url, cut(wire, 1000), 100))
+      const events = yield* Stream.runCollect(readFullView(cut(wire, 1000), { url, maxEventSize: 100 }))
       assert.deepStrictEqual(
         events.map(({ kind }) => kind),
         ["cancelled"]
@@ -105,7 +107,7 @@ describe("readPlainView", () => {
   it.effect("knows the end markers, and a text that only looks like one", () =>
     Effect.gen(function* () {
       const wire = ["so [DONE] it is", " [DONE]", "a\nb", "[DONE]", "after"].map(toPlainFrame).join("")
-      const events = yield* Stream.runCollect(readPlainView(url, cut(wire, 3), 100))
+      const events = yield* Stream.runCollect(readPlainView(cut(wire, 3), { url, maxEventSize: 100 }))
       assert.deepStrictEqual(
         events.map(({ json, kind }) => [kind, json]),
         [
@@ -116,7 +118,7 @@ describe("readPlainView", () => {
         ]
       )
       const failed = yield* Stream.runCollect(
-        readPlainView(url, cut(toPlainFrame("[ERROR] No such worker"), 3), 100)
+        readPlainView(cut(toPlainFrame("[ERROR] No such worker"), 3), { url, maxEventSize: 100 })
       )
       assert.strictEqual(failed[0]?.json, `{"error":{"code":"JobFailed","message":"No such worker"}}`)
     })
