@@ -1,0 +1,52 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { Slots } from "../../src/worker/Slots.ts"
+
+const open = new AbortController().signal
+const nothingShared = () => 0
+const take = (slots: Slots<string>, prefixOf: (sequence: string) => number = nothingShared, signal = open) =>
+  Effect.promise(() => slots.acquire(prefixOf, signal))
+
+describe("Slots", () => {
+  it.effect("gives the idle slot that shares most, else the one that was idle longest", () =>
+    Effect.gen(function* () {
+      const slots = new Slots(["a", "b", "c"], 10)
+      const first = yield* take(slots)
+      assert.strictEqual(first?.sequence, "a")
+      const shared = yield* take(slots, (sequence) => (sequence === "c" ? 5 : 0))
+      assert.strictEqual(shared?.sequence, "c")
+      if (first !== undefined) slots.release(first)
+      assert.strictEqual((yield* take(slots))?.sequence, "b")
+      assert.strictEqual((yield* take(slots))?.sequence, "a")
+      assert.strictEqual(slots.busy, 3)
+    })
+  )
+
+  it.effect("lets them wait in turn, and forgets who left", () =>
+    Effect.gen(function* () {
+      const slots = new Slots(["a"], 2)
+      const held = yield* take(slots)
+      const order: Array<string> = []
+      const leaving = new AbortController()
+      const left = slots.acquire(nothingShared, leaving.signal)
+      const waiting = slots.acquire(nothingShared, open).then((slot) => {
+        order.push("second")
+        return slot
+      })
+      assert.isFalse(slots.hasRoom)
+      leaving.abort()
+      assert.isUndefined(yield* Effect.promise(() => left))
+      assert.strictEqual(slots.waiting, 1)
+      assert.isTrue(slots.hasRoom)
+      if (held !== undefined) slots.release(held)
+      assert.strictEqual((yield* Effect.promise(() => waiting))?.sequence, "a")
+      assert.deepStrictEqual(order, ["second"])
+    })
+  )
+
+  it.effect("gives nothing to one who left before", () =>
+    Effect.gen(function* () {
+      assert.isUndefined(yield* take(new Slots(["a"], 1), nothingShared, AbortSignal.abort()))
+    })
+  )
+})

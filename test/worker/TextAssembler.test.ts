@@ -1,0 +1,47 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import { TextAssembler } from "../../src/worker/TextAssembler.ts"
+
+/** Tokens that are single bytes: every character of more than one byte is cut. */
+const assembler = (stops: ReadonlyArray<string> = []) =>
+  new TextAssembler<number>((bytes) => Buffer.from(bytes).toString(), stops, [])
+
+const feed = (text: string, stops: ReadonlyArray<string> = []) => {
+  const assembling = assembler(stops)
+  const shown: Array<string> = []
+  for (const byte of Buffer.from(text)) {
+    if (assembling.stopped) break
+    shown.push(assembling.push(byte))
+  }
+  shown.push(assembling.end())
+  return { shown: shown.filter((piece) => piece !== ""), stopped: assembling.stopped }
+}
+
+describe("TextAssembler", () => {
+  it("never gives half a character", () => {
+    assert.deepStrictEqual(feed("aé日🐝").shown, ["a", "é", "日", "🐝"])
+    const cut = assembler()
+    for (const byte of Buffer.from("🐝").subarray(0, 3)) assert.strictEqual(cut.push(byte), "")
+    assert.strictEqual(cut.end(), "")
+  })
+
+  it("cuts at a stop string, also one that comes in pieces", () => {
+    assert.deepStrictEqual(feed("one END two", ["END"]), { shown: ["o", "n", "e", " "], stopped: true })
+    assert.deepStrictEqual(feed("a\n\nb", ["\n\n"]), { shown: ["a"], stopped: true })
+  })
+
+  it("gives what only began like a stop string", () => {
+    const { shown, stopped } = feed("ENglish EN", ["END"])
+    assert.strictEqual(shown.join(""), "ENglish EN")
+    assert.isFalse(stopped)
+  })
+
+  it("takes the first of several stop strings", () => {
+    assert.strictEqual(feed("abcdef", ["def", "bc"]).shown.join(""), "a")
+  })
+
+  it.prop("loses nothing and adds nothing", [Schema.String], ([text]) => {
+    const wellFormed = Buffer.from(text).toString().replaceAll("\uFFFD", "")
+    assert.strictEqual(feed(wellFormed, ["\u0001\u0002"]).shown.join(""), wellFormed)
+  })
+})
