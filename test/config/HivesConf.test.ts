@@ -1,0 +1,98 @@
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Result, Schedule } from "effect"
+import { HivesConf } from "../../src/config/HivesConf.ts"
+import { parseHivesConf } from "../../src/config/HivesConfFormat.ts"
+import { Paths } from "../../src/config/Paths.ts"
+import { temporaryFolder } from "../support/rbee.ts"
+
+const parse = (text: string) => Result.getOrThrow(parseHivesConf(text, "hives.conf"))
+const refusal = (text: string) => Result.getOrThrow(Result.flip(parseHivesConf(text, "hives.conf")))
+
+const block = (...lines: ReadonlyArray<string>) => ["Host atlas", ...lines].join("\n")
+const good = ["HostName 192.168.1.20", "User me", "HivePort 8081"]
+const atlas = { aliases: ["atlas"], hostName: "192.168.1.20", port: 22, user: "me", hivePort: 8081 }
+
+describe("the format of hives.conf", () => {
+  it("takes comments, blank lines, tabs, trailing spaces, CRLF, any case and =", () => {
+    const text =
+      "# hives\r\n\r\nHOST atlas  \r\n\thostname = 192.168.1.20\t\r\n  # inside\r\nUSER me\r\nHivePort=8081\r\n"
+    assert.deepStrictEqual(parse(text), [atlas])
+  })
+
+  it("takes several aliases, an ssh port, a path, and passes over what it does not know", () => {
+    const text = "Host a b\n" + [...good, "Port 2222", "BinaryPath /opt/rbee", "ForwardAgent yes"].join("\n")
+    assert.deepStrictEqual(parse(text), [
+      { ...atlas, aliases: ["a", "b"], port: 2222, binaryPath: "/opt/rbee" }
+    ])
+  })
+
+  it("skips Host * with its properties", () => {
+    assert.deepStrictEqual(parse(`Host *\n  User nobody\n\n${block(...good)}`), [atlas])
+  })
+
+  it("takes an empty text as no hives", () => assert.deepStrictEqual(parse(""), []))
+
+  it("refuses with line, field, host and value", () => {
+    assert.strictEqual(
+      refusal(block("HostName h", "User me", "HivePort 65536")).message,
+      "hives.conf, line 4, host 'atlas': HivePort: expected a port from 1 to 65535, got '65536'"
+    )
+    for (const port of ["0", "abc", "-1", "65536", ""]) {
+      assert.strictEqual(refusal(block("HostName h", "User me", `HivePort ${port}`)).field, "HivePort", port)
+    }
+    for (const field of ["HostName", "User", "HivePort"]) {
+      const refused = refusal(block(...good.filter((line) => !line.startsWith(field))))
+      assert.deepStrictEqual([refused.field, refused.line, refused.host], [field, 1, "atlas"])
+    }
+    assert.strictEqual(refusal(`${block(...good)}\n${block(...good)}`).value, "atlas")
+    assert.strictEqual(refusal("User me").line, 1)
+    for (const bad of ["$(id)", "a;b", "-oProxyCommand=x", "a`b"]) {
+      assert.strictEqual(refusal(block(`HostName ${bad}`, "User me", "HivePort 1")).field, "HostName", bad)
+      assert.strictEqual(refusal(`Host ${bad}\n${good.join("\n")}`).field, "Host", bad)
+    }
+  })
+})
+
+describe("a running HivesConf", () => {
+  const inFolder = Effect.gen(function* () {
+    const home = yield* temporaryFolder
+    mkdirSync(join(home, "config"), { recursive: true })
+    const layer = HivesConf.layer.pipe(Layer.provide([Paths.layerAt(home), NodeServices.layer]))
+    return { file: join(home, "config", "hives.conf"), layer }
+  })
+
+  const until = (count: number) =>
+    HivesConf.use(({ hives }) => hives).pipe(
+      Effect.repeat({ until: (hives) => hives.length === count, schedule: Schedule.spaced("20 millis") }),
+      Effect.timeout("2 seconds")
+    )
+
+  it.live("sees an edit within two seconds, and keeps the last good one after a broken edit", () =>
+    Effect.gen(function* () {
+      const { file, layer } = yield* inFolder
+      yield* Effect.gen(function* () {
+        assert.strictEqual((yield* until(0)).length, 0)
+        writeFileSync(file, block(...good))
+        yield* until(1)
+        writeFileSync(file, "Host broken\n")
+        const broken = yield* Effect.flip(yield* HivesConf.use(({ load }) => Effect.succeed(load)))
+        assert.include(broken.message, `${file}, line 1, host 'broken'`)
+        writeFileSync(file, `${block(...good)}\nHost second\n${good.join("\n")}`)
+        yield* until(2)
+      }).pipe(Effect.provide(layer))
+    })
+  )
+
+  it.live("says which file is not UTF-8", () =>
+    Effect.gen(function* () {
+      const { file, layer } = yield* inFolder
+      writeFileSync(file, Buffer.from([0x48, 0xff, 0xfe]))
+      const error = yield* HivesConf.use(({ load }) => Effect.flip(load)).pipe(Effect.provide(layer))
+      assert.include(error.message, file)
+      assert.include(error.message, "UTF-8")
+    })
+  )
+})

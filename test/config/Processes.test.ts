@@ -1,0 +1,145 @@
+import { spawn } from "node:child_process"
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Option, Schedule } from "effect"
+import { DetachedProcess } from "../../src/config/DetachedProcess.ts"
+import { Paths } from "../../src/config/Paths.ts"
+import { Pids } from "../../src/config/Pids.ts"
+import { RunFile } from "../../src/config/RunFile.ts"
+import { WorkerProcessFiles } from "../../src/config/WorkerProcessFiles.ts"
+import { temporaryFolder } from "../support/rbee.ts"
+
+const pids = Layer.provideMerge(Pids.layer, NodeServices.layer)
+
+/** A real process in a group of its own. */
+const shell = (script: string) =>
+  Effect.acquireRelease(
+    Effect.callback<number>((resume) => {
+      const child = spawn("sh", ["-c", `${script}`], { detached: true, stdio: ["ignore", "pipe", "ignore"] })
+      child.stdout.once("data", () => resume(Effect.succeed(child.pid ?? 0)))
+    }),
+    (pid) => Effect.ignore(Effect.try(() => process.kill(-pid, "SIGKILL")))
+  )
+
+const identify = Effect.fnUntraced(function* (pid: number) {
+  const startTime = yield* Pids.use((pids) => pids.startTime(pid))
+  return { pid, startTime: Option.getOrElse(startTime, () => "") }
+})
+
+describe("Pids", () => {
+  it.live("tells a process from another with its number, and ends only that one", () =>
+    Effect.gen(function* () {
+      const { isAlive, terminate } = yield* Pids
+      const one = yield* identify(yield* shell("echo up; sleep 60"))
+      assert.isTrue(yield* isAlive(one))
+      const other = { ...one, startTime: "1" }
+      assert.isFalse(yield* isAlive(other))
+      yield* terminate(other, "1 second")
+      assert.isTrue(yield* isAlive(one))
+      yield* terminate(one, "2 seconds")
+      assert.isFalse(yield* isAlive(one))
+      yield* terminate(one, "2 seconds")
+    }).pipe(Effect.provide(pids))
+  )
+
+  it.live("kills what ignores TERM, and the children too", () =>
+    Effect.gen(function* () {
+      const { isAlive, terminate } = yield* Pids
+      const folder = yield* temporaryFolder
+      const script = `trap '' TERM; sleep 60 & echo $! > ${folder}/child; echo up; wait; sleep 60`
+      const stubborn = yield* identify(yield* shell(script))
+      const child = yield* identify(Number(readFileSync(join(folder, "child"), "utf8")))
+      yield* terminate(stubborn, "100 millis")
+      assert.isFalse(yield* isAlive(stubborn))
+      yield* Effect.repeat(isAlive(child), {
+        while: (alive) => alive,
+        schedule: Schedule.spaced("10 millis")
+      }).pipe(Effect.timeout("2 seconds"))
+    }).pipe(Effect.provide(pids))
+  )
+})
+
+describe("RunFile", () => {
+  const inHome = (home: string) =>
+    Layer.provideMerge(RunFile.layer, Layer.provideMerge(pids, Paths.layerAt(home)))
+
+  it.live("tells where a daemon runs, for its owner only, and is gone with it", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      yield* Effect.gen(function* () {
+        const files = yield* RunFile
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            yield* files.write("queen", "http://127.0.0.1:8500")
+            const running = yield* files.read("queen")
+            assert.strictEqual(Option.getOrThrow(running).pid, process.pid)
+            assert.strictEqual(statSync(join(home, "state", "run", "queen.json")).mode & 0o777, 0o600)
+          })
+        )
+        assert.isTrue(Option.isNone(yield* files.read("queen")))
+      }).pipe(Effect.provide(inHome(home)))
+    })
+  )
+
+  it.live("passes over files that are broken or of the dead, and finds what is being started", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      mkdirSync(join(home, "state", "run"), { recursive: true })
+      writeFileSync(join(home, "state", "run", "hive-a.json"), "{")
+      yield* Effect.gen(function* () {
+        const files = yield* RunFile
+        assert.isTrue(Option.isNone(yield* files.read("hive-a")))
+        const pid = yield* shell("echo up; sleep 60")
+        yield* files.starting("hive-a", pid, "http://127.0.0.1:8081")
+        assert.deepStrictEqual(
+          (yield* files.processes("hive-a")).map((running) => running.pid),
+          [pid]
+        )
+        assert.deepStrictEqual(yield* files.names, ["hive-a"])
+        yield* Pids.use((all) => Effect.flatMap(identify(pid), (one) => all.terminate(one, "1 second")))
+        assert.deepStrictEqual(yield* files.processes("hive-a"), [])
+      }).pipe(Effect.provide(inHome(home)))
+    })
+  )
+})
+
+describe("DetachedProcess", () => {
+  it.live("writes what the process says to a file, and tells how it ended", () =>
+    Effect.gen(function* () {
+      const logFile = join(yield* temporaryFolder, "log")
+      const { start } = yield* DetachedProcess
+      const { exited } = yield* start({
+        command: "sh",
+        args: ["-c", "echo out; echo err >&2; exit 3"],
+        logFile
+      })
+      assert.deepStrictEqual(yield* exited, { code: 3, signal: null })
+      assert.strictEqual(readFileSync(logFile, "utf8"), "out\nerr\n")
+      const missing = yield* Effect.flip(start({ command: "/no/such/program", args: [], logFile }))
+      assert.include(missing.message, "Could not start /no/such/program")
+    }).pipe(Effect.provide(DetachedProcess.layer))
+  )
+})
+
+describe("WorkerProcessFiles", () => {
+  it.live("lists the recorded workers of every hive, and passes over what is none", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      for (const hive of ["a", "b"]) {
+        const folder = join(home, "state", "hives", hive, "workers")
+        mkdirSync(folder, { recursive: true })
+        writeFileSync(join(folder, "one.json"), JSON.stringify({ process: { pid: 5, startTime: hive } }))
+        writeFileSync(join(folder, "broken.json"), "{}")
+        writeFileSync(join(folder, "one.log"), "")
+      }
+      const layer = WorkerProcessFiles.layer.pipe(Layer.provide([Paths.layerAt(home), NodeServices.layer]))
+      const { all, ofB } = yield* WorkerProcessFiles.use((files) =>
+        Effect.all({ all: files.list, ofB: files.ofHive("b") })
+      ).pipe(Effect.provide(layer))
+      assert.strictEqual(all.length, 2)
+      assert.deepStrictEqual(ofB, [{ pid: 5, startTime: "b" }])
+    })
+  )
+})

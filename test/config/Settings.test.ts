@@ -1,0 +1,131 @@
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Duration, Effect, Layer, Option, Redacted } from "effect"
+import { Paths } from "../../src/config/Paths.ts"
+import { Settings } from "../../src/config/Settings.ts"
+import { checkBind, fingerprint, Token } from "../../src/config/Token.ts"
+import { temporaryFolder } from "../support/rbee.ts"
+
+interface Given {
+  readonly flags?: Readonly<Record<string, string>>
+  readonly env?: Readonly<Record<string, string>>
+  readonly toml?: string
+  readonly files?: Readonly<Record<string, string>>
+}
+
+const machine = Effect.fnUntraced(function* ({ env = {}, files = {}, toml }: Given) {
+  const home = yield* temporaryFolder
+  mkdirSync(join(home, "config", "tokens"), { recursive: true })
+  if (toml !== undefined) writeFileSync(join(home, "config", "config.toml"), toml)
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(home, "config", name), text)
+  const provider = ConfigProvider.layer(ConfigProvider.fromEnv({ env }))
+  return { home, layer: Layer.mergeAll(Paths.layerAt(home), NodeServices.layer, provider) }
+})
+
+const settings = Effect.fnUntraced(function* (given: Given) {
+  const { layer } = yield* machine(given)
+  return yield* Effect.gen(function* () {
+    return yield* Settings
+  }).pipe(Effect.provide(Layer.provide(Settings.layerWith(given.flags ?? {}), layer)))
+})
+
+describe("Settings", () => {
+  it.live("takes flags before the environment, the file and the defaults", () =>
+    Effect.gen(function* () {
+      const toml = `[queen]\nport = 3000\nhost = "127.0.0.2"\n[timeouts]\nfirst_event = "5s"\ntotal = "1h"\n`
+      const env = { RBEE_QUEEN_PORT: "2000", RBEE_LIMITS_BODY_BYTES: "2MB" }
+      const all = yield* settings({ flags: { "queen.port": "1000" }, env, toml })
+      assert.deepStrictEqual(all.queen, { host: "127.0.0.2", port: 1000 })
+      assert.strictEqual(all.limits.bodyBytes, 2_000_000)
+      assert.strictEqual(Duration.toSeconds(all.timeouts.firstEvent), 5)
+      assert.strictEqual(Duration.toMinutes(all.timeouts.total), 60)
+      assert.strictEqual(Duration.toSeconds(all.timeouts.idle), 60)
+      const sourceOf = (key: string) => all.sources.find((source) => source.key === key)?.source
+      assert.strictEqual(sourceOf("queen.port"), "flags")
+      assert.strictEqual(sourceOf("limits.body_bytes"), "RBEE_LIMITS_BODY_BYTES")
+      assert.include(sourceOf("queen.host"), "config.toml")
+      assert.strictEqual(sourceOf("timeouts.idle"), "default")
+    })
+  )
+
+  it.live("names key, value, place and what was expected of a value that it cannot take", () =>
+    Effect.gen(function* () {
+      const refused = (given: Given) => Effect.map(Effect.flip(settings(given)), ({ message }) => message)
+      assert.strictEqual(
+        yield* refused({ env: { RBEE_QUEEN_PORT: "0" } }),
+        `Setting 'queen.port' in RBEE_QUEEN_PORT: expected a port from 1 to 65535, got "0"`
+      )
+      assert.include(yield* refused({ toml: `[timeouts]\nidle = "soon"` }), `got "soon"`)
+      assert.include(yield* refused({ toml: `[timeouts]\nidle = "0s"` }), "timeouts.idle")
+      assert.include(yield* refused({ toml: "[queen\n" }), "config.toml")
+    })
+  )
+
+  it.live("warns of what it does not know, and goes on", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* settings({ toml: "[queen]\ncolour = 3\n" })).queen.port, 8500)
+    })
+  )
+})
+
+const long = "a-token-of-some-length"
+
+const token = Effect.fnUntraced(function* (given: Given, file?: (home: string) => string) {
+  const { home, layer } = yield* machine(given)
+  return yield* Effect.gen(function* () {
+    return yield* Token
+  }).pipe(Effect.provide(Layer.provide(Token.layerWith(file?.(home)), layer)))
+})
+
+describe("Token", () => {
+  it.live("comes from the file, then from the environment, then from the folder", () =>
+    Effect.gen(function* () {
+      const own = (given: Given, file?: (home: string) => string) =>
+        Effect.map(token(given, file), ({ own }) => Option.getOrUndefined(Option.map(own, Redacted.value)))
+      const files = { token: `${long}-folder\n`, other: `${long}-file` }
+      const env = { RBEE_TOKEN: `${long}-env` }
+      assert.strictEqual(yield* own({ files, env }, (home) => join(home, "config", "other")), `${long}-file`)
+      assert.strictEqual(yield* own({ files, env }), `${long}-env`)
+      assert.strictEqual(yield* own({ files }), `${long}-folder`)
+      assert.isUndefined(yield* own({}))
+    })
+  )
+
+  it.live("accepts its own header only, and has another for a hive that has one", () =>
+    Effect.gen(function* () {
+      const mine = yield* token({ env: { RBEE_TOKEN: long }, files: { "tokens/atlas": `${long}-atlas` } })
+      assert.isTrue(mine.accepts(`Bearer ${long}`))
+      for (const header of ["", "Bearer", `Bearer ${long}x`, `bearer ${long}`, `Basic ${long}`, long]) {
+        assert.isFalse(mine.accepts(header), header)
+      }
+      const of = (alias: string) => Effect.map(mine.of(alias), (found) => found && Redacted.value(found))
+      assert.strictEqual(yield* of("atlas"), `${long}-atlas`)
+      assert.strictEqual(yield* of("other"), long)
+      assert.match(fingerprint(Redacted.make(long)), /^[0-9a-f]{8}$/)
+    })
+  )
+
+  it.live("has at least 16 characters, and is not told when it is refused", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(token({ env: { RBEE_TOKEN: "short-secret" } }))
+      assert.include(error.message, "at least 16")
+      assert.notInclude(error.message, "short-secret")
+      assert.include((yield* Effect.flip(token({}, () => "/nowhere/token"))).message, "no such file")
+    })
+  )
+
+  it.effect("is needed to listen beyond loopback", () =>
+    Effect.gen(function* () {
+      for (const host of ["127.0.0.1", "127.1.2.3", "localhost", "::1"]) {
+        yield* Effect.provide(checkBind(host), Token.layerMemory())
+      }
+      for (const host of ["0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.evil.org"]) {
+        const refused = yield* Effect.flip(Effect.provide(checkBind(host), Token.layerMemory()))
+        assert.include(refused.message, host)
+        yield* Effect.provide(checkBind(host), Token.layerMemory(long))
+      }
+    })
+  )
+})
