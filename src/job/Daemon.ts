@@ -137,6 +137,15 @@ export const daemon = <E, R>({ host, name, port }: DaemonOptions, ownRoutes: Lay
 /** The base URL of the daemon that listens in this context. */
 export const boundUrl = Effect.map(HttpServer.HttpServer, ({ address }) => HttpServer.formatAddress(address))
 
-/** Runs a daemon until somebody asks it to stop, then stops it gracefully. */
-export const serve = <A, E, R>(layer: Layer.Layer<A | Shutdown, E, R>) =>
-  Effect.scoped(Effect.flatMap(Layer.build(layer), (context) => Context.get(context, Shutdown).requested))
+/** Runs a daemon until somebody asks it to stop, then stops it gracefully. Calls `onListening` with its base URL. */
+export const serve = <A, E, R>(
+  layer: Layer.Layer<A | HttpServer.HttpServer | Shutdown, E, R>,
+  onListening: (url: string) => Effect.Effect<void> = () => Effect.void
+) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const context = yield* Layer.build(layer)
+      yield* onListening(HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address))
+      yield* Context.get(context, Shutdown).requested
+    })
+  )

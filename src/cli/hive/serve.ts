@@ -2,6 +2,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { host, port } from "../flags.ts"
+import { Output } from "../Output.ts"
 import { SharedFlags } from "../SharedFlags.ts"
 import { overridesOf } from "../overrides.ts"
 
@@ -16,6 +17,7 @@ export const hiveServe = Command.make(
   { host, port, id, queenUrl },
   Effect.fnUntraced(function* (typed) {
     const { tokenFile } = yield* SharedFlags
+    const output = yield* Output
     // Loaded only here: every other command starts without the daemon's code.
     const { serve } = yield* Effect.promise(() => import("../../job/Daemon.ts"))
     const { Hive } = yield* Effect.promise(() => import("../../hive/Hive.ts"))
@@ -25,7 +27,7 @@ export const hiveServe = Command.make(
       "hive.id": typed.id,
       "hive.queen_url": typed.queenUrl
     })
-    yield* serve(Hive.layerWith(overrides, tokenFile))
+    yield* serve(Hive.layerWith(overrides, tokenFile), (url) => output.note(`The hive listens on ${url}`))
   })
 ).pipe(
   Command.withDescription("Run a hive in the foreground, until it is stopped"),

@@ -1,6 +1,7 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import { host, port } from "../flags.ts"
+import { Output } from "../Output.ts"
 import { SharedFlags } from "../SharedFlags.ts"
 import { overridesOf } from "../overrides.ts"
 
@@ -9,12 +10,12 @@ export const queenServe = Command.make(
   { host, port },
   Effect.fnUntraced(function* (typed) {
     const { tokenFile } = yield* SharedFlags
+    const output = yield* Output
     // Loaded only here: every other command starts without the daemon's code.
     const { serve } = yield* Effect.promise(() => import("../../job/Daemon.ts"))
     const { Queen } = yield* Effect.promise(() => import("../../queen/Queen.ts"))
-    yield* serve(
-      Queen.layerWith(overridesOf({ "queen.host": typed.host, "queen.port": typed.port }), tokenFile)
-    )
+    const overrides = overridesOf({ "queen.host": typed.host, "queen.port": typed.port })
+    yield* serve(Queen.layerWith(overrides, tokenFile), (url) => output.note(`The queen listens on ${url}`))
   })
 ).pipe(
   Command.withDescription("Run the queen in the foreground, until it is stopped"),
