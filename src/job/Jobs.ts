@@ -1,76 +1,23 @@
-import * as Cause from "effect/Cause"
+import { createHash } from "node:crypto"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import type { Routing } from "../operation/Routing.ts"
-import {
-  IdempotencyConflict,
-  InternalError,
-  JobEnded,
-  JobNotFound,
-  type OperationError,
-  TooManyJobs
-} from "./errors.ts"
-import { Failure, JobEvent } from "./JobEvent.ts"
+import { IdempotencyConflict, JobEnded, JobNotFound, type OperationError, TooManyJobs } from "./errors.ts"
+import { type Failure, JobEvent } from "./JobEvent.ts"
 import { type JobLog, JobLogs } from "./JobLog.ts"
-import { redact } from "./Redaction.ts"
-
-export const JobState = Schema.Literals(["queued", "running", "completed", "failed", "cancelled"])
-export type JobState = typeof JobState.Type
-
-/** What is known of a job; times are ISO 8601 in UTC. */
-export const JobRecord = Schema.Struct({
-  job_id: Schema.String,
-  operation: Schema.String,
-  hive_id: Schema.optionalKey(Schema.String),
-  hive_job_id: Schema.optionalKey(Schema.String),
-  state: JobState,
-  created_at: Schema.String,
-  started_at: Schema.optionalKey(Schema.String),
-  ended_at: Schema.optionalKey(Schema.String),
-  error: Schema.optionalKey(Failure)
-})
-export type JobRecord = typeof JobRecord.Type
-
-/** What a running job may say to `Jobs` about itself. */
-export interface RunningJob {
-  readonly id: string
-  /** The job is run by a hive, as that hive's job. */
-  readonly runsAt: (hiveId: string, hiveJobId: string) => Effect.Effect<void>
-  /**
-   * How to ask the work to stop so that it first delivers what it has made. Without it, or when it does not stop the
-   * work in time, a cancel interrupts the stream.
-   */
-  readonly stopBy: (stop: Effect.Effect<void>) => Effect.Effect<void>
-  /** Ends the work from outside of its stream, as if the stream had failed. */
-  readonly fail: (error: OperationError) => Effect.Effect<void>
-}
-
-/** The work of a job: its events, in order, or why it failed. */
-export type Work = (job: RunningJob) => Stream.Stream<JobEvent, OperationError>
-
-/** A request that was found to be in order, and what it will run. */
-export interface Submission {
-  readonly operation: string
-  readonly hiveId?: string | undefined
-  readonly routing: Routing
-  /** Who says that the operation is executed, such as `qn-router`. */
-  readonly router: string
-  readonly work: Work
-  /** The same key with the same body gives the same job. */
-  readonly idempotency?: { readonly key: string; readonly body: string } | undefined
-}
+import { outcomeOf } from "./JobOutcome.ts"
+import type { JobRecord, JobState } from "./JobRecord.ts"
+import type { RunningJob, Submission, Work } from "./Submission.ts"
 
 /** A job's log, for one who follows it. */
 export interface Followed {
@@ -105,9 +52,12 @@ export class Jobs extends Context.Service<
   static readonly layer = this.layerNoDeps.pipe(Layer.provide(JobLogs.layerMemory))
 }
 
+// A job that ended keeps its log and these few facts, and nothing of its request, which may be large.
 interface Job {
   readonly id: string
-  readonly submission: Submission
+  readonly operation: string
+  readonly routing: Routing
+  readonly idempotencyKey: string | undefined
   readonly log: JobLog
   readonly createdAt: number
   state: JobState
@@ -133,7 +83,7 @@ const isoTime = (millis: number) => DateTime.formatIso(DateTime.makeUnsafe(milli
 
 const recordOf = (job: Job): JobRecord => ({
   job_id: job.id,
-  operation: job.submission.operation,
+  operation: job.operation,
   ...(job.hiveId === undefined ? {} : { hive_id: job.hiveId }),
   ...(job.hiveJobId === undefined ? {} : { hive_job_id: job.hiveJobId }),
   state: job.state,
@@ -143,10 +93,9 @@ const recordOf = (job: Job): JobRecord => ({
   ...(job.error === undefined ? {} : { error: job.error })
 })
 
-const hasEnded = (job: Job) => job.endedAt !== undefined
+const digestOf = (body: string) => createHash("sha256").update(body).digest("base64")
 
-const failureOf = (error: OperationError): Failure =>
-  error.failure ?? { code: error._tag, message: redact(error.message) }
+const hasEnded = (job: Job) => job.endedAt !== undefined
 
 const make = Effect.gen(function* () {
   const { limits } = yield* Settings
@@ -156,7 +105,7 @@ const make = Effect.gen(function* () {
   const permits = yield* Semaphore.make(limits.jobsRunning)
   const entrance = yield* Semaphore.make(1)
   const jobs = new Map<string, Job>()
-  const byKey = new Map<string, { readonly body: string; readonly job: Job }>()
+  const byKey = new Map<string, { readonly digest: string; readonly job: Job }>()
   let queued = 0
   let keptBytes = 0
 
@@ -169,7 +118,7 @@ const make = Effect.gen(function* () {
   const forget = (job: Job) => {
     jobs.delete(job.id)
     keptBytes -= job.keptBytes
-    const key = job.submission.idempotency?.key
+    const key = job.idempotencyKey
     if (key !== undefined && byKey.get(key)?.job === job) byKey.delete(key)
   }
 
@@ -192,6 +141,8 @@ const make = Effect.gen(function* () {
       job.state = outcome.state
       if (outcome.error !== undefined) job.error = outcome.error
       job.endedAt = now
+      delete job.fiber
+      delete job.stop
       const startedAt = job.startedAt ?? now
       yield* job.log.end(
         outcome.state === "completed"
@@ -205,7 +156,7 @@ const make = Effect.gen(function* () {
       forgetOld()
     })
 
-  const run = (job: Job) =>
+  const run = (job: Job, work: Work) =>
     Effect.suspend(() => {
       queued--
       job.state = "running"
@@ -229,7 +180,7 @@ const make = Effect.gen(function* () {
               : Effect.asVoid(Effect.forkIn(Fiber.interrupt(job.fiber), scope))
           })
       }
-      return Stream.runForEachArray(job.submission.work(running), job.log.append)
+      return Stream.runForEachArray(work(running), job.log.append)
     })
 
   const leaveQueue = (job: Job) =>
@@ -237,8 +188,8 @@ const make = Effect.gen(function* () {
       if (job.state === "queued") queued--
     })
 
-  const launch = (job: Job) =>
-    permits.withPermit(run(job)).pipe(
+  const launch = (job: Job, work: Work) =>
+    permits.withPermit(run(job, work)).pipe(
       Effect.interruptible,
       Effect.onExit((exit) => Effect.andThen(leaveQueue(job), finish(job, exit))),
       Effect.exit,
@@ -251,7 +202,9 @@ const make = Effect.gen(function* () {
     const id = `job-${crypto.randomUUID()}`
     const job: Job = {
       id,
-      submission,
+      operation: submission.operation,
+      routing: submission.routing,
+      idempotencyKey: submission.idempotency?.key,
       log: yield* logs.make(id, limits.logBytes),
       createdAt: clock.currentTimeMillisUnsafe(),
       state: "queued",
@@ -263,7 +216,7 @@ const make = Effect.gen(function* () {
     }
     jobs.set(id, job)
     if (submission.idempotency !== undefined) {
-      byKey.set(submission.idempotency.key, { body: submission.idempotency.body, job })
+      byKey.set(submission.idempotency.key, { digest: digestOf(submission.idempotency.body), job })
     }
     queued++
     const opening = JobEvent.narration(
@@ -273,7 +226,8 @@ const make = Effect.gen(function* () {
       id
     )
     yield* Effect.ignore(job.log.append([opening]))
-    job.fiber = yield* launch(job)
+    const fiber = yield* launch(job, submission.work)
+    if (!hasEnded(job)) job.fiber = fiber
     return recordOf(job)
   }, Effect.uninterruptible)
 
@@ -282,19 +236,19 @@ const make = Effect.gen(function* () {
     const { idempotency } = submission
     const earlier = idempotency === undefined ? undefined : byKey.get(idempotency.key)
     if (earlier !== undefined) {
-      if (earlier.body === idempotency?.body) return recordOf(earlier.job)
+      if (earlier.digest === digestOf(idempotency?.body ?? "")) return recordOf(earlier.job)
       return yield* new IdempotencyConflict({ job: earlier.job.id })
     }
     if (queued >= limits.jobsQueued) return yield* new TooManyJobs({ limit: limits.jobsQueued })
     return yield* create(submission)
   }, entrance.withPermit)
 
-  const stop = Effect.fnUntraced(function* (job: Job) {
-    if (job.fiber === undefined) return
-    if (job.stop !== undefined) {
-      yield* job.stop.pipe(Effect.andThen(Fiber.await(job.fiber)), Effect.timeoutOption(stopWithin))
+  const stop = Effect.fnUntraced(function* ({ fiber, stop }: Job) {
+    if (fiber === undefined) return
+    if (stop !== undefined) {
+      yield* stop.pipe(Effect.andThen(Fiber.await(fiber)), Effect.timeoutOption(stopWithin))
     }
-    yield* Fiber.interrupt(job.fiber)
+    yield* Fiber.interrupt(fiber)
   })
 
   const cancel = Effect.fn("Jobs.cancel")(function* (id: string) {
@@ -309,8 +263,7 @@ const make = Effect.gen(function* () {
   const leave = (job: Job) =>
     Effect.suspend(() => {
       job.followers--
-      if (job.followers > 0 || hasEnded(job) || job.submission.routing.whenAbandoned === "continue")
-        return Effect.void
+      if (job.followers > 0 || hasEnded(job) || job.routing.whenAbandoned === "continue") return Effect.void
       const { visits } = job
       return Effect.suspend(() =>
         job.visits === visits && !hasEnded(job) ? cancel(job.id) : Effect.void
@@ -349,23 +302,3 @@ const make = Effect.gen(function* () {
     stopAll
   })
 })
-
-interface Outcome {
-  readonly state: JobState
-  readonly error?: Failure
-}
-
-const cancelled: Outcome = { state: "cancelled" }
-
-const outcomeOf = (job: Job, exit: Exit.Exit<void, OperationError>): Effect.Effect<Outcome> => {
-  if (Exit.isSuccess(exit)) return Effect.succeed(job.cancelling ? cancelled : { state: "completed" })
-  const error = job.failure ?? Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-  if (error?._tag === "JobCancelled") return Effect.succeed(cancelled)
-  if (error !== undefined && !job.cancelling)
-    return Effect.succeed({ state: "failed", error: failureOf(error) })
-  if (job.cancelling || Cause.hasInterruptsOnly(exit.cause)) return Effect.succeed(cancelled)
-  return Effect.as(
-    Effect.logError("a job died", { job: job.id, operation: job.submission.operation }, exit.cause),
-    { state: "failed", error: failureOf(new InternalError({ job: job.id })) }
-  )
-}

@@ -1,7 +1,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { RefusedOperation } from "../operation/errors.ts"
-import type { Submission } from "./Jobs.ts"
+import type { Submission } from "./Submission.ts"
 
 /** Finds what a body asks for, and who answers it. The queen and the hives each have their own. */
 export class OperationRouter extends Context.Service<

@@ -3,7 +3,7 @@ import * as Queue from "effect/Queue"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { JobEvent } from "./JobEvent.ts"
-import type { RunningJob } from "./Jobs.ts"
+import type { RunningJob } from "./Submission.ts"
 
 /** Tells the followers of a job what is being done. */
 export type Say = (action: string, message: string) => Effect.Effect<void>

@@ -5,7 +5,7 @@ import { WorkerFailed } from "../../src/hive/errors.ts"
 import { Infer } from "../../src/hive/Infer.ts"
 import { type CompletionError, WorkerClient, WorkerGone } from "../../src/hive/WorkerClient.ts"
 import { Workers } from "../../src/hive/Workers.ts"
-import type { RunningJob } from "../../src/job/Jobs.ts"
+import type { RunningJob } from "../../src/job/Submission.ts"
 import * as Operation from "../../src/operation/Operation.ts"
 
 const piece = (text: string, finishReason?: string): CompletionPiece => ({

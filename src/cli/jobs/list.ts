@@ -1,7 +1,7 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { JobRecord } from "../../job/Jobs.ts"
+import { JobRecord } from "../../job/JobRecord.ts"
 import { JobsClient } from "../../job/JobsClient.ts"
 import { Connection } from "../Connection.ts"
 import { Output } from "../Output.ts"

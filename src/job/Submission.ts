@@ -1,0 +1,34 @@
+import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { Routing } from "../operation/Routing.ts"
+import type { OperationError } from "./errors.ts"
+import type { JobEvent } from "./JobEvent.ts"
+
+/** What a running job may say to `Jobs` about itself. */
+export interface RunningJob {
+  readonly id: string
+  /** The job is run by a hive, as that hive's job. */
+  readonly runsAt: (hiveId: string, hiveJobId: string) => Effect.Effect<void>
+  /**
+   * How to ask the work to stop so that it first delivers what it has made. Without it, or when it does not stop the
+   * work in time, a cancel interrupts the stream.
+   */
+  readonly stopBy: (stop: Effect.Effect<void>) => Effect.Effect<void>
+  /** Ends the work from outside of its stream, as if the stream had failed. */
+  readonly fail: (error: OperationError) => Effect.Effect<void>
+}
+
+/** The work of a job: its events, in order, or why it failed. */
+export type Work = (job: RunningJob) => Stream.Stream<JobEvent, OperationError>
+
+/** A request that was found to be in order, and what it will run. */
+export interface Submission {
+  readonly operation: string
+  readonly hiveId?: string | undefined
+  readonly routing: Routing
+  /** Who says that the operation is executed, such as `qn-router`. */
+  readonly router: string
+  readonly work: Work
+  /** The same key with the same body gives the same job. */
+  readonly idempotency?: { readonly key: string; readonly body: string } | undefined
+}
