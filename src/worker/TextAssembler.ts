@@ -2,7 +2,7 @@
 export type FinishReason = "cancelled" | "length" | "stop"
 
 const halfCharacter = "\uFFFD"
-// No character has more bytes; a token that never completes one is shown as it is.
+// No character has more bytes: what is none by then never becomes one, and is not shown.
 const longestCharacter = 4
 
 /**
@@ -41,7 +41,7 @@ export class TextAssembler<Token> {
     if (piece.endsWith(halfCharacter) && this.#pending.length < longestCharacter) return ""
     this.#before = [...this.#before, ...this.#pending].slice(-3)
     this.#pending = []
-    return this.#release(piece)
+    return this.#release(piece.replaceAll(halfCharacter, ""))
   }
 
   /** Gives what is held back, when no token follows. Half a character is not given. */

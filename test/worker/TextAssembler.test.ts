@@ -25,6 +25,12 @@ describe("TextAssembler", () => {
     assert.strictEqual(cut.end(), "")
   })
 
+  it("does not give bytes that never become a character", () => {
+    const broken = assembler()
+    const bytes = [0x61, 0xe6, 0x62, 0x80, 0x63, 0xf0, 0x9f, 0x64]
+    assert.strictEqual(bytes.map((byte) => broken.push(byte)).join("") + broken.end(), "abcd")
+  })
+
   it("cuts at a stop string, also one that comes in pieces", () => {
     assert.deepStrictEqual(feed("one END two", ["END"]), { shown: ["o", "n", "e", " "], stopped: true })
     assert.deepStrictEqual(feed("a\n\nb", ["\n\n"]), { shown: ["a"], stopped: true })
