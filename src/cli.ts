@@ -12,16 +12,27 @@ import { Connection } from "./cli/Connection.ts"
 import { engineInstall } from "./cli/engine/install.ts"
 import { CommandFailed, Usage } from "./cli/errors.ts"
 import { SharedFlags } from "./cli/SharedFlags.ts"
+import { configCheck } from "./cli/config/check.ts"
+import { configPath } from "./cli/config/path.ts"
+import { configShow } from "./cli/config/show.ts"
 import { hiveGet } from "./cli/hive/get.ts"
+import { hiveImportSsh } from "./cli/hive/import-ssh.ts"
+import { hiveInstall } from "./cli/hive/install.ts"
 import { hiveList } from "./cli/hive/list.ts"
+import { hiveRefresh } from "./cli/hive/refresh-capabilities.ts"
 import { hiveServe } from "./cli/hive/serve.ts"
+import { hiveService } from "./cli/hive/service.ts"
+import { hiveSshTest } from "./cli/hive/ssh-test.ts"
 import { hiveStart } from "./cli/hive/start.ts"
 import { hiveStatus } from "./cli/hive/status.ts"
 import { hiveStop } from "./cli/hive/stop.ts"
+import { hiveUninstall } from "./cli/hive/uninstall.ts"
 import { infer } from "./cli/infer.ts"
 import { jobsCancel } from "./cli/jobs/cancel.ts"
 import { jobsList } from "./cli/jobs/list.ts"
 import { jobsWatch } from "./cli/jobs/watch.ts"
+import { modelDelete } from "./cli/model/delete.ts"
+import { modelDownload } from "./cli/model/download.ts"
 import { modelGet } from "./cli/model/get.ts"
 import { modelList } from "./cli/model/list.ts"
 import { op } from "./cli/op.ts"
@@ -35,6 +46,7 @@ import { stop } from "./cli/stop.ts"
 import { workerDelete } from "./cli/worker/delete.ts"
 import { workerGet } from "./cli/worker/get.ts"
 import { workerList } from "./cli/worker/list.ts"
+import { workerLogs } from "./cli/worker/logs.ts"
 import { workerRestart } from "./cli/worker/restart.ts"
 import { workerSpawn } from "./cli/worker/spawn.ts"
 import { DetachedProcess } from "./config/DetachedProcess.ts"
@@ -89,14 +101,32 @@ export const cli = Command.make("rbee").pipe(
       Command.withSubcommands([queenServe, queenStart, queenStop, queenStatus])
     ),
     noun("hive", "The daemon of each machine").pipe(
-      Command.withSubcommands([hiveServe, hiveStart, hiveStop, hiveList, hiveGet, hiveStatus])
+      Command.withSubcommands([
+        hiveServe,
+        hiveStart,
+        hiveStop,
+        hiveList,
+        hiveGet,
+        hiveStatus,
+        hiveInstall,
+        hiveUninstall,
+        hiveRefresh,
+        hiveSshTest,
+        hiveImportSsh,
+        hiveService
+      ])
     ),
     noun("worker", "The processes with a model loaded").pipe(
-      Command.withSubcommands([workerSpawn, workerList, workerGet, workerDelete, workerRestart])
+      Command.withSubcommands([workerSpawn, workerList, workerGet, workerLogs, workerDelete, workerRestart])
     ),
-    noun("model", "The models on a hive").pipe(Command.withSubcommands([modelList, modelGet])),
+    noun("model", "The models on a hive").pipe(
+      Command.withSubcommands([modelDownload, modelList, modelGet, modelDelete])
+    ),
     noun("jobs", "What runs and what ran").pipe(Command.withSubcommands([jobsList, jobsWatch, jobsCancel])),
     noun("engine", "What workers are made with").pipe(Command.withSubcommands([engineInstall])),
+    noun("config", "Where settings are, and what they are").pipe(
+      Command.withSubcommands([configShow, configPath, configCheck])
+    ),
     op
   ]),
   Command.provide((typed) =>

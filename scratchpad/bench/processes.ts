@@ -37,9 +37,9 @@ export const runQueen = (hivePort: number) => {
 }
 
 /** Runs one of the roles of a benchmark in a process of its own; returns when it is ready. */
-export const start = (file: string, role: string) =>
+export const start = (file: string, ...role: ReadonlyArray<string>) =>
   new Promise<ChildProcess>((resolve) => {
-    const child = fork(file, [role])
+    const child = fork(file, role)
     child.once("message", () => resolve(child))
   })
 

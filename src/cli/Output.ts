@@ -19,12 +19,15 @@ export class Output extends Context.Service<
     readonly note: (line: string) => Effect.Effect<void>
     /** What is happening now: on a terminal it takes the place of the last such line. */
     readonly progress: (line: string) => Effect.Effect<void>
+    /** Empties the terminal, so that an answer takes the place of the last; does nothing where there is none. */
+    readonly clear: Effect.Effect<void>
     readonly error: (sentence: string) => Effect.Effect<void>
   }
 >()("rbee/cli/Output") {
   static readonly layer = (json: boolean) => Layer.sync(Output, () => make(json))
 }
 
+const clearScreen = "\u001b[H\u001b[2J"
 const clearLine = "\r\u001b[K"
 
 const make = (json: boolean) => {
@@ -56,6 +59,9 @@ const make = (json: boolean) => {
         transient = true
         return write(process.stderr, `${clearLine}${line.slice(0, process.stderr.columns - 1)}`)
       }),
+    clear: Effect.suspend(() =>
+      process.stdout.isTTY && !json ? write(process.stdout, clearScreen) : Effect.void
+    ),
     error: (sentence) => Effect.suspend(() => toError(`❌ Error: ${sentence}\n`))
   })
 }

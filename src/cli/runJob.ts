@@ -16,6 +16,7 @@ import {
 } from "../job/JobEvent.ts"
 import { JobsClient, type Peer } from "../job/JobsClient.ts"
 import { narrationLine } from "../job/PlainView.ts"
+import { progressSentence } from "../job/progressSentence.ts"
 import { HiveStart, Operation, shouldForwardToHive, hiveId } from "../operation/Operation.ts"
 import { Connection } from "./Connection.ts"
 import { JobEndedBadly } from "./errors.ts"
@@ -51,8 +52,7 @@ const makeScreen = (output: Output["Service"], show: Show) => {
   const progress = (event: JobEvent) =>
     Option.match(readProgress(event.json), {
       onNone: () => Effect.void,
-      onSome: ({ current, stage, total, unit }) =>
-        output.progress(`${stage}: ${current}${total === undefined ? "" : ` of ${total}`} ${unit}`)
+      onSome: (progress) => output.progress(progressSentence(progress))
     })
 
   const narration = (event: JobEvent) =>

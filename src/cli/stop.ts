@@ -1,24 +1,43 @@
 import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { Output } from "./Output.ts"
-import { stopHives, stopQueen } from "./stopping.ts"
+import { stopHive, stopHives, stopQueen } from "./stopping.ts"
+
+const hiveId = Flag.String("hive-id").pipe(
+  Flag.withDescription("Stop only this hive of this machine, and its workers"),
+  Flag.optional
+)
+
+const stopped = (alias: string) => ({ alias, state: "stopped" })
+
+const stopOne = Effect.fnUntraced(function* (id: string) {
+  const output = yield* Output
+  if (!(yield* stopHive(id))) yield* output.note(`Hive '${id}' does not run on this machine`)
+  yield* output.answer(stopped(id))
+})
+
+const stopAll = Effect.gen(function* () {
+  const output = yield* Output
+  const queen = yield* stopQueen
+  const hives = yield* stopHives
+  if (!queen && hives.length === 0) yield* output.note("Nothing was running")
+  yield* output.answer({
+    queen: "stopped",
+    hives: hives.map((name) => stopped(name.slice("hive-".length)))
+  })
+})
 
 export const stop = Command.make(
   "stop",
-  {},
-  Effect.fnUntraced(function* () {
-    const output = yield* Output
-    const queen = yield* stopQueen
-    const hives = yield* stopHives
-    if (!queen && hives.length === 0) yield* output.note("Nothing was running")
-    yield* output.answer({
-      queen: "stopped",
-      hives: hives.map((name) => ({ alias: name.slice("hive-".length), state: "stopped" }))
-    })
+  { hiveId },
+  Effect.fnUntraced(function* (typed) {
+    yield* Option.match(typed.hiveId, { onNone: () => stopAll, onSome: stopOne })
   })
 ).pipe(
   Command.withDescription(
     "Stop the queen, the hives of this machine and their workers; returns when all have ended"
   ),
-  Command.withExamples([{ command: "rbee stop" }])
+  Command.withExamples([{ command: "rbee stop" }, { command: "rbee stop --hive-id atlas" }])
 )

@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import { Pids } from "../config/Pids.ts"
+import { type ProcessId, Pids } from "../config/Pids.ts"
 import { RunFile } from "../config/RunFile.ts"
 import { Settings } from "../config/Settings.ts"
 import { WorkerProcessFiles } from "../config/WorkerProcessFiles.ts"
@@ -35,19 +35,30 @@ const stopDaemon = Effect.fnUntraced(function* (name: string) {
 /** Stops the queen of this home; false when it did not run. */
 export const stopQueen = stopDaemon("queen")
 
-/** Stops the hives of this home and every worker of theirs; gives the names of the hives. */
-export const stopHives = Effect.gen(function* () {
-  const runFiles = yield* RunFile
-  const files = yield* WorkerProcessFiles
+const endWorkers = Effect.fnUntraced(function* (workers: ReadonlyArray<ProcessId>) {
   const pids = yield* Pids
   const { timeouts } = yield* Settings
-  const names = (yield* runFiles.names).filter((name) => name.startsWith("hive-"))
-  const stopped = yield* Effect.filter(names, stopDaemon)
-  // Workers outlive a hive that was killed.
-  const workers = yield* files.list
   yield* Effect.forEach(workers, (worker) => pids.terminate(worker, timeouts.shutdown), {
     concurrency: "unbounded",
     discard: true
   })
+})
+
+/** Stops the hives of this home and every worker of theirs; gives the names of the hives. */
+export const stopHives = Effect.gen(function* () {
+  const runFiles = yield* RunFile
+  const files = yield* WorkerProcessFiles
+  const names = (yield* runFiles.names).filter((name) => name.startsWith("hive-"))
+  const stopped = yield* Effect.filter(names, stopDaemon)
+  // Workers outlive a hive that was killed.
+  yield* endWorkers(yield* files.list)
+  return stopped
+})
+
+/** Stops one hive of this home and its workers; false when it did not run. */
+export const stopHive = Effect.fnUntraced(function* (id: string) {
+  const files = yield* WorkerProcessFiles
+  const stopped = yield* stopDaemon(`hive-${id}`)
+  yield* endWorkers(yield* files.ofHive(id))
   return stopped
 })

@@ -44,7 +44,11 @@ const hostForm = /^[A-Za-z0-9:][A-Za-z0-9._:-]{0,254}$/
 const userForm = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/
 const pathForm = /^[A-Za-z0-9._/~][A-Za-z0-9._/~ -]{0,1023}$/
 
-const portOf = (value: string) => {
+/** Whether a hive may have this name. */
+export const isAlias = (name: string) => aliasForm.test(name)
+
+/** The port that a text names, 1 to 65535. */
+export const portOf = (value: string) => {
   const port = /^\d{1,5}$/.test(value) ? Number(value) : 0
   return port >= 1 && port <= 65_535 ? port : undefined
 }
@@ -66,7 +70,7 @@ export const parseHivesConf = (
         Result.fail(new HivesConfError({ file, line, host, field, value, expected }))
 
       for (const alias of block.aliases) {
-        if (!aliasForm.test(alias))
+        if (!isAlias(alias))
           return yield* refuse(block.line, "Host", alias, "letters, digits, '.', '_' and '-'")
         if (seen.has(alias))
           return yield* refuse(block.line, "Host", alias, "an alias that is not there twice")

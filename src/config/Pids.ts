@@ -26,8 +26,8 @@ export class Pids extends Context.Service<
     /** Whether this very process runs. */
     readonly isAlive: (process: ProcessId) => Effect.Effect<boolean>
     /**
-     * TERM, then KILL when the grace has passed, to the process and those of its group. Returns when it has ended;
-     * does nothing to another process with the same number.
+     * TERM, then KILL when the grace has passed, to the process and those of its group. Returns when it has ended, and
+     * kills what is left of its group then; does nothing to another process with the same number.
      */
     readonly terminate: (process: ProcessId, grace: Duration.Input) => Effect.Effect<void>
   }
@@ -86,16 +86,32 @@ const make = Effect.gen(function* () {
   const ended = (process: ProcessId) =>
     Effect.repeat(isAlive(process), { while: (alive) => alive, schedule: Schedule.spaced(pollEvery) })
 
+  // A number is not given to a new process while a group has it: where there is no such process, those of the group are
+  // what the process left behind.
+  const sweep = Effect.fnUntraced(function* (pid: number) {
+    if (Option.isSome(yield* startTime(pid))) return
+    yield* Effect.sync(() => {
+      try {
+        process.kill(-pid, "SIGKILL")
+      } catch {
+        // It left nothing.
+      }
+    })
+  })
+
   return Pids.of({
     startTime,
     isAlive,
     terminate: Effect.fn("Pids.terminate")(function* (process, grace) {
-      if (!(yield* isAlive(process))) return
-      yield* signal(process.pid, "SIGTERM")
-      const ownTime = yield* Effect.timeoutOption(ended(process), grace)
-      if (Option.isSome(ownTime)) return
-      yield* signal(process.pid, "SIGKILL")
-      yield* Effect.timeoutOption(ended(process), killedWithin)
+      if (yield* isAlive(process)) {
+        yield* signal(process.pid, "SIGTERM")
+        const ownTime = yield* Effect.timeoutOption(ended(process), grace)
+        if (Option.isNone(ownTime)) {
+          yield* signal(process.pid, "SIGKILL")
+          yield* Effect.timeoutOption(ended(process), killedWithin)
+        }
+      }
+      yield* sweep(process.pid)
     })
   })
 })

@@ -8,6 +8,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { type AliasSetting, aliasTable } from "./AliasSettings.ts"
+import { type EngineSetting, engineTable } from "./EngineSettings.ts"
 import { variable } from "./environment.ts"
 import { Paths } from "./Paths.ts"
 import {
@@ -15,6 +17,8 @@ import {
   count,
   duration,
   durationOrOff,
+  flag,
+  httpUrl,
   optionalCount,
   port,
   type SettingCodec,
@@ -38,12 +42,20 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
 export interface SettingSource {
   readonly key: string
   readonly source: string
+  /** As it would be written in `config.toml`; empty for one that has no default. */
+  readonly value: string
 }
 
 /** Values of settings by their key, such as `queen.port`; they win over environment and file. */
 export type SettingOverrides = Readonly<Record<string, string | undefined>>
 
-type Read = <A>(key: string, codec: SettingCodec<A>, fallback: A) => Effect.Effect<A, SettingsError>
+type Read = <A>(
+  key: string,
+  codec: SettingCodec<A>,
+  fallback: A,
+  /** The name that others gave the same variable of the environment; `RBEE_…` goes before it. */
+  alsoVariable?: string
+) => Effect.Effect<A, SettingsError>
 
 const none: { readonly count: number } | undefined = undefined
 
@@ -74,10 +86,24 @@ const readAll = (read: Read) =>
         total: yield* read("timeouts.total", durationOrOff, Duration.infinity),
         /** Until a worker that was started answers. */
         workerStart: yield* read("timeouts.worker_start", duration, Duration.minutes(2)),
-        /** Between two signs of life of a worker that generates. */
-        workerRequest: yield* read("timeouts.worker_request", duration, Duration.minutes(2)),
+        /** Until a worker writes its first token, … */
+        firstToken: yield* read("timeouts.first_token", duration, Duration.minutes(1)),
+        /** … and so much more for each thousand tokens of the prompt. */
+        firstTokenPer1000: yield* read("timeouts.first_token_per_1000", duration, Duration.seconds(30)),
+        /** Between two tokens of a worker. */
+        betweenTokens: yield* read("timeouts.between_tokens", duration, Duration.minutes(1)),
+        /** How long a request of an application waits for a worker. */
+        queue: yield* read("timeouts.queue", duration, Duration.minutes(5)),
+        /** Without a sign of progress from a worker that loads its model. */
+        loadStall: yield* read("timeouts.load_stall", duration, Duration.minutes(3)),
         /** How long a process may take to stop before it is killed. */
-        shutdown: yield* read("timeouts.shutdown", duration, Duration.seconds(10))
+        shutdown: yield* read("timeouts.shutdown", duration, Duration.seconds(10)),
+        /** Between two signs of life of a server that a model is downloaded from. */
+        download: yield* read("timeouts.download", duration, Duration.seconds(30)),
+        /** For one command on another machine, by ssh. */
+        ssh: yield* read("timeouts.ssh", duration, Duration.seconds(30)),
+        /** For copying rbee to another machine, by scp. */
+        copy: yield* read("timeouts.copy", duration, Duration.minutes(10))
       },
       limits: {
         bodyBytes: yield* read("limits.body_bytes", bytes, 16_000_000),
@@ -100,11 +126,56 @@ const readAll = (read: Read) =>
         /** A hive is active while its last beat is younger. */
         active: yield* read("heartbeat.active", duration, Duration.seconds(30))
       },
+      models: {
+        hfEndpoint: yield* read("models.hf_endpoint", httpUrl, "https://huggingface.co", "HF_ENDPOINT"),
+        ollamaRegistry: yield* read("models.ollama_registry", httpUrl, "https://registry.ollama.ai"),
+        /** The hosts of `https://` models that may have a private address. */
+        privateHosts: yield* read("models.private_hosts", texts, []),
+        /** Parts of a file that are fetched at the same time. */
+        connections: yield* read("models.connections", count, 4),
+        /** How often a part that was cut off is asked for again before the download fails. */
+        retries: yield* read("models.retries", count, 8)
+      },
+      workers: {
+        /** After this time without a request a worker is stopped; infinity is off. */
+        idleStop: yield* read("workers.idle_stop", durationOrOff, Duration.infinity),
+        /** A worker's log is kept in two files of this size. */
+        logBytes: yield* read("workers.log_bytes", bytes, 4_000_000)
+      },
       engine: {
+        /** The engine of a worker that names none. */
+        name: yield* read("engine.name", text, "llama"),
         contextSize: (yield* read("engine.context_size", optionalCount, none))?.count,
         parallel: yield* read("engine.parallel", count, 4),
         threads: (yield* read("engine.threads", optionalCount, none))?.count
       },
+      scheduler: {
+        /** Requests that may wait for one model. */
+        queueLength: yield* read("scheduler.queue_length", count, 256),
+        /** How far apart the loads of two workers may be, in tokens, before a shared prefix counts no more. */
+        imbalanceTokens: yield* read("scheduler.imbalance_tokens", count, 4096),
+        /** How long a worker stays at least. */
+        minResidency: yield* read("scheduler.min_residency", duration, Duration.seconds(20)),
+        /** After so much waiting a request goes first, and a busy worker of another model may have to go. */
+        starvationBound: yield* read("scheduler.starvation_bound", duration, Duration.seconds(30)),
+        /** After so much waiting one more worker is started, where there is room. */
+        scaleAfter: yield* read("scheduler.scale_after", duration, Duration.seconds(5)),
+        /** How long a worker that was started for an application stays without a request; infinity is off. */
+        idleTtl: yield* read("scheduler.idle_ttl", durationOrOff, Duration.minutes(30)),
+        /** Failures in a row after which a worker rests. */
+        breakerFaults: yield* read("scheduler.breaker_faults", count, 3),
+        breakerPause: yield* read("scheduler.breaker_pause", duration, Duration.seconds(30)),
+        /** How long a device rests after a worker could not be started on it. */
+        loadPause: yield* read("scheduler.load_pause", duration, Duration.seconds(30)),
+        /** How many workers a request is tried on. */
+        attempts: yield* read("scheduler.attempts", count, 3),
+        /** Whether a model that no hive has is downloaded when an application asks for it. */
+        download: yield* read("scheduler.download", flag, false)
+      },
+      /** The tables `[aliases.NAME]`: names that applications use. */
+      aliases: yield* read("aliases", aliasTable, {}),
+      /** The tables `[engines.NAME]`. */
+      engines: yield* read("engines", engineTable, {}),
       allowedOrigins: yield* read("allowed_origins", texts, []),
       allowedHosts: yield* read("allowed_hosts", texts, [])
     }
@@ -113,10 +184,12 @@ const readAll = (read: Read) =>
 /** All settings of rbee, as they were when the process started. */
 export type SettingValues = Effect.Success<ReturnType<typeof readAll>>
 
-type Groups = Omit<SettingValues, "allowedHosts" | "allowedOrigins">
+type Groups = Omit<SettingValues, "aliases" | "allowedHosts" | "allowedOrigins" | "engines">
 
 /** Settings that differ from their defaults. */
 export type SettingChanges = { readonly [Group in keyof Groups]?: Partial<Groups[Group]> } & {
+  readonly engines?: Readonly<Record<string, EngineSetting>>
+  readonly aliases?: Readonly<Record<string, AliasSetting>>
   readonly allowedHosts?: ReadonlyArray<string>
   readonly allowedOrigins?: ReadonlyArray<string>
 }
@@ -124,7 +197,11 @@ export type SettingChanges = { readonly [Group in keyof Groups]?: Partial<Groups
 /** The settings: flag, environment (`RBEE_QUEEN_PORT`), `config.toml` (`[queen] port`), default, in this order. */
 export class Settings extends Context.Service<
   Settings,
-  SettingValues & { readonly sources: ReadonlyArray<SettingSource> }
+  SettingValues & {
+    readonly sources: ReadonlyArray<SettingSource>
+    /** The keys of `config.toml` that mean nothing. */
+    readonly unknown: ReadonlyArray<string>
+  }
 >()("rbee/config/Settings") {
   /** With values that win over environment and file, such as those of flags. */
   static readonly layerWith = (overrides: SettingOverrides) =>
@@ -146,10 +223,16 @@ export class Settings extends Context.Service<
           timeouts: { ...values.timeouts, ...changes.timeouts },
           limits: { ...values.limits, ...changes.limits },
           heartbeat: { ...values.heartbeat, ...changes.heartbeat },
+          models: { ...values.models, ...changes.models },
+          workers: { ...values.workers, ...changes.workers },
           engine: { ...values.engine, ...changes.engine },
+          scheduler: { ...values.scheduler, ...changes.scheduler },
+          engines: changes.engines ?? values.engines,
+          aliases: changes.aliases ?? values.aliases,
           allowedOrigins: changes.allowedOrigins ?? values.allowedOrigins,
           allowedHosts: changes.allowedHosts ?? values.allowedHosts,
-          sources: []
+          sources: [],
+          unknown: []
         })
       )
     )
@@ -170,6 +253,13 @@ const keysOf = (document: unknown, prefix = ""): ReadonlyArray<string> =>
         keysOf(value, prefix === "" ? name : `${prefix}.${name}`)
       )
     : [prefix]
+
+const shown = (value: unknown): string => {
+  if (value === undefined) return ""
+  if (Duration.isDuration(value))
+    return Duration.isFinite(value) ? Duration.format(value).replaceAll(" ", "") : "off"
+  return typeof value === "string" ? value : JSON.stringify(value)
+}
 
 const readDocument = Effect.fnUntraced(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
@@ -194,14 +284,20 @@ const make = Effect.fnUntraced(function* (overrides: SettingOverrides) {
   const document = yield* readDocument(file)
   const sources: Array<SettingSource> = []
 
-  const read: Read = Effect.fnUntraced(function* (key, codec, fallback) {
+  const read: Read = Effect.fnUntraced(function* (key, codec, fallback, alsoVariable) {
     const name = variableOf(key)
+    const also = alsoVariable === undefined ? Option.none<string>() : yield* variable(alsoVariable)
     const given = [
       { source: "flags", raw: overrides[key] },
       { source: name, raw: Option.getOrUndefined(yield* variable(name)) },
+      { source: alsoVariable ?? name, raw: Option.getOrUndefined(also) },
       { source: file, raw: lookUp(document, key) }
     ].find(({ raw }) => raw !== undefined)
-    sources.push({ key, source: given?.source ?? "default" })
+    sources.push({
+      key,
+      source: given?.source ?? "default",
+      value: given === undefined ? shown(fallback) : shown(given.raw)
+    })
     if (given === undefined) return fallback
     const value = codec.read(given.raw)
     if (Option.isSome(value)) return value.value
@@ -215,8 +311,9 @@ const make = Effect.fnUntraced(function* (overrides: SettingOverrides) {
 
   const values = yield* readAll(read)
   const known = new Set(sources.map(({ key }) => key))
-  for (const key of keysOf(document)) {
-    if (key !== "" && !known.has(key)) yield* Effect.logWarning("unknown setting", { key, file })
-  }
-  return Settings.of({ ...values, sources })
+  const unknown = keysOf(document).filter(
+    (key) => key !== "" && !known.has(key) && !key.startsWith("engines.") && !key.startsWith("aliases.")
+  )
+  for (const key of unknown) yield* Effect.logWarning("unknown setting", { key, file })
+  return Settings.of({ ...values, sources, unknown })
 })

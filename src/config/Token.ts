@@ -9,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { variable } from "./environment.ts"
 import { Paths } from "./Paths.ts"
+import { isLoopback } from "./reachableUrl.ts"
 
 const shortest = 16
 
@@ -73,9 +74,6 @@ const acceptor = (token: string | undefined) => {
   const expected = digest(`Bearer ${token}`)
   return (authorization: string) => timingSafeEqual(digest(authorization), expected)
 }
-
-const isLoopback = (host: string) =>
-  host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host)
 
 /** Refuses an address beyond loopback when there is no token. */
 export const checkBind = Effect.fn("Token.checkBind")(function* (host: string) {

@@ -21,7 +21,18 @@ const wholeNumber = (raw: unknown) => {
 const isBetween = (number: number | undefined, minimum: number, maximum: number) =>
   number !== undefined && number >= minimum && number <= maximum ? number : undefined
 
+export const flag = codec("true or false", (raw) =>
+  typeof raw === "boolean" ? raw : raw === "true" ? true : raw === "false" ? false : undefined
+)
+
 export const text = codec("a text", (raw) => (typeof raw === "string" && raw !== "" ? raw : undefined))
+
+/** The base of addresses, without a slash at its end. */
+export const httpUrl = codec("an http or https URL without a query", (raw) => {
+  const url = typeof raw === "string" ? URL.parse(raw) : null
+  const isBase = url !== null && /^https?:$/.test(url.protocol) && url.search === "" && url.hash === ""
+  return isBase && url.username === "" ? url.href.replace(/\/+$/, "") : undefined
+})
 
 export const port = codec("a port from 1 to 65535", (raw) => isBetween(wholeNumber(raw), 1, 65_535))
 

@@ -9,13 +9,9 @@ export interface CompletionPiece {
   readonly text: string
   readonly finishReason: string | undefined
   readonly usage: Usage | undefined
-  /** The worker's own words, when it failed in the middle of an answer. */
-  readonly error: string | undefined
 }
 
 const isUsage = Schema.is(Schema.Record(Schema.String, Schema.Json))
-
-const nothing: CompletionPiece = { text: "", finishReason: undefined, usage: undefined, error: undefined }
 
 // This runs for every token, so it looks at the fields that it needs and at no others.
 /** Reads the data of one event of `/v1/completions`; nothing for what is no completion. */
@@ -27,19 +23,12 @@ export const readPiece = (data: string): CompletionPiece | undefined => {
     return undefined
   }
   if (!Predicate.isReadonlyObject(event)) return undefined
-  const { choices, error, usage } = event
-  if (error !== undefined && error !== null) return { ...nothing, error: messageOf(error) }
+  const { choices, usage } = event
   const choice: unknown = Array.isArray(choices) ? choices[0] : undefined
   const { finish_reason, text } = Predicate.isReadonlyObject(choice) ? choice : {}
   return {
     text: typeof text === "string" ? text : "",
     finishReason: typeof finish_reason === "string" ? finish_reason : undefined,
-    usage: usage !== undefined && usage !== null && isUsage(usage) ? usage : undefined,
-    error: undefined
+    usage: usage !== undefined && usage !== null && isUsage(usage) ? usage : undefined
   }
 }
-
-const messageOf = (error: unknown) =>
-  Predicate.hasProperty(error, "message") && typeof error.message === "string"
-    ? error.message
-    : JSON.stringify(error)

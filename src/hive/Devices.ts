@@ -1,35 +1,27 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
+import { Paths } from "../config/Paths.ts"
+import { workerFile } from "../config/Program.ts"
+import * as DeviceTool from "./DeviceTool.ts"
+import * as EngineDevices from "./EngineDevices.ts"
+import { Capability } from "../config/Capability.ts"
 import { Machine, type MachineFacts } from "./Machine.ts"
-import * as NvidiaSmi from "./NvidiaSmi.ts"
+import { nvidiaSmi } from "./NvidiaSmi.ts"
+import { rocmSmi } from "./RocmSmi.ts"
 
 /** Through what a device computes. */
 export const Backend = Schema.Literals(["cuda", "rocm", "metal", "vulkan", "cpu"])
 export type Backend = typeof Backend.Type
 
 /**
- * A device as `/v1/capabilities` shows it. `vram_gb` is its memory in GiB, rounded to one decimal; for the
- * CPU the RAM.
+ * A device with what the hive needs to place a worker on it. The number in its id is its own among all GPUs; its
+ * `index` is the one by which its backend counts, and is its own only there. Memory is in bytes.
  */
-export class Capability extends Schema.Class<Capability>("Capability")({
-  id: Schema.String,
-  name: Schema.String,
-  device_type: Schema.Literals(["gpu", "cpu"]),
-  vram_gb: Schema.Finite,
-  compute_capability: Schema.NullOr(Schema.String)
-}) {}
-
-/**
- * The body of `/v1/capabilities`. A `Device` may stand for a `Capability`: what the hive knows besides is not
- * written.
- */
-export const Capabilities = Schema.Struct({ devices: Schema.Array(Capability) })
-export type Capabilities = typeof Capabilities.Type
-
-/** A device with what the hive needs to place a worker on it: its backend, its index, its memory in bytes. */
 export class Device extends Capability.extend<Device>("Device")({
   backend: Backend,
   index: Schema.Int,
@@ -47,27 +39,39 @@ export class Device extends Capability.extend<Device>("Device")({
   }
 }
 
-/** The devices of this machine. The CPU is always one of them, and is the last. */
+/** The devices of this machine: NVIDIA's GPUs, AMD's, else those that the llama engine finds; the CPU is the last. */
 export class Devices extends Context.Service<
   Devices,
   {
-    /** Asks the machine anew, so that free memory is as of now; takes 2 seconds at most, and never fails. */
+    /** Asks the machine anew, so that free memory is as of now; takes 4 seconds at most, and never fails. */
     readonly list: Effect.Effect<ReadonlyArray<Device>>
   }
 >()("rbee/hive/Devices") {
-  static readonly layerNoDeps = Layer.effect(
-    Devices,
-    Effect.gen(function* () {
-      const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
-      const measure = yield* Machine
-      const nvidia = yield* NvidiaSmi.make(spawner)
-      const list = Effect.gen(function* () {
-        const gpus = yield* nvidia
-        return [...gpus.map(nvidiaDevice), cpuDevice(measure())]
-      }).pipe(Effect.withSpan("Devices.list"))
-      return Devices.of({ list })
-    })
-  )
+  /** With the given file as the program of a worker, which is asked for the engine's devices. */
+  static readonly layerWith = (worker: string) =>
+    Layer.effect(
+      Devices,
+      Effect.gen(function* () {
+        const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
+        const fs = yield* FileSystem.FileSystem
+        const path = yield* Path.Path
+        const { data } = yield* Paths
+        const measure = yield* Machine
+        const nvidia = yield* DeviceTool.make(nvidiaSmi, spawner)
+        const amd = yield* DeviceTool.make(rocmSmi, spawner)
+        const files = { folder: path.join(data, "engines", "llama"), worker }
+        const engine = yield* EngineDevices.make(files, fs, path, spawner)
+        const list = Effect.gen(function* () {
+          const found = yield* Effect.all([nvidia, amd], { concurrency: "unbounded" })
+          // The engine would list the same cards again, by another backend.
+          const all = found.flat().length > 0 ? found : [yield* engine]
+          return [...gpuDevices(all), cpuDevice(measure())]
+        }).pipe(Effect.withSpan("Devices.list"))
+        return Devices.of({ list })
+      })
+    )
+
+  static readonly layerNoDeps = this.layerWith(workerFile)
 
   /** These devices and no others, for tests. */
   static readonly layerMemory = (devices: ReadonlyArray<Device>) =>
@@ -76,14 +80,25 @@ export class Devices extends Context.Service<
 
 const gib = (bytes: number) => Math.round((bytes / 1024 ** 3) * 10) / 10
 
-const nvidiaDevice = (gpu: NvidiaSmi.Gpu) =>
+// Each list's numbers begin after the highest of the list before it, so that a GPU keeps its own when another one of
+// its list is passed over.
+const gpuDevices = (lists: ReadonlyArray<ReadonlyArray<DeviceTool.Gpu>>) => {
+  let first = 0
+  return lists.flatMap((gpus) => {
+    const devices = gpus.map((gpu) => gpuDevice(gpu, first + gpu.index))
+    first += 1 + Math.max(-1, ...gpus.map(({ index }) => index))
+    return devices
+  })
+}
+
+const gpuDevice = (gpu: DeviceTool.Gpu, number: number) =>
   new Device({
-    id: `GPU-${gpu.index}`,
+    id: `GPU-${number}`,
     name: gpu.name,
     device_type: "gpu",
     vram_gb: gib(gpu.totalBytes),
     compute_capability: gpu.computeCapability,
-    backend: "cuda",
+    backend: gpu.backend,
     index: gpu.index,
     total_bytes: gpu.totalBytes,
     free_bytes: gpu.freeBytes

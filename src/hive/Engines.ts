@@ -1,30 +1,24 @@
+import * as Cache from "effect/Cache"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as ChildProcess from "effect/process/ChildProcess"
+import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
+import * as Schema from "effect/Schema"
+import { isTemplate, type ProgramSetting } from "../config/EngineSettings.ts"
+import { variable } from "../config/environment.ts"
 import { Paths } from "../config/Paths.ts"
 import { workerFile } from "../config/Program.ts"
-import type { Backend } from "./Devices.ts"
-import { defaultEngine } from "./Placement.ts"
-import type { WorkerSpec } from "./WorkerRecord.ts"
-
-/** How the process of a worker is started. It must speak the OpenAI API on loopback, and log to stdout or stderr. */
-export interface EngineCommand {
-  readonly command: string
-  readonly args: ReadonlyArray<string>
-  readonly env?: Readonly<Record<string, string>>
-}
-
-/** A program that makes workers. */
-export interface Engine {
-  readonly name: string
-  /** Through what it can compute, as it is installed here. */
-  readonly backends: ReadonlyArray<Backend>
-  /** How to get it for the devices that it cannot use yet. */
-  readonly install: string
-  readonly command: (spec: WorkerSpec, port: number) => EngineCommand
-}
+import { Settings } from "../config/Settings.ts"
+import type { Engine } from "./engines/Engine.ts"
+import { makeLlama } from "./engines/Llama.ts"
+import { makeLlamaServer } from "./engines/LlamaServer.ts"
+import { makeTemplate } from "./engines/Template.ts"
+import { makeVllm } from "./engines/Vllm.ts"
+import { builtInEngine } from "./Placement.ts"
 
 /** The exit code of a worker that found its port in use: another port is worth a try. */
 export const portInUse = 98
@@ -37,70 +31,116 @@ export class Engines extends Context.Service<
     readonly all: Effect.Effect<ReadonlyMap<string, Engine>>
   }
 >()("rbee/hive/Engines") {
-  /** The built-in llama engine, whose worker is the given file of JavaScript or TypeScript. */
+  /**
+   * The built-in llama engine, whose worker is the given file of JavaScript or TypeScript; llama-server and vLLM, where
+   * they are found; and those of the settings.
+   */
   static readonly layerWith = (worker: string) =>
     Layer.effect(
       Engines,
-      Effect.gen(function* () {
-        const fs = yield* FileSystem.FileSystem
-        const path = yield* Path.Path
-        const { data } = yield* Paths
-        const folder = path.join(data, "engines", defaultEngine)
-        const variants = fs
-          .readDirectory(path.join(folder, "node_modules", "@node-llama-cpp"))
-          .pipe(Effect.orElseSucceed((): ReadonlyArray<string> => []))
-        const llama = Effect.map(variants, (names) => makeLlama(worker, folder, names))
-        return Engines.of({ all: Effect.map(llama, (engine) => new Map([[engine.name, engine]])) })
-      })
+      Effect.suspend(() => make(worker))
     )
 
   static readonly layerNoDeps = this.layerWith(workerFile)
 
   /** These engines and no others. */
   static readonly layerMemory = (engines: ReadonlyArray<Engine>) =>
-    Layer.succeed(
+    Layer.succeed(Engines, Engines.of({ all: Effect.succeed(byName(engines)) }))
+
+  /** Engines of an application beside those of another layer; one of the same name takes the other's place. */
+  static readonly layerAdding = (engines: ReadonlyArray<Engine>) =>
+    Layer.effect(
       Engines,
-      Engines.of({ all: Effect.succeed(new Map(engines.map((engine) => [engine.name, engine]))) })
+      Effect.map(Engines, ({ all }) =>
+        Engines.of({ all: Effect.map(all, (known) => new Map([...known, ...byName(engines)])) })
+      )
     )
 }
 
-const gpuBackends = ["cuda", "vulkan", "metal"] as const
+const byName = (engines: ReadonlyArray<Engine>) => new Map(engines.map((engine) => [engine.name, engine]))
 
-/** The llama engine, with the packages of its folder: `linux-x64-cuda` and the like bring a GPU's backend. */
-const makeLlama = (worker: string, folder: string, packages: ReadonlyArray<string>): Engine => ({
-  name: defaultEngine,
-  backends: [
-    ...gpuBackends.filter((backend) => packages.some((name) => name.split("-").includes(backend))),
-    "cpu"
-  ],
-  install: `rbee engine install ${defaultEngine}`,
-  command: (spec, port) => ({
-    command: process.execPath,
-    args: [
-      worker,
-      "--model",
-      spec.modelPath,
-      "--model-id",
-      spec.model,
-      "--port",
-      String(port),
-      "--host",
-      "127.0.0.1",
-      "--ctx-size",
-      String(spec.contextSize),
-      "--parallel",
-      String(spec.parallel),
-      "--threads",
-      String(spec.threads),
-      "--device",
-      `${spec.backend === "cpu" ? "cpu" : "gpu"}-${spec.device}`,
-      "--engine-dir",
-      folder
-    ],
-    // The process sees one GPU and no other; devices are numbered as nvidia-smi does it.
-    env:
-      spec.backend === "cuda"
-        ? { CUDA_DEVICE_ORDER: "PCI_BUS_ID", CUDA_VISIBLE_DEVICES: String(spec.device) }
-        : {}
+const llamaServerName = "llama-server"
+const vllmName = "vllm"
+const listWithin = "2 seconds"
+const listed = "10 minutes"
+const mostPrograms = 16
+
+const decodeName = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ name: Schema.String })))
+
+const make = Effect.fnUntraced(function* (worker: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
+  const { data } = yield* Paths
+  const { engines: settings } = yield* Settings
+  const searched = Option.getOrElse(yield* variable("PATH"), () => "").split(
+    process.platform === "win32" ? ";" : ":"
+  )
+
+  const folder = path.join(data, "engines", builtInEngine)
+  const packages = path.join(folder, "node_modules", "@node-llama-cpp")
+  // Of a package that was left out an empty one of another name stands in its folder.
+  const isReal = (entry: string) =>
+    fs.readFileString(path.join(packages, entry, "package.json")).pipe(
+      Effect.map((text) =>
+        Option.exists(decodeName(text), ({ name }) => name === `@node-llama-cpp/${entry}`)
+      ),
+      Effect.orElseSucceed(() => false)
+    )
+  const llama = fs.readDirectory(packages).pipe(
+    Effect.orElseSucceed((): ReadonlyArray<string> => []),
+    Effect.flatMap(Effect.filter(isReal)),
+    Effect.map((real) => makeLlama(builtInEngine, worker, folder, real))
+  )
+
+  const isProgram = (file: string) =>
+    Effect.match(fs.access(file, { ok: true }), { onFailure: () => false, onSuccess: () => true })
+
+  const find = Effect.fnUntraced(function* (name: string, setting: ProgramSetting) {
+    const places =
+      setting.program === undefined
+        ? searched.filter(path.isAbsolute).map((place) => path.join(place, name))
+        : [setting.program]
+    return Option.getOrUndefined(yield* Effect.findFirst(places, isProgram))
+  })
+
+  // Asking the program takes a moment, and what it was built with does not change.
+  const devicesOf = yield* Cache.make({
+    capacity: mostPrograms,
+    timeToLive: listed,
+    lookup: (program: string) =>
+      spawner
+        .string(ChildProcess.make(program, ["--list-devices"], { stdin: "ignore", extendEnv: true }))
+        .pipe(
+          Effect.timeout(listWithin),
+          Effect.orElseSucceed(() => "")
+        )
+  })
+
+  const programSetting = (name: string): ProgramSetting => {
+    const setting = settings[name]
+    return setting === undefined || isTemplate(setting) ? {} : setting
+  }
+
+  const llamaServer = Effect.gen(function* () {
+    const setting = programSetting(llamaServerName)
+    const program = yield* find(llamaServerName, setting)
+    const devices = program === undefined ? "" : yield* Cache.get(devicesOf, program)
+    return makeLlamaServer(llamaServerName, program, devices, setting)
+  })
+
+  const vllm = Effect.gen(function* () {
+    const setting = programSetting(vllmName)
+    return makeVllm(vllmName, yield* find(vllmName, setting), setting)
+  })
+
+  const templates = Object.entries(settings).flatMap(([name, setting]) =>
+    isTemplate(setting) ? [makeTemplate(name, setting)] : []
+  )
+
+  return Engines.of({
+    all: Effect.map(Effect.all([llama, llamaServer, vllm], { concurrency: 3 }), (found) =>
+      byName([...found, ...templates])
+    )
   })
 })

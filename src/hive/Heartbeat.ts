@@ -1,4 +1,3 @@
-// @effect-diagnostics nodeBuiltinImport:off -- Effect has no service for the machine's addresses
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
@@ -7,7 +6,7 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import * as Os from "node:os"
+import { isLoopback, reachableUrl } from "../config/reachableUrl.ts"
 import { Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
 import type { WorkerState } from "./WorkerRecord.ts"
@@ -20,25 +19,13 @@ const quietFrom = 64
 const health: Record<WorkerState, string> = {
   starting: "starting",
   ready: "healthy",
-  stopping: "stopping",
+  busy: "healthy",
+  draining: "stopping",
+  stopped: "stopped",
   failed: "unhealthy"
 }
 
-const wildcards = new Set(["0.0.0.0", "::", ""])
-const isLoopback = (host: string) => host === "localhost" || host === "[::1]" || host.startsWith("127.")
-
-/** This machine's first address that others can reach; loopback when it has none. */
-const ownAddress = () =>
-  Object.values(Os.networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "127.0.0.1"
-
-/** The hive's base URL as its queen can reach it: one that listens everywhere names a single address. */
-export const reachableUrl = (host: string, port: number, queenUrl: string) => {
-  const queenIsHere = URL.canParse(queenUrl) && isLoopback(new URL(queenUrl).hostname)
-  const name = wildcards.has(host) ? (queenIsHere ? "127.0.0.1" : ownAddress()) : host
-  return `http://${name.includes(":") ? `[${name}]` : name}:${port}`
-}
+const isHere = (url: string) => URL.canParse(url) && isLoopback(new URL(url).hostname)
 
 const workerBeat = (now: string, { record, requests }: ListedWorker) => ({
   worker_id: record.id,
@@ -54,29 +41,33 @@ const workerBeat = (now: string, { record, requests }: ListedWorker) => ({
 export const isTold = (failures: number) =>
   failures < quietFrom ? Number.isInteger(Math.log2(failures)) : failures % quietFrom === 0
 
+/** What a queen is told of this hive and its workers, now. */
+export const makeBeat = Effect.gen(function* () {
+  const workers = yield* Workers
+  const { hive } = yield* Settings
+  return Effect.gen(function* () {
+    const timestamp = DateTime.formatIso(yield* DateTime.now)
+    const list = yield* workers.list
+    return { hive_id: hive.id, timestamp, workers: list.map((worker) => workerBeat(timestamp, worker)) }
+  })
+})
+
 /** Tells the queen of this hive and its workers: at once, then again and again. A queen that is away is no error. */
 export const heartbeat = Layer.effectDiscard(
   Effect.gen(function* () {
     const http = yield* HttpClient.HttpClient
     const server = yield* HttpServer.HttpServer
-    const workers = yield* Workers
     const token = yield* Token
+    const beatNow = yield* makeBeat
     const { heartbeat, hive } = yield* Settings
     const { address } = server
     const port = "port" in address ? address.port : hive.port
-    const url = reachableUrl(hive.host, port, hive.queenUrl)
+    const url = reachableUrl(hive.host, port, isHere(hive.queenUrl))
     const target = `${hive.queenUrl.replace(/\/$/, "")}/v1/heartbeat`
     let failures = 0
 
     const send = Effect.gen(function* () {
-      const timestamp = DateTime.formatIso(yield* DateTime.now)
-      const list = yield* workers.list
-      const beat = {
-        hive_id: hive.id,
-        timestamp,
-        url,
-        workers: list.map((worker) => workerBeat(timestamp, worker))
-      }
+      const beat = { ...(yield* beatNow), url }
       const request = HttpClientRequest.post(target).pipe(
         HttpClientRequest.bodyJsonUnsafe(beat),
         Option.isSome(token.own) ? HttpClientRequest.bearerToken(token.own.value) : (_) => _

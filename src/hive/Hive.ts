@@ -8,10 +8,15 @@ import { Pids } from "../config/Pids.ts"
 import { RunFile } from "../config/RunFile.ts"
 import { type SettingOverrides, Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
-import { boundUrl, daemon } from "../job/Daemon.ts"
+import { boundUrl, checkPort, daemon } from "../job/Daemon.ts"
 import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
+import { Completions } from "./Completions.ts"
 import { Devices } from "./Devices.ts"
+import { Downloads } from "./download/Downloads.ts"
+import { Fetcher } from "./download/Fetcher.ts"
+import { ModelSources } from "./download/ModelSources.ts"
+import { Transfer } from "./download/Transfer.ts"
 import { Engines } from "./Engines.ts"
 import { FreePorts } from "./FreePorts.ts"
 import { hiveHandlers } from "./handlers.ts"
@@ -19,8 +24,11 @@ import { heartbeat } from "./Heartbeat.ts"
 import { hiveRouter } from "./HiveRouter.ts"
 import { hiveRoutes } from "./http.ts"
 import { Infer } from "./Infer.ts"
+import { Inventory } from "./Inventory.ts"
 import { Models } from "./Models.ts"
+import { ModelStore } from "./ModelStore.ts"
 import { WorkerClient } from "./WorkerClient.ts"
+import { WorkerLog } from "./WorkerLog.ts"
 import { workerPool } from "./WorkerPool.ts"
 import { WorkerProcesses } from "./WorkerProcesses.ts"
 import { Workers } from "./Workers.ts"
@@ -30,11 +38,21 @@ const models = Layer.unwrap(
   Effect.gen(function* () {
     const { data } = yield* Paths
     const path = yield* Path.Path
-    return Models.layerNoDeps(path.join(data, "models"))
+    const folder = path.join(data, "models")
+    return Layer.merge(Models.layerNoDeps(folder), Downloads.layerNoDeps(folder))
   })
+).pipe(
+  Layer.provide(Layer.merge(ModelSources.layerNoDeps, Transfer.layerNoDeps)),
+  Layer.provide(Fetcher.layerNoDeps)
 )
 
-const services = Infer.layerNoDeps.pipe(
+const services = Layer.mergeAll(
+  Infer.layerNoDeps,
+  Completions.layerNoDeps,
+  Inventory.layerNoDeps,
+  ModelStore.layerNoDeps,
+  WorkerLog.layerNoDeps
+).pipe(
   Layer.provideMerge(Workers.layerNoDeps),
   Layer.provideMerge(WorkerProcesses.layerNoDeps),
   Layer.provideMerge([WorkerStore.layerNoDeps, WorkerClient.layerNoDeps, FreePorts.layer]),
@@ -60,7 +78,9 @@ const runFile = Layer.effectDiscard(
 const layerNoDeps = Layer.mergeAll(ownHandlers, heartbeat, runFile).pipe(
   Layer.provideMerge(server),
   Layer.provide(hiveRouter),
-  Layer.provideMerge(services)
+  Layer.provideMerge(services),
+  // A hive that cannot listen must not take over the workers of the one that can.
+  Layer.provide(Layer.effectDiscard(Effect.flatMap(Settings, ({ hive }) => checkPort(hive))))
 )
 
 const machine = Layer.mergeAll(RunFile.layer, DetachedProcess.layer, Devices.layerNoDeps).pipe(

@@ -11,8 +11,10 @@ export interface MachineFacts {
 }
 
 /**
- * Measures the machine. Memory is what can be had without swapping; a limit on the process (a container's)
- * counts as the total. Tests replace it by `Effect.provideService`.
+ * Measures the machine; a limit on the process (a container's) counts as the total. On Linux free memory is what can
+ * be had without swapping: libuv, and with it `os.freemem`, reads `MemAvailable` of `/proc/meminfo`. On macOS it is
+ * the free pages alone, without those that the system would give back, so it is less than what can be had. Tests
+ * replace it by `Effect.provideService`.
  */
 export const Machine = Context.Reference<() => MachineFacts>("rbee/hive/Machine", {
   defaultValue: () => () => {

@@ -85,8 +85,8 @@ export interface Placement {
   readonly device: Device
 }
 
-/** The engine that is meant when none is named. */
-export const defaultEngine = "llama"
+/** The engine that ships with rbee, and is meant when neither a request nor the settings name one. */
+export const builtInEngine = "llama"
 
 const kinds = ["auto", "gpu", ...Backend.literals] as const
 type Kind = (typeof kinds)[number]
@@ -99,7 +99,8 @@ type Kind = (typeof kinds)[number]
 export const place = (
   request: PlacementRequest,
   devices: ReadonlyArray<Device>,
-  engines: Engines
+  engines: Engines,
+  defaultEngine: string = builtInEngine
 ): Result.Result<Placement, PlacementError> => {
   const worker = request.worker.toLowerCase()
   const [, named = worker, number] = /^([a-z]+)-(\d{1,10})$/.exec(worker) ?? []
@@ -142,9 +143,8 @@ const take = (
   engine: string,
   supports: ReadonlyArray<Backend>
 ) => {
-  const device = devices.find(
-    (device) =>
-      device.index === index && (kind === "gpu" ? device.device_type === "gpu" : device.backend === kind)
+  const device = devices.find((device) =>
+    kind === "gpu" ? device.short === `gpu-${index}` : device.backend === kind && device.index === index
   )
   if (device === undefined) {
     const available = devices.map(({ description }) => description)
@@ -168,7 +168,9 @@ const choose = (
   const candidates = gpus.length > 0 ? gpus : usable
   // 0 is what clients send when nobody said anything, so it binds nobody.
   const bound =
-    index === undefined || index === 0 ? candidates : candidates.filter((device) => device.index === index)
+    index === undefined || index === 0
+      ? candidates
+      : candidates.filter((device) => device.short.endsWith(`-${index}`))
   const [best] = [...bound].sort((left, right) => right.free_bytes - left.free_bytes)
   if (best !== undefined) return Result.succeed({ engine, device: best })
   const kind = gpus.length > 0 || (supports.length > 0 && !supports.includes("cpu")) ? "gpu" : "cpu"

@@ -1,5 +1,5 @@
 import type { Entry } from "./WorkerLife.ts"
-import type { WorkerState } from "./WorkerRecord.ts"
+import type { LastingState } from "./workerStates.ts"
 
 /** What a request needs of a worker. */
 export interface LeaseRequest {
@@ -14,7 +14,7 @@ export const suits = ({ spec }: Entry, { device = 0, model }: LeaseRequest) =>
   spec.model === model && (device === 0 || spec.device === device)
 
 /** The worker in a state that suits the request and has the fewest requests; the oldest of those. */
-export const leastBusy = (entries: Iterable<Entry>, request: LeaseRequest, state: WorkerState) => {
+export const leastBusy = (entries: Iterable<Entry>, request: LeaseRequest, state: LastingState) => {
   let best: Entry | undefined
   for (const entry of entries) {
     if (entry.state !== state || !suits(entry, request)) continue

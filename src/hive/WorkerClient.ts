@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { readSse, type SseEvent } from "../job/SseReader.ts"
-import { type CompletionPiece, readPiece } from "./Completion.ts"
+import type { CompletionApi } from "../operation/fields.ts"
 import { ContextLengthExceeded, WorkerRefused, WorkerSilent } from "./errors.ts"
 
 /** The connection to a worker broke, or none came about: most likely its process has ended. */
@@ -24,14 +24,12 @@ export interface WorkerAddress {
   readonly port: number
 }
 
-/** What a worker is asked to continue, in the words of OpenAI's `/v1/completions`. */
-export interface CompletionRequest {
-  readonly model: string
-  readonly prompt: string
-  readonly max_tokens: number
-  readonly temperature: number
-  readonly top_p: number | undefined
-  readonly top_k: number | undefined
+/** A request in OpenAI's words. */
+export interface WorkerRequest {
+  readonly api: CompletionApi
+  readonly body: { readonly [field: string]: unknown }
+  /** Tokens of the prompt, as estimated: a long one takes its time before the first token. */
+  readonly promptTokens: number
 }
 
 export type CompletionError = ContextLengthExceeded | WorkerGone | WorkerRefused | WorkerSilent
@@ -41,15 +39,24 @@ export class WorkerClient extends Context.Service<
   WorkerClient,
   {
     /** Whether the worker says that it is ready; false when it does not answer within a second. */
-    readonly isReady: (port: number) => Effect.Effect<boolean>
+    readonly isReady: (port: number, path?: string) => Effect.Effect<boolean>
     /** The ids of the models that are served at the port; none when nothing answers within a second. */
     readonly models: (port: number) => Effect.Effect<ReadonlyArray<string>>
-    /** The pieces of an answer as they are made. `requestId` is what `cancel` takes. */
-    readonly complete: (
+    /**
+     * The data of an answer's events as they come, as they came. An answer that breaks off, or that the worker ends with
+     * an error, fails. `requestId` is what `cancel` takes.
+     */
+    readonly stream: (
       worker: WorkerAddress,
       requestId: string,
-      request: CompletionRequest
-    ) => Stream.Stream<CompletionPiece, CompletionError>
+      request: WorkerRequest
+    ) => Stream.Stream<string, CompletionError>
+    /** The whole of an answer that is not streamed, as it came. */
+    readonly ask: (
+      worker: WorkerAddress,
+      requestId: string,
+      request: WorkerRequest
+    ) => Effect.Effect<string, CompletionError>
     /** Returns when the worker has stopped the request, or after two seconds; an unknown request is fine. */
     readonly cancel: (port: number, requestId: string) => Effect.Effect<void>
   }
@@ -67,10 +74,14 @@ const mostErrorBytes = 64_000
 const ModelList = Schema.Struct({ data: Schema.Array(Schema.Struct({ id: Schema.String })) })
 const decodeModels = Schema.decodeUnknownEffect(Schema.fromJsonString(ModelList))
 
+const Text = Schema.optionalKey(Schema.NullOr(Schema.String))
 const Refusal = Schema.Struct({
-  error: Schema.Struct({ message: Schema.String, code: Schema.optionalKey(Schema.NullOr(Schema.String)) })
+  error: Schema.Struct({ message: Schema.String, type: Text, param: Text, code: Text })
 })
 const decodeRefusal = Schema.decodeUnknownOption(Schema.fromJsonString(Refusal))
+
+const endMark = "[DONE]"
+const errorStart = '{"error":'
 
 const urlOf = (port: number, path: string) => `http://127.0.0.1:${port}${path}`
 
@@ -80,7 +91,21 @@ const make = Effect.gen(function* () {
   const http = yield* HttpClient.HttpClient
   const clock = yield* Clock.Clock
   const { limits, timeouts } = yield* Settings
-  const silenceMillis = Duration.toMillis(timeouts.workerRequest)
+  const wholeText = (worker: WorkerAddress, response: HttpClientResponse.HttpClientResponse) =>
+    Stream.runFoldEffect(
+      Stream.mapError(response.stream, gone),
+      () => Buffer.alloc(0),
+      (text, chunk) =>
+        text.length + chunk.length > limits.lineBytes
+          ? Effect.fail(
+              new WorkerRefused({
+                worker: worker.id,
+                status: 200,
+                detail: `The answer is longer than ${limits.lineBytes} bytes (limits.line_bytes); ask for less at once`
+              })
+            )
+          : Effect.succeed(Buffer.concat([text, chunk]))
+    ).pipe(Effect.map((bytes) => bytes.toString()))
 
   const shortText = (response: HttpClientResponse.HttpClientResponse) =>
     response.stream.pipe(
@@ -91,60 +116,90 @@ const make = Effect.gen(function* () {
       )
     )
 
-  const refused = Effect.fnUntraced(function* (
-    worker: WorkerAddress,
-    response: HttpClientResponse.HttpClientResponse
-  ) {
-    const text = yield* Effect.mapError(shortText(response), gone)
+  const refusal = (worker: WorkerAddress, status: number, text: string) => {
     const error = Option.getOrUndefined(decodeRefusal(text))?.error
-    const detail = error?.message ?? `Worker '${worker.id}' answered with the status ${response.status}`
-    return yield* error?.code === "context_length_exceeded"
+    const detail = error?.message ?? `Worker '${worker.id}' answered with the status ${status}`
+    const { code, param, type } = error ?? {}
+    return code === "context_length_exceeded"
       ? new ContextLengthExceeded({ worker: worker.id, detail })
-      : new WorkerRefused({ worker: worker.id, status: response.status, detail })
+      : new WorkerRefused({ worker: worker.id, status, detail, code, param, type })
+  }
+
+  const open = Effect.fnUntraced(function* (
+    worker: WorkerAddress,
+    requestId: string,
+    { api, body }: WorkerRequest
+  ) {
+    const response = yield* http
+      .post(urlOf(worker.port, `/v1/${api}`), {
+        headers: { "x-request-id": requestId },
+        body: HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.empty, body).body
+      })
+      .pipe(Effect.mapError(gone))
+    if (response.status === 200) return response
+    return yield* refusal(worker, response.status, yield* Effect.mapError(shortText(response), gone))
   })
 
+  const firstWithin = (promptTokens: number) =>
+    Duration.toMillis(timeouts.firstToken) +
+    (Duration.toMillis(timeouts.firstTokenPer1000) * promptTokens) / 1000
+
   // One fiber that looks at the clock, instead of a timer around the wait for each piece.
-  const silence = (worker: WorkerAddress, heardAt: () => number) =>
+  const silence = (worker: WorkerAddress, promptTokens: number, heardAt: () => number | undefined) =>
     Effect.gen(function* () {
+      const startedAt = clock.currentTimeMillisUnsafe()
       while (true) {
-        const left = heardAt() + silenceMillis - clock.currentTimeMillisUnsafe()
-        if (left <= 0) return yield* new WorkerSilent({ worker: worker.id, seconds: silenceMillis / 1000 })
+        const last = heardAt()
+        const [limit, most] =
+          last === undefined
+            ? (["first_token", firstWithin(promptTokens)] as const)
+            : (["between_tokens", Duration.toMillis(timeouts.betweenTokens)] as const)
+        const left = (last ?? startedAt) + most - clock.currentTimeMillisUnsafe()
+        if (left <= 0) return yield* new WorkerSilent({ worker: worker.id, limit, seconds: most / 1000 })
         yield* Effect.sleep(left)
       }
     })
 
-  const complete = (worker: WorkerAddress, requestId: string, request: CompletionRequest) =>
+  const stream = (worker: WorkerAddress, requestId: string, request: WorkerRequest) =>
     Stream.suspend(() => {
-      let heardAt = clock.currentTimeMillisUnsafe()
-      const heard = <A>(chunks: A) => {
+      let heardAt: number | undefined
+      let isWhole = false
+      let failure: string | undefined
+      const map = ({ data }: SseEvent) => {
         heardAt = clock.currentTimeMillisUnsafe()
-        return chunks
+        if (data === endMark) isWhole = true
+        else if (data.startsWith(errorStart)) failure ??= data
+        else return data
+        return undefined
       }
-      const pieces = Stream.unwrap(
-        Effect.gen(function* () {
-          const response = yield* http
-            .post(urlOf(worker.port, "/v1/completions"), {
-              headers: { "x-request-id": requestId },
-              body: HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.empty, {
-                ...request,
-                stream: true,
-                stream_options: { include_usage: true }
-              }).body
-            })
-            .pipe(Effect.mapError(gone))
-          if (response.status !== 200) return yield* refused(worker, response)
-          const bytes = Stream.mapArray(response.stream, heard)
-          return Stream.mapError(readSse(bytes, { maxEventSize: limits.lineBytes, map: toPiece }), gone)
-        })
+      const data = Stream.unwrap(
+        Effect.map(open(worker, requestId, request), (response) =>
+          Stream.mapError(readSse(response.stream, { maxEventSize: limits.lineBytes, map }), gone)
+        )
       )
-      return Stream.merge(pieces, Stream.fromEffectDrain(silence(worker, () => heardAt)), {
-        haltStrategy: "left"
+      const end = Stream.suspend((): Stream.Stream<never, CompletionError> => {
+        if (failure !== undefined) return Stream.fail(refusal(worker, 200, failure))
+        return isWhole ? Stream.empty : Stream.fail(new WorkerGone({ reason: "the answer broke off" }))
       })
+      return Stream.merge(
+        Stream.concat(data, end),
+        Stream.fromEffectDrain(silence(worker, request.promptTokens, () => heardAt)),
+        { haltStrategy: "left" }
+      )
     })
 
+  const ask = (worker: WorkerAddress, requestId: string, request: WorkerRequest) =>
+    Effect.raceFirst(
+      open(worker, requestId, request).pipe(
+        Effect.flatMap((response) => wholeText(worker, response)),
+        Effect.scoped
+      ),
+      silence(worker, request.promptTokens, () => undefined)
+    )
+
   return WorkerClient.of({
-    isReady: (port) =>
-      http.get(urlOf(port, "/health")).pipe(
+    isReady: (port, path = "/health") =>
+      http.get(urlOf(port, path)).pipe(
         Effect.map(({ status }) => status === 200),
         Effect.timeout(askWithin),
         Effect.orElseSucceed(() => false)
@@ -157,7 +212,8 @@ const make = Effect.gen(function* () {
         Effect.timeout(askWithin),
         Effect.orElseSucceed((): ReadonlyArray<string> => [])
       ),
-    complete,
+    stream,
+    ask,
     cancel: (port, requestId) =>
       http.del(urlOf(port, `/v1/requests/${encodeURIComponent(requestId)}`)).pipe(
         Effect.flatMap(({ text }) => text),
@@ -166,5 +222,3 @@ const make = Effect.gen(function* () {
       )
   })
 })
-
-const toPiece = ({ data }: SseEvent) => (data === "[DONE]" ? undefined : readPiece(data))

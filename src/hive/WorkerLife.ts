@@ -3,9 +3,11 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Semaphore from "effect/Semaphore"
+import type { Device } from "./Devices.ts"
 import { WorkerFailed } from "./errors.ts"
 import { type ProcessEvents, WorkerProcesses } from "./WorkerProcesses.ts"
-import type { StoredWorker, WorkerProcess, WorkerRecord, WorkerSpec, WorkerState } from "./WorkerRecord.ts"
+import type { StoredWorker, WorkerProcess, WorkerRecord, WorkerSpec } from "./WorkerRecord.ts"
+import { type LastingState, next, type WorkerEvent } from "./workerStates.ts"
 import { WorkerStore } from "./WorkerStore.ts"
 
 /** From the start of a worker's process to its end. */
@@ -19,7 +21,7 @@ export interface Entry {
   readonly spec: WorkerSpec
   /** Lets one stop or restart at a time. */
   readonly turn: Semaphore.Semaphore
-  state: WorkerState
+  state: LastingState
   run: Run
   process: WorkerProcess | undefined
   reason: string | undefined
@@ -27,6 +29,8 @@ export interface Entry {
   proven: boolean
   waiters: number
   requests: number
+  /** When it last had a request, or became ready: milliseconds of the clock. */
+  usedAt: number
   fiber: Fiber.Fiber<void> | undefined
 }
 
@@ -45,14 +49,15 @@ const newEntry = (spec: WorkerSpec): Entry => ({
   proven: false,
   waiters: 0,
   requests: 0,
+  usedAt: 0,
   fiber: undefined
 })
 
 /** The worker as the wire shows it. */
-export const recordOf = ({ process, reason, spec, state }: Entry): WorkerRecord => ({
+export const recordOf = ({ process, reason, requests, spec, state }: Entry): WorkerRecord => ({
   id: spec.id,
   model: spec.model,
-  state,
+  state: state === "ready" && requests > 0 ? "busy" : state,
   worker: spec.worker,
   device: spec.device,
   ...(process === undefined ? {} : { pid: process.pid, port: process.port }),
@@ -63,6 +68,7 @@ const maxRestarts = 3
 const firstPause = 500
 const longestPause = 8000
 const steadyAfter = 60_000
+const freedIsLate = 10_000
 
 /**
  * Makes what runs the lives of the workers in a map: a process that ends is followed by another after a pause, three
@@ -72,6 +78,22 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
   const processes = yield* WorkerProcesses
   const store = yield* WorkerStore
   const clock = yield* Clock.Clock
+  const freed = new Map<string, number>()
+
+  // The one place where a worker's state changes, by the worker's own fiber or by the one that has its turn.
+  const move = (entry: Entry, event: WorkerEvent, reason: string | undefined) =>
+    Effect.suspend(() => {
+      const from = entry.state
+      entry.state = next(from, event)
+      entry.reason = reason
+      if (entry.state === from) return Effect.void
+      return Effect.logInfo("worker", {
+        worker: entry.spec.id,
+        from,
+        to: entry.state,
+        reason: reason ?? event
+      })
+    })
 
   const forget = (entry: Entry) =>
     Effect.suspend(() => {
@@ -86,8 +108,7 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
   }
 
   const giveUp = Effect.fnUntraced(function* (entry: Entry, failure: WorkerFailed, reason: string) {
-    entry.state = "failed"
-    entry.reason = reason
+    yield* move(entry, "gave_up", reason)
     yield* entry.proven ? store.remove(entry.spec.id) : forget(entry)
     yield* settle(entry, failure)
   })
@@ -101,13 +122,19 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
           Effect.sync(() => {
             entry.process = process
           }),
+        loading: (percent) =>
+          Effect.sync(() => {
+            entry.reason = `its model is loaded to ${percent}%`
+          }),
         ready: () =>
           Effect.suspend(() => {
-            entry.state = "ready"
             entry.proven = true
-            entry.reason = undefined
             readyAt = clock.currentTimeMillisUnsafe()
-            return Deferred.succeed(entry.run.ready, undefined)
+            entry.usedAt = readyAt
+            return Effect.andThen(
+              move(entry, "answered", undefined),
+              Deferred.succeed(entry.run.ready, undefined)
+            )
           })
       }
       let process = first(events)
@@ -125,8 +152,7 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
           entry.run = newRun()
         }
         entry.process = undefined
-        entry.state = "starting"
-        entry.reason = `${failure.reason}; restart ${crashes} of ${maxRestarts}`
+        yield* move(entry, "crashed", `${failure.reason}; restart ${crashes} of ${maxRestarts}`)
         yield* Effect.sleep(Math.min(longestPause, firstPause * 2 ** (crashes - 1)))
         process = processes.run(entry.spec, events)
       }
@@ -141,14 +167,20 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
     )
   })
 
-  const halt = Effect.fnUntraced(function* (entry: Entry) {
-    entry.state = "stopping"
+  const halt = Effect.fnUntraced(function* (entry: Entry, reason: string) {
+    yield* move(entry, "stop", reason)
     if (entry.fiber !== undefined) yield* Fiber.interrupt(entry.fiber)
-    const { id, model } = entry.spec
-    yield* settle(entry, new WorkerFailed({ worker: id, model, reason: "it was stopped", lastLines: [] }))
+    const { backend, device, id, model } = entry.spec
+    freed.set(`${backend}-${device}`, clock.currentTimeMillisUnsafe())
+    yield* move(entry, "ended", reason)
+    yield* settle(entry, new WorkerFailed({ worker: id, model, reason, lastLines: [] }))
   })
 
   return {
+    /** Whether memory of the device was given back a moment ago, and may not be seen as free yet. */
+    freedLately: ({ backend, index }: Device) =>
+      clock.currentTimeMillisUnsafe() - (freed.get(`${backend}-${index}`) ?? Number.NEGATIVE_INFINITY) <
+      freedIsLate,
     /** Enters a worker and starts its life, with the process that an earlier hive left if there is one. */
     begin: Effect.fnUntraced(function* (spec: WorkerSpec, adopted?: StoredWorker) {
       const entry = newEntry(spec)
@@ -157,16 +189,15 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
       return entry
     }, Effect.uninterruptible),
     /** Returns when the process has ended and the worker is forgotten. */
-    end: (entry: Entry) =>
-      Effect.uninterruptible(entry.turn.withPermit(Effect.andThen(halt(entry), forget(entry)))),
+    end: (entry: Entry, reason: string) =>
+      Effect.uninterruptible(entry.turn.withPermit(Effect.andThen(halt(entry, reason), forget(entry)))),
     /** Ends the process and starts another, if the worker was not stopped in the meantime. */
     again: (entry: Entry) =>
       entry.turn.withPermit(
         Effect.gen(function* () {
           if (entries.get(entry.spec.id) !== entry) return
-          yield* halt(entry)
-          entry.state = "starting"
-          entry.reason = undefined
+          yield* halt(entry, "it is restarted")
+          yield* move(entry, "start", undefined)
           entry.run = newRun()
           yield* start(entry)
         }).pipe(Effect.uninterruptible)

@@ -1,9 +1,12 @@
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import { Settings } from "../config/Settings.ts"
 import type { Say } from "../job/narrated.ts"
 import { Device, Devices } from "./Devices.ts"
-import { type Engine, Engines } from "./Engines.ts"
+import { type Engine, EngineNotInstalled, EngineRefusesModel } from "./engines/Engine.ts"
+import { Engines } from "./Engines.ts"
 import type { GgufError } from "./GgufFile.ts"
 import { Machine } from "./Machine.ts"
 import type { InvalidModelId } from "./ModelId.ts"
@@ -16,14 +19,56 @@ export interface WorkerRequest {
   readonly model: string
   readonly worker: string
   readonly device?: number | undefined
+  /** Tokens that one request may have; the setting's, or what the model was trained for if that is less. */
+  readonly contextSize?: number | undefined
+  /** Requests at the same time; the setting's when it is not given. */
+  readonly parallel?: number | undefined
 }
 
-export type PlanError = GgufError | InvalidModelId | ModelDoesNotFit | ModelNotFound | PlacementError
+/** A longer context was asked for than the model was trained for. Both in tokens. */
+export class ContextTooLong extends Schema.TaggedError<ContextTooLong>()("ContextTooLong", {
+  model: Schema.String,
+  asked: Schema.Int,
+  most: Schema.Int
+}) {
+  override get message() {
+    return `Model '${this.model}' was trained for a context of ${this.most} tokens, and ${this.asked} were asked for; ask for ${this.most} or less`
+  }
+}
 
-/** Bytes of a device that are taken by workers which are still loading. */
-export type Reserved = (device: Device) => number
+export type PlanError =
+  | ContextTooLong
+  | EngineNotInstalled
+  | EngineRefusesModel
+  | GgufError
+  | InvalidModelId
+  | ModelDoesNotFit
+  | ModelNotFound
+  | PlacementError
+
+/** What the workers that are there have to do with a device's memory. */
+export interface MemoryUse {
+  /** Bytes that are taken by workers which are still loading. */
+  readonly reserved: (device: Device) => number
+  /** Whether a worker has ended a moment ago, whose memory may not be seen as free yet. */
+  readonly freedLately: (device: Device) => boolean
+}
+
+/** What the plan of a worker must know of the others. */
+export interface Others extends MemoryUse {
+  /** Whether a worker has this id already. */
+  readonly isTaken: (id: string) => boolean
+}
 
 const usualContext = 4096
+
+/** Tokens that a request may have when nobody said how many, of a model that was trained for `longest`. */
+export const defaultContext = (
+  longest: number,
+  { contextSize }: { readonly contextSize: number | undefined }
+) => Math.min(longest, contextSize ?? usualContext)
+
+const freeWithin = Schedule.spaced("200 millis").pipe(Schedule.upTo({ times: 25 }))
 
 /** Makes the plan of a worker: its device, its model's file, what it may use. Refuses what cannot be had. */
 export const make = Effect.gen(function* () {
@@ -33,22 +78,56 @@ export const make = Effect.gen(function* () {
   const measure = yield* Machine
   const { engine: settings } = yield* Settings
 
-  return Effect.fn("WorkerPlan.plan")(function* (request: WorkerRequest, reserved: Reserved, say: Say) {
+  return Effect.fn("WorkerPlan.plan")(function* (request: WorkerRequest, others: Others, say: Say) {
     const present = yield* devices.list
     const installed = yield* engines.all
     const supports = new Map([...installed].map(([name, { backends }]) => [name, backends]))
-    const { device, engine } = yield* Effect.fromResult(place(request, present, supports))
+    const named = installed.get(request.worker === "auto" ? settings.name : request.worker)
+    if (named?.missing !== undefined) {
+      return yield* new EngineNotInstalled({
+        engine: named.name,
+        reason: named.missing,
+        install: named.install
+      })
+    }
+    const { device, engine } = yield* Effect.fromResult(place(request, present, supports, settings.name))
     const used = installed.get(engine)
     if (used !== undefined && device.device_type === "cpu") yield* mentionUnusedGpus(present, used, say)
 
     const { gguf, record } = yield* models.describe(request.model)
-    const contextSize = Math.min(gguf.contextLength, settings.contextSize ?? usualContext)
-    const memoryBytes = gguf.memoryBytes(contextSize * settings.parallel)
-    const free = new Device({ ...device, free_bytes: Math.max(0, device.free_bytes - reserved(device)) })
-    yield* Effect.fromResult(checkFit({ id: record.id, memoryBytes }, free))
+    const reason = used?.refuses?.(record.path ?? "")
+    if (reason !== undefined) return yield* new EngineRefusesModel({ engine, model: record.id, reason })
+    const asked = request.contextSize
+    if (asked !== undefined && asked > gguf.contextLength) {
+      return yield* new ContextTooLong({ model: record.id, asked, most: gguf.contextLength })
+    }
+    const contextSize = asked ?? defaultContext(gguf.contextLength, settings)
+    const parallel = request.parallel ?? settings.parallel
+    const memoryBytes = gguf.memoryBytes(contextSize * parallel)
+    const fits = (measured: Device) =>
+      Effect.fromResult(
+        checkFit(
+          { id: record.id, memoryBytes },
+          new Device({
+            ...measured,
+            free_bytes: Math.max(0, measured.free_bytes - others.reserved(measured))
+          })
+        )
+      )
+    const measureAgain = Effect.map(devices.list, (list) => list.find(({ id }) => id === device.id) ?? device)
+    yield* fits(device).pipe(
+      Effect.catchIf(
+        () => others.freedLately(device),
+        () =>
+          Effect.andThen(
+            say("place", `Waiting for memory of ${device.short} that was just given back`),
+            Effect.retry(Effect.flatMap(measureAgain, fits), freeWithin)
+          )
+      )
+    )
 
     const spec: WorkerSpec = {
-      id: yield* newId(record.id),
+      id: yield* Effect.repeat(newId(record.id), { while: others.isTaken }),
       model: record.id,
       modelPath: record.path ?? "",
       worker: request.worker.toLowerCase() === "auto" ? device.backend : request.worker,
@@ -56,7 +135,7 @@ export const make = Effect.gen(function* () {
       backend: device.backend,
       device: device.index,
       contextSize,
-      parallel: settings.parallel,
+      parallel,
       threads: settings.threads ?? Math.max(1, measure().cores - 1),
       memoryBytes
     }

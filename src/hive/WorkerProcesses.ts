@@ -2,7 +2,6 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -10,6 +9,7 @@ import * as Schedule from "effect/Schedule"
 import { DetachedProcess } from "../config/DetachedProcess.ts"
 import { Pids, type ProcessId } from "../config/Pids.ts"
 import { Settings } from "../config/Settings.ts"
+import type { Engine } from "./engines/Engine.ts"
 import { Engines, portInUse } from "./Engines.ts"
 import { WorkerFailed } from "./errors.ts"
 import { FreePorts } from "./FreePorts.ts"
@@ -22,6 +22,8 @@ import { WorkerStore } from "./WorkerStore.ts"
 export interface ProcessEvents {
   /** It was started; it does not answer yet. */
   readonly started: (process: WorkerProcess) => Effect.Effect<void>
+  /** It tells how far its model is loaded, in percent. */
+  readonly loading: (percent: number) => Effect.Effect<void>
   /** It answers and serves the model. */
   readonly ready: (process: WorkerProcess) => Effect.Effect<void>
 }
@@ -106,8 +108,28 @@ const make = Effect.gen(function* () {
       return yield* ending.code === portInUse ? new PortTaken({ failure: error }) : error
     })
 
-  const answers = (spec: WorkerSpec, { port }: WorkerProcess) =>
-    client.isReady(port).pipe(
+  const engineOf = (spec: WorkerSpec) => Effect.map(engines.all, (all) => all.get(spec.engine))
+
+  const tellLoading = Effect.fnUntraced(function* (
+    spec: WorkerSpec,
+    engine: Engine | undefined,
+    events: ProcessEvents
+  ) {
+    if (engine?.loaded === undefined) return
+    const lines = yield* Effect.provideService(lastLines(store.logFile(spec.id)), FileSystem.FileSystem, fs)
+    const percent = lines.map(engine.loaded).findLast((found) => found !== undefined)
+    if (percent !== undefined) yield* events.loading(percent)
+  })
+
+  const answers = Effect.fnUntraced(function* (
+    spec: WorkerSpec,
+    { port }: WorkerProcess,
+    events: ProcessEvents
+  ) {
+    const engine = yield* engineOf(spec)
+    const isReady = client.isReady(port, engine?.readyPath)
+    yield* isReady.pipe(
+      Effect.tap((ready) => (ready ? Effect.void : tellLoading(spec, engine, events))),
       Effect.repeat({ until: (ready) => ready, schedule: readyPolls }),
       Effect.andThen(client.models(port)),
       Effect.flatMap((models) =>
@@ -124,6 +146,7 @@ const make = Effect.gen(function* () {
           )
       })
     )
+  })
 
   const live = (spec: WorkerSpec, acquire: Effect.Effect<Live, WorkerFailed>, events: ProcessEvents) =>
     Effect.acquireUseRelease(
@@ -132,11 +155,12 @@ const make = Effect.gen(function* () {
         Effect.gen(function* () {
           yield* Effect.mapError(store.save({ spec, process }), (error) => error)
           yield* events.started(process)
-          yield* Effect.raceFirst(answers(spec, process), diedEarly(spec, exited))
+          yield* Effect.raceFirst(answers(spec, process, events), diedEarly(spec, exited))
           yield* events.ready(process)
           return yield* failure(spec, sentence(yield* exited))
         }).pipe(Effect.catchTag("StateNotWritable", ({ message }) => fail(spec, message))),
-      ({ process }, exit) => (Exit.isSuccess(exit) ? Effect.void : pids.terminate(process, timeouts.shutdown))
+      // Also of a process that ended by itself something may be left: what it had started.
+      ({ process }) => pids.terminate(process, timeouts.shutdown)
     )
 
   const run = (spec: WorkerSpec, events: ProcessEvents) =>

@@ -2,8 +2,11 @@ import * as Schema from "effect/Schema"
 import { WorkerId } from "../operation/fields.ts"
 import { Backend } from "./Devices.ts"
 
-/** `stopping` lasts until the process has ended; `failed` is final until somebody restarts the worker. */
-export const WorkerState = Schema.Literals(["starting", "ready", "stopping", "failed"])
+/**
+ * `busy` is a worker that is ready and has requests; `draining` lasts until the process has ended; `stopped` is one that
+ * ended because it should; `failed` is final until somebody restarts the worker.
+ */
+export const WorkerState = Schema.Literals(["starting", "ready", "busy", "draining", "stopped", "failed"])
 export type WorkerState = typeof WorkerState.Type
 
 /** A worker as the wire shows it. `pid` and `port` are there only while a process lives. */

@@ -6,8 +6,8 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
+import { acquire } from "../config/FileLock.ts"
 import { Paths } from "../config/Paths.ts"
-import { Pids, ProcessId } from "../config/Pids.ts"
 import { Settings } from "../config/Settings.ts"
 import { HiveAlreadyRuns, StateNotWritable } from "./errors.ts"
 import { StoredWorker } from "./WorkerRecord.ts"
@@ -27,6 +27,8 @@ export class WorkerStore extends Context.Service<
     /** Removes the worker's log. */
     readonly removeLog: (id: string) => Effect.Effect<void>
     readonly logFile: (id: string) => string
+    /** Where the older part of a log is, when it has grown long. */
+    readonly olderLogFile: (id: string) => string
   }
 >()("rbee/hive/WorkerStore") {
   /** Fails with `HiveAlreadyRuns` when another process has the folder. */
@@ -40,10 +42,6 @@ const StoredJson = Schema.fromJsonString(StoredWorker)
 const decodeWorker = Schema.decodeUnknownOption(StoredJson)
 const encodeWorker = Schema.encodeSync(StoredJson)
 
-const HolderJson = Schema.fromJsonString(ProcessId)
-const decodeHolder = Schema.decodeUnknownOption(HolderJson)
-const encodeHolder = Schema.encodeSync(HolderJson)
-
 const extension = ".json"
 
 const make = Effect.gen(function* () {
@@ -55,10 +53,17 @@ const make = Effect.gen(function* () {
   const notWritable = (error: PlatformError.PlatformError) =>
     new StateNotWritable({ folder, reason: error.reason._tag })
   yield* Effect.mapError(fs.makeDirectory(folder, { recursive: true, mode: 0o700 }), notWritable)
-  yield* lock(path.join(path.dirname(folder), "lock"), hive.id)
+  const lock = path.join(path.dirname(folder), "lock")
+  yield* acquire(lock).pipe(
+    Effect.catchTags({
+      LockHeld: ({ pid }) => Effect.fail(new HiveAlreadyRuns({ hive: hive.id, pid })),
+      PlatformError: (error) => Effect.fail(notWritable(error))
+    })
+  )
 
   const fileOf = (id: string) => path.join(folder, id + extension)
   const logFile = (id: string) => path.join(folder, `${id}.log`)
+  const olderLogFile = (id: string) => `${logFile(id)}.1`
   const discard = (file: string) => Effect.ignore(fs.remove(file, { force: true }))
 
   const read = Effect.fnUntraced(function* (id: string) {
@@ -73,7 +78,9 @@ const make = Effect.gen(function* () {
     const ids = files.flatMap((file) => (file.endsWith(extension) ? file.slice(0, -extension.length) : []))
     const stored = yield* Effect.forEach(ids, read)
     const workers = stored.flatMap(Option.toArray)
-    const kept = new Set(workers.flatMap(({ spec }) => [`${spec.id}${extension}`, `${spec.id}.log`]))
+    const kept = new Set(
+      workers.flatMap(({ spec }) => [`${spec.id}${extension}`, `${spec.id}.log`, `${spec.id}.log.1`])
+    )
     const stale = files.filter((file) => !kept.has(file))
     yield* Effect.forEach(stale, (file) => discard(path.join(folder, file)), { discard: true })
     return workers
@@ -91,40 +98,8 @@ const make = Effect.gen(function* () {
       yield* Effect.mapError(fs.rename(temporary, file), notWritable)
     }),
     remove: (id) => discard(fileOf(id)),
-    removeLog: (id) => discard(logFile(id)),
-    logFile
+    removeLog: (id) => Effect.andThen(discard(logFile(id)), discard(olderLogFile(id))),
+    logFile,
+    olderLogFile
   })
-})
-
-/** Holds a file that says which process is the hive, until the scope closes. */
-const lock = Effect.fnUntraced(function* (file: string, hive: string) {
-  const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const pids = yield* Pids
-  const startTime = Option.getOrElse(yield* pids.startTime(process.pid), () => "")
-  const own = encodeHolder({ pid: process.pid, startTime })
-  const take = fs.writeFileString(file, own, { flag: "wx", mode: 0o600 })
-
-  const holder = Effect.gen(function* () {
-    const found = decodeHolder(yield* Effect.orElseSucceed(fs.readFileString(file), () => ""))
-    return Option.isSome(found) && (yield* pids.isAlive(found.value)) ? found : Option.none<ProcessId>()
-  })
-
-  const takeOver = Effect.gen(function* () {
-    const running = yield* holder
-    if (Option.isSome(running)) return yield* new HiveAlreadyRuns({ hive, pid: running.value.pid })
-    yield* Effect.ignore(fs.remove(file))
-    yield* take
-  })
-
-  const acquire = take.pipe(
-    Effect.catchIf(
-      ({ reason }) => reason._tag === "AlreadyExists",
-      () => takeOver
-    ),
-    Effect.catchTag("PlatformError", ({ reason }) =>
-      Effect.fail(new StateNotWritable({ folder: path.dirname(file), reason: reason._tag }))
-    )
-  )
-  yield* Effect.acquireRelease(acquire, () => Effect.ignore(fs.remove(file)))
 })

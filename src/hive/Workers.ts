@@ -1,5 +1,7 @@
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -7,6 +9,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { Pids } from "../config/Pids.ts"
+import { Settings } from "../config/Settings.ts"
 import type { Say } from "../job/narrated.ts"
 import type { Device } from "./Devices.ts"
 import { WorkerFailed, WorkerNotFound, WorkerNotReady, WrongDevice, WrongModel } from "./errors.ts"
@@ -14,13 +17,14 @@ import * as ModelId from "./ModelId.ts"
 import { type LeaseRequest, leastBusy, suits } from "./WorkerChoice.ts"
 import * as WorkerLife from "./WorkerLife.ts"
 import * as WorkerPlan from "./WorkerPlan.ts"
-import type { StoredWorker, WorkerRecord } from "./WorkerRecord.ts"
+import type { StoredWorker, WorkerRecord, WorkerSpec } from "./WorkerRecord.ts"
 import { WorkerStore } from "./WorkerStore.ts"
 
 /** A worker, and how many requests it works on for this hive. */
 export interface ListedWorker {
   readonly record: WorkerRecord
   readonly requests: number
+  readonly spec: WorkerSpec
 }
 
 /** A worker that is ready, and counts as busy while the lease's scope is open. */
@@ -70,6 +74,7 @@ export class Workers extends Context.Service<
 type Entry = WorkerLife.Entry
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
+const longestBetweenLooks = 10_000
 const adoptWithin = "2 seconds"
 const goneWithin = "1500 millis"
 
@@ -89,6 +94,8 @@ const whyGone = ({ spec }: Entry, { gone }: WorkerLife.Run) =>
 
 const make = Effect.gen(function* () {
   const pids = yield* Pids
+  const clock = yield* Clock.Clock
+  const { workers: settings } = yield* Settings
   const store = yield* WorkerStore
   const plan = yield* WorkerPlan.make
   const entries: WorkerLife.Entries = new Map()
@@ -111,12 +118,19 @@ const make = Effect.gen(function* () {
       .reduce((sum, { spec }) => sum + spec.memoryBytes, 0)
 
   const begin = (request: WorkerPlan.WorkerRequest, say: Say, restore: Restore) =>
-    Effect.flatMap(restore(plan(request, reserved, say)), (spec) => lives.begin(spec))
+    Effect.flatMap(
+      restore(
+        plan(request, { reserved, freedLately: lives.freedLately, isTaken: (id) => entries.has(id) }, say)
+      ),
+      (spec) => lives.begin(spec)
+    )
 
   // A start that nobody waits for any more has no use.
   const abandon = (entry: Entry) =>
     Effect.suspend(() =>
-      entry.waiters === 0 && !entry.proven && entry.state === "starting" ? lives.end(entry) : Effect.void
+      entry.waiters === 0 && !entry.proven && entry.state === "starting"
+        ? lives.end(entry, "nobody waits for it any more")
+        : Effect.void
     )
 
   /** Gets an entry and waits until it is ready. Uninterruptible but for the planning and the waiting. */
@@ -205,6 +219,7 @@ const make = Effect.gen(function* () {
     const count = (by: number) =>
       Effect.sync(() => {
         entry.requests += by
+        entry.usedAt = clock.currentTimeMillisUnsafe()
       })
     yield* Effect.acquireRelease(count(1), () => count(-1))
     return { id: entry.spec.id, model, port: process.port, whyGone: whyGone(entry, run) }
@@ -224,13 +239,39 @@ const make = Effect.gen(function* () {
   })
 
   yield* Effect.addFinalizer(() =>
-    Effect.forEach([...entries.values()], lives.end, { concurrency: "unbounded", discard: true })
+    Effect.forEach([...entries.values()], (entry) => lives.end(entry, "the hive stops"), {
+      concurrency: "unbounded",
+      discard: true
+    })
   )
   yield* Effect.forEach(yield* store.list, adopt, { concurrency: "unbounded", discard: true })
 
+  const idleMillis = Duration.toMillis(settings.idleStop)
+  const isIdle = ({ requests, state, usedAt, waiters }: Entry) =>
+    state === "ready" &&
+    requests === 0 &&
+    waiters === 0 &&
+    clock.currentTimeMillisUnsafe() - usedAt >= idleMillis
+  const stopIdle = Effect.suspend(() =>
+    Effect.forEach(
+      [...entries.values()].filter(isIdle),
+      (entry) =>
+        lives.end(entry, `it had no request for ${Duration.format(settings.idleStop)} (workers.idle_stop)`),
+      { concurrency: "unbounded", discard: true }
+    )
+  )
+  if (Duration.isFinite(settings.idleStop)) {
+    const lookEvery = Math.min(idleMillis / 4, longestBetweenLooks)
+    yield* stopIdle.pipe(Effect.delay(lookEvery), Effect.forever, Effect.forkScoped)
+  }
+
   return Workers.of({
     list: Effect.sync(() =>
-      [...entries.values()].map((entry) => ({ record: WorkerLife.recordOf(entry), requests: entry.requests }))
+      [...entries.values()].map((entry) => ({
+        record: WorkerLife.recordOf(entry),
+        requests: entry.requests,
+        spec: entry.spec
+      }))
     ),
     get: (id) => Effect.map(find(id), WorkerLife.recordOf),
     spawn: Effect.fn("Workers.spawn")(function* (request, say) {
@@ -241,7 +282,7 @@ const make = Effect.gen(function* () {
       return yield* told(entry, say)
     }),
     stop: Effect.fn("Workers.stop")(function* (id) {
-      yield* lives.end(yield* find(id))
+      yield* lives.end(yield* find(id), "it was stopped")
     }),
     restart: Effect.fn("Workers.restart")(function* (id, say) {
       const entry = yield* find(id)

@@ -1,9 +1,25 @@
 import * as Schema from "effect/Schema"
+import type { Failure } from "../job/JobEvent.ts"
+import { redact } from "../job/Redaction.ts"
 
 const listed = (names: ReadonlyArray<string>) => (names.length === 0 ? "none" : names.join(", "))
 
 const shown = (lines: ReadonlyArray<string>) =>
   lines.length === 0 ? "it wrote nothing to its log" : `its last lines: ${lines.join(" | ")}`
+
+/** A worker has the model loaded. */
+export class ModelInUse extends Schema.TaggedError<ModelInUse>()("ModelInUse", {
+  model: Schema.String,
+  workers: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const [worker = ""] = this.workers
+    return (
+      `Model '${this.model}' is loaded by ${this.workers.length === 1 ? "worker" : "workers"} ` +
+      `${this.workers.map((id) => `'${id}'`).join(", ")}; 'rbee worker delete ${worker}' first`
+    )
+  }
+}
 
 /** No worker of this hive has this id. */
 export class WorkerNotFound extends Schema.TaggedError<WorkerNotFound>()(
@@ -72,24 +88,39 @@ export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExcee
   }
 }
 
+const WorkersWord = Schema.optional(Schema.NullOr(Schema.String))
+
 /** The worker refused a request, in its own words. */
 export class WorkerRefused extends Schema.TaggedError<WorkerRefused>()("WorkerRefused", {
   worker: Schema.String,
+  /** 200 when the worker failed in the middle of its answer. */
   status: Schema.Int,
-  detail: Schema.String
+  detail: Schema.String,
+  type: WorkersWord,
+  param: WorkersWord,
+  code: WorkersWord
 }) {
   override get message() {
     return this.detail
+  }
+  get failure(): Failure {
+    const { code = null, param = null, status, type = null, worker } = this
+    return {
+      code: this._tag,
+      message: redact(this.detail),
+      details: { worker, status, engine: { type, param, code } }
+    }
   }
 }
 
 /** The worker said nothing for longer than it may. */
 export class WorkerSilent extends Schema.TaggedError<WorkerSilent>()("WorkerSilent", {
   worker: Schema.String,
+  limit: Schema.Literals(["first_token", "between_tokens"]),
   seconds: Schema.Finite
 }) {
   override get message() {
-    return `Worker '${this.worker}' sent nothing for ${this.seconds} s (timeouts.worker_request)`
+    return `Worker '${this.worker}' sent nothing for ${this.seconds} s (timeouts.${this.limit})`
   }
 }
 

@@ -5,30 +5,35 @@ import type { OperationError } from "../job/errors.ts"
 import type { HandlersOf } from "../job/Handlers.ts"
 import { JobEvent } from "../job/JobEvent.ts"
 import { narrated } from "../job/narrated.ts"
-import { NotSupported } from "../operation/errors.ts"
+import { Completions } from "./Completions.ts"
 import { Infer } from "./Infer.ts"
 import { type ModelRecord, Models } from "./Models.ts"
+import { ModelStore } from "./ModelStore.ts"
+import { WorkerLog } from "./WorkerLog.ts"
 import { Workers } from "./Workers.ts"
 
 const actor = "hv-worker"
+const modelActor = "hv-model"
 
 const answer = <E extends OperationError>(result: Effect.Effect<Schema.Json, E>) =>
   Stream.fromEffect(Effect.map(result, JobEvent.result))
 
-const notSupported = (operation: string, instead: string) => () =>
-  Stream.fail(new NotSupported({ operation, instead }))
-
-const toJson = (model: ModelRecord): Schema.Json => ({ ...model })
+const toJson = (model: ModelRecord) => ({ ...model })
 
 /** The operations of a hive. */
 export const hiveHandlers = Effect.gen(function* () {
   const workers = yield* Workers
   const models = yield* Models
+  const store = yield* ModelStore
+  const log = yield* WorkerLog
   const infer = yield* Infer
+  const completions = yield* Completions
 
   const handlers: HandlersOf<"hive"> = {
-    worker_spawn: ({ device, model, worker }, job) =>
-      narrated(job, actor, (say) => workers.spawn({ device, model, worker }, say)),
+    worker_spawn: ({ ctx_size, device, model, parallel, worker }, job) =>
+      narrated(job, actor, (say) =>
+        workers.spawn({ device, model, worker, contextSize: ctx_size, parallel }, say)
+      ),
     worker_list: () =>
       answer(Effect.map(workers.list, (list) => ({ workers: list.map(({ record }) => record) }))),
     worker_get: ({ id }) => answer(workers.get(id)),
@@ -40,14 +45,24 @@ export const hiveHandlers = Effect.gen(function* () {
         )
       ),
     worker_restart: ({ id }, job) => narrated(job, actor, (say) => workers.restart(id, say)),
+    worker_logs: ({ follow, id, lines }) => Stream.map(log.read(id, { follow, lines }), JobEvent.line),
     model_list: () => answer(Effect.map(models.list, (list) => ({ models: list.map(toJson) }))),
-    model_get: ({ id }) => answer(Effect.map(models.get(id), toJson)),
-    model_download: notSupported(
-      "model_download",
-      "put a GGUF file into the models folder of the hive, or name it as file:/path/to/model.gguf"
-    ),
-    model_delete: notSupported("model_delete", "remove the file from the models folder of the hive"),
-    infer: (operation, job) => infer.run(operation, job)
+    model_get: ({ ctx_size, id }) =>
+      answer(
+        Effect.map(models.describe(id), ({ gguf, record }) =>
+          ctx_size === undefined
+            ? toJson(record)
+            : { ...toJson(record), ctx_size, memory_bytes: gguf.memoryBytes(ctx_size) }
+        )
+      ),
+    model_download: ({ model }, job) =>
+      narrated(job, modelActor, (say, tell) => Effect.map(store.download(model, say, tell), toJson)),
+    model_delete: ({ id }, job) =>
+      narrated(job, modelActor, (say) =>
+        Effect.map(store.remove(id, say), (freed_bytes) => ({ id, state: "deleted", freed_bytes }))
+      ),
+    infer: (operation, job) => infer.run(operation, job),
+    complete: (operation, job) => completions.run(operation, job)
   }
   return handlers
 })

@@ -2,7 +2,10 @@ import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
-import { Capabilities, Devices } from "./Devices.ts"
+import { Capabilities } from "../config/Capability.ts"
+import { Devices } from "./Devices.ts"
+import { makeBeat } from "./Heartbeat.ts"
+import { encodeInventory, Inventory } from "./Inventory.ts"
 
 const encode = Schema.encodeSync(Capabilities)
 
@@ -15,5 +18,13 @@ export const hiveRoutes = HttpRouter.use(
     )
     yield* router.add("GET", "/v1/capabilities", capabilities)
     yield* router.add("GET", "/capabilities", capabilities)
+
+    // For a queen that this hive cannot reach with its beats.
+    const beat = yield* makeBeat
+    yield* router.add("GET", "/v1/heartbeat", Effect.map(beat, HttpServerResponse.jsonUnsafe))
+
+    const { take } = yield* Inventory
+    const inventory = Effect.map(take, (found) => HttpServerResponse.jsonUnsafe(encodeInventory(found)))
+    yield* router.add("GET", "/v1/inventory", inventory)
   })
 )

@@ -45,6 +45,19 @@ const cannotListen = (host: string, port: number) => (error: HttpServerError.Ser
   return Layer.effectContext(Effect.fail(new CannotListen({ host, port, reason })))
 }
 
+/** Fails when the port is taken, before anything was started that would have to be ended again. */
+export const checkPort = ({ host, port }: { readonly host: string; readonly port: number }) =>
+  port === 0
+    ? Effect.void
+    : Effect.callback<void, CannotListen>((resume) => {
+        const probe = createServer()
+        probe.once("error", (error: NodeJS.ErrnoException) =>
+          resume(Effect.fail(new CannotListen({ host, port, reason: error.code ?? error.message })))
+        )
+        probe.listen({ host, port }, () => probe.close(() => resume(Effect.void)))
+        return Effect.sync(() => probe.close())
+      })
+
 /** Ends when somebody asked the daemon to stop. */
 export class Shutdown extends Context.Service<
   Shutdown,

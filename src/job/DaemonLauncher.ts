@@ -54,8 +54,8 @@ export class DaemonLauncher extends Context.Service<
   )
 }
 
-// The first look at once, then nine more within some eight seconds.
-const looks = Schedule.exponential("60 millis", 1.7).pipe(Schedule.upTo({ times: 9 }))
+/** How a daemon that was started is looked for: at once, then nine times more within some eight seconds. */
+export const looks = Schedule.exponential("60 millis", 1.7).pipe(Schedule.upTo({ times: 9 }))
 const lookWithin = "1 second"
 const linesShown = 10
 
@@ -97,17 +97,19 @@ const make = Effect.gen(function* () {
   })
 
   const untilWell = ({ name, peer }: Launch, { exited }: Started) => {
-    const well = whoAnswers(peer).pipe(
-      Effect.flatMap(Effect.fromOption),
+    const answers = Effect.flatMap(whoAnswers(peer), Effect.fromOption)
+    const well = answers.pipe(
       Effect.retry(looks),
       Effect.catch(() => failed(name, `it did not answer at ${peer.url} in time`))
     )
-    // Another starter may have been faster: then its daemon has the port, and this one ended.
-    const ended = Effect.flatMap(exited, ({ code, signal }) =>
-      Effect.flatMap(whoAnswers(peer), (other) =>
-        Option.isSome(other) ? Effect.void : failed(name, `it ended with ${signal ?? `code ${code}`}`)
+    // Another starter may have been faster: then its daemon has the port, or is about to, and this one ended.
+    const ended = Effect.gen(function* () {
+      const { code, signal } = yield* exited
+      const others = yield* runFiles.processes(name)
+      yield* (others.length === 0 ? answers : Effect.retry(answers, looks)).pipe(
+        Effect.catch(() => failed(name, `it ended with ${signal ?? `code ${code}`}`))
       )
-    )
+    })
     return Effect.raceFirst(well, ended)
   }
 

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as Option from "effect/Option"
 import { Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
 import { refusal } from "./httpErrors.ts"
@@ -23,8 +24,8 @@ const foreign = (what: string, value: string) =>
   )
 
 /**
- * Lets a request through when it comes from no web page, names a host that is meant, and carries the token where
- * there is one. Only `/health` needs no token.
+ * Lets a request through when it comes from no web page, carries the token where there is one, and names a host that
+ * is meant; who has the token may call this machine by any name. Only `/health` needs no token.
  */
 export const guard = HttpRouter.middleware(
   Effect.gen(function* () {
@@ -47,8 +48,10 @@ export const guard = HttpRouter.middleware(
     const check = (request: HttpServerRequest.HttpServerRequest) => {
       const { authorization = "", host = "", origin } = request.headers
       if (origin !== undefined && !allowedOrigins.includes(origin)) return foreign("Origin", origin)
-      if (!hostIsMeant(host)) return foreign("Host", host)
-      if (request.url.split("?")[0] === openPath) return undefined
+      // A web page that had its name resolve to this daemon could not know the token.
+      const isTrusted = Option.isSome(token.own) && token.accepts(authorization)
+      if (!isTrusted && !hostIsMeant(host)) return foreign("Host", host)
+      if (isTrusted || request.url.split("?")[0] === openPath) return undefined
       return token.accepts(authorization) ? undefined : unauthorized
     }
 

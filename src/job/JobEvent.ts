@@ -23,12 +23,13 @@ export const Narration = Schema.Struct({
   job_id: Schema.optionalKey(Schema.String)
 })
 
-/** How far long work has come; `eta_ms` (milliseconds) only when it is known. */
+/** How far long work has come. `rate` (units a second) and `eta_ms` (milliseconds) only when they are known. */
 export const Progress = Schema.Struct({
   stage: Schema.String,
   current: Schema.Finite,
   total: Schema.optionalKey(Schema.Finite),
   unit: Schema.String,
+  rate: Schema.optionalKey(Schema.Finite),
   eta_ms: Schema.optionalKey(Schema.Finite)
 })
 

@@ -7,11 +7,11 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
+import { causeCode } from "./causeCode.ts"
 import { type PeerError, PeerMisspoke, PeerRefused, PeerTimeout, PeerUnreachable } from "./clientErrors.ts"
 import { JobEvent } from "./JobEvent.ts"
 import { readFullView, readPlainView } from "./JobReader.ts"
@@ -94,21 +94,15 @@ const noting =
     return chunks
   }
 
-const codeOf = (cause: unknown): string | undefined => {
-  if (Predicate.hasProperty(cause, "code")) return String(cause.code)
-  return Predicate.hasProperty(cause, "cause") ? codeOf(cause.cause) : undefined
-}
-
 const fromHttp =
   (peer: Peer) =>
   (error: HttpClientError.HttpClientError): PeerError => {
-    const code = codeOf(error.reason)
+    const { cause } = error.reason
+    const code = causeCode(cause)
     const reason = code === undefined ? undefined : unreachable[code]
+    const why = code ?? (cause instanceof Error ? cause.name : error.reason._tag)
     return reason === undefined
-      ? new PeerMisspoke({
-          url: peer.url,
-          detail: `sent an answer that is not HTTP${code === undefined ? "" : ` (${code})`}`
-        })
+      ? new PeerMisspoke({ url: peer.url, detail: `sent an answer that is not HTTP (${why})` })
       : new PeerUnreachable({ url: peer.url, reason })
   }
 

@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { batches, type Follower } from "./Follower.ts"
 import { type LoggedEvent, readFailure, readJson, readNarration, readProgress, readText } from "./JobEvent.ts"
+import { progressSentence } from "./progressSentence.ts"
 import { render } from "./Table.ts"
 
 /** A narration as a line: `[actor     ] action         : sentence`. Longer names are not cut. */
@@ -24,16 +25,6 @@ export const toPlainFrame = (text: string) => `data: ${text.replace(lineBreak, "
 
 const contentFrame = (text: string) => toPlainFrame(isEndMarker(text) ? ` ${text}` : text)
 
-const progressSentence = (json: string) =>
-  Option.match(readProgress(json), {
-    onNone: () => json,
-    onSome: ({ current, eta_ms, stage, total, unit }) => {
-      const of = total === undefined ? "" : ` of ${total}`
-      const eta = eta_ms === undefined ? "" : `, ${Math.ceil(eta_ms / 1000)} s left`
-      return `${stage}: ${current}${of} ${unit}${eta}`
-    }
-  })
-
 const oneLine = (text: string) => text.replace(lineBreak, " ")
 
 /** Turns the events of one job into the plain view; it remembers what it must know of those that came before. */
@@ -47,7 +38,13 @@ export class PlainRenderer {
       case "narration":
         return this.#narration(json)
       case "progress":
-        return contentFrame(narrationLine("progress", "progress", progressSentence(json)))
+        return contentFrame(
+          narrationLine(
+            "progress",
+            "progress",
+            Option.match(readProgress(json), { onNone: () => json, onSome: progressSentence })
+          )
+        )
       case "token":
         this.#textWritten = true
         return this.#text(json)

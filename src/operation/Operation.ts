@@ -3,10 +3,12 @@ import * as Schema from "effect/Schema"
 import {
   Alias,
   AliasOrLocalhost,
+  CompletionApi,
   FilePath,
   HiveId,
   ModelName,
   Port,
+  PositiveCount,
   Probability,
   Prompt,
   Temperature,
@@ -117,7 +119,11 @@ export class WorkerSpawn extends Schema.Class<WorkerSpawn>("WorkerSpawn")({
   hive_id: HiveId,
   model: ModelName,
   worker: WorkerKind,
-  device: Uint32
+  device: Uint32,
+  /** Tokens that one request may have, prompt and answer together; the setting's when absent. */
+  ctx_size: Schema.optionalKey(PositiveCount),
+  /** Requests that are worked on at the same time; the setting's when absent. */
+  parallel: Schema.optionalKey(PositiveCount)
 }) {
   static readonly routing = hiveCommand
 }
@@ -157,6 +163,23 @@ export class WorkerRestart extends Schema.Class<WorkerRestart>("WorkerRestart")(
   static readonly routing = hiveCommand
 }
 
+/** The last lines of a worker's log, and with `follow` those to come until the worker is gone. */
+export class WorkerLogs extends Schema.Class<WorkerLogs>("WorkerLogs")({
+  operation: Schema.tag("worker_logs"),
+  hive_id: HiveId,
+  id: WorkerId,
+  follow: Schema.Boolean.pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(false)),
+    Schema.withConstructorDefault(Effect.succeed(false))
+  ),
+  lines: Uint32.pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(200)),
+    Schema.withConstructorDefault(Effect.succeed(200))
+  )
+}) {
+  static readonly routing = hiveAnswer
+}
+
 /** Brings a model to a hive. */
 export class ModelDownload extends Schema.Class<ModelDownload>("ModelDownload")({
   operation: Schema.tag("model_download"),
@@ -178,7 +201,9 @@ export class ModelList extends Schema.Class<ModelList>("ModelList")({
 export class ModelGet extends Schema.Class<ModelGet>("ModelGet")({
   operation: Schema.tag("model_get"),
   hive_id: HiveId,
-  id: ModelName
+  id: ModelName,
+  /** The context length that the memory is estimated for, in tokens. */
+  ctx_size: Schema.optionalKey(PositiveCount)
 }) {
   static readonly routing = hiveQuery
 }
@@ -212,6 +237,22 @@ export class Infer extends Schema.Class<Infer>("Infer")({
   static readonly routing = hiveAnswer
 }
 
+/**
+ * A request of an application, as the gateway sends it to a worker: `api` is the path below `/v1/`, `body` is what is
+ * sent there, with the model's id and streaming put in by the hive. Its answer is `chunk` events that hold the worker's
+ * data as it came, or a `result` for embeddings.
+ */
+export class Complete extends Schema.Class<Complete>("Complete")({
+  operation: Schema.tag("complete"),
+  hive_id: HiveId,
+  model: ModelName,
+  worker_id: Schema.optionalKey(WorkerId),
+  api: CompletionApi,
+  body: Schema.Record(Schema.String, Schema.Unknown)
+}) {
+  static readonly routing = hiveAnswer
+}
+
 /** Every operation that ships with rbee. */
 export const Operation = Schema.Union([
   Status,
@@ -230,11 +271,13 @@ export const Operation = Schema.Union([
   WorkerGet,
   WorkerDelete,
   WorkerRestart,
+  WorkerLogs,
   ModelDownload,
   ModelList,
   ModelGet,
   ModelDelete,
-  Infer
+  Infer,
+  Complete
 ]).pipe(Schema.toTaggedUnion("operation"))
 
 export type Operation = typeof Operation.Type

@@ -44,16 +44,6 @@ export class WrongDaemon extends Schema.TaggedError<WrongDaemon>()(
   }
 }
 
-/** This version of rbee knows the operation and cannot do it yet. */
-export class NotSupported extends Schema.TaggedError<NotSupported>()("NotSupported", {
-  operation: Schema.String,
-  instead: Schema.String
-}) {
-  override get message() {
-    return `The operation '${this.operation}' is not supported by this version of rbee; ${this.instead}`
-  }
-}
-
 /** Why a request is refused before a job is made of it. */
 export const RefusedOperation = Schema.Union([InvalidOperation, UnknownOperation, WrongDaemon])
 export type RefusedOperation = typeof RefusedOperation.Type

@@ -42,6 +42,10 @@ export const WorkerKind = identifier(
   "a worker kind, a device such as gpu-0, an engine's name, or auto"
 )
 
+/** What of a worker's OpenAI API is asked, as its path below `/v1/`. */
+export const CompletionApi = Schema.Literals(["chat/completions", "completions", "embeddings"])
+export type CompletionApi = typeof CompletionApi.Type
+
 /** The text to continue. NUL has no place in a prompt. */
 // oxlint-disable-next-line no-control-regex -- NUL is what it keeps out
 export const Prompt = identifier(/^[^\u0000]*$/, "a text without NUL characters")
@@ -52,6 +56,14 @@ export const Uint32 = expecting(
     Schema.isBetween({ minimum: 0, maximum: 4_294_967_295 }, { expected: "an integer from 0 to 4294967295" })
   ),
   "an integer from 0 to 4294967295"
+)
+
+/** A whole number above 0. */
+export const PositiveCount = expecting(
+  Schema.Int.check(
+    Schema.isBetween({ minimum: 1, maximum: 4_294_967_295 }, { expected: "an integer from 1 to 4294967295" })
+  ),
+  "an integer from 1 to 4294967295"
 )
 
 /** A TCP port, 1 to 65535. */

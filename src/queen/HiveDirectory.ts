@@ -9,6 +9,8 @@ export class HiveDirectory extends Context.Service<
   HiveDirectory,
   {
     readonly find: (hiveId: string) => Effect.Effect<Peer, HiveNotFound>
+    /** Bytes came from the hive: it lives. Called for each read, so it must cost nothing. */
+    readonly heard: (hiveId: string) => void
   }
 >()("rbee/queen/HiveDirectory") {
   /** A fixed directory, for applications that know their hives, and for tests. */
@@ -16,6 +18,7 @@ export class HiveDirectory extends Context.Service<
     Layer.succeed(
       HiveDirectory,
       HiveDirectory.of({
+        heard: () => {},
         find: (hiveId) => {
           const peer = Object.hasOwn(hives, hiveId) ? hives[hiveId] : undefined
           if (peer === undefined)

@@ -7,14 +7,15 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
-import { JobCancelled, JobFailed, type PeerError } from "../job/clientErrors.ts"
+import { JobCancelled, JobFailed } from "../job/clientErrors.ts"
 import { JobEvent, readFailure } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import { JobsClient, type Peer } from "../job/JobsClient.ts"
 import { hiveId, Operation, operationName } from "../operation/Operation.ts"
 import type { Routing } from "../operation/Routing.ts"
-import { ConnectionFailed, type ForwardError, HiveTimeout, InvalidResponse } from "./errors.ts"
+import { type ForwardError, HiveTimeout } from "./errors.ts"
 import { HiveDirectory } from "./HiveDirectory.ts"
+import { fromPeer } from "./fromPeer.ts"
 import { hivePool } from "./HivePool.ts"
 
 /** A request for a hive, as text. */
@@ -55,25 +56,6 @@ const attempts = 3
 const pauseBeforeRetry = "100 millis"
 
 const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
-
-const fromPeer =
-  (hive: string) =>
-  (error: PeerError): ForwardError => {
-    switch (error._tag) {
-      case "PeerUnreachable":
-        return new ConnectionFailed({ hive, reason: error.reason, cause: error })
-      case "PeerMisspoke":
-        return new InvalidResponse({ hive, detail: error.detail })
-      case "PeerRefused":
-        return new InvalidResponse({
-          hive,
-          detail: `answered ${error.status}: ${error.detail}`,
-          status: error.status
-        })
-      case "PeerTimeout":
-        return new HiveTimeout({ hive, limit: error.limit, seconds: error.millis / 1000 })
-    }
-  }
 
 const failureOf = (end: JobEvent): JobFailed | JobCancelled | undefined => {
   if (end.kind === "done") return undefined
@@ -140,6 +122,7 @@ const make = Effect.gen(function* () {
         heard.at = clock.currentTimeMillisUnsafe()
         const onBytes = () => {
           heard.at = clock.currentTimeMillisUnsafe()
+          directory.heard(request.hiveId)
         }
         const onEnd = (event: JobEvent) => {
           end = event

@@ -5,15 +5,18 @@ import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import type { SpawnFailed } from "../config/DetachedProcess.ts"
 import { Pids } from "../config/Pids.ts"
+import { isLoopback, reachableUrl } from "../config/reachableUrl.ts"
 import { RunFile } from "../config/RunFile.ts"
 import { Settings } from "../config/Settings.ts"
 import { WorkerProcessFiles } from "../config/WorkerProcessFiles.ts"
-import { DaemonLauncher, type DaemonNotStarted } from "../job/DaemonLauncher.ts"
+import { DaemonLauncher, type DaemonNotStarted, looks } from "../job/DaemonLauncher.ts"
 import { JobsClient, type Peer } from "../job/JobsClient.ts"
 import type { Say } from "../job/narrated.ts"
-import { NotSupported } from "../operation/errors.ts"
-import type { HiveNotFound } from "./errors.ts"
+import { HiveNotReachable, type HiveNotConfigured, type HiveNotFound } from "./errors.ts"
 import { HiveRegistry } from "./HiveRegistry.ts"
+import { hiveTargets } from "./hiveTargets.ts"
+import type { RemoteHiveError } from "./ssh/installErrors.ts"
+import { RemoteHive } from "./ssh/RemoteHive.ts"
 
 /** What starting or stopping came to. */
 export type HiveChange = {
@@ -23,15 +26,21 @@ export type HiveChange = {
   readonly pid?: number
 }
 
-/** Starts and stops the daemons of hives. What runs already, or does not run, is a success. */
+/** Starts and stops the daemons of hives, here and by ssh. What runs already, or does not run, is a success. */
 export class HiveLifecycle extends Context.Service<
   HiveLifecycle,
   {
     readonly start: (
       alias: string,
       say: Say
-    ) => Effect.Effect<HiveChange, DaemonNotStarted | HiveNotFound | NotSupported | SpawnFailed>
-    readonly stop: (alias: string, say: Say) => Effect.Effect<HiveChange, HiveNotFound | NotSupported>
+    ) => Effect.Effect<
+      HiveChange,
+      DaemonNotStarted | HiveNotConfigured | HiveNotFound | HiveNotReachable | RemoteHiveError | SpawnFailed
+    >
+    readonly stop: (
+      alias: string,
+      say: Say
+    ) => Effect.Effect<HiveChange, HiveNotConfigured | HiveNotFound | RemoteHiveError>
     /** Whether the hive's daemon answers. */
     readonly isWell: (hive: Peer) => Effect.Effect<boolean>
   }
@@ -52,12 +61,10 @@ const make = Effect.gen(function* () {
   const runFiles = yield* RunFile
   const workerFiles = yield* WorkerProcessFiles
   const { queen, timeouts } = yield* Settings
-  const oneAtATime = yield* Semaphore.make(1)
+  const remote = yield* RemoteHive
+  const configured = yield* hiveTargets
 
   const isWell = (hive: Peer) => Effect.map(launcher.whoAnswers(hive), Option.isSome)
-
-  const onlyLocal = (alias: string, operation: string, instead: string) =>
-    alias === "localhost" ? Effect.void : Effect.fail(new NotSupported({ operation, instead }))
 
   const commandLine = (alias: string, hive: Peer) => {
     const { hostname, port } = new URL(hive.url)
@@ -65,36 +72,69 @@ const make = Effect.gen(function* () {
     return ["hive", "serve", "--hive-id", alias, "--host", hostname, "--port", port, "--queen-url", queenUrl]
   }
 
-  const start = Effect.fn("HiveLifecycle.start")(function* (alias: string, say: Say) {
-    const { peer } = yield* registry.find(alias)
-    if (yield* isWell(peer)) return { alias, state: "running", url: peer.url } as const
-    yield* onlyLocal(alias, "hive_start", `start 'rbee hive serve --hive-id ${alias}' on that machine`)
+  const startHere = Effect.fnUntraced(function* (alias: string, peer: Peer, say: Say) {
     yield* say("hive_start", `Starting hive '${alias}' at ${peer.url}`)
     const pid = yield* launcher.launch({ name: `hive-${alias}`, peer, args: commandLine(alias, peer) })
     yield* say("hive_start", `Hive '${alias}' runs, process ${pid}`)
     return { alias, state: "running", url: peer.url, pid } as const
   })
 
-  const stop = Effect.fn("HiveLifecycle.stop")(function* (alias: string, say: Say) {
+  const startThere = Effect.fnUntraced(function* (alias: string, peer: Peer, say: Say) {
+    const { entry, target } = yield* configured(alias)
+    // A hive elsewhere cannot reach a queen that listens for this machine only: the queen asks it instead.
+    const isReachable = isLoopback(entry.hostName) || !isLoopback(queen.host)
+    const queenUrl = reachableUrl(queen.host, queen.port, isLoopback(entry.hostName))
+    const { pid } = yield* remote.start(target, entry, isReachable ? { queenUrl } : {}, say)
+    yield* launcher.whoAnswers(peer).pipe(
+      Effect.flatMap(Effect.fromOption),
+      Effect.retry(looks),
+      Effect.mapError(() => new HiveNotReachable({ hive: alias, url: peer.url }))
+    )
+    return { alias, state: "running", url: peer.url, pid } as const
+  })
+
+  const start = Effect.fn("HiveLifecycle.start")(function* (alias: string, say: Say) {
     const { peer } = yield* registry.find(alias)
-    yield* onlyLocal(alias, "hive_stop", `run 'rbee stop' on that machine`)
+    if (yield* isWell(peer)) return { alias, state: "running", url: peer.url } as const
+    return yield* alias === "localhost" ? startHere(alias, peer, say) : startThere(alias, peer, say)
+  })
+
+  const stopHere = Effect.fnUntraced(function* (alias: string, peer: Peer, say: Say) {
     const running = yield* runFiles.processes(`hive-${alias}`)
     const orphans = yield* workerFiles.ofHive(alias)
     if (running.length === 0 && orphans.length === 0 && !(yield* isWell(peer))) {
-      yield* say("hive_stop", `Hive '${alias}' does not run`)
-      return { alias, state: "stopped", url: peer.url } as const
+      return yield* say("hive_stop", `Hive '${alias}' does not run`)
     }
     yield* say("hive_stop", `Stopping hive '${alias}' and its workers`)
     yield* client.post(peer, "/v1/shutdown").pipe(Effect.timeout(askWithin), Effect.ignore)
     // The workers of a hive that was killed outlive it.
     for (const daemon of [...running, ...orphans]) yield* pids.terminate(daemon, timeouts.shutdown)
     yield* say("hive_stop", `Hive '${alias}' has stopped`)
+  })
+
+  const stop = Effect.fn("HiveLifecycle.stop")(function* (alias: string, say: Say) {
+    const { peer } = yield* registry.find(alias)
+    if (alias === "localhost") yield* stopHere(alias, peer, say)
+    else {
+      const { entry, target } = yield* configured(alias)
+      yield* remote.stop(target, entry, say)
+    }
     return { alias, state: "stopped", url: peer.url } as const
   })
 
+  // Starting and stopping take turns for each hive, and do not wait for those of another.
+  const turns = new Map<string, Semaphore.Semaphore>()
+  const inTurn =
+    (alias: string) =>
+    <A, E>(work: Effect.Effect<A, E>) => {
+      const turn = turns.get(alias) ?? Semaphore.makeUnsafe(1)
+      turns.set(alias, turn)
+      return turn.withPermit(work)
+    }
+
   return HiveLifecycle.of({
-    start: (alias, say) => oneAtATime.withPermit(start(alias, say)),
-    stop: (alias, say) => oneAtATime.withPermit(stop(alias, say)),
+    start: (alias, say) => inTurn(alias)(start(alias, say)),
+    stop: (alias, say) => inTurn(alias)(stop(alias, say)),
     isWell
   })
 })

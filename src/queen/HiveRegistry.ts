@@ -38,8 +38,12 @@ export type Heartbeat = typeof Heartbeat.Type
 export const HiveRecord = Schema.Struct({
   alias: Schema.String,
   url: Schema.String,
-  /** `active`: its last heartbeat is young enough; `stale`: it is not; `unknown`: there was none. */
-  state: Schema.Literals(["active", "stale", "unknown"]),
+  /**
+   * `active`: it was heard of lately; `stale`: it was not, and nobody asked it yet; `unreachable`: it was asked, and the
+   * reason says what came of it; `unknown`: nothing was heard of it.
+   */
+  state: Schema.Literals(["active", "stale", "unreachable", "unknown"]),
+  reason: Schema.optionalKey(Schema.String),
   source: Schema.Literals(["config", "heartbeat", "default"]),
   last_heartbeat: Schema.optionalKey(Schema.String),
   workers: Schema.Int
@@ -61,6 +65,10 @@ export class HiveRegistry extends Context.Service<
     readonly find: (alias: string) => Effect.Effect<KnownHive, HiveNotFound>
     /** Takes a heartbeat that came from the address. */
     readonly beat: (heartbeat: Heartbeat, sender: string) => Effect.Effect<void>
+    /** Something came from the hive, so that it lives. */
+    readonly heard: (alias: string) => void
+    /** The hive was asked and did not answer. It is forgotten as soon as something comes from it. */
+    readonly lost: (alias: string, reason: string) => Effect.Effect<void>
   }
 >()("rbee/queen/HiveRegistry") {
   static readonly layerNoDeps = Layer.effect(
@@ -72,7 +80,10 @@ export class HiveRegistry extends Context.Service<
   static readonly directory = Layer.effect(
     HiveDirectory,
     Effect.map(HiveRegistry, (registry) =>
-      HiveDirectory.of({ find: (hiveId) => Effect.map(registry.find(hiveId), ({ peer }) => peer) })
+      HiveDirectory.of({
+        find: (hiveId) => Effect.map(registry.find(hiveId), ({ peer }) => peer),
+        heard: registry.heard
+      })
     )
   )
 }
@@ -94,25 +105,38 @@ const make = Effect.gen(function* () {
   const token = yield* Token
   const clock = yield* Clock.Clock
   const beats = new Map<string, Beat>()
+  const signs = new Map<string, number>()
+  const losses = new Map<string, string>()
 
   const known = (alias: string, configured: string | undefined): Effect.Effect<KnownHive> =>
     Effect.gen(function* () {
       const beat = beats.get(alias)
-      const isActive =
-        beat !== undefined && clock.currentTimeMillisUnsafe() - beat.at < Duration.toMillis(heartbeat.active)
+      const heardAt = Math.max(
+        beat?.at ?? Number.NEGATIVE_INFINITY,
+        signs.get(alias) ?? Number.NEGATIVE_INFINITY
+      )
+      const isActive = clock.currentTimeMillisUnsafe() - heardAt < Duration.toMillis(heartbeat.active)
+      const reason = isActive ? undefined : losses.get(alias)
       const url =
         configured ?? (beat !== undefined && (isActive || alias !== "localhost") ? beat.url : undefined)
       return {
         record: {
           alias,
           url: url ?? urlOf("127.0.0.1", hive.port),
-          state: isActive ? "active" : beat === undefined ? "unknown" : "stale",
+          state: isActive
+            ? "active"
+            : reason !== undefined
+              ? "unreachable"
+              : beat === undefined
+                ? "unknown"
+                : "stale",
+          ...(reason === undefined ? {} : { reason }),
           source: configured !== undefined ? "config" : url !== undefined ? "heartbeat" : "default",
           ...(beat === undefined ? {} : { last_heartbeat: DateTime.formatIso(DateTime.makeUnsafe(beat.at)) }),
-          workers: isActive ? beat.workers.length : 0
+          workers: isActive ? (beat?.workers.length ?? 0) : 0
         },
         peer: { url: url ?? urlOf("127.0.0.1", hive.port), token: yield* token.of(alias) },
-        workers: isActive ? beat.workers : []
+        workers: isActive ? (beat?.workers ?? []) : []
       }
     })
 
@@ -134,6 +158,7 @@ const make = Effect.gen(function* () {
     }),
     beat: Effect.fn("HiveRegistry.beat")(function* (heartbeat, sender) {
       const { hive_id: id, url, workers } = heartbeat
+      losses.delete(id)
       beats.delete(id)
       beats.set(id, {
         at: clock.currentTimeMillisUnsafe(),
@@ -142,6 +167,11 @@ const make = Effect.gen(function* () {
       })
       const oldest = beats.keys().next()
       if (beats.size > maxUnconfiguredHives && oldest.done !== true) beats.delete(oldest.value)
-    })
+    }),
+    heard: (alias) => {
+      losses.delete(alias)
+      signs.set(alias, clock.currentTimeMillisUnsafe())
+    },
+    lost: (alias, reason) => Effect.sync(() => void losses.set(alias, reason))
   })
 })

@@ -2,7 +2,9 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { DetachedProcess } from "../config/DetachedProcess.ts"
+import { CapabilitiesCache } from "../config/CapabilitiesCache.ts"
 import { HivesConf } from "../config/HivesConf.ts"
+import { HiveTokens } from "../config/HiveTokens.ts"
 import { Paths } from "../config/Paths.ts"
 import { Pids } from "../config/Pids.ts"
 import { RunFile } from "../config/RunFile.ts"
@@ -12,15 +14,32 @@ import { boundUrl, daemon } from "../job/Daemon.ts"
 import { addQueenHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { JobsClient } from "../job/JobsClient.ts"
+import { HiveCapabilities } from "./HiveCapabilities.ts"
 import { HiveForwarder } from "./HiveForwarder.ts"
+import { HiveImport } from "./HiveImport.ts"
 import { HiveLifecycle } from "./HiveLifecycle.ts"
 import { hivePool } from "./HivePool.ts"
 import { HiveRegistry } from "./HiveRegistry.ts"
+import { hiveWatch } from "./HiveWatch.ts"
 import { queenHandlers } from "./handlers.ts"
 import { queenRoutes } from "./http.ts"
 import { queenRouter } from "./QueenRouter.ts"
+import { Installer } from "./ssh/Installer.ts"
+import { Payload } from "./ssh/Payload.ts"
+import { RemoteHive } from "./ssh/RemoteHive.ts"
+import { Ssh } from "./ssh/Ssh.ts"
 
-const services = HiveLifecycle.layerNoDeps.pipe(
+const remote = Installer.layerNoDeps.pipe(
+  Layer.provideMerge(RemoteHive.layerNoDeps),
+  Layer.provideMerge([Ssh.layerNoDeps, HiveTokens.layer, Payload.layerNoDeps])
+)
+
+const services = Layer.mergeAll(
+  HiveLifecycle.layerNoDeps,
+  HiveCapabilities.layerNoDeps,
+  HiveImport.layerNoDeps
+).pipe(
+  Layer.provideMerge(Layer.merge(remote, CapabilitiesCache.layer)),
   Layer.provideMerge(HiveForwarder.layerNoDeps),
   Layer.provideMerge(JobsClient.layerNoDeps),
   Layer.provideMerge(HiveRegistry.directory),
@@ -44,7 +63,7 @@ const runFile = Layer.effectDiscard(
   })
 )
 
-const layerNoDeps = Layer.mergeAll(ownHandlers, runFile).pipe(
+const layerNoDeps = Layer.mergeAll(ownHandlers, runFile, hiveWatch).pipe(
   Layer.provideMerge(server),
   Layer.provide(queenRouter),
   Layer.provideMerge(services)

@@ -12,6 +12,27 @@ export class HiveNotFound extends Schema.TaggedError<HiveNotFound>()(
   }
 }
 
+/** The hive's machine is not known: it is not in `hives.conf`. */
+export class HiveNotConfigured extends Schema.TaggedError<HiveNotConfigured>()("HiveNotConfigured", {
+  hive: Schema.String,
+  known: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const known = this.known.length === 0 ? "it has none" : `it has ${this.known.join(", ")}`
+    return `Hive '${this.hive}' is not in hives.conf (${known}), so its machine cannot be reached by ssh; add a Host for it there, or 'rbee hive import-ssh'`
+  }
+}
+
+/** The hive runs on its machine and cannot be reached from here. */
+export class HiveNotReachable extends Schema.TaggedError<HiveNotReachable>()("HiveNotReachable", {
+  hive: Schema.String,
+  url: Schema.String
+}) {
+  override get message() {
+    return `Hive '${this.hive}' runs on its machine and does not answer at ${this.url}; is its port open for this machine, and HivePort in hives.conf right?`
+  }
+}
+
 /** No connection to the hive came about, or it broke. */
 export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()(
   "ConnectionFailed",

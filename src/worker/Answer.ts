@@ -1,16 +1,26 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Piece, Usage } from "./Engine.ts"
+import type { Piece, Usage } from "./Generator.ts"
+import type { AnswerLogProb } from "./LogProbs.ts"
 import type { FinishReason } from "./TextAssembler.ts"
+
+type LogProbs = ReadonlyArray<AnswerLogProb> | null
+
+/** One answer to the prompt, at its end. */
+export interface Choice {
+  readonly text: string
+  readonly logprobs: LogProbs
+  readonly reason: FinishReason
+}
 
 /** How an answer is written: completions and chats differ in their names only. */
 export interface Shape {
   /** What opens the stream; a chat says who speaks. */
-  readonly opening: string
-  readonly chunk: (text: string) => unknown
-  readonly lastChunk: (reason: FinishReason, usage: Usage) => unknown
+  readonly opening: (choices: number) => string
+  readonly chunk: (index: number, text: string, logprobs: LogProbs) => unknown
+  readonly lastChunk: (index: number, reason: FinishReason) => unknown
   readonly usageChunk: (usage: Usage) => unknown
-  readonly whole: (text: string, reason: FinishReason, usage: Usage) => unknown
+  readonly whole: (choices: ReadonlyArray<Choice>, usage: Usage) => unknown
 }
 
 const usageOf = (usage: Usage) => ({
@@ -25,76 +35,136 @@ const usageOf = (usage: Usage) => ({
 
 const frame = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`
 
+const completionLogProbs = (logprobs: LogProbs) =>
+  logprobs && {
+    tokens: logprobs.map(({ token }) => token),
+    token_logprobs: logprobs.map(({ logprob }) => logprob),
+    top_logprobs: logprobs.map(({ top }) =>
+      Object.fromEntries(top.map(({ logprob, token }) => [token, logprob]))
+    ),
+    text_offset: logprobs.map(({ offset }) => offset)
+  }
+
 /** `/v1/completions`. */
 export const completionShape = (id: string, model: string, created: number): Shape => {
   const head = { id: `cmpl-${id}`, object: "text_completion", created, model }
-  const choice = (text: string, reason: FinishReason | null) => ({
-    index: 0,
+  const choice = (index: number, text: string, logprobs: LogProbs, reason: FinishReason | null) => ({
+    index,
     text,
-    logprobs: null,
+    logprobs: completionLogProbs(logprobs),
     finish_reason: reason
   })
   return {
     // Headers leave with the first bytes, and the first token may be far away.
-    opening: ": working\n\n",
-    chunk: (text) => ({ ...head, choices: [choice(text, null)] }),
-    lastChunk: (reason) => ({ ...head, choices: [choice("", reason)] }),
+    opening: () => ": working\n\n",
+    chunk: (index, text, logprobs) => ({ ...head, choices: [choice(index, text, logprobs, null)] }),
+    lastChunk: (index, reason) => ({ ...head, choices: [choice(index, "", null, reason)] }),
     usageChunk: (usage) => ({ ...head, choices: [], usage: usageOf(usage) }),
-    whole: (text, reason, usage) => ({ ...head, choices: [choice(text, reason)], usage: usageOf(usage) })
-  }
-}
-
-/** `/v1/chat/completions`. */
-export const chatShape = (id: string, model: string, created: number): Shape => {
-  const head = { id: `chatcmpl-${id}`, object: "chat.completion.chunk", created, model }
-  const choice = (delta: unknown, reason: FinishReason | null) => ({
-    index: 0,
-    delta,
-    logprobs: null,
-    finish_reason: reason
-  })
-  const message = (content: string) => ({ role: "assistant", content, refusal: null })
-  return {
-    opening: frame({ ...head, choices: [choice({ role: "assistant", content: "" }, null)] }),
-    chunk: (content) => ({ ...head, choices: [choice({ content }, null)] }),
-    lastChunk: (reason) => ({ ...head, choices: [choice({}, reason)] }),
-    usageChunk: (usage) => ({ ...head, choices: [], usage: usageOf(usage) }),
-    whole: (text, reason, usage) => ({
+    whole: (choices, usage) => ({
       ...head,
-      object: "chat.completion",
-      choices: [{ index: 0, message: message(text), logprobs: null, finish_reason: reason }],
+      choices: choices.map(({ logprobs, reason, text }, index) => choice(index, text, logprobs, reason)),
       usage: usageOf(usage)
     })
   }
 }
 
-/** The answer as one document. */
-export const answered = <E>(shape: Shape, pieces: Stream.Stream<Piece, E>) =>
+const chatLogProbs = (logprobs: LogProbs) =>
+  logprobs && {
+    content: logprobs.map(({ bytes, logprob, token, top }) => ({ token, logprob, bytes, top_logprobs: top })),
+    refusal: null
+  }
+
+/** `/v1/chat/completions`. */
+export const chatShape = (id: string, model: string, created: number): Shape => {
+  const head = { id: `chatcmpl-${id}`, object: "chat.completion.chunk", created, model }
+  const choice = (index: number, delta: unknown, logprobs: LogProbs, reason: FinishReason | null) => ({
+    index,
+    delta,
+    logprobs: chatLogProbs(logprobs),
+    finish_reason: reason
+  })
+  const first = { role: "assistant", content: "" }
+  return {
+    opening: (choices) =>
+      Array.from({ length: choices }, (_, index) =>
+        frame({ ...head, choices: [choice(index, first, null, null)] })
+      ).join(""),
+    chunk: (index, content, logprobs) => ({ ...head, choices: [choice(index, { content }, logprobs, null)] }),
+    lastChunk: (index, reason) => ({ ...head, choices: [choice(index, {}, null, reason)] }),
+    usageChunk: (usage) => ({ ...head, choices: [], usage: usageOf(usage) }),
+    whole: (choices, usage) => ({
+      ...head,
+      object: "chat.completion",
+      choices: choices.map(({ logprobs, reason, text }, index) => ({
+        index,
+        message: { role: "assistant", content: text, refusal: null },
+        logprobs: chatLogProbs(logprobs),
+        finish_reason: reason
+      })),
+      usage: usageOf(usage)
+    })
+  }
+}
+
+/** Of several answers to one prompt: it counts once, and they ran side by side. */
+const together = (usages: ReadonlyArray<Usage>): Usage => ({
+  promptTokens: Math.max(...usages.map(({ promptTokens }) => promptTokens)),
+  cachedTokens: Math.min(...usages.map(({ cachedTokens }) => cachedTokens)),
+  completionTokens: usages.reduce((sum, { completionTokens }) => sum + completionTokens, 0),
+  queuedMs: Math.max(...usages.map(({ queuedMs }) => queuedMs)),
+  promptMs: Math.max(...usages.map(({ promptMs }) => promptMs)),
+  predictedMs: Math.max(...usages.map(({ predictedMs }) => predictedMs))
+})
+
+interface Written {
+  text: string
+  logprobs: Array<AnswerLogProb> | null
+  reason: FinishReason
+}
+
+/** The answers as one document. */
+export const answered = <E>(shape: Shape, pieces: Stream.Stream<Piece, E>, choices: number) =>
   Stream.runFold(
     pieces,
-    () => ({ text: "", whole: undefined as unknown }),
-    ({ text, whole }, piece) =>
-      piece._tag === "Text"
-        ? { text: text + piece.text, whole }
-        : { text, whole: shape.whole(text, piece.reason, piece.usage) }
-  ).pipe(Effect.map(({ whole }) => whole))
+    () => ({
+      written: Array.from({ length: choices }, (): Written => ({ text: "", logprobs: null, reason: "stop" })),
+      usages: Array<Usage>()
+    }),
+    (state, piece) => {
+      const choice = state.written[piece.index]
+      if (choice === undefined) return state
+      if (piece._tag === "End") {
+        choice.reason = piece.reason
+        state.usages.push(piece.usage)
+      } else {
+        choice.text += piece.text
+        if (piece.logprobs !== null) (choice.logprobs ??= []).push(...piece.logprobs)
+      }
+      return state
+    }
+  ).pipe(Effect.map(({ usages, written }) => shape.whole(written, together(usages))))
 
 const lastFrame = "data: [DONE]\n\n"
 
-/** The answer as Server-Sent Events. An engine that fails in the middle says so in an event of its own. */
+/** The answers as Server-Sent Events. An engine that fails in the middle says so in an event of its own. */
 export const streamed = (
   shape: Shape,
   pieces: Stream.Stream<Piece, { readonly message: string }>,
+  choices: number,
   includeUsage: boolean
-): Stream.Stream<Uint8Array> =>
-  Stream.map(pieces, (piece) => {
-    if (piece._tag === "Text") return frame(shape.chunk(piece.text))
-    const usage = includeUsage ? frame(shape.usageChunk(piece.usage)) : ""
-    return frame(shape.lastChunk(piece.reason, piece.usage)) + usage + lastFrame
+): Stream.Stream<Uint8Array> => {
+  const usages: Array<Usage> = []
+  return Stream.map(pieces, (piece) => {
+    if (piece._tag === "Text") return frame(shape.chunk(piece.index, piece.text, piece.logprobs))
+    usages.push(piece.usage)
+    const last = frame(shape.lastChunk(piece.index, piece.reason))
+    if (usages.length < choices) return last
+    return last + (includeUsage ? frame(shape.usageChunk(together(usages))) : "") + lastFrame
   }).pipe(
     Stream.catch(({ message }) =>
       Stream.make(frame({ error: { message, type: "server_error", param: null, code: "engine_failed" } }))
     ),
-    (frames) => Stream.concat(Stream.make(shape.opening), frames),
+    (frames) => Stream.concat(Stream.make(shape.opening(choices)), frames),
     Stream.encodeText
   )
+}

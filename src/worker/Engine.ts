@@ -6,14 +6,16 @@ import type {
   LlamaContext,
   LlamaContextSequence,
   LlamaEmbeddingContext,
+  LlamaGrammar,
   LlamaModel,
   Token
 } from "node-llama-cpp"
 import { chatTokens, type ChatMessage } from "./ChatTemplate.ts"
-import { Busy, ContextLengthExceeded, EngineFailed, GenerationFailed } from "./errors.ts"
+import { BadRequest, Busy, ContextLengthExceeded, EngineFailed, GenerationFailed } from "./errors.ts"
+import { batchSize, Generator, type Piece, type Sampling } from "./Generator.ts"
+import { jsonGrammar } from "./JsonGrammar.ts"
 import { type LlamaPackage, loadLlamaPackage } from "./LlamaPackage.ts"
-import { type Slot, Slots } from "./Slots.ts"
-import { type FinishReason, TextAssembler } from "./TextAssembler.ts"
+import { Slots } from "./Slots.ts"
 
 /** How to load a model; sizes are tokens. */
 export interface EngineOptions {
@@ -27,33 +29,6 @@ export interface EngineOptions {
   readonly engineDir: string | undefined
 }
 
-/** How tokens are chosen, and how many. */
-export interface Sampling {
-  readonly maxTokens: number
-  readonly temperature: number
-  readonly topP: number
-  readonly topK: number
-  readonly minP: number
-  readonly seed: number | undefined
-  readonly stop: ReadonlyArray<string>
-}
-
-/** Counts of tokens, and times in milliseconds. */
-export interface Usage {
-  readonly promptTokens: number
-  readonly cachedTokens: number
-  readonly completionTokens: number
-  readonly queuedMs: number
-  /** From the slot to the first token. */
-  readonly promptMs: number
-  readonly predictedMs: number
-}
-
-/** What a generation gives: pieces of text, and at last how it ended. */
-export type Piece =
-  | { readonly _tag: "Text"; readonly text: string }
-  | { readonly _tag: "End"; readonly reason: FinishReason; readonly usage: Usage }
-
 /** One model in memory, which several requests use at once. */
 export class Engine extends Context.Service<
   Engine,
@@ -65,6 +40,8 @@ export class Engine extends Context.Service<
     readonly tokenizeChat: (
       messages: ReadonlyArray<ChatMessage>
     ) => Effect.Effect<ReadonlyArray<Token>, GenerationFailed>
+    /** The grammar of what fits a JSON schema; a strict one must be held in all that it says. */
+    readonly grammar: (schema: unknown, strict: boolean) => Effect.Effect<LlamaGrammar, BadRequest>
     /** Refuses what does not fit before anything is computed. The signal stops the generation at the next token. */
     readonly generate: (
       prompt: ReadonlyArray<Token>,
@@ -80,7 +57,6 @@ export class Engine extends Context.Service<
   }
 >()("rbee/worker/Engine") {}
 
-const batchSize = 256
 const maxWaiting = 256
 const largestDefaultContext = 4096
 // llama.cpp moves the context on before it is full to the last token; these are beyond what a request may use.
@@ -88,6 +64,13 @@ const reserve = 16
 
 const failed = (cause: unknown) =>
   new GenerationFailed({ reason: cause instanceof Error ? cause.message : String(cause) })
+
+const tooMuch = new BadRequest({
+  reason:
+    "'response_format': the engine cannot make a grammar of this schema; it refers to itself without end, or repeats too much",
+  param: "response_format",
+  code: "invalid_value"
+})
 
 const openBackend = async ({ llama }: LlamaPackage, options: EngineOptions) => {
   const backend = await llama.getLlama({
@@ -143,103 +126,11 @@ const makeEngine = (
 ): Engine["Service"] => {
   const sequences = Array.from({ length: options.parallel }, () => context.getSequence())
   const slots = new Slots<LlamaContextSequence>(sequences, maxWaiting)
+  const generator = new Generator(packages, model, slots)
 
   const withBos = (tokens: ReadonlyArray<Token>) => {
     const { bos, shouldPrependBosToken } = model.tokens
     return shouldPrependBosToken && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens
-  }
-
-  const sharedPrefix = (tokens: ReadonlyArray<Token>) => (sequence: LlamaContextSequence) =>
-    sequence.compareContextTokens([...tokens]).firstDifferentIndex
-
-  const run = async function* (
-    prompt: ReadonlyArray<Token>,
-    sampling: Sampling,
-    signal: AbortSignal
-  ): AsyncGenerator<Piece> {
-    const askedAt = performance.now()
-    const slot = await slots.acquire(sharedPrefix(prompt), signal)
-    const startedAt = performance.now()
-    const counts = { cached: 0, completion: 0, firstAt: startedAt }
-    const end = (reason: FinishReason): Piece => ({
-      _tag: "End",
-      reason,
-      usage: {
-        promptTokens: prompt.length,
-        cachedTokens: counts.cached,
-        completionTokens: counts.completion,
-        queuedMs: startedAt - askedAt,
-        promptMs: counts.firstAt - startedAt,
-        predictedMs: performance.now() - counts.firstAt
-      }
-    })
-    if (slot === undefined) return yield end("cancelled")
-    try {
-      const rest = await prefill(slot, prompt, counts, signal)
-      if (rest === undefined) return yield end("cancelled")
-      yield* sample(slot, prompt, rest, sampling, signal, counts, end)
-    } finally {
-      slots.release(slot)
-    }
-  }
-
-  // Evaluates all but the last chunk in small steps, because nothing can be cancelled inside of a step.
-  const prefill = async (
-    { sequence }: Slot<LlamaContextSequence>,
-    prompt: ReadonlyArray<Token>,
-    counts: { cached: number },
-    signal: AbortSignal
-  ) => {
-    const keep = Math.min(sharedPrefix(prompt)(sequence), prompt.length - 1)
-    if (sequence.nextTokenIndex > keep) {
-      await sequence.eraseContextTokenRanges([{ start: keep, end: sequence.nextTokenIndex }])
-    }
-    counts.cached = keep
-    let at = keep
-    for (; prompt.length - at > batchSize; at += batchSize) {
-      if (signal.aborted) return undefined
-      await sequence.evaluateWithoutGeneratingNewTokens(prompt.slice(at, at + batchSize))
-    }
-    return signal.aborted ? undefined : prompt.slice(at)
-  }
-
-  const sample = async function* (
-    { sequence }: Slot<LlamaContextSequence>,
-    prompt: ReadonlyArray<Token>,
-    rest: Array<Token>,
-    sampling: Sampling,
-    signal: AbortSignal,
-    counts: { completion: number; firstAt: number },
-    end: (reason: FinishReason) => Piece
-  ): AsyncGenerator<Piece> {
-    const text = new TextAssembler<Token>(
-      (tokens, before) => model.detokenize(tokens, false, before),
-      sampling.stop,
-      prompt.slice(-3)
-    )
-    let reason: FinishReason = "stop"
-    const tokens = sequence.evaluate(rest, {
-      temperature: sampling.temperature,
-      topP: sampling.topP,
-      topK: sampling.topK,
-      minP: sampling.minP,
-      // Left to itself the engine takes the same seed each time.
-      seed: sampling.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0
-    })
-    if (sampling.maxTokens === 0) return yield end("length")
-    for await (const token of tokens) {
-      if (counts.completion === 0) counts.firstAt = performance.now()
-      counts.completion++
-      const shown = text.push(token)
-      if (shown !== "") yield { _tag: "Text", text: shown }
-      if (text.stopped) break
-      if (signal.aborted) reason = "cancelled"
-      else if (counts.completion >= sampling.maxTokens) reason = "length"
-      if (reason !== "stop") break
-    }
-    const last = text.end()
-    if (last !== "") yield { _tag: "Text", text: last }
-    yield end(reason)
   }
 
   let embedding: Promise<LlamaEmbeddingContext> | undefined
@@ -262,6 +153,11 @@ const makeEngine = (
     tokenize: (text) => withBos(model.tokenize(text, false)),
     tokenizeChat: (messages) =>
       Effect.try({ try: () => withBos(chatTokens(packages.jinja, model, messages)), catch: failed }),
+    grammar: (schema, strict) =>
+      Effect.tryPromise({
+        try: async () => model.llama.createGrammar({ grammar: jsonGrammar(schema, strict) }),
+        catch: (cause) => (cause instanceof BadRequest ? cause : tooMuch)
+      }),
     generate: Effect.fnUntraced(function* (prompt, sampling, signal) {
       if (prompt.length + sampling.maxTokens > contextSize || prompt.length === 0) {
         return yield* new ContextLengthExceeded({
@@ -270,8 +166,12 @@ const makeEngine = (
           contextSize
         })
       }
-      if (!slots.hasRoom) return yield* new Busy({ waiting: slots.waiting })
-      return Stream.fromAsyncIterable(run(prompt, sampling, signal), failed)
+      if (!slots.hasRoomFor(sampling.choices)) return yield* new Busy({ waiting: slots.waiting })
+      const answer = (index: number) =>
+        Stream.fromAsyncIterable(generator.run(prompt, sampling, index, signal), failed)
+      if (sampling.choices === 1) return answer(0)
+      const answers = Array.from({ length: sampling.choices }, (_, index) => answer(index))
+      return Stream.mergeAll(answers, { concurrency: sampling.choices })
     }),
     embed: Effect.fnUntraced(function* (texts) {
       let tokens = 0

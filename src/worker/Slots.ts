@@ -37,9 +37,9 @@ export class Slots<Sequence> {
     return this.#waiting.length
   }
 
-  /** Whether one more request may wait. */
-  get hasRoom() {
-    return this.busy < this.size || this.waiting < this.#maxWaiting
+  /** Whether so many more requests may run or wait. */
+  hasRoomFor(count: number) {
+    return this.waiting + count <= this.#maxWaiting + Math.max(0, this.size - this.busy)
   }
 
   /** A slot, or nothing when the signal came first. */

@@ -16,6 +16,7 @@ export class TextAssembler<Token> {
   #pending: Array<Token> = []
   #before: ReadonlyArray<Token>
   #held = ""
+  #shown = 0
   #stopped = false
 
   constructor(
@@ -34,6 +35,16 @@ export class TextAssembler<Token> {
     return this.#stopped
   }
 
+  /** How long the text is that was given. */
+  get shown() {
+    return this.#shown
+  }
+
+  /** Where the text of the next token begins. */
+  get length() {
+    return this.#shown + this.#held.length
+  }
+
   /** Takes a token; gives the text that can be shown now, which may be empty. */
   push(token: Token): string {
     this.#pending.push(token)
@@ -48,6 +59,7 @@ export class TextAssembler<Token> {
   end(): string {
     const rest = this.#stopped ? "" : this.#held
     this.#held = ""
+    this.#shown += rest.length
     return rest
   }
 
@@ -57,12 +69,14 @@ export class TextAssembler<Token> {
     if (hits.length > 0) {
       const text = this.#held.slice(0, Math.min(...hits))
       this.#held = ""
+      this.#shown += text.length
       this.#stopped = true
       return text
     }
     const keep = this.#mayBeginStop()
     const text = this.#held.slice(0, this.#held.length - keep)
     this.#held = this.#held.slice(this.#held.length - keep)
+    this.#shown += text.length
     return text
   }
 

@@ -19,6 +19,17 @@ const Stop = Schema.Union([
   Schema.Array(Schema.NonEmptyString).check(Schema.isMaxLength(16))
 ])
 
+const ResponseFormat = Schema.Struct({
+  type: Schema.Literals(["text", "json_object", "json_schema"]),
+  json_schema: optional(
+    Schema.Struct({
+      name: Schema.NonEmptyString,
+      schema: Schema.Record(Schema.String, Schema.Unknown),
+      strict: optional(Schema.Boolean)
+    })
+  )
+})
+
 const sampling = {
   model: optional(Schema.String),
   max_tokens: optional(wholeUpTo(uint32)),
@@ -27,13 +38,21 @@ const sampling = {
   top_k: optional(wholeUpTo(uint32)),
   min_p: optional(between(0, 1)),
   seed: optional(wholeUpTo(uint32)),
+  presence_penalty: optional(between(-2, 2)),
+  frequency_penalty: optional(between(-2, 2)),
   stop: optional(Stop),
+  n: optional(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 8 }))),
+  response_format: optional(ResponseFormat),
   stream: optional(Schema.Boolean),
   stream_options: optional(Schema.Struct({ include_usage: optional(Schema.Boolean) }))
 }
 
 /** The body of `/v1/completions`, as OpenAI defines it, with `top_k` and `min_p`. */
-export const CompletionRequest = Schema.Struct({ ...sampling, prompt: SafeText })
+export const CompletionRequest = Schema.Struct({
+  ...sampling,
+  prompt: SafeText,
+  logprobs: optional(wholeUpTo(5))
+})
 export type CompletionRequest = typeof CompletionRequest.Type
 
 const TextPart = Schema.Struct({ type: Schema.Literal("text"), text: SafeText })
@@ -47,6 +66,8 @@ const Message = Schema.Struct({
 export const ChatRequest = Schema.Struct({
   ...sampling,
   max_completion_tokens: optional(wholeUpTo(uint32)),
+  logprobs: optional(Schema.Boolean),
+  top_logprobs: optional(wholeUpTo(20)),
   messages: Schema.Array(Message).check(Schema.isMinLength(1), Schema.isMaxLength(4096))
 })
 export type ChatRequest = typeof ChatRequest.Type
@@ -71,21 +92,15 @@ const meansNothing = (value: unknown) =>
   (Array.isArray(value) && value.length === 0) ||
   (typeof value === "object" && Object.keys(value).length === 0)
 
-const isPlainText = (value: unknown) => JSON.stringify(value) === `{"type":"text"}`
-
 const unsupported: { readonly [field: string]: (value: unknown) => boolean } = {
-  n: isOne,
   best_of: isOne,
-  logprobs: meansNothing,
-  top_logprobs: meansNothing,
   echo: meansNothing,
   suffix: meansNothing,
   logit_bias: meansNothing,
   tools: meansNothing,
   functions: meansNothing,
   audio: meansNothing,
-  dimensions: meansNothing,
-  response_format: isPlainText
+  dimensions: meansNothing
 }
 
 /** The first field that asks for what this worker cannot do. To pass over it would change what the answer means. */

@@ -1,23 +1,18 @@
-import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import * as Stream from "effect/Stream"
 import type { Token } from "node-llama-cpp"
-import type { Engine, Sampling } from "./Engine.ts"
+import type { Engine } from "./Engine.ts"
 import { BadRequest, ModelNotServed } from "./errors.ts"
 import { answered, chatShape, completionShape, type Shape, streamed } from "./Answer.ts"
 import { errorResponse, openAiError } from "./httpErrors.ts"
+import { readChat, readCompletion, readEmbedding, samplingOf } from "./RequestBody.ts"
 import { Requests } from "./Requests.ts"
-import { ChatRequest, CompletionRequest, EmbeddingRequest, unsupportedField } from "./Wire.ts"
+import type { ChatRequest, CompletionRequest } from "./Wire.ts"
 
 /** What the process serves: the model's public id, and the engine once it is loaded. */
 export class Served extends Context.Service<
@@ -28,60 +23,8 @@ export class Served extends Context.Service<
   }
 >()("rbee/worker/http/Served") {}
 
-const maxBody = ByteSize.bytes(16_000_000)
 const completionTokens = 16
 const seconds = 1000
-
-const toIssues = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const readBody = Effect.gen(function* () {
-  const request = yield* HttpServerRequest.HttpServerRequest
-  const text = yield* Effect.provideService(request.text, HttpIncomingMessage.MaxBodySize, maxBody)
-  const parsed = Result.try((): unknown => JSON.parse(text))
-  if (Result.isFailure(parsed) || !Predicate.isReadonlyObject(parsed.success)) {
-    return yield* new BadRequest({ reason: "The body must be a JSON object", code: "invalid_json" })
-  }
-  const field = unsupportedField(parsed.success)
-  if (field === undefined) return parsed.success
-  return yield* new BadRequest({
-    reason: `'${field}' is not supported by this worker with this value`,
-    param: field,
-    code: "unsupported_parameter"
-  })
-})
-
-const decoder = <A>(schema: Schema.ConstraintDecoder<A>) => {
-  const decode = Schema.decodeUnknownEffect(schema)
-  return (body: unknown) =>
-    Effect.mapError(decode(body), ({ issue }) => {
-      const [first] = toIssues(issue).issues
-      const param = first?.path?.map(String).join(".") ?? "(body)"
-      return new BadRequest({
-        reason: `'${param}': ${first?.message ?? "not understood"}`,
-        param,
-        code: "invalid_value"
-      })
-    })
-}
-
-const decodeCompletion = decoder(CompletionRequest)
-const decodeChat = decoder(ChatRequest)
-const decodeEmbedding = decoder(EmbeddingRequest)
-
-const samplingOf = (request: CompletionRequest | ChatRequest, maxTokens: number): Sampling => ({
-  maxTokens,
-  temperature: request.temperature ?? 1,
-  topP: request.top_p ?? 1,
-  topK: request.top_k ?? 40,
-  minP: request.min_p ?? 0,
-  seed: request.seed ?? undefined,
-  stop:
-    request.stop === undefined || request.stop === null
-      ? []
-      : typeof request.stop === "string"
-        ? [request.stop]
-        : request.stop
-})
 
 const textOf = (content: string | ReadonlyArray<{ readonly text: string }>) =>
   typeof content === "string" ? content : content.map(({ text }) => text).join("")
@@ -124,24 +67,25 @@ export const routes = HttpRouter.use(
           code: "invalid_value"
         })
       }
+      const sampling = yield* samplingOf(engine, request, maxTokens)
       const { headers } = yield* HttpServerRequest.HttpServerRequest
       const { id, signal } = yield* requests.open(headers["x-request-id"])
       const created = Math.floor((yield* Effect.clockWith((clock) => clock.currentTimeMillis)) / seconds)
       const shape = shapeOf(id, served.modelId, created)
       const pieces = yield* engine
-        .generate(prompt, samplingOf(request, maxTokens), signal)
+        .generate(prompt, sampling, signal)
         .pipe(Effect.tapError(() => requests.close(id)))
       const closing = Stream.ensuring(pieces, requests.close(id))
       if (request.stream !== true) {
-        return HttpServerResponse.jsonUnsafe(yield* answered(shape, closing))
+        return HttpServerResponse.jsonUnsafe(yield* answered(shape, closing, sampling.choices))
       }
       const includeUsage = request.stream_options?.include_usage === true
-      return HttpServerResponse.stream(streamed(shape, closing, includeUsage), eventStream)
+      return HttpServerResponse.stream(streamed(shape, closing, sampling.choices, includeUsage), eventStream)
     })
 
     const completions = withEngine((engine) =>
       Effect.gen(function* () {
-        const request = yield* Effect.flatMap(readBody, decodeCompletion)
+        const request = yield* readCompletion
         const maxTokens = request.max_tokens ?? completionTokens
         return yield* generate(engine, engine.tokenize(request.prompt), request, maxTokens, completionShape)
       })
@@ -149,7 +93,14 @@ export const routes = HttpRouter.use(
 
     const chat = withEngine((engine) =>
       Effect.gen(function* () {
-        const request = yield* Effect.flatMap(readBody, decodeChat)
+        const request = yield* readChat
+        if (typeof request.top_logprobs === "number" && request.logprobs !== true) {
+          return yield* new BadRequest({
+            reason: "'top_logprobs' needs 'logprobs' to be true",
+            param: "top_logprobs",
+            code: "invalid_value"
+          })
+        }
         const messages = request.messages.map(({ content, role }) => ({ role, content: textOf(content) }))
         const prompt = yield* engine.tokenizeChat(messages)
         const room = Math.max(0, engine.contextSize - prompt.length)
@@ -160,7 +111,7 @@ export const routes = HttpRouter.use(
 
     const embeddings = withEngine((engine) =>
       Effect.gen(function* () {
-        const request = yield* Effect.flatMap(readBody, decodeEmbedding)
+        const request = yield* readEmbedding
         yield* checkModel(request.model)
         const texts = typeof request.input === "string" ? [request.input] : request.input
         const { tokens, vectors } = yield* engine.embed(texts)

@@ -8,6 +8,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
+import { printDevices } from "./devices.ts"
 import { type Engine, openEngine } from "./Engine.ts"
 import { EngineFailed } from "./errors.ts"
 import { app, Served } from "./http.ts"
@@ -16,7 +17,7 @@ import { Requests } from "./Requests.ts"
 const portTaken = 98
 
 const usage =
-  "usage: main.js --model FILE --model-id ID --port PORT [--host 127.0.0.1] [--ctx-size N] [--parallel N] [--threads N] [--device cpu-0|gpu-N] [--engine-dir DIR]"
+  "usage: main.js --model FILE --model-id ID --port PORT [--host 127.0.0.1] [--ctx-size N] [--parallel N] [--threads N] [--device cpu-0|gpu-N] [--engine-dir DIR]\n       main.js --list-devices [--engine-dir DIR]"
 
 const text = { type: "string" } as const
 
@@ -31,9 +32,11 @@ const readFlags = () => {
       parallel: text,
       threads: text,
       device: text,
-      "engine-dir": text
+      "engine-dir": text,
+      "list-devices": { type: "boolean" }
     }
   })
+  if (values["list-devices"] === true) return { lists: true as const, engineDir: values["engine-dir"] }
   const whole = (name: "ctx-size" | "parallel" | "port" | "threads") => {
     const value = values[name]
     if (value === undefined) return undefined
@@ -46,6 +49,7 @@ const readFlags = () => {
     throw new Error("--model, --model-id and --port are needed")
   }
   return {
+    lists: false as const,
     host,
     port,
     modelId,
@@ -61,12 +65,10 @@ const readFlags = () => {
   }
 }
 
-const fail = (message: string, code: number) =>
-  Effect.andThen(
-    Console.error(message),
-    // The backend's threads may keep a process alive, or hang it, after a failure.
-    Effect.sync((): never => process.exit(code))
-  )
+// Without this the backend's threads may keep a process alive, or hang it.
+const exit = (code: number) => Effect.sync((): never => process.exit(code))
+
+const fail = (message: string, code: number) => Effect.andThen(Console.error(message), exit(code))
 
 const main = Effect.gen(function* () {
   const flags = yield* Effect.try({
@@ -74,6 +76,7 @@ const main = Effect.gen(function* () {
     catch: (cause) =>
       new EngineFailed({ reason: `${cause instanceof Error ? cause.message : String(cause)}\n${usage}` })
   })
+  if (flags.lists) return yield* Effect.andThen(printDevices(flags.engineDir), exit(0))
   let engine: Engine["Service"] | undefined
   const served = Layer.succeed(Served, Served.of({ modelId: flags.modelId, engine: () => engine }))
   const server = HttpRouter.serve(app, { disableLogger: true, disableListenLog: true }).pipe(

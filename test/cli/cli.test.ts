@@ -1,5 +1,7 @@
 import { spawn, spawnSync } from "node:child_process"
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs"
 import type * as http from "node:http"
+import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { eventStream, fakeHive, hiveWith, json } from "../support/fakeHive.ts"
@@ -250,11 +252,71 @@ describe("answers", () => {
     })
   )
 
+  it.live("shows each setting with where it came from, and says what is wrong with line and field", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      mkdirSync(join(home, "config"))
+      writeFileSync(
+        join(home, "config", "config.toml"),
+        '[workers]\nidle_stop = "30m"\n[colour]\nof = "sky"\n'
+      )
+      const env = { RBEE_QUEEN_PORT: "9123" }
+      const shown = yield* rbee(home, ["config", "show", "--json"], { env })
+      const { settings } = JSON.parse(shown.stdout)
+      const find = (key: string) => settings.find(({ setting }: { setting: string }) => setting === key)
+      assert.deepInclude(find("queen.port"), { value: "9123", from: "RBEE_QUEEN_PORT" })
+      assert.deepInclude(find("workers.idle_stop"), {
+        value: "30m",
+        from: join(home, "config", "config.toml")
+      })
+      assert.deepInclude(find("timeouts.connect"), { value: "2s", from: "default" })
+      const paths = JSON.parse((yield* rbee(home, ["config", "path", "--json"])).stdout)
+      assert.strictEqual(paths.models, join(home, "data", "models"))
+
+      const good = yield* rbee(home, ["config", "check"])
+      assert.strictEqual(good.code, 0)
+      assert.include(good.stderr, "unknown setting 'colour.of'")
+      writeFileSync(
+        join(home, "config", "hives.conf"),
+        "Host atlas\n  HostName 192.0.2.1\n  User me\n  HivePort 0\n"
+      )
+      const bad = yield* rbee(home, ["config", "check"])
+      assert.strictEqual(bad.code, 1)
+      assert.include(
+        bad.stderr,
+        "hives.conf, line 4, host 'atlas': HivePort: expected a port from 1 to 65535, got '0'"
+      )
+    })
+  )
+
+  it.live("prints units for systemd and launchd, and changes nothing", () =>
+    Effect.gen(function* () {
+      const home = join(yield* temporaryFolder, 'a "b" %c $d <e>')
+      mkdirSync(home)
+      const systemd = yield* rbee(home, [
+        "hive",
+        "service",
+        "--print",
+        "--kind",
+        "systemd",
+        "--hive-id",
+        "atlas"
+      ])
+      assert.strictEqual(systemd.code, 0, systemd.stderr)
+      assert.include(systemd.stdout, 'a \\"b\\" %%c $d <e>"\n')
+      assert.match(systemd.stdout, /^ExecStart="[^"]+" "[^"]+bin\.js" "hive" "serve" "--hive-id" "atlas"$/m)
+      const launchd = yield* rbee(home, ["hive", "service", "--print", "--kind", "launchd"])
+      assert.include(launchd.stdout, "a &quot;b&quot; %c $d &lt;e&gt;")
+      assert.strictEqual((yield* rbee(home, ["hive", "service"])).code, 2)
+      assert.deepStrictEqual(readdirSync(home), [])
+    })
+  )
+
   it.live("prints the JSON Schema of every operation", () =>
     Effect.gen(function* () {
       const { code, stdout } = yield* rbee(yield* temporaryFolder, ["op", "--schema"])
       assert.strictEqual(code, 0)
-      assert.strictEqual(Object.keys(JSON.parse(stdout)).length, 21)
+      assert.strictEqual(Object.keys(JSON.parse(stdout)).length, 22)
     })
   )
 })

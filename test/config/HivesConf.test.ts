@@ -2,9 +2,10 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Result, Schedule } from "effect"
+import { Effect, Layer, Logger, Result, Schedule } from "effect"
 import { HivesConf } from "../../src/config/HivesConf.ts"
 import { parseHivesConf } from "../../src/config/HivesConfFormat.ts"
+import { Pids } from "../../src/config/Pids.ts"
 import { Paths } from "../../src/config/Paths.ts"
 import { temporaryFolder } from "../support/rbee.ts"
 
@@ -60,7 +61,10 @@ describe("a running HivesConf", () => {
   const inFolder = Effect.gen(function* () {
     const home = yield* temporaryFolder
     mkdirSync(join(home, "config"), { recursive: true })
-    const layer = HivesConf.layer.pipe(Layer.provide([Paths.layerAt(home), NodeServices.layer]))
+    const layer = HivesConf.layer.pipe(
+      Layer.provide(Pids.layer),
+      Layer.provide([Paths.layerAt(home), NodeServices.layer])
+    )
     return { file: join(home, "config", "hives.conf"), layer }
   })
 
@@ -73,16 +77,47 @@ describe("a running HivesConf", () => {
   it.live("sees an edit within two seconds, and keeps the last good one after a broken edit", () =>
     Effect.gen(function* () {
       const { file, layer } = yield* inFolder
+      const problems: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        if (logLevel === "Warn") problems.push(JSON.stringify(message))
+      })
       yield* Effect.gen(function* () {
+        const { hives, load } = yield* HivesConf
         assert.strictEqual((yield* until(0)).length, 0)
         writeFileSync(file, block(...good))
         yield* until(1)
         writeFileSync(file, "Host broken\n")
-        const broken = yield* Effect.flip(yield* HivesConf.use(({ load }) => Effect.succeed(load)))
-        assert.include(broken.message, `${file}, line 1, host 'broken'`)
+        assert.include((yield* Effect.flip(load)).message, `${file}, line 1, host 'broken'`)
+        yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => problems.length > 0 }).pipe(
+          Effect.timeout("2 seconds")
+        )
+        assert.include(problems[0], `${file}, line 1, host 'broken'`)
+        assert.deepStrictEqual(yield* hives, [atlas])
         writeFileSync(file, `${block(...good)}\nHost second\n${good.join("\n")}`)
         yield* until(2)
-      }).pipe(Effect.provide(layer))
+      }).pipe(Effect.provide(Layer.provideMerge(layer, Logger.layer([logger]))))
+    })
+  )
+
+  it.live("takes no file as no hives, and notes it once", () =>
+    Effect.gen(function* () {
+      const { file, layer } = yield* inFolder
+      const notes: Array<unknown> = []
+      const logger = Logger.make(({ message }) => notes.push(message))
+      yield* Effect.gen(function* () {
+        assert.deepStrictEqual(yield* HivesConf.use(({ load }) => load), [])
+        assert.deepStrictEqual(yield* HivesConf.use(({ hives }) => hives), [])
+      }).pipe(Effect.provide(Layer.provideMerge(layer, Logger.layer([logger]))))
+      assert.deepStrictEqual(notes, [["there is no hives.conf, and so no hive on another machine", { file }]])
+    })
+  )
+
+  it.live("says which file is cut off, and where", () =>
+    Effect.gen(function* () {
+      const { file, layer } = yield* inFolder
+      writeFileSync(file, block(...good).slice(0, -"ivePort 8081".length))
+      const error = yield* HivesConf.use(({ load }) => Effect.flip(load)).pipe(Effect.provide(layer))
+      assert.include(error.message, `${file}, line 1, host 'atlas': HivePort: expected a port`)
     })
   )
 

@@ -59,6 +59,30 @@ describe("Pids", () => {
       }).pipe(Effect.timeout("2 seconds"))
     }).pipe(Effect.provide(pids))
   )
+
+  it.live("kills what a process that ended by itself left in its group", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const processes = yield* DetachedProcess
+      const pids = yield* Pids
+      const { exited, pid } = yield* processes.start({
+        command: "/bin/sh",
+        args: ["-c", `sleep 60 & echo $! > '${join(folder, "child")}'; exit 3`],
+        logFile: join(folder, "log")
+      })
+      const startTime = Option.getOrElse(yield* pids.startTime(pid), () => "")
+      assert.strictEqual((yield* exited).code, 3)
+      const child = Number(readFileSync(join(folder, "child"), "utf8"))
+      assert.isTrue(Option.isSome(yield* pids.startTime(child)))
+      yield* pids.terminate({ pid, startTime }, "1 second")
+      yield* pids
+        .startTime(child)
+        .pipe(
+          Effect.repeat({ until: Option.isNone, schedule: Schedule.spaced("20 millis") }),
+          Effect.timeout("5 seconds")
+        )
+    }).pipe(Effect.provide(Layer.merge(pids, DetachedProcess.layer)))
+  )
 })
 
 describe("RunFile", () => {

@@ -14,6 +14,7 @@ import { handle } from "../../src/job/Handlers.ts"
 import { JobEvent } from "../../src/job/JobEvent.ts"
 import { JobsClient } from "../../src/job/JobsClient.ts"
 import { hiveQuery } from "../../src/operation/Routing.ts"
+import { fakeHive } from "../support/fakeHive.ts"
 import {
   Client,
   hiveLayer,
@@ -92,6 +93,52 @@ describe("a hive as a process", () => {
         yield* second.exited
         assert.isTrue(Option.isNone(yield* pids.startTime(worker.pid ?? 0)))
         assert.deepStrictEqual(yield* records(home), [])
+      }).pipe(Effect.provide(outside(home)))
+    })
+  )
+
+  it.live("leaves a worker that is busy when it is killed, and the next one needs no load", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryHome
+      yield* Effect.gen(function* () {
+        const first = yield* startHive(home)
+        const worker = workerOf(yield* first.client.events(spawnTiny))
+        const long = yield* first.client.submit({ ...inferTiny, max_tokens: 400 })
+        yield* Stream.runDrain(Stream.takeUntil(first.client.follow(long), ({ kind }) => kind === "token"))
+        yield* killed(first.pid, "SIGKILL")
+        yield* first.exited
+
+        const second = yield* startHive(home)
+        const [adopted] = yield* Effect.provideService(workerList, Client, second.client)
+        assert.deepStrictEqual(
+          [adopted?.id, adopted?.pid, adopted?.port],
+          [worker.id, worker.pid, worker.port]
+        )
+        const startedAt = performance.now()
+        const answered = yield* second.client.events(inferTiny)
+        assert.strictEqual(answered.at(-1)?.kind, "done")
+        assert.notInclude(narrationOf(answered), "worker_spawn")
+        assert.isBelow(performance.now() - startedAt, 5000)
+      }).pipe(Effect.provide(outside(home)))
+    })
+  )
+
+  it.live("leaves the workers of another hive alone when its own port is taken", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryHome
+      yield* Effect.gen(function* () {
+        const first = yield* startHive(home)
+        const worker = workerOf(yield* first.client.events(spawnTiny))
+        yield* killed(first.pid, "SIGKILL")
+        yield* first.exited
+        const other = yield* fakeHive((_request, response) => void response.end("mine"))
+        const port = Number(new URL(other.url).port)
+        const error = yield* Effect.flip(Effect.scoped(Layer.build(Layer.fresh(hiveLayer({ home, port })))))
+        assert.include(String(error), "is in use")
+        const pids = yield* Pids
+        assert.isTrue(Option.isSome(yield* pids.startTime(worker.pid ?? 0)))
+        const second = yield* startHive(home)
+        assert.strictEqual((yield* Effect.provideService(workerList, Client, second.client)).length, 1)
       }).pipe(Effect.provide(outside(home)))
     })
   )

@@ -255,8 +255,8 @@ describe("a hive with real workers", () => {
         const wrong = yield* failing({ ...inferTiny, model: "llama2", worker_id: worker.id })
         assert.strictEqual(wrong.code, "WrongModel")
 
-        const download = yield* failing({ operation: "model_download", hive_id: "test", model: "x/y" })
-        assert.strictEqual(download.code, "NotSupported")
+        const download = yield* failing({ operation: "model_download", hive_id: "test", model: "llama2" })
+        assert.strictEqual(download.code, "NotDownloadable")
         assert.strictEqual(
           (yield* client.events({ ...inferTiny, worker_id: worker.id })).at(-1)?.kind,
           "done"

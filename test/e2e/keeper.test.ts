@@ -47,6 +47,11 @@ describe("the main job", () => {
       assert.notInclude(warm.stderr, "tarting")
       const status = JSON.parse((yield* run("status", "--json")).stdout)
       assert.strictEqual(status.hives[0].state, "active")
+      const [worker] = status.workers
+      assert.deepInclude(worker, { hive: "localhost", model_id: "rbee:tiny", state: "ready" })
+      const cpu = status.devices.at(-1)
+      assert.isTrue(cpu.id === "CPU-0" && cpu.total_gb > 0 && cpu.used_gb <= cpu.total_gb)
+      assert.strictEqual(status.models[0].id, "rbee:tiny")
 
       const stopped = yield* run("stop")
       assert.strictEqual(stopped.code, 0)
@@ -119,7 +124,10 @@ describe("trouble", () => {
         /❌ Error: There is no device 'gpu-7' on this machine; it has: .*cpu-0 \(CPU/
       )
       const model = yield* run("op", JSON.stringify({ ...request, worker: "cpu", device: 0 }))
-      assert.match(model.stderr, /❌ Error: Model 'llama2' is not on this hive; put a GGUF file into/)
+      assert.match(
+        model.stderr,
+        /❌ Error: Model 'llama2' is not on this hive; 'rbee model download ID' brings one/
+      )
     })
   )
 

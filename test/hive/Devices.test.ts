@@ -3,10 +3,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, FileSystem, Layer, References, Schedule, Schema } from "effect"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { TestClock } from "effect/testing"
-import { Capabilities, Device, Devices } from "../../src/hive/Devices.ts"
+import { Paths } from "../../src/config/Paths.ts"
+import { Capabilities } from "../../src/config/Capability.ts"
+import { Device, Devices } from "../../src/hive/Devices.ts"
 import { Machine, type MachineFacts } from "../../src/hive/Machine.ts"
-import { parse } from "../../src/hive/NvidiaSmi.ts"
+import { nvidiaSmi } from "../../src/hive/NvidiaSmi.ts"
 
+const { parse } = nvidiaSmi
 const gibi = 1024 ** 3
 const mebi = 1024 ** 2
 const machine = { cores: 2, totalBytes: 23.54 * gibi, freeBytes: 20 * gibi }
@@ -21,33 +24,60 @@ const cpu = {
 const recorded = (name: string) => new URL(`data/${name}`, import.meta.url).pathname
 const read = (name: string) => FileSystem.FileSystem.use((fs) => fs.readFileString(recorded(name)))
 
-/** The service over a folder that alone is the path of programs: it may hold an `nvidia-smi` of ours. */
-const withTool = Effect.fnUntraced(function* (script?: string, measure: () => MachineFacts = () => machine) {
+/** What is installed: scripts of the shell for the tools, and a worker that prints what the engine lists. */
+interface Installed {
+  readonly nvidia?: string
+  readonly rocm?: string
+  readonly worker?: string
+  /** The packages in the engine's folder; none: the engine is not installed. */
+  readonly packages?: ReadonlyArray<string>
+}
+
+/** The service over a folder that alone is the path of programs and holds the engine. */
+const withTools = Effect.fnUntraced(function* (
+  installed: Installed = {},
+  measure: () => MachineFacts = () => machine
+) {
   const fs = yield* FileSystem.FileSystem
   const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
   const folder = yield* fs.makeTempDirectoryScoped()
-  const install = (script: string) =>
-    fs.writeFileString(`${folder}/nvidia-smi`, `#!/bin/sh\n${script}\n`, { mode: 0o755 })
-  if (script !== undefined) yield* install(script)
-  let runs = 0
+  const install = (name: "nvidia-smi" | "rocm-smi", script: string) =>
+    fs.writeFileString(`${folder}/${name}`, `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+  if (installed.nvidia !== undefined) yield* install("nvidia-smi", installed.nvidia)
+  if (installed.rocm !== undefined) yield* install("rocm-smi", installed.rocm)
+  const worker = `${folder}/worker.mjs`
+  yield* fs.writeFileString(worker, installed.worker ?? "")
+  for (const name of installed.packages ?? []) {
+    const packages = `${folder}/data/engines/llama/node_modules/@node-llama-cpp`
+    yield* fs.makeDirectory(`${packages}/${name}`, { recursive: true })
+  }
+  const ran: Array<string> = []
   const found = ChildProcessSpawner.make((command) => {
-    if (command._tag !== "StandardCommand") return Effect.die("nvidia-smi is one command")
-    runs++
+    if (command._tag !== "StandardCommand") return Effect.die("a tool is one command")
+    ran.push(command.command)
     const options = { ...command.options, env: { PATH: folder } }
     return spawner.spawn(ChildProcess.make(command.command, command.args, options))
   })
   const services = yield* Layer.build(
-    Devices.layerNoDeps.pipe(
+    Devices.layerWith(worker).pipe(
       Layer.provide(Layer.succeed(ChildProcessSpawner.ChildProcessSpawner, found)),
-      Layer.provide(Layer.succeed(Machine, measure))
+      Layer.provide(Layer.succeed(Machine, measure)),
+      Layer.provide(Paths.layerAt(folder))
     )
   )
   const list = Devices.use((devices) => devices.list).pipe(
     Effect.provide(services),
     Effect.provideService(References.MinimumLogLevel, "None")
   )
-  return { folder, install, list, runs: () => runs }
+  const runs = (name: string) => ran.filter((command) => command === name).length
+  return { folder, install, list, runs }
 })
+
+const prints = (name: string) => `exec /bin/cat ${recorded(name)}`
+
+/** A worker that prints this listing, if it is asked for one. */
+const lists = (devices: ReadonlyArray<unknown>) =>
+  `if (process.argv[2] === "--list-devices") console.log(\`native noise\\n${JSON.stringify({ devices })}\`)`
 
 const ids = (devices: ReadonlyArray<Device>) => devices.map(({ id }) => id)
 
@@ -58,6 +88,7 @@ describe("NvidiaSmi", () => {
       assert.deepStrictEqual(one, {
         gpus: [
           {
+            backend: "cuda",
             index: 0,
             name: "NVIDIA H100 80GB HBM3",
             totalBytes: 81_559 * mebi,
@@ -113,7 +144,7 @@ describe("NvidiaSmi", () => {
 describe("Devices", () => {
   it.live("lists GPUs before the CPU, and writes of them what the capabilities show", () =>
     Effect.gen(function* () {
-      const { list } = yield* withTool(`exec /bin/cat ${recorded("nvidia-two.csv")}`)
+      const { list } = yield* withTools({ nvidia: prints("nvidia-two.csv") })
       const devices = yield* list
       assert.deepStrictEqual(yield* Schema.encodeEffect(Capabilities)({ devices }), {
         devices: [
@@ -146,64 +177,137 @@ describe("Devices", () => {
         `/bin/cat ${recorded("nvidia-driver-error.txt")}; exit 9`,
         `/bin/cat ${recorded("nvidia-empty.txt")}; exit 6`,
         `/bin/cat ${recorded("nvidia-one.csv")} >&2; kill -9 $$`,
-        "exec /bin/head -c 3000000 /dev/zero",
-        undefined
+        "exec /bin/head -c 10000000 /dev/zero",
+        "echo \"1, $(/bin/head -c 900000 /dev/zero | /usr/bin/tr '\\0' ' ')\"",
+        `echo '{'; exec /bin/head -c 10000000 /dev/zero`
       ]
       for (const script of scripts) {
-        const { list } = yield* withTool(script)
-        assert.deepStrictEqual(ids(yield* list), ["CPU-0"], script ?? "absent")
+        const { list } = yield* withTools({ nvidia: script, rocm: script })
+        assert.deepStrictEqual(ids(yield* list), ["CPU-0"], script)
       }
-      const { folder, list } = yield* withTool()
-      yield* FileSystem.FileSystem.use((fs) =>
-        fs.writeFileString(`${folder}/nvidia-smi`, "", { mode: 0o644 })
-      )
+      const { folder, list } = yield* withTools()
+      const fs = yield* FileSystem.FileSystem
+      for (const name of ["nvidia-smi", "rocm-smi"]) {
+        yield* fs.writeFileString(`${folder}/${name}`, "", { mode: 0o644 })
+      }
       assert.deepStrictEqual(ids(yield* list), ["CPU-0"])
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("does not wait for a tool that hangs, and leaves no process of it behind", () =>
+  it.live("does not wait for tools that hang, and leaves no process of them behind", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
-      const { folder, list } = yield* withTool(
-        'trap "" TERM; echo $$ > "$0.pid"; while :; do /bin/sleep 60; done'
-      )
+      const hangs = 'trap "" TERM; echo $$ > "$0.pid"; while :; do /bin/sleep 60; done'
+      const { folder, list } = yield* withTools({
+        nvidia: hangs,
+        rocm: hangs,
+        packages: ["linux-x64-vulkan"],
+        worker: `import { writeFileSync } from "node:fs"
+          process.on("SIGTERM", () => {})
+          writeFileSync(process.argv[1] + ".pid", String(process.pid))
+          setInterval(() => {}, 1000)`
+      })
       const before = yield* Clock.currentTimeMillis
       assert.deepStrictEqual(ids(yield* list), ["CPU-0"])
       const took = (yield* Clock.currentTimeMillis) - before
-      assert.isAtLeast(took, 1900)
-      assert.isBelow(took, 5000)
-      const pid = (yield* fs.readFileString(`${folder}/nvidia-smi.pid`)).trim()
-      const running = fs.exists(`/proc/${pid}/cmdline`)
-      yield* running.pipe(
-        Effect.repeat({ schedule: Schedule.spaced("50 millis"), while: (running) => running }),
-        Effect.timeout("10 seconds")
+      assert.isAtLeast(took, 3900)
+      assert.isBelow(took, 7000)
+      for (const name of ["nvidia-smi", "rocm-smi", "worker.mjs"]) {
+        const pid = (yield* fs.readFileString(`${folder}/${name}.pid`)).trim()
+        yield* fs
+          .exists(`/proc/${pid}/cmdline`)
+          .pipe(
+            Effect.repeat({ schedule: Schedule.spaced("50 millis"), while: (running) => running }),
+            Effect.timeout("10 seconds")
+          )
+      }
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("numbers all GPUs, and gives each the index of its backend", () =>
+    Effect.gen(function* () {
+      const { list } = yield* withTools({
+        nvidia: prints("nvidia-mig.csv"),
+        rocm: prints("rocm-7-low-power.txt"),
+        packages: ["linux-x64-vulkan"],
+        worker: lists([{ name: "the same again", backend: "vulkan", total_bytes: 2, free_bytes: 1 }])
+      })
+      assert.deepStrictEqual(
+        (yield* list).map(({ backend, compute_capability, id, index }) => [
+          id,
+          backend,
+          index,
+          compute_capability
+        ]),
+        [
+          ["GPU-3", "cuda", 3, null],
+          ["GPU-4", "rocm", 0, null],
+          ["GPU-5", "rocm", 1, "gfx1201"],
+          ["CPU-0", "cpu", 0, null]
+        ]
       )
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("asks the engine for GPUs that no tool tells of, where it has a backend for them", () =>
+    Effect.gen(function* () {
+      const gpu = { name: "Apple M3", backend: "metal", total_bytes: 12 * gibi, free_bytes: 11 * gibi }
+      const { list } = yield* withTools({ packages: ["mac-arm64-metal"], worker: lists([gpu]) })
+      const [device] = yield* list
+      assert.deepStrictEqual(
+        [device?.id, device?.backend, device?.index, device?.free_bytes, device?.description],
+        ["GPU-0", "metal", 0, 11 * gibi, "gpu-0 (Apple M3, 12 GiB)"]
+      )
+      const plain = yield* withTools({ packages: ["linux-x64", "linux-x64-cuda"], worker: lists([gpu]) })
+      assert.deepStrictEqual(ids(yield* plain.list), ["CPU-0"])
+      assert.strictEqual(plain.runs(process.execPath), 0)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("passes over what the engine does not tell well", () =>
+    Effect.gen(function* () {
+      const good = { name: "Intel Arc", backend: "vulkan", total_bytes: 16, free_bytes: 8 }
+      const listings = [
+        lists([{ ...good, total_bytes: 0, free_bytes: 0 }]),
+        lists([{ ...good, free_bytes: 17 }]),
+        lists([{ ...good, total_bytes: "16" }]),
+        lists([{ ...good, backend: "cpu" }, "gone", null]),
+        "console.log('{')",
+        "console.error('no backend'); process.exit(1)",
+        "process.stdout.write('x'.repeat(10_000_000))"
+      ]
+      for (const worker of listings) {
+        const { list } = yield* withTools({ packages: ["win-x64-vulkan"], worker })
+        assert.deepStrictEqual(ids(yield* list), ["CPU-0"], worker)
+      }
+      const mixed = yield* withTools({ packages: ["win-x64-vulkan"], worker: lists(["gone", good]) })
+      assert.deepStrictEqual(ids(yield* mixed.list), ["GPU-1", "CPU-0"])
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
   it.effect("measures free memory each time, and remembers for 10 seconds only that there is no GPU", () =>
     Effect.gen(function* () {
       let freeBytes = 20 * gibi
-      const { list, install, runs } = yield* withTool(undefined, () => ({ ...machine, freeBytes }))
+      const { list, install, runs } = yield* withTools({}, () => ({ ...machine, freeBytes }))
       assert.deepStrictEqual(ids(yield* list), ["CPU-0"])
       freeBytes = 3 * gibi
-      yield* install(`echo "0, Card, 1024, 1000, 8.0"`)
+      yield* install("nvidia-smi", `echo "0, Card, 1024, 1000, 8.0"`)
       assert.deepStrictEqual(
         (yield* list).map(({ free_bytes }) => free_bytes),
         [3 * gibi]
       )
-      assert.strictEqual(runs(), 1)
+      assert.strictEqual(runs("nvidia-smi"), 1)
       yield* TestClock.adjust("11 seconds")
       assert.deepStrictEqual(
         (yield* list).map(({ free_bytes }) => free_bytes),
         [1000 * mebi, 3 * gibi]
       )
-      yield* install(`echo "0, Card, 1024, 10, 8.0"`)
+      yield* install("nvidia-smi", `echo "0, Card, 1024, 10, 8.0"`)
       assert.deepStrictEqual(
         (yield* list).map(({ free_bytes }) => free_bytes),
         [10 * mebi, 3 * gibi]
       )
-      assert.strictEqual(runs(), 3)
+      assert.strictEqual(runs("nvidia-smi"), 3)
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
@@ -215,6 +319,10 @@ describe("Devices", () => {
       assert.match(last?.name ?? "", /^CPU \(\d+ cores?\)$/)
       assert.isAbove(last?.free_bytes ?? 0, 0)
       assert.isAtMost(last?.free_bytes ?? 0, last?.total_bytes ?? 0)
-    }).pipe(Effect.provide(Devices.layerNoDeps.pipe(Layer.provide(NodeServices.layer))))
+    }).pipe(
+      Effect.provide(
+        Devices.layerNoDeps.pipe(Layer.provide([NodeServices.layer, Paths.layerAt("/nonexistent")]))
+      )
+    )
   )
 })

@@ -3,6 +3,7 @@ import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer } from "effect"
 import { Paths } from "../../src/config/Paths.ts"
+import { Settings } from "../../src/config/Settings.ts"
 import { Engines } from "../../src/hive/Engines.ts"
 import type { WorkerSpec } from "../../src/hive/WorkerRecord.ts"
 import { temporaryHome } from "../support/hive.ts"
@@ -30,9 +31,14 @@ describe("Engines", () => {
       yield* Effect.gen(function* () {
         const engines = yield* Engines
         assert.deepStrictEqual((yield* engines.all).get("llama")?.backends, ["cpu"])
-        yield* fs.makeDirectory(path.join(folder, "node_modules", "@node-llama-cpp", "linux-x64-cuda"), {
-          recursive: true
+        const packages = path.join(folder, "node_modules", "@node-llama-cpp")
+        const add = Effect.fnUntraced(function* (entry: string, name: string) {
+          yield* fs.makeDirectory(path.join(packages, entry), { recursive: true })
+          yield* fs.writeFileString(path.join(packages, entry, "package.json"), JSON.stringify({ name }))
         })
+        // What stands in for a package that was not wanted is no backend.
+        yield* add("linux-x64-vulkan", "empty-npm-package")
+        yield* add("linux-x64-cuda", "@node-llama-cpp/linux-x64-cuda")
         const llama = (yield* engines.all).get("llama")
         assert.deepStrictEqual(llama?.backends, ["cuda", "cpu"])
         const command = llama?.command(spec, 4321)
@@ -47,7 +53,11 @@ describe("Engines", () => {
         assert.strictEqual(valueOf("--engine-dir"), folder)
         assert.deepStrictEqual(command?.env, { CUDA_DEVICE_ORDER: "PCI_BUS_ID", CUDA_VISIBLE_DEVICES: "1" })
         assert.deepStrictEqual(llama?.command({ ...spec, backend: "cpu", device: 0 }, 1).env, {})
-      }).pipe(Effect.provide(Engines.layerWith("/worker.js").pipe(Layer.provide(Paths.layerAt(home)))))
+      }).pipe(
+        Effect.provide(
+          Engines.layerWith("/worker.js").pipe(Layer.provide([Paths.layerAt(home), Settings.layerDefaults()]))
+        )
+      )
     }).pipe(Effect.provide(NodeServices.layer))
   )
 })

@@ -1,14 +1,75 @@
 import { assert, describe, it } from "@effect/vitest"
-import { isTold, reachableUrl } from "../../src/hive/Heartbeat.ts"
+import { Clock, Effect, Layer, Logger } from "effect"
+import { HttpClient, HttpClientResponse, HttpServer } from "effect/http"
+import * as NetAddress from "effect/net/NetAddress"
+import { TestClock } from "effect/testing"
+import { reachableUrl } from "../../src/config/reachableUrl.ts"
+import { Settings } from "../../src/config/Settings.ts"
+import { Token } from "../../src/config/Token.ts"
+import { heartbeat, isTold } from "../../src/hive/Heartbeat.ts"
+import { Workers } from "../../src/hive/Workers.ts"
+
+/** A queen that answers with the status, and what she and the log were told, with the seconds at which. */
+const beating = Effect.fnUntraced(function* (status: () => number) {
+  const beats: Array<number> = []
+  const told: Array<string> = []
+  const client = HttpClient.make((request) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      beats.push(now / 1000)
+      return HttpClientResponse.fromWeb(request, new Response("{}", { status: status() }))
+    })
+  )
+  const log = Logger.make(
+    ({ message }) => void told.push(String(Array.isArray(message) ? message[0] : message))
+  )
+  yield* Layer.build(
+    heartbeat.pipe(
+      Layer.provide([
+        Layer.succeed(HttpClient.HttpClient, client),
+        Layer.mock(HttpServer.HttpServer)({
+          address: NetAddress.inetAddressFromIpStringUnsafe("127.0.0.1", 8081)
+        }),
+        Layer.mock(Workers)({ list: Effect.succeed([]) }),
+        Settings.layerDefaults(),
+        Token.layerMemory(),
+        Logger.layer([log])
+      ])
+    )
+  )
+  return { beats, told }
+})
 
 describe("Heartbeat", () => {
   it("names an address that the queen can reach", () => {
-    assert.strictEqual(reachableUrl("127.0.0.1", 8081, "http://queen:8500"), "http://127.0.0.1:8081")
-    assert.strictEqual(reachableUrl("192.0.2.7", 9000, "http://queen:8500"), "http://192.0.2.7:9000")
-    assert.strictEqual(reachableUrl("2001:db8::7", 9000, "http://queen:8500"), "http://[2001:db8::7]:9000")
-    assert.strictEqual(reachableUrl("0.0.0.0", 9000, "http://localhost:8500"), "http://127.0.0.1:9000")
-    assert.notInclude(reachableUrl("0.0.0.0", 9000, "http://queen:8500"), "0.0.0.0")
+    assert.strictEqual(reachableUrl("127.0.0.1", 8081, false), "http://127.0.0.1:8081")
+    assert.strictEqual(reachableUrl("192.0.2.7", 9000, false), "http://192.0.2.7:9000")
+    assert.strictEqual(reachableUrl("2001:db8::7", 9000, false), "http://[2001:db8::7]:9000")
+    assert.strictEqual(reachableUrl("0.0.0.0", 9000, true), "http://127.0.0.1:9000")
+    assert.notInclude(reachableUrl("0.0.0.0", 9000, false), "0.0.0.0")
   })
+
+  it.effect("come at once and every 5 s, and a queen that is away is told of less and less often", () =>
+    Effect.gen(function* () {
+      let status = 200
+      const { beats, told } = yield* beating(() => status)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(beats, [0])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(beats, [0, 5, 10])
+      assert.deepStrictEqual(told, [])
+      status = 500
+      yield* TestClock.adjust("50 seconds")
+      assert.lengthOf(beats, 13)
+      assert.deepStrictEqual(
+        told,
+        Array.from({ length: 4 }, () => "the queen took no heartbeat")
+      )
+      status = 200
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(told.at(-1), "the queen takes heartbeats again")
+      assert.lengthOf(told, 5)
+    })
+  )
 
   it("tells of failures less and less often", () => {
     const told = Array.from({ length: 200 }, (_, index) => index + 1).filter(isTold)

@@ -1,18 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
-import type { CompletionPiece } from "../../src/hive/Completion.ts"
-import { WorkerFailed } from "../../src/hive/errors.ts"
+import { WorkerFailed, WorkerRefused } from "../../src/hive/errors.ts"
 import { Infer } from "../../src/hive/Infer.ts"
 import { type CompletionError, WorkerClient, WorkerGone } from "../../src/hive/WorkerClient.ts"
 import { Workers } from "../../src/hive/Workers.ts"
 import type { RunningJob } from "../../src/job/Submission.ts"
 import * as Operation from "../../src/operation/Operation.ts"
 
-const piece = (text: string, finishReason?: string): CompletionPiece => ({
-  text,
-  finishReason,
-  usage: finishReason === undefined ? undefined : { total_tokens: 3 },
-  error: undefined
+const piece = (text: string, finish_reason: string | null = null) => ({
+  choices: [{ index: 0, text, finish_reason }],
+  usage: finish_reason === null ? null : { total_tokens: 3 }
 })
 
 const gone = new WorkerFailed({ worker: "w", model: "m", reason: "it died", lastLines: ["bang"] })
@@ -25,7 +22,7 @@ const operation = new Operation.Infer({
   temperature: 0
 })
 
-const setUp = (pieces: Stream.Stream<CompletionPiece, CompletionError>) => {
+const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
   const cancelled: Array<string> = []
   let leases = 0
   let stop: Effect.Effect<void> = Effect.void
@@ -53,7 +50,7 @@ const setUp = (pieces: Stream.Stream<CompletionPiece, CompletionError>) => {
           })
       }),
       Layer.mock(WorkerClient)({
-        complete: () => pieces,
+        stream: () => Stream.map(pieces, (piece) => JSON.stringify(piece)),
         cancel: (port, id) => Effect.sync(() => cancelled.push(`${port} ${id}`)).pipe(Effect.asVoid)
       })
     ])
@@ -105,9 +102,9 @@ describe("Infer", () => {
           assert.strictEqual(yield* Effect.flip(Stream.runDrain(run())), gone)
           assert.strictEqual(leases(), 0)
         }
-        const { run } = setUp(Stream.make(piece("a"), { ...piece(""), error: "out of memory" }))
-        const refused = yield* Effect.flip(Stream.runDrain(run()))
-        assert.deepInclude(refused, { _tag: "WorkerRefused", message: "out of memory" })
+        const broken = new WorkerRefused({ worker: "w", status: 200, detail: "out of memory" })
+        const { run } = setUp(Stream.concat(Stream.make(piece("a")), Stream.fail(broken)))
+        assert.strictEqual(yield* Effect.flip(Stream.runDrain(run())), broken)
       })
   )
 

@@ -120,8 +120,8 @@ describe("Models", () => {
       }
       assert.strictEqual(
         (yield* Effect.flip(models.get("llama2"))).message,
-        `Model 'llama2' is not on this hive; put a GGUF file into ${folder}, name one as file:/path/to/model.gguf, ` +
-          "or use rbee:tiny (downloads: rbee model download, not in this version)"
+        "Model 'llama2' is not on this hive; 'rbee model download ID' brings one (hf:org/repo, ollama:name, https://…), " +
+          `or put a GGUF file into ${folder}, name one as file:/path/to/model.gguf, or use rbee:tiny`
       )
       for (const id of ["", "../x", "s3:x", "/etc/passwd"]) {
         assert.strictEqual((yield* Effect.flip(models.get(id)))._tag, "InvalidModelId", id)

@@ -28,17 +28,22 @@ const worker = (answer: Answer) =>
 
 const layer = WorkerClient.layerNoDeps.pipe(
   Layer.provide(workerPool),
-  Layer.provide(Settings.layerDefaults({ timeouts: { workerRequest: Duration.millis(300) } })),
+  Layer.provide(
+    Settings.layerDefaults({
+      timeouts: {
+        firstToken: Duration.millis(300),
+        firstTokenPer1000: Duration.millis(300),
+        betweenTokens: Duration.millis(200)
+      }
+    })
+  ),
   Layer.provide(NodeServices.layer)
 )
 
 const request = {
-  model: "m",
-  prompt: "p",
-  max_tokens: 3,
-  temperature: 0,
-  top_p: undefined,
-  top_k: undefined
+  api: "completions" as const,
+  promptTokens: 1000,
+  body: { model: "m", prompt: "p", max_tokens: 3, top_p: undefined, stream: true }
 }
 
 const piece = (text: string, finish: string | null = null) =>
@@ -49,7 +54,7 @@ const sse = (response: ServerResponse) => response.writeHead(200, { "content-typ
 const complete = Effect.fnUntraced(function* (answer: Answer) {
   const { port } = yield* worker(answer)
   const client = yield* WorkerClient
-  return yield* Stream.runCollect(client.complete({ id: "w", port }, "job-1", request))
+  return yield* Stream.runCollect(client.stream({ id: "w", port }, "job-1", request))
 })
 
 describe("WorkerClient", () => {
@@ -72,11 +77,8 @@ describe("WorkerClient", () => {
         })
       })
       assert.deepStrictEqual(
-        pieces.map(({ finishReason, text }) => [text, finishReason]),
-        [
-          ["grüß", undefined],
-          ["dich", "stop"]
-        ]
+        pieces.map((data) => JSON.parse(data).choices[0].text),
+        ["grüß", "dich"]
       )
       assert.deepStrictEqual(seen, [
         "job-1",
@@ -84,9 +86,7 @@ describe("WorkerClient", () => {
           model: "m",
           prompt: "p",
           max_tokens: 3,
-          temperature: 0,
-          stream: true,
-          stream_options: { include_usage: true }
+          stream: true
         }
       ])
     }).pipe(Effect.provide(layer))
@@ -125,9 +125,28 @@ describe("WorkerClient", () => {
           response.write(piece("a"))
         })
       )
-      assert.strictEqual(silent.message, "Worker 'w' sent nothing for 0.3 s (timeouts.worker_request)")
+      assert.strictEqual(silent.message, "Worker 'w' sent nothing for 0.2 s (timeouts.between_tokens)")
       const mute = yield* Effect.flip(complete(() => undefined))
-      assert.strictEqual(mute._tag, "WorkerSilent")
+      assert.strictEqual(mute.message, "Worker 'w' sent nothing for 0.6 s (timeouts.first_token)")
+      // A comment is a sign of life of the process, and no token.
+      const breathing = yield* Effect.flip(
+        complete((_, response) => void sse(response).write(": working\n\n"))
+      )
+      assert.strictEqual(breathing.message, "Worker 'w' sent nothing for 0.6 s (timeouts.first_token)")
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.live("fails when an answer breaks off or the worker says that it failed", () =>
+    Effect.gen(function* () {
+      const cut = yield* Effect.flip(complete((_, response) => void sse(response).end(piece("a", "stop"))))
+      assert.strictEqual(cut._tag, "WorkerGone")
+      const failed = yield* Effect.flip(
+        complete(
+          (_, response) =>
+            void sse(response).end(`${piece("a")}data: {"error":{"message":"it broke"}}\n\ndata: [DONE]\n\n`)
+        )
+      )
+      assert.deepInclude(failed, { _tag: "WorkerRefused", message: "it broke", status: 200 })
     }).pipe(Effect.provide(layer))
   )
 

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { NodeServices } from "@effect/platform-node"
+import { Duration, Effect, Exit, Fiber, FileSystem, Layer, Random, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { Device } from "../../src/hive/Devices.ts"
 import { Workers } from "../../src/hive/Workers.ts"
 import { cpu, fakeProcesses, fakeWorkers, gpu, type FakeHive } from "../support/hiveFakes.ts"
 import { temporaryHome } from "../support/hive.ts"
@@ -38,6 +40,51 @@ describe("Workers", () => {
       yield* close
       yield* process.interrupted
     })
+  )
+
+  it.effect("gives no worker the id of another, whatever comes by chance", () =>
+    Effect.gen(function* () {
+      const { spawned, workers } = yield* setUp()
+      let thrown = 0
+      const chance = { nextDoubleUnsafe: () => (thrown++ < 3 ? 0.25 : 0.5), nextIntUnsafe: () => 0 }
+      const ids = yield* Effect.forEach([1, 2], () => Effect.map(spawned, ({ record }) => record.id)).pipe(
+        Effect.provideService(Random.Random, chance)
+      )
+      assert.lengthOf(new Set(ids), 2)
+      assert.lengthOf(yield* workers.list, 2)
+    })
+  )
+
+  it.live("forgets what an earlier hive left, when its process is no more", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryHome
+      const fs = yield* FileSystem.FileSystem
+      const folder = `${home}/state/hives/test/workers`
+      yield* fs.makeDirectory(folder, { recursive: true })
+      const spec = {
+        id: "old",
+        model: "small",
+        modelPath: "/models/small.gguf",
+        worker: "cpu",
+        engine: "llama",
+        backend: "cpu",
+        device: 0,
+        contextSize: 512,
+        parallel: 1,
+        threads: 1,
+        memoryBytes: 1
+      }
+      // A process of this number runs, but it is not the one that began then.
+      const running = { pid: process.pid, startTime: "1", port: 50_000 }
+      yield* fs.writeFileString(`${folder}/old.json`, JSON.stringify({ spec, process: running }))
+      const processes = yield* fakeProcesses
+      const context = yield* Layer.build(fakeWorkers({ home }, processes.layer))
+      assert.deepStrictEqual(
+        yield* Effect.provide(Workers, context).pipe(Effect.flatMap(({ list }) => list)),
+        []
+      )
+      assert.deepStrictEqual(yield* fs.readDirectory(folder), [])
+    }).pipe(Effect.provide(NodeServices.layer))
   )
 
   it.effect("forgets a worker whose start failed", () =>
@@ -192,6 +239,110 @@ describe("Workers", () => {
         unknown.message,
         `Worker 'nobody' not found on this hive; known workers: ${record.id}`
       )
+    })
+  )
+
+  it.effect("is busy while it has requests, and says so", () =>
+    Effect.gen(function* () {
+      const { spawned, states, workers } = yield* setUp()
+      yield* spawned
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* workers.lease({ model: "small" }, silent)
+          assert.deepStrictEqual(yield* states, ["busy"])
+          yield* Effect.scoped(workers.lease({ model: "small" }, silent))
+          assert.deepStrictEqual(yield* states, ["busy"])
+        })
+      )
+      assert.deepStrictEqual(yield* states, ["ready"])
+    })
+  )
+
+  it.effect("stops a worker that had no request for the time that is set, and none that has one", () =>
+    Effect.gen(function* () {
+      const { spawned, states, workers } = yield* setUp({
+        settings: { workers: { idleStop: Duration.minutes(10) } }
+      })
+      const { process } = yield* spawned
+      yield* TestClock.adjust("9 minutes")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* workers.lease({ model: "small" }, silent)
+          yield* TestClock.adjust("1 hour")
+          assert.deepStrictEqual(yield* states, ["busy"])
+        })
+      )
+      yield* TestClock.adjust("9 minutes")
+      assert.deepStrictEqual(yield* states, ["ready"])
+      yield* TestClock.adjust("70 seconds")
+      yield* process.interrupted
+      assert.deepStrictEqual(yield* states, [])
+    })
+  )
+
+  it.effect("waits for memory that was just given back, and for no other", () =>
+    Effect.gen(function* () {
+      const mebi = 1024 ** 2
+      let free = 1000
+      const measure = Effect.sync(() => [new Device({ ...cpu, free_bytes: free * mebi })])
+      const { spawned, started, workers } = yield* setUp({ measure })
+      const { record } = yield* spawned
+      free = 300
+      const big = { ...request, model: "big" }
+      const refused = yield* Effect.flip(workers.spawn(big, silent))
+      assert.strictEqual(refused._tag, "ModelDoesNotFit")
+
+      yield* workers.stop(record.id)
+      const said: Array<string> = []
+      const fiber = yield* Effect.forkChild(
+        workers.spawn(big, (_, message) => Effect.sync(() => void said.push(message)))
+      )
+      yield* TestClock.adjust("1 second")
+      free = 1000
+      yield* TestClock.adjust("1 second")
+      yield* (yield* started).ready
+      assert.strictEqual((yield* Fiber.join(fiber)).state, "ready")
+      assert.include(said.join(), "Waiting for memory of cpu-0 that was just given back")
+
+      free = 0
+      const late = yield* Effect.forkChild(Effect.flip(workers.spawn(big, silent)))
+      yield* TestClock.adjust("6 seconds")
+      assert.strictEqual((yield* Fiber.join(late))._tag, "ModelDoesNotFit")
+    })
+  )
+
+  it.effect("takes a context length and a number of requests, and refuses a context that is too long", () =>
+    Effect.gen(function* () {
+      const { started, workers } = yield* setUp()
+      const fiber = yield* Effect.forkChild(
+        workers.spawn({ ...request, contextSize: 100, parallel: 3 }, silent)
+      )
+      const process = yield* started
+      assert.deepInclude(process.spec, { contextSize: 100, parallel: 3 })
+      yield* process.ready
+      yield* Fiber.join(fiber)
+      const error = yield* Effect.flip(workers.spawn({ ...request, contextSize: 513 }, silent))
+      assert.strictEqual(
+        error.message,
+        "Model 'small' was trained for a context of 512 tokens, and 513 were asked for; ask for 512 or less"
+      )
+    })
+  )
+
+  it.live("lists 200 workers in under 100 ms", () =>
+    Effect.gen(function* () {
+      const large = new Device({ ...cpu, free_bytes: 2 ** 50 })
+      const { started, workers } = yield* setUp({ devices: [large] })
+      const all = yield* Effect.forkChild(
+        Effect.forEach(Array.from({ length: 200 }), () => workers.spawn(request, silent), {
+          concurrency: "unbounded"
+        })
+      )
+      for (let i = 0; i < 200; i++) yield* (yield* started).ready
+      yield* Fiber.join(all)
+      const startedAt = performance.now()
+      assert.strictEqual((yield* workers.list).length, 200)
+      assert.isBelow(performance.now() - startedAt, 100)
     })
   )
 })

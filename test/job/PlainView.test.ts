@@ -94,7 +94,7 @@ describe("the plain view", () => {
   it("shows progress in words", () => {
     assert.strictEqual(
       rendered(JobEvent.progress({ stage: "download", current: 5, total: 10, unit: "bytes", eta_ms: 1500 })),
-      "data: [progress  ] progress       : download: 5 of 10 bytes, 2 s left\n\n"
+      "data: [progress  ] progress       : download: 5.0 B of 10.0 B (50%), 2 s left\n\n"
     )
   })
 })

@@ -258,7 +258,7 @@ describe("the plain view", () => {
         opening("all") +
           "data: [abc       ] xyz            : Short\n\n" +
           "data: [a-long-actor] an-action-that-is-long: Not\ndata: cut\n\n" +
-          "data: [progress  ] progress       : Download: 5 of 10 MB, 2 s left\n\n" +
+          "data: [progress  ] progress       : Download: 5 of 10 MB (50%), 2 s left\n\n" +
           "data: two\ndata: lines\n\n" +
           "data: a\ndata: b\ndata: c\n\n" +
           "data:  \n\n" +

@@ -201,6 +201,7 @@ describe("routing", () => {
       .filter(([, operation]) => operation.routing.runsOn === "hive")
       .map(([name]) => name)
     assert.deepStrictEqual(forwarded.sort(), [
+      "complete",
       "infer",
       "model_delete",
       "model_download",
@@ -209,6 +210,7 @@ describe("routing", () => {
       "worker_delete",
       "worker_get",
       "worker_list",
+      "worker_logs",
       "worker_restart",
       "worker_spawn"
     ])
@@ -233,7 +235,7 @@ describe("JSON Schema", () => {
   it.effect("has one for every operation", () =>
     Effect.sync(() => {
       const schemas = Catalog.jsonSchemas(Catalog.builtIn)
-      assert.strictEqual(Object.keys(schemas).length, 21)
+      assert.strictEqual(Object.keys(schemas).length, 24)
       assert.deepInclude(JSON.stringify(schemas["infer"]), "max_tokens")
     })
   )

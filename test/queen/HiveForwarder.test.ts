@@ -211,7 +211,10 @@ describe("faults", () => {
     Effect.gen(function* () {
       const hive = yield* fakeSocket((socket) => socket.end("220 mail.example ESMTP\r\n"))
       const said = yield* sentence(hive.url)
-      assert.match(said, /^InvalidResponse: Hive sent an answer that is not HTTP \(.*\) \(hive 'xyz'\)$/)
+      assert.match(
+        said,
+        /^InvalidResponse: Hive sent an answer that is not HTTP \([A-Z]\w+\) \(hive 'xyz'\)$/
+      )
     })
   )
 

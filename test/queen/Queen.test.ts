@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { HttpClient } from "effect/http"
+import { CapabilitiesCache } from "../../src/config/CapabilitiesCache.ts"
 import { boundUrl } from "../../src/job/Daemon.ts"
 import { JobFailed } from "../../src/job/clientErrors.ts"
 import { handle } from "../../src/job/Handlers.ts"
@@ -466,30 +467,102 @@ describe("the queen's own operations", () => {
         )
 
         const status = yield* answer({ operation: "status" })
-        assert.deepStrictEqual(Object.keys(status), ["hives", "workers", "jobs"])
+        assert.deepStrictEqual(Object.keys(status), ["hives", "devices", "workers", "models", "jobs"])
         assert.deepInclude(status.workers[0], { hive: "atlas", model_id: "rbee:tiny", state: "ready" })
       }).pipe((test) => withQueen(test, { settings: { hive: { port: 9 } } }))
     })
   )
 
-  it.live("say what to do instead of what is not there yet", () =>
+  it.live("say that a machine is not known, before anything is tried there", () =>
     withQueen(
       Effect.gen(function* () {
         const { run } = yield* QueenClient
-        const operations = [
-          { operation: "hive_install", alias: "atlas" },
-          { operation: "hive_uninstall", alias: "atlas" },
-          { operation: "hive_refresh_capabilities", alias: "atlas" },
-          { operation: "ssh_test", alias: "atlas" },
-          { operation: "hive_import_ssh" }
-        ]
-        for (const operation of operations) {
-          const { code, message } = failureOf(yield* run(operation))
-          assert.strictEqual(code, "NotSupported")
-          assert.include(message, `The operation '${operation.operation}' is not supported`)
+        for (const operation of ["hive_install", "hive_uninstall", "ssh_test"]) {
+          const { code, message } = failureOf(yield* run({ operation, alias: "atlas" }))
+          assert.strictEqual(code, "HiveNotConfigured")
+          assert.include(message, "Hive 'atlas' is not in hives.conf (it has boreas)")
         }
-      })
+        const unknown = failureOf(yield* run({ operation: "hive_refresh_capabilities", alias: "atlas" }))
+        assert.strictEqual(unknown.code, "HiveNotFound")
+      }),
+      { hives: { boreas: "http://127.0.0.1:9" } }
     )
+  )
+
+  it.live("ask a hive for its devices, keep them, and name what is wrong with one that has none", () =>
+    Effect.gen(function* () {
+      const devices = [{ id: "CPU-0", name: "CPU", device_type: "cpu", vram_gb: 4, compute_capability: null }]
+      const atlas = yield* fakeHive((request, response) =>
+        request.url === "/v1/capabilities"
+          ? void response.end(JSON.stringify({ devices }))
+          : void response.writeHead(404).end()
+      )
+      const boreas = yield* fakeHive((_request, response) => void response.end("<html>"))
+      yield* Effect.gen(function* () {
+        const { run } = yield* QueenClient
+        const ask = (alias: string) => run({ operation: "hive_refresh_capabilities", alias })
+        assert.deepStrictEqual(JSON.parse(resultOf(yield* ask("atlas"))), { alias: "atlas", devices })
+        const cache = yield* CapabilitiesCache
+        assert.deepStrictEqual(Object.keys(yield* cache.all), ["atlas"])
+        assert.strictEqual(failureOf(yield* ask("boreas")).code, "InvalidResponse")
+        assert.strictEqual(failureOf(yield* ask("castor")).code, "ConnectionFailed")
+      }).pipe((test) =>
+        withQueen(test, { hives: { atlas: atlas.url, boreas: boreas.url, castor: "http://127.0.0.1:9" } })
+      )
+    })
+  )
+})
+
+describe("watching over hives", () => {
+  const beatOf = (id: string) => JSON.stringify({ hive_id: id, timestamp: "", workers: [] })
+  const stateOf = (alias: string) =>
+    Effect.gen(function* () {
+      const { run } = yield* QueenClient
+      const { hives } = JSON.parse(resultOf(yield* run({ operation: "hive_list" })))
+      return hives.find((hive: { alias: string }) => hive.alias === alias)
+    })
+  const quick = { heartbeat: { every: Duration.millis(100), active: Duration.millis(400) } }
+
+  it.live("asks a hive that cannot reach it with beats, and says of one that is gone why", () =>
+    Effect.gen(function* () {
+      let isUp = true
+      const atlas = yield* fakeHive((request, response) =>
+        isUp && request.url === "/v1/heartbeat"
+          ? void response.end(beatOf("other-name"))
+          : void request.socket.destroy()
+      )
+      yield* Effect.gen(function* () {
+        yield* until(stateOf("atlas"), ({ state }) => state === "active")
+        isUp = false
+        const gone = yield* until(stateOf("atlas"), ({ state }) => state === "unreachable")
+        assert.include(gone.reason, "connection reset")
+        isUp = true
+        const back = yield* until(stateOf("atlas"), ({ state }) => state === "active")
+        assert.notProperty(back, "reason")
+      }).pipe((test) => withQueen(test, { hives: { atlas: atlas.url }, settings: quick }))
+    })
+  )
+
+  it.live("suspects itself when most of the hives that it knew seem gone at once", () =>
+    Effect.gen(function* () {
+      let isUp = true
+      const hive = yield* fakeHive((request, response) =>
+        isUp ? void response.end(beatOf("x")) : void request.socket.destroy()
+      )
+      const hives = { atlas: hive.url, boreas: hive.url, castor: hive.url, never: "http://127.0.0.1:9" }
+      yield* Effect.gen(function* () {
+        for (const alias of ["atlas", "boreas", "castor"]) {
+          yield* until(stateOf(alias), ({ state }) => state === "active")
+        }
+        isUp = false
+        yield* until(stateOf("never"), ({ state }) => state === "unreachable")
+        for (const alias of ["atlas", "boreas", "castor"]) {
+          yield* until(stateOf(alias), ({ state }) => state === "stale")
+        }
+        yield* Effect.sleep("400 millis")
+        assert.strictEqual((yield* stateOf("atlas")).state, "stale")
+      }).pipe((test) => withQueen(test, { hives, settings: quick }))
+    })
   )
 })
 

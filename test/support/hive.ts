@@ -4,7 +4,7 @@ import { DetachedProcess } from "../../src/config/DetachedProcess.ts"
 import { Paths } from "../../src/config/Paths.ts"
 import { Pids } from "../../src/config/Pids.ts"
 import { RunFile } from "../../src/config/RunFile.ts"
-import { Settings } from "../../src/config/Settings.ts"
+import { type SettingChanges, Settings } from "../../src/config/Settings.ts"
 import { Token } from "../../src/config/Token.ts"
 import { Devices } from "../../src/hive/Devices.ts"
 import { Engines } from "../../src/hive/Engines.ts"
@@ -25,6 +25,7 @@ export interface HiveOptions {
   readonly queenUrl?: string
   readonly worker?: string
   readonly heartbeatEvery?: Duration.Duration
+  readonly settings?: SettingChanges
 }
 
 /** A whole hive on a free port, its state below `home`, with workers from the source tree. */
@@ -43,6 +44,7 @@ export const hiveLayer = (options: HiveOptions) =>
     Layer.provideMerge(
       Layer.mergeAll(
         Settings.layerDefaults({
+          ...options.settings,
           hive: {
             id: options.id ?? "test",
             port: options.port ?? 0,

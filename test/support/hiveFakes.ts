@@ -2,7 +2,7 @@ import { NodeServices } from "@effect/platform-node"
 import { Deferred, Effect, Layer, Queue } from "effect"
 import { Paths } from "../../src/config/Paths.ts"
 import { Pids } from "../../src/config/Pids.ts"
-import { Settings } from "../../src/config/Settings.ts"
+import { type SettingChanges, Settings } from "../../src/config/Settings.ts"
 import { Device, Devices } from "../../src/hive/Devices.ts"
 import { Engines } from "../../src/hive/Engines.ts"
 import { WorkerFailed } from "../../src/hive/errors.ts"
@@ -129,11 +129,14 @@ export interface FakeHive {
   readonly home: string
   readonly models?: Readonly<Record<string, number>>
   readonly devices?: ReadonlyArray<Device>
+  /** The devices as they are measured, when they change. */
+  readonly measure?: Effect.Effect<ReadonlyArray<Device>>
+  readonly settings?: SettingChanges
 }
 
 /** `Workers` over fake processes, devices and models. */
 export const fakeWorkers = (
-  { devices = [cpu], home, models = { small: 10, big: 500 } }: FakeHive,
+  { devices = [cpu], home, measure, models = { small: 10, big: 500 }, settings = {} }: FakeHive,
   processes: Layer.Layer<WorkerProcesses>
 ) =>
   Workers.layerNoDeps.pipe(
@@ -141,9 +144,17 @@ export const fakeWorkers = (
       Layer.mergeAll(
         processes,
         fakeModels(models),
-        Devices.layerMemory(devices),
+        measure === undefined
+          ? Devices.layerMemory(devices)
+          : Layer.succeed(Devices, Devices.of({ list: measure })),
         Engines.layerMemory([
-          { name: "llama", backends: ["cpu"], install: "get it", command: () => ({ command: "", args: [] }) }
+          {
+            name: "llama",
+            backends: ["cpu"],
+            install: "get it",
+            readyPath: "/health",
+            command: () => ({ command: "", args: [] })
+          }
         ])
       )
     ),
@@ -151,7 +162,7 @@ export const fakeWorkers = (
     Layer.provideMerge(Pids.layer),
     Layer.provide(
       Layer.mergeAll(
-        Settings.layerDefaults({ hive: { id: "test" }, engine: { parallel: 1 } }),
+        Settings.layerDefaults({ ...settings, hive: { id: "test" }, engine: { parallel: 1 } }),
         Paths.layerAt(home)
       )
     ),

@@ -5,8 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import { GgufError } from "./GgufFile.ts"
-import { readWhole } from "./GgufParts.ts"
 
 class FileVersion extends Data.Class<{
   readonly path: string
@@ -18,15 +16,17 @@ const rememberedFiles = 4096
 const failureRemembered = Duration.minutes(1)
 
 /**
- * Makes a reader of headers that reads a file again only when its size or time of change is another. A
- * failure is remembered for a minute and logged when it is found.
+ * Makes a reader that reads a file again only when its size or time of change is another. A failure is remembered for a
+ * minute. An absent file gives what `gone` says.
  */
-export const make = Effect.gen(function* () {
+export const make = Effect.fnUntraced(function* <A, E>(
+  read: (path: string) => Effect.Effect<A, E, FileSystem.FileSystem>,
+  gone: (path: string) => E
+) {
   const fs = yield* FileSystem.FileSystem
   // A cache would take the file system of whoever calls before the one it was made with.
-  const read = ({ path }: FileVersion) =>
-    readWhole(path).pipe(Effect.tapError(note), Effect.provideService(FileSystem.FileSystem, fs))
-  const cache = yield* Cache.makeWith(read, {
+  const lookup = ({ path }: FileVersion) => Effect.provideService(read(path), FileSystem.FileSystem, fs)
+  const cache = yield* Cache.makeWith(lookup, {
     capacity: rememberedFiles,
     timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : failureRemembered)
   })
@@ -36,11 +36,3 @@ export const make = Effect.gen(function* () {
     return yield* Cache.get(cache, new FileVersion({ path, size: info.size, modified }))
   })
 })
-
-const gone = (path: string) => new GgufError({ path, kind: "unreadable", reason: "it is not there" })
-
-// A later part is met whenever a split model is listed, and is nothing to worry about.
-const note = (error: GgufError) =>
-  error.kind === "later_part"
-    ? Effect.void
-    : Effect.logWarning("file is no usable model", { reason: error.message })

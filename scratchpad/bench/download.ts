@@ -1,0 +1,97 @@
+// How fast a large file comes from a server of this machine, against `curl -o` in the same run, and how much memory the
+// download takes: `node scratchpad/bench/download.ts [bytes]`.
+import { execFileSync } from "node:child_process"
+import { createReadStream, mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import { Effect, Layer } from "effect"
+import { Settings } from "../../src/config/Settings.ts"
+import { Fetcher } from "../../src/hive/download/Fetcher.ts"
+import { Transfer } from "../../src/hive/download/Transfer.ts"
+import { start } from "./processes.ts"
+
+const port = 18_604
+const rounds = 3
+const [role = "", folder = "", bytes = "2000000000"] = process.argv.slice(2)
+const size = Number(/^\d+$/.test(role) ? role : bytes)
+
+const serve = () => {
+  const file = join(folder, "file")
+  createServer((request, response) => {
+    const [, from = "0", to = String(size - 1)] =
+      /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? []
+    const [start, end] = [Number(from), Number(to)]
+    response.writeHead(request.headers.range === undefined ? 200 : 206, {
+      etag: '"bench"',
+      "content-length": end - start + 1,
+      "content-range": `bytes ${start}-${end}/${size}`
+    })
+    createReadStream(file, { start, end, highWaterMark: 1024 * 1024 }).pipe(response)
+  }).listen(port, "127.0.0.1", () => process.send?.("ready"))
+}
+
+const transfer = Transfer.layerNoDeps.pipe(
+  Layer.provide(Fetcher.layerNoDeps),
+  Layer.provide(Settings.layerDefaults()),
+  Layer.provide(NodeServices.layer)
+)
+
+/** Fetches the file in this process, and tells how long it took and by how much its memory grew. */
+const fetch = Effect.gen(function* () {
+  const { fetch } = yield* Transfer
+  const url = `http://127.0.0.1:${port}/file`
+  const file = { url, access: { mayBePrivate: true }, name: "file", size }
+  const before = process.memoryUsage.rss()
+  let peak = before
+  const watching = setInterval(() => {
+    peak = Math.max(peak, process.memoryUsage.rss())
+  }, 20)
+  const startedAt = performance.now()
+  yield* fetch(file, join(folder, "got"), join(folder, "incoming"), () => Effect.void)
+  clearInterval(watching)
+  const cpu = process.cpuUsage()
+  process.stdout.write(
+    JSON.stringify({
+      seconds: (performance.now() - startedAt) / 1000,
+      grew: peak - before,
+      peak,
+      cpu: cpu.user + cpu.system
+    })
+  )
+}).pipe(Effect.provide(transfer))
+
+const compare = async () => {
+  const place = mkdtempSync(join(tmpdir(), "rbee-bench-"))
+  const { bavail, bsize } = statfsSync(place)
+  if (bavail * bsize < size * 3) throw new Error(`${place} has too little room for three times ${size} bytes`)
+  writeFileSync(join(place, "file"), "")
+  truncateSync(join(place, "file"), size)
+  const child = await start(import.meta.filename, "server", place, String(size))
+  try {
+    for (let round = 0; round < rounds; round++) {
+      const got = join(place, "got")
+      const startedAt = performance.now()
+      execFileSync("curl", ["-s", "-o", got, `http://127.0.0.1:${port}/file`])
+      const curl = (performance.now() - startedAt) / 1000
+      rmSync(got)
+      const answer = execFileSync(process.execPath, [import.meta.filename, "fetch", place, String(size)])
+      const ours: { seconds: number; grew: number; peak: number; cpu: number } = JSON.parse(answer.toString())
+      rmSync(got)
+      const speed = (seconds: number) => `${Math.round(size / seconds / 1e6)} MB/s`
+      console.log(
+        `curl ${speed(curl)}, rbee with its checksum ${speed(ours.seconds)} (${Math.round((curl / ours.seconds) * 100)} %), ` +
+          `${Math.round(ours.grew / 1e6)} MB more memory at most (${Math.round(ours.peak / 1e6)} MB in all), ` +
+          `${(ours.cpu / 1e6).toFixed(1)} s of CPU`
+      )
+    }
+  } finally {
+    child.kill()
+    rmSync(place, { recursive: true, force: true })
+  }
+}
+
+if (role === "server") serve()
+else if (role === "fetch") NodeRuntime.runMain(fetch)
+else await compare()

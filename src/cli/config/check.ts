@@ -1,0 +1,30 @@
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import { CapabilitiesCache } from "../../config/CapabilitiesCache.ts"
+import { HivesConf } from "../../config/HivesConf.ts"
+import { Settings } from "../../config/Settings.ts"
+import { Output } from "../Output.ts"
+
+export const configCheck = Command.make(
+  "check",
+  {},
+  Effect.fnUntraced(
+    function* () {
+      const output = yield* Output
+      const { unknown } = yield* Settings
+      const hives = yield* HivesConf.use(({ load }) => load)
+      const cached = yield* CapabilitiesCache.use(({ all }) => all)
+      for (const key of unknown)
+        yield* output.note(`config.toml: unknown setting '${key}', which has no effect`)
+      yield* output.answer({
+        "config.toml": unknown.length === 0 ? "ok" : `ok, with ${unknown.length} unknown settings`,
+        "hives.conf": `ok, ${hives.length} hives`,
+        "capabilities.yaml": `ok, ${Object.keys(cached).length} hives`
+      })
+    },
+    Effect.provide([HivesConf.layer, CapabilitiesCache.layer])
+  )
+).pipe(
+  Command.withDescription("Read all settings and say what is wrong with them, with line and field"),
+  Command.withExamples([{ command: "rbee config check" }])
+)

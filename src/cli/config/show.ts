@@ -1,0 +1,21 @@
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import { Settings } from "../../config/Settings.ts"
+import { Output } from "../Output.ts"
+
+export const configShow = Command.make(
+  "show",
+  {},
+  Effect.fnUntraced(function* () {
+    const output = yield* Output
+    const { sources } = yield* Settings
+    const settings = sources.map(({ key, source, value }) => ({ setting: key, value, from: source }))
+    yield* output.answer({ settings })
+  })
+).pipe(
+  Command.withDescription("Show every setting, its value and where it came from"),
+  Command.withExamples([
+    { command: "rbee config show" },
+    { command: "RBEE_QUEEN_PORT=9000 rbee config show --json" }
+  ])
+)

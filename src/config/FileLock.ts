@@ -1,0 +1,91 @@
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import type * as PlatformError from "effect/PlatformError"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { Pids, ProcessId } from "./Pids.ts"
+
+/** A running process has the lock. */
+export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", {
+  file: Schema.String,
+  pid: Schema.Int
+}) {
+  override get message() {
+    return `Process ${this.pid} has ${this.file}; wait until it is done, or stop it`
+  }
+}
+
+const HolderJson = Schema.fromJsonString(ProcessId)
+const decode = Schema.decodeUnknownOption(HolderJson)
+const encode = Schema.encodeSync(HolderJson)
+
+const waits = Schedule.spaced("20 millis").pipe(Schedule.upTo({ times: 500 }))
+
+/**
+ * Takes a lock: a file that says which process has it, until the scope closes. One that a process left behind which runs
+ * no more is taken over. The folder must be there.
+ */
+export const acquire = Effect.fn("FileLock.acquire")(function* (file: string) {
+  const fs = yield* FileSystem.FileSystem
+  const pids = yield* Pids
+  const startTime = Option.getOrElse(yield* pids.startTime(process.pid), () => "")
+  const own = encode({ pid: process.pid, startTime })
+  const read = (lock: string) => Effect.option(fs.readFileString(lock))
+  const remove = (lock: string) => Effect.ignore(fs.remove(lock))
+
+  const unique = Effect.map(
+    Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER),
+    (number) => `${file}.${process.pid}-${number}`
+  )
+
+  // It comes to its place with its content: an empty one would look as if nobody held it.
+  const create = Effect.fnUntraced(function* (lock: string) {
+    const written = yield* unique
+    yield* fs.writeFileString(written, own, { mode: 0o600 })
+    return yield* fs.link(written, lock).pipe(
+      Effect.as(true),
+      Effect.catchIf(
+        ({ reason }) => reason._tag === "AlreadyExists",
+        () => Effect.succeed(false)
+      ),
+      Effect.ensuring(remove(written))
+    )
+  })
+
+  const attempt = (lock: string): Effect.Effect<void, LockHeld | PlatformError.PlatformError> =>
+    Effect.gen(function* () {
+      if (yield* create(lock)) return
+      const text = yield* read(lock)
+      if (Option.isSome(text)) yield* sweep(lock, text.value)
+      return yield* attempt(lock)
+    })
+
+  // One at a time looks again and removes, so that nobody removes what another has just made in the stale one's place.
+  // The right to do so is a lock too, which somebody may have left behind.
+  const sweep = Effect.fnUntraced(function* (lock: string, text: string) {
+    const holder = decode(text)
+    if (Option.isSome(holder) && (yield* pids.isAlive(holder.value))) {
+      return yield* new LockHeld({ file, pid: holder.value.pid })
+    }
+    const broom = `${lock}.stale`
+    yield* attempt(broom)
+    const again = yield* read(lock)
+    if (Option.isSome(again) && again.value === text) yield* remove(lock)
+    yield* remove(broom)
+  })
+
+  yield* Effect.acquireRelease(attempt(file), () => remove(file))
+})
+
+/** Runs work that one at a time may do, among all processes; waits for its turn, ten seconds at most. */
+export const withLock =
+  (file: string) =>
+  <A, E, R>(work: Effect.Effect<A, E, R>) =>
+    Effect.scoped(
+      Effect.andThen(
+        Effect.retry(acquire(file), { schedule: waits, while: ({ _tag }) => _tag === "LockHeld" }),
+        work
+      )
+    )

@@ -1,0 +1,86 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
+import { JobEvent } from "../job/JobEvent.ts"
+import type { RunningJob } from "../job/Submission.ts"
+import type { Complete } from "../operation/Operation.ts"
+import { type AnswerError, withLease } from "./Leasing.ts"
+import { WorkerClient } from "./WorkerClient.ts"
+import { type Lease, Workers } from "./Workers.ts"
+
+/** Answers the requests of applications on the workers of this hive. */
+export class Completions extends Context.Service<
+  Completions,
+  {
+    /** Says which worker it takes, then what the worker sends, unparsed. `onWorker` is told the worker's id. */
+    readonly run: (
+      operation: Complete,
+      job: RunningJob,
+      onWorker?: (id: string) => void
+    ) => Stream.Stream<JobEvent, AnswerError>
+  }
+>()("rbee/hive/Completions") {
+  static readonly layerNoDeps = Layer.effect(
+    Completions,
+    Effect.suspend(() => make)
+  )
+}
+
+const charactersPerToken = 4
+
+const promptTokens = ({ input, messages, prompt }: Complete["body"]) =>
+  JSON.stringify([input, messages, prompt]).length / charactersPerToken
+
+const make = Effect.gen(function* () {
+  const workers = yield* Workers
+  const client = yield* WorkerClient
+
+  const answer = ({ api, body }: Complete, job: RunningJob, lease: Lease) =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        let isWhole = false
+        const stop = client.cancel(lease.port, job.id)
+        yield* Effect.addFinalizer(() => (isWhole ? Effect.void : stop))
+        yield* job.stopBy(stop)
+        const whole = Stream.fromEffectDrain(
+          Effect.sync(() => {
+            isWhole = true
+          })
+        )
+        const request = { api, promptTokens: promptTokens(body) }
+        if (api === "embeddings") {
+          const text = client.ask(lease, job.id, { ...request, body: { ...body, model: lease.model } })
+          return Stream.concat(Stream.fromEffect(Effect.map(text, toResult)), whole)
+        }
+        const options = Predicate.isReadonlyObject(body["stream_options"]) ? body["stream_options"] : {}
+        const data = client.stream(lease, job.id, {
+          ...request,
+          body: {
+            ...body,
+            model: lease.model,
+            stream: true,
+            stream_options: { ...options, include_usage: true }
+          }
+        })
+        return Stream.concat(Stream.map(data, toChunk), whole)
+      })
+    )
+
+  return Completions.of({
+    run: (operation, job, onWorker) =>
+      withLease(workers, { model: operation.model, workerId: operation.worker_id }, job, {
+        actor: "hv-gate",
+        action: "complete",
+        does: "answers the request",
+        answer: (lease) => {
+          onWorker?.(lease.id)
+          return answer(operation, job, lease)
+        }
+      })
+  })
+})
+
+const toChunk = (data: string) => new JobEvent("chunk", data)
+const toResult = (text: string) => new JobEvent("result", text)

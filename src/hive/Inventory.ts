@@ -1,0 +1,71 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
+import { Settings } from "../config/Settings.ts"
+import { HiveInventory } from "../operation/Inventory.ts"
+import { Devices } from "./Devices.ts"
+import { Engines } from "./Engines.ts"
+import { Models } from "./Models.ts"
+import { defaultContext } from "./WorkerPlan.ts"
+import { Workers } from "./Workers.ts"
+
+/** What a hive has now: measured devices, models with what a worker of each takes, and workers. */
+export class Inventory extends Context.Service<
+  Inventory,
+  {
+    readonly take: Effect.Effect<HiveInventory>
+  }
+>()("rbee/hive/Inventory") {
+  static readonly layerNoDeps = Layer.effect(
+    Inventory,
+    Effect.gen(function* () {
+      const devices = yield* Devices
+      const engines = yield* Engines
+      const models = yield* Models
+      const workers = yield* Workers
+      const { engine } = yield* Settings
+
+      return Inventory.of({
+        take: Effect.gen(function* () {
+          const [present, known, installed] = yield* Effect.all([devices.list, models.all, engines.all], {
+            concurrency: 3
+          })
+          const backends = installed.get(engine.name)?.backends ?? []
+          const list = yield* workers.list
+          return {
+            devices: present.map(({ backend, device_type, free_bytes, name, short, total_bytes }) => ({
+              id: short,
+              name,
+              device_type,
+              total_bytes,
+              free_bytes,
+              usable: backends.includes(backend)
+            })),
+            models: known.map(({ gguf, record }) => {
+              const { path: _path, memory_bytes: _memory, ...facts } = record
+              const context = defaultContext(gguf.contextLength, engine)
+              return Struct.assign(facts, { memory_bytes: gguf.memoryBytes(context * engine.parallel) })
+            }),
+            workers: list.map(({ record, requests, spec }) => ({
+              worker_id: record.id,
+              state: record.state,
+              model_id: record.model,
+              device:
+                present.find(({ backend, index }) => backend === spec.backend && index === spec.device)
+                  ?.short ?? `${spec.backend}-${spec.device}`,
+              slots: spec.parallel,
+              busy: requests,
+              context_size: spec.contextSize,
+              memory_bytes: spec.memoryBytes
+            }))
+          }
+        }).pipe(Effect.withSpan("Inventory.take"))
+      })
+    })
+  )
+}
+
+/** As JSON. */
+export const encodeInventory = Schema.encodeSync(HiveInventory)

@@ -1,0 +1,256 @@
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import type { HttpClientError } from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Settings } from "../../config/Settings.ts"
+import { causeCode } from "../../job/causeCode.ts"
+import {
+  DownloadInterrupted,
+  DownloadNotFound,
+  DownloadUnauthorized,
+  type FetchError,
+  InvalidAnswer,
+  PrivateAddress,
+  RateLimited,
+  ServerFailed,
+  shownUrl,
+  TooManyRedirects
+} from "./errors.ts"
+import { guardedLookup, isPrivateAddress, privateAddressCode } from "./PrivateAddress.ts"
+import type { Access } from "./RemoteModel.ts"
+
+/** What is asked for, with which right, and headers besides. */
+export interface FetchRequest {
+  readonly url: string
+  readonly access: Access
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** An answer of status 200 or 206, whose body can be read once. */
+export interface Opened {
+  readonly status: number
+  /** By name in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** Hands on the body as it comes. Fails when nothing comes for `timeouts.download`. */
+  readonly read: <E>(
+    take: (chunks: ReadonlyArray<Uint8Array>) => Effect.Effect<void, E>
+  ) => Effect.Effect<void, E | FetchError>
+}
+
+/** Reads from servers of models: follows redirects, and keeps away from private addresses. */
+export class Fetcher extends Context.Service<
+  Fetcher,
+  {
+    /** Reads a JSON answer of at most 8 MB. */
+    readonly json: <A>(
+      request: FetchRequest,
+      schema: Schema.ConstraintDecoder<A>
+    ) => Effect.Effect<A, FetchError>
+    readonly open: (request: FetchRequest) => Effect.Effect<Opened, FetchError, Scope.Scope>
+  }
+>()("rbee/hive/download/Fetcher") {
+  static readonly layerNoDeps = Layer.effect(
+    Fetcher,
+    Effect.suspend(() => make)
+  )
+}
+
+const mostRedirects = 8
+const mostJsonBytes = 8_000_000
+const redirects = new Set([301, 302, 303, 307, 308])
+const idleConnections = 16
+
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ENOTFOUND: "the host name could not be resolved",
+  EAI_AGAIN: "the host name could not be resolved",
+  ECONNRESET: "connection reset",
+  UND_ERR_SOCKET: "the connection was closed",
+  UND_ERR_CONNECT_TIMEOUT: "the connection timed out",
+  ETIMEDOUT: "the connection timed out"
+}
+
+const broken = (url: string) => (error: HttpClientError) => {
+  const { cause } = error.reason
+  const code = causeCode(cause)
+  if (code === privateAddressCode) {
+    return new PrivateAddress({ url: shownUrl(url), host: new URL(url).hostname })
+  }
+  const reason = reasons[code ?? ""] ?? code ?? (cause instanceof Error ? cause.message : "no connection")
+  return new DownloadInterrupted({ url: shownUrl(url), reason })
+}
+
+const secondsOf = (retryAfter: string | undefined, now: number) => {
+  if (retryAfter === undefined) return undefined
+  if (/^\d{1,6}$/.test(retryAfter)) return Number(retryAfter)
+  const date = Date.parse(retryAfter)
+  return Number.isNaN(date) ? undefined : Math.max(0, Math.ceil((date - now) / 1000))
+}
+
+const make = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  const { models, timeouts } = yield* Settings
+  const silenceMillis = Duration.toMillis(timeouts.download)
+  const privateHosts = new Set(models.privateHosts.map((host) => host.toLowerCase()))
+
+  const pool = (connect: { readonly lookup?: typeof guardedLookup }) =>
+    Effect.map(
+      Layer.build(
+        NodeHttpClient.layerUndiciOptions({
+          connections: models.connections + idleConnections,
+          connect: { ...connect, timeout: Duration.toMillis(timeouts.connect) }
+        })
+      ),
+      Context.get(HttpClient.HttpClient)
+    )
+  const open = yield* pool({})
+  const guarded = yield* pool({ lookup: guardedLookup })
+
+  const clientFor = Effect.fnUntraced(function* (url: URL, access: Access) {
+    const isAllowed = privateHosts.has(url.hostname) || privateHosts.has(url.host)
+    if (access.mayBePrivate || isAllowed) return open
+    // A literal address is connected to without being looked up.
+    const literal = url.hostname.replace(/^\[|\]$/g, "")
+    if (isPrivateAddress(literal)) {
+      return yield* new PrivateAddress({ url: shownUrl(url.href), host: literal })
+    }
+    return guarded
+  })
+
+  const failureOf = (url: string, response: HttpClientResponse.HttpClientResponse) => {
+    const shown = shownUrl(url)
+    switch (response.status) {
+      case 401:
+      case 403:
+        return new DownloadUnauthorized({ url: shown, status: response.status })
+      case 404:
+      case 410:
+        return new DownloadNotFound({ url: shown })
+      case 429: {
+        const now = clock.currentTimeMillisUnsafe()
+        return new RateLimited({ url: shown, seconds: secondsOf(response.headers["retry-after"], now) })
+      }
+      default:
+        return new ServerFailed({ url: shown, status: response.status })
+    }
+  }
+
+  const silent = (url: string) =>
+    new DownloadInterrupted({
+      url: shownUrl(url),
+      reason: `nothing came for ${silenceMillis / 1000} s (timeouts.download)`
+    })
+
+  /** Follows redirects to an answer with a body. The token goes to the first origin only. */
+  const request = Effect.fnUntraced(function* ({ access, headers = {}, url: first }: FetchRequest) {
+    let url = new URL(first)
+    const { origin } = url
+    for (let hops = 0; hops <= mostRedirects; hops++) {
+      const client = yield* clientFor(url, access)
+      const authorized = access.token !== undefined && url.origin === origin
+      const response = yield* client
+        .execute(
+          HttpClientRequest.get(url.href, {
+            headers: {
+              ...headers,
+              ...(authorized ? { authorization: `Bearer ${Redacted.value(access.token)}` } : {})
+            }
+          })
+        )
+        .pipe(
+          Effect.mapError(broken(url.href)),
+          Effect.timeoutOrElse({
+            duration: timeouts.download,
+            orElse: () => Effect.fail<FetchError>(silent(url.href))
+          })
+        )
+      if (response.status === 200 || response.status === 206) return { response, url: url.href }
+      yield* Effect.ignore(Stream.runDrain(Stream.take(response.stream, 1)))
+      if (!redirects.has(response.status)) return yield* failureOf(url.href, response)
+      const next = URL.parse(response.headers["location"] ?? "", url.href)
+      if (next === null || !/^https?:$/.test(next.protocol)) {
+        return yield* new InvalidAnswer({ url: shownUrl(url.href), detail: "redirects to no address" })
+      }
+      if (url.protocol === "https:" && next.protocol === "http:" && !access.mayBePrivate) {
+        return yield* new InvalidAnswer({
+          url: shownUrl(url.href),
+          detail: "redirects from https to plain http"
+        })
+      }
+      url = next
+    }
+    return yield* new TooManyRedirects({ url: shownUrl(first) })
+  })
+
+  const openAt = Effect.fnUntraced(function* (asked: FetchRequest) {
+    const { response, url } = yield* request(asked)
+    const read = <E>(take: (chunks: ReadonlyArray<Uint8Array>) => Effect.Effect<void, E>) =>
+      Effect.suspend(() => {
+        let heardAt = clock.currentTimeMillisUnsafe()
+        // While what came is taken, nobody waits for the server.
+        let taking = false
+        const reading = response.stream.pipe(
+          Stream.mapError(broken(url)),
+          Stream.runForEachArray((chunks) => {
+            taking = true
+            return Effect.ensuring(
+              take(chunks),
+              Effect.sync(() => {
+                taking = false
+                heardAt = clock.currentTimeMillisUnsafe()
+              })
+            )
+          })
+        )
+        const watching = Effect.gen(function* () {
+          while (true) {
+            const left = taking ? silenceMillis : heardAt + silenceMillis - clock.currentTimeMillisUnsafe()
+            if (left <= 0) return yield* silent(url)
+            yield* Effect.sleep(left)
+          }
+        })
+        return Effect.raceFirst(reading, watching)
+      })
+    return { status: response.status, headers: response.headers, read }
+  })
+
+  const text = Effect.fnUntraced(function* (asked: FetchRequest) {
+    const opened = yield* openAt(asked)
+    const decoder = new TextDecoder()
+    let json = ""
+    yield* opened.read((chunks) => {
+      for (const chunk of chunks) json += decoder.decode(chunk, { stream: true })
+      return json.length <= mostJsonBytes
+        ? Effect.void
+        : Effect.fail(
+            new InvalidAnswer({
+              url: shownUrl(asked.url),
+              detail: `answered with over ${mostJsonBytes} bytes`
+            })
+          )
+    })
+    return json
+  })
+
+  return Fetcher.of({
+    open: Effect.fn("Fetcher.open")(openAt),
+    json: Effect.fn("Fetcher.json")(function* <A>(asked: FetchRequest, schema: Schema.ConstraintDecoder<A>) {
+      const json = yield* text({ ...asked, headers: { accept: "application/json", ...asked.headers } })
+      return yield* Effect.mapError(
+        Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(json),
+        () =>
+          new InvalidAnswer({ url: shownUrl(asked.url), detail: "did not answer with the JSON of a model" })
+      )
+    })
+  })
+})

@@ -1,0 +1,10 @@
+import * as Effect from "effect/Effect"
+import { HostileFileName } from "./SourceErrors.ts"
+
+const part = /^[\p{L}\p{N}_][\p{L}\p{M}\p{N}._+@=, -]{0,254}$/u
+
+/** A server's name of a file, such as `Q4_K_M/tiny.gguf`, if it stays below the folder that it is put into. */
+export const checkFileName = (model: string, name: string) =>
+  name.length <= 512 && name.split("/").every((piece) => part.test(piece) && !piece.includes(".."))
+    ? Effect.succeed(name)
+    : Effect.fail(new HostileFileName({ model, name }))

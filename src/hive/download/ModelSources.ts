@@ -1,0 +1,89 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { variable } from "../../config/environment.ts"
+import { Settings } from "../../config/Settings.ts"
+import * as ModelId from "../ModelId.ts"
+import { type FetchError, shownUrl } from "./errors.ts"
+import { Fetcher } from "./Fetcher.ts"
+import { checkFileName } from "./FileName.ts"
+import * as HuggingFace from "./HuggingFace.ts"
+import * as OllamaRegistry from "./OllamaRegistry.ts"
+import type { RemoteModel } from "./RemoteModel.ts"
+import { HostileFileName, NotDownloadable, type SourceError } from "./SourceErrors.ts"
+
+/** Says where the files of a model are. */
+export class ModelSources extends Context.Service<
+  ModelSources,
+  {
+    /** Asks the server that the id names. */
+    readonly resolve: (id: ModelId.ModelId) => Effect.Effect<RemoteModel, FetchError | SourceError>
+  }
+>()("rbee/hive/download/ModelSources") {
+  static readonly layerNoDeps = Layer.effect(
+    ModelSources,
+    Effect.suspend(() => make)
+  )
+}
+
+const publicHub = "https://huggingface.co"
+const publicRegistry = "https://registry.ollama.ai"
+
+const fromUrl = Effect.fnUntraced(function* (text: string) {
+  const url = new URL(text)
+  const [name = ""] = url.pathname.split("/").slice(-1)
+  const decoded = yield* Effect.orElseSucceed(
+    Effect.try(() => decodeURIComponent(name)),
+    () => ""
+  )
+  const shown = shownUrl(url.href)
+  if (!decoded.endsWith(".gguf")) {
+    const reason = "its path does not end in .gguf; take the address of the file itself"
+    return yield* new NotDownloadable({ model: shown, reason })
+  }
+  if (decoded.includes("/")) return yield* new HostileFileName({ model: shown, name: decoded })
+  const file = yield* checkFileName(shown, decoded)
+  const folder = url.pathname
+    .split("/")
+    .slice(1, -1)
+    .map((part) => part.replace(/[^A-Za-z0-9._-]/g, "_"))
+  const model: RemoteModel = {
+    folder: ["https", url.host.replace(":", "_"), ...folder].join("/"),
+    from: shown,
+    files: [{ url: url.href, access: { mayBePrivate: false }, name: file }]
+  }
+  return model
+})
+
+const make = Effect.gen(function* () {
+  const fetcher = yield* Fetcher
+  const { models } = yield* Settings
+  const token = (yield* variable("HF_TOKEN")).pipe(
+    Option.map((text) => text.trim()),
+    Option.filter((text) => text !== ""),
+    Option.map((text) => Redacted.make(text)),
+    Option.getOrUndefined
+  )
+  // What the owner set may be a mirror in the owner's network.
+  const hub = { endpoint: models.hfEndpoint, token, mayBePrivate: models.hfEndpoint !== publicHub }
+  const registry = { url: models.ollamaRegistry, mayBePrivate: models.ollamaRegistry !== publicRegistry }
+
+  const here = (id: ModelId.ModelId, reason: string) =>
+    Effect.fail(new NotDownloadable({ model: ModelId.format(id), reason }))
+
+  return ModelSources.of({
+    resolve: Effect.fn("ModelSources.resolve")((id: ModelId.ModelId) =>
+      ModelId.ModelId.match(id, {
+        Bundled: (): Effect.Effect<RemoteModel, FetchError | SourceError> =>
+          here(id, "it ships with rbee, and is on every hive"),
+        HuggingFace: ({ org, repo, variant }) => HuggingFace.resolve(fetcher, hub, `${org}/${repo}`, variant),
+        Ollama: ({ name, tag }) => OllamaRegistry.resolve(fetcher, registry, name, tag ?? "latest"),
+        Url: ({ url }) => fromUrl(url),
+        File: () => here(id, "it is a file of this machine, and is used where it lies"),
+        Name: () => here(id, "it names no source; write hf:org/repo, ollama:name or an https address")
+      })
+    )
+  })
+})

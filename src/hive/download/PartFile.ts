@@ -1,0 +1,199 @@
+// @effect-diagnostics nodeBuiltinImport:off -- Effect's files cannot be written at a place, nor a disk's room be asked for
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { writeSync } from "node:fs"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import { DiskFull, FileNotWritable } from "./errors.ts"
+
+/** What makes two downloads the same: what has come of one may be used by the next. Sizes in bytes. */
+export const PartPlan = Schema.Struct({
+  url: Schema.String,
+  size: Schema.Finite,
+  etag: Schema.NullOr(Schema.String),
+  sha256: Schema.NullOr(Schema.String),
+  partSize: Schema.Finite
+})
+export type PartPlan = typeof PartPlan.Type
+
+const PlanJson = Schema.fromJsonString(PartPlan)
+const decodePlan = Schema.decodeUnknownOption(PlanJson)
+const encodePlan = Schema.encodeSync(PlanJson)
+
+const counterBytes = 8
+
+const isSame = (plan: PartPlan, stored: PartPlan) =>
+  plan.size === stored.size &&
+  plan.partSize === stored.partSize &&
+  (plan.sha256 !== null && stored.sha256 !== null
+    ? plan.sha256 === stored.sha256
+    : plan.url === stored.url && plan.etag !== null && plan.etag === stored.etag)
+
+const failure = (folder: string, missing: number) => (cause: unknown) => {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
+  return code === "ENOSPC" || code === "EDQUOT"
+    ? new DiskFull({ folder, needed: missing, free: 0 })
+    : new FileNotWritable({ path: folder, reason: code })
+}
+
+/**
+ * A file that comes in parts: its bytes in `data`, what it is in `plan.json`, and in `done` for each part how much of it
+ * is there (64 bits, little endian), written after the bytes themselves. A process that is killed at any moment loses
+ * at most the batches that it was writing.
+ */
+export class PartFile {
+  readonly plan: PartPlan
+  readonly dataPath: string
+  readonly #folder: string
+  readonly #data: fs.FileHandle
+  readonly #counters: fs.FileHandle
+  readonly #done: Array<number>
+  #received: number
+
+  private constructor(
+    folder: string,
+    plan: PartPlan,
+    data: fs.FileHandle,
+    counters: fs.FileHandle,
+    done: Array<number>
+  ) {
+    this.plan = plan
+    this.dataPath = path.join(folder, "data")
+    this.#folder = folder
+    this.#data = data
+    this.#counters = counters
+    this.#done = done
+    this.#received = done.reduce((sum, bytes) => sum + bytes, 0)
+  }
+
+  /** Opens what is there if it belongs to the same plan, else begins anew. Closed with the scope. */
+  static readonly open = Effect.fn("PartFile.open")((folder: string, plan: PartPlan) =>
+    Effect.acquireRelease(
+      Effect.tryPromise({ try: () => PartFile.#open(folder, plan), catch: failure(folder, plan.size) }),
+      (file) => Effect.promise(() => file.#close())
+    )
+  )
+
+  static async #open(folder: string, plan: PartPlan) {
+    const planFile = path.join(folder, "plan.json")
+    const stored = decodePlan(await fs.readFile(planFile, "utf8").catch(() => ""))
+    const goesOn = Option.isSome(stored) && isSame(plan, stored.value)
+    if (!goesOn) await fs.rm(folder, { recursive: true, force: true })
+    await fs.mkdir(folder, { recursive: true })
+    const mode = goesOn ? "r+" : "w+"
+    const data = await fs.open(path.join(folder, "data"), mode)
+    const counters = await fs.open(path.join(folder, "done"), mode)
+    const parts = Math.max(1, Math.ceil(plan.size / plan.partSize))
+    const done = goesOn
+      ? await PartFile.#readCounters(counters, plan, parts)
+      : Array.from({ length: parts }, () => 0)
+    if (!goesOn) {
+      await fs.writeFile(`${planFile}.new`, encodePlan(plan))
+      await fs.rename(`${planFile}.new`, planFile)
+    }
+    return new PartFile(folder, plan, data, counters, done)
+  }
+
+  static async #readCounters(counters: fs.FileHandle, plan: PartPlan, parts: number) {
+    const buffer = Buffer.alloc(parts * counterBytes)
+    await counters.read(buffer, 0, buffer.length, 0)
+    return Array.from({ length: parts }, (_, part) => {
+      const count = Number(buffer.readBigUInt64LE(part * counterBytes))
+      const length = Math.min(plan.partSize, plan.size - part * plan.partSize)
+      return count <= length ? count : 0
+    })
+  }
+
+  get parts() {
+    return this.#done.length
+  }
+
+  /** Bytes that are there, in all parts. */
+  get received() {
+    return this.#received
+  }
+
+  lengthOf(part: number) {
+    return Math.min(this.plan.partSize, this.plan.size - part * this.plan.partSize)
+  }
+
+  /** Where a part begins in the file. */
+  offsetOf(part: number) {
+    return part * this.plan.partSize
+  }
+
+  doneOf(part: number) {
+    return this.#done[part] ?? 0
+  }
+
+  /** How many bytes from the start of the file are there without a gap. */
+  get prefix() {
+    const gap = this.#done.findIndex((bytes, part) => bytes < this.lengthOf(part))
+    return gap === -1 ? this.plan.size : this.offsetOf(gap) + this.doneOf(gap)
+  }
+
+  /** Adds bytes to a part, behind those that are there. */
+  append(part: number, chunks: ReadonlyArray<Uint8Array>) {
+    return Effect.tryPromise({
+      try: () => this.#append(part, chunks),
+      catch: failure(this.#folder, this.plan.size - this.#received)
+    }).pipe(Effect.uninterruptible)
+  }
+
+  async #append(part: number, chunks: ReadonlyArray<Uint8Array>) {
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    let at = this.offsetOf(part) + this.doneOf(part)
+    let left = chunks
+    while (left.length > 0) {
+      const { bytesWritten } = await this.#data.writev([...left], at)
+      at += bytesWritten
+      left = withoutFirst(left, bytesWritten)
+    }
+    const done = this.doneOf(part) + bytes
+    const counter = Buffer.alloc(counterBytes)
+    counter.writeBigUInt64LE(BigInt(done))
+    writeSync(this.#counters.fd, counter, 0, counterBytes, part * counterBytes)
+    this.#done[part] = done
+    this.#received += bytes
+  }
+
+  /** Reads from a place of the file into a buffer; gives how many bytes came. */
+  read(buffer: Uint8Array, position: number) {
+    return Effect.tryPromise({
+      try: async () => (await this.#data.read(buffer, 0, buffer.length, position)).bytesRead,
+      catch: failure(this.#folder, 0)
+    })
+  }
+
+  /** Waits until the bytes are on the disk. */
+  get sync() {
+    return Effect.tryPromise({ try: () => this.#data.sync(), catch: failure(this.#folder, 0) })
+  }
+
+  async #close() {
+    await Promise.all([this.#data.close(), this.#counters.close()])
+  }
+}
+
+const withoutFirst = (chunks: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyArray<Uint8Array> => {
+  let skip = bytes
+  for (const [index, chunk] of chunks.entries()) {
+    if (skip < chunk.length) return [chunk.subarray(skip), ...chunks.slice(index + 1)]
+    skip -= chunk.length
+  }
+  return []
+}
+
+/** Refuses a file that the disk has no room for; `missing` is what has still to come, in bytes. */
+export const checkRoom = Effect.fn("PartFile.checkRoom")(function* (folder: string, missing: number) {
+  const free = yield* Effect.tryPromise({
+    try: async () => {
+      await fs.mkdir(folder, { recursive: true })
+      const { bavail, bsize } = await fs.statfs(folder)
+      return bavail * bsize
+    },
+    catch: failure(folder, missing)
+  })
+  if (free < missing) return yield* new DiskFull({ folder, needed: missing, free })
+})

@@ -1,0 +1,64 @@
+import * as Schema from "effect/Schema"
+import type { Backend } from "../Devices.ts"
+import type { WorkerSpec } from "../WorkerRecord.ts"
+
+/** How the process of a worker is started. It must speak the OpenAI API on loopback, and log to stdout or stderr. */
+export interface EngineCommand {
+  readonly command: string
+  readonly args: ReadonlyArray<string>
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** A program that makes workers. */
+export interface Engine {
+  readonly name: string
+  /** Through what it can compute, as it is installed here. */
+  readonly backends: ReadonlyArray<Backend>
+  /** How to get it, or to get it for the devices that it cannot use yet. */
+  readonly install: string
+  /** Why it cannot be used at all; absent when it can. */
+  readonly missing?: string
+  readonly command: (spec: WorkerSpec, port: number) => EngineCommand
+  /** The path that answers 200 when the model is loaded. */
+  readonly readyPath: string
+  /** How far a line of its log says that the model is loaded, in percent; absent when it tells nothing. */
+  readonly loaded?: (line: string) => number | undefined
+  /** Why it cannot serve the file; absent when it can. */
+  readonly refuses?: (modelPath: string) => string | undefined
+}
+
+/** The engine that was named is not on this machine. */
+export class EngineNotInstalled extends Schema.TaggedError<EngineNotInstalled>()("EngineNotInstalled", {
+  engine: Schema.String,
+  reason: Schema.String,
+  install: Schema.String
+}) {
+  override get message() {
+    return `The engine '${this.engine}' is not on this machine: ${this.reason}; ${this.install}`
+  }
+}
+
+/** The engine cannot serve such a model. */
+export class EngineRefusesModel extends Schema.TaggedError<EngineRefusesModel>()("EngineRefusesModel", {
+  engine: Schema.String,
+  model: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `The engine '${this.engine}' cannot serve ${this.model}: ${this.reason}`
+  }
+}
+
+/** A GGUF file, which is all that llama.cpp reads. */
+export const ggufOnly = (modelPath: string) =>
+  modelPath.endsWith(".gguf") ? undefined : "it serves GGUF files only"
+
+/**
+ * The variables by which a program sees one GPU and no other: CUDA's in the order of the bus, as nvidia-smi counts, and
+ * HIP's. Vulkan's and Metal's devices are chosen by the program's own flags.
+ */
+export const onlyDevice = ({ backend, device }: WorkerSpec): Readonly<Record<string, string>> => {
+  if (backend === "cuda") return { CUDA_DEVICE_ORDER: "PCI_BUS_ID", CUDA_VISIBLE_DEVICES: String(device) }
+  if (backend === "rocm") return { HIP_VISIBLE_DEVICES: String(device) }
+  return {}
+}

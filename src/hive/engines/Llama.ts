@@ -1,0 +1,49 @@
+import type { Backend } from "../Devices.ts"
+import { type Engine, ggufOnly, onlyDevice } from "./Engine.ts"
+
+const gpuBackends: ReadonlyArray<Backend> = ["cuda", "vulkan", "metal"]
+
+/**
+ * The built-in engine, llama.cpp inside Node: its worker's file, and the packages of its folder, of which
+ * `linux-x64-cuda` and the like bring a GPU's backend.
+ */
+export const makeLlama = (
+  name: string,
+  worker: string,
+  folder: string,
+  packages: ReadonlyArray<string>
+): Engine => ({
+  name,
+  backends: [
+    ...gpuBackends.filter((backend) => packages.some((packed) => packed.split("-").includes(backend))),
+    "cpu"
+  ],
+  install: `rbee engine install ${name}`,
+  readyPath: "/health",
+  refuses: ggufOnly,
+  command: (spec, port) => ({
+    command: process.execPath,
+    args: [
+      worker,
+      "--model",
+      spec.modelPath,
+      "--model-id",
+      spec.model,
+      "--port",
+      String(port),
+      "--host",
+      "127.0.0.1",
+      "--ctx-size",
+      String(spec.contextSize),
+      "--parallel",
+      String(spec.parallel),
+      "--threads",
+      String(spec.threads),
+      "--device",
+      `${spec.backend === "cpu" ? "cpu" : "gpu"}-${spec.device}`,
+      "--engine-dir",
+      folder
+    ],
+    env: onlyDevice(spec)
+  })
+})

@@ -1,0 +1,71 @@
+import type { ProgramSetting } from "../../config/EngineSettings.ts"
+import type { Backend } from "../Devices.ts"
+import type { WorkerSpec } from "../WorkerRecord.ts"
+import { type Engine, ggufOnly, onlyDevice } from "./Engine.ts"
+
+/** What the program calls the devices of each backend, as `--list-devices` prints them: `CUDA0`, `Vulkan1`. */
+const prefixes: ReadonlyArray<readonly [prefix: string, backend: Backend]> = [
+  ["CUDA", "cuda"],
+  ["ROCm", "rocm"],
+  ["HIP", "rocm"],
+  ["Vulkan", "vulkan"],
+  ["Metal", "metal"],
+  ["MTL", "metal"]
+]
+
+/** The backends that the program was built with, from what `--list-devices` printed. */
+export const backendsIn = (listed: string): ReadonlyArray<Backend> => {
+  const found = prefixes.filter(([prefix]) => new RegExp(`^\\s*${prefix}\\d+:`, "m").test(listed))
+  return [...new Set(found.map(([, backend]) => backend)), "cpu"]
+}
+
+// CUDA and HIP show one GPU only, which is the first then.
+const deviceOf = ({ backend, device }: WorkerSpec, listed: string) => {
+  if (backend === "cpu") return "none"
+  const prefix = prefixes.find(
+    ([prefix, known]) => known === backend && new RegExp(`^\\s*${prefix}\\d+:`, "m").test(listed)
+  )?.[0]
+  return `${prefix ?? "CUDA"}${backend === "cuda" || backend === "rocm" ? 0 : device}`
+}
+
+/**
+ * llama.cpp's own server. Its flags are those of tools/server/README.md in ggml-org/llama.cpp; its context is for all
+ * requests together.
+ */
+export const makeLlamaServer = (
+  name: string,
+  program: string | undefined,
+  listed: string,
+  setting: ProgramSetting
+): Engine => ({
+  name,
+  backends: program === undefined ? [] : backendsIn(listed),
+  install: `install llama.cpp so that llama-server is on the PATH, or set program in [engines.${name}] of config.toml`,
+  ...(program === undefined ? { missing: "there is no llama-server on the PATH" } : {}),
+  readyPath: "/health",
+  refuses: ggufOnly,
+  command: (spec, port) => ({
+    command: program ?? "llama-server",
+    args: [
+      "--model",
+      spec.modelPath,
+      "--alias",
+      spec.model,
+      "--host",
+      "127.0.0.1",
+      "--port",
+      String(port),
+      "--ctx-size",
+      String(spec.contextSize * spec.parallel),
+      "--parallel",
+      String(spec.parallel),
+      "--threads",
+      String(spec.threads),
+      "--device",
+      deviceOf(spec, listed),
+      ...(spec.backend === "cpu" ? [] : ["--gpu-layers", "999"]),
+      ...(setting.args ?? [])
+    ],
+    env: { ...onlyDevice(spec), ...setting.env }
+  })
+})

@@ -1,0 +1,28 @@
+import type { TemplateSetting } from "../../config/EngineSettings.ts"
+import type { WorkerSpec } from "../WorkerRecord.ts"
+import { type Engine, onlyDevice } from "./Engine.ts"
+
+const valuesOf = (spec: WorkerSpec, port: number): Readonly<Record<string, string>> => ({
+  model: spec.modelPath,
+  model_id: spec.model,
+  port: String(port),
+  device: spec.backend === "cpu" ? "cpu" : String(spec.device),
+  context: String(spec.contextSize),
+  parallel: String(spec.parallel),
+  threads: String(spec.threads)
+})
+
+/** An engine that is a command of the owner's, whose placeholders are filled in word by word. */
+export const makeTemplate = (name: string, setting: TemplateSetting): Engine => ({
+  name,
+  backends: setting.backends ?? ["cpu"],
+  install: `add the backend to [engines.${name}] of config.toml, if its program can use it`,
+  readyPath: setting.ready ?? "/health",
+  command: (spec, port) => {
+    const values = valuesOf(spec, port)
+    const [program, ...args] = setting.command.map((word) =>
+      word.replace(/\{([a-z_]+)\}/g, (placeholder, name: string) => values[name] ?? placeholder)
+    )
+    return { command: program ?? "", args, env: { ...onlyDevice(spec), ...setting.env } }
+  }
+})

@@ -1,0 +1,39 @@
+import type { ProgramSetting } from "../../config/EngineSettings.ts"
+import { type Engine, onlyDevice } from "./Engine.ts"
+
+/** How far vLLM's log says that it is: `Loading safetensors checkpoint shards:  50% Completed | 2/4`. */
+export const loadedIn = (line: string) => {
+  const percent = /Loading .*shards:\s+(\d{1,3})% Completed/.exec(line)?.[1]
+  return percent === undefined ? undefined : Number(percent)
+}
+
+/** vLLM, by its command `vllm serve` (docs.vllm.ai, CLI reference). It needs a GPU. */
+export const makeVllm = (name: string, program: string | undefined, setting: ProgramSetting): Engine => ({
+  name,
+  backends: program === undefined ? [] : ["cuda", "rocm"],
+  install: `install vLLM so that vllm is on the PATH, or set program in [engines.${name}] of config.toml`,
+  ...(program === undefined ? { missing: "there is no vllm on the PATH" } : {}),
+  readyPath: "/health",
+  loaded: loadedIn,
+  refuses: (modelPath) =>
+    /-\d{5}-of-\d{5}\.gguf$/.test(modelPath) ? "it takes a GGUF model as one file only" : undefined,
+  command: (spec, port) => ({
+    command: program ?? "vllm",
+    args: [
+      "serve",
+      spec.modelPath,
+      "--served-model-name",
+      spec.model,
+      "--host",
+      "127.0.0.1",
+      "--port",
+      String(port),
+      "--max-model-len",
+      String(spec.contextSize),
+      "--max-num-seqs",
+      String(spec.parallel),
+      ...(setting.args ?? [])
+    ],
+    env: { ...onlyDevice(spec), ...setting.env }
+  })
+})

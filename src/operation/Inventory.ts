@@ -1,0 +1,50 @@
+import * as Schema from "effect/Schema"
+import { WorkerId } from "./fields.ts"
+
+/** A model whose file is on a hive. Sizes in bytes, lengths in tokens. */
+export const StoredModel = Schema.Struct({
+  id: Schema.String,
+  size_bytes: Schema.Finite,
+  /** What a worker takes that is started with it as the hive's settings say. */
+  memory_bytes: Schema.Finite,
+  architecture: Schema.String,
+  parameters: Schema.Finite,
+  context_length: Schema.Int,
+  quantisation: Schema.String,
+  chat_template: Schema.Boolean,
+  from: Schema.optionalKey(Schema.String),
+  downloaded_at: Schema.optionalKey(Schema.String),
+  sha256: Schema.optionalKey(Schema.String)
+})
+export type StoredModel = typeof StoredModel.Type
+
+/** What a hive answers on `GET /v1/inventory`: all that its queen needs to place requests. Sizes in bytes. */
+export const HiveInventory = Schema.Struct({
+  devices: Schema.Array(
+    Schema.Struct({
+      id: Schema.String,
+      name: Schema.String,
+      device_type: Schema.Literals(["gpu", "cpu"]),
+      total_bytes: Schema.Finite,
+      free_bytes: Schema.Finite,
+      /** Whether the hive's engine can compute on it. */
+      usable: Schema.Boolean
+    })
+  ),
+  models: Schema.Array(StoredModel),
+  workers: Schema.Array(
+    Schema.Struct({
+      worker_id: WorkerId,
+      state: Schema.String,
+      model_id: Schema.String,
+      device: Schema.String,
+      slots: Schema.Int,
+      /** Requests that it works on now, whoever sent them. */
+      busy: Schema.Int,
+      /** Tokens that one request may have. */
+      context_size: Schema.Int,
+      memory_bytes: Schema.Finite
+    })
+  )
+})
+export type HiveInventory = typeof HiveInventory.Type

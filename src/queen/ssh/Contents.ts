@@ -1,0 +1,54 @@
+import { createHash } from "node:crypto"
+import * as path from "node:path"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+
+/** Files that belong together: their names below one folder, and their sum in bytes. */
+export interface Contents {
+  readonly root: string
+  readonly files: ReadonlyArray<string>
+  readonly bytes: number
+}
+
+const statsAtOnce = 16
+
+/** The files of these folders and these files below `root`, links followed, without what `keep` does not want. */
+export const contentsOf = Effect.fnUntraced(function* (
+  root: string,
+  names: ReadonlyArray<string>,
+  keep: (file: string) => boolean = () => true
+) {
+  const fs = yield* FileSystem.FileSystem
+
+  const below = Effect.fnUntraced(function* (name: string) {
+    const { type } = yield* fs.stat(path.join(root, name))
+    if (type !== "Directory") return [name]
+    const entries = yield* fs.readDirectory(path.join(root, name), { recursive: true })
+    return entries.map((entry) => path.join(name, entry))
+  })
+
+  const found = (yield* Effect.forEach(names, below)).flat().filter(keep)
+  const sized = yield* Effect.forEach(
+    [...new Set(found)].toSorted(),
+    (file) =>
+      Effect.map(fs.stat(path.join(root, file)), ({ size, type }) => ({ file, type, size: Number(size) })),
+    { concurrency: statsAtOnce }
+  )
+  const files = sized.filter(({ type }) => type === "File")
+  return {
+    root,
+    files: files.map(({ file }) => file),
+    bytes: files.reduce((sum, { size }) => sum + size, 0)
+  } satisfies Contents
+})
+
+/** The SHA-256, in hexadecimal digits, of the names and bytes of files, whatever their times and owners. */
+export const checksumOf = Effect.fnUntraced(function* ({ files, root }: Contents) {
+  const fs = yield* FileSystem.FileSystem
+  const hash = createHash("sha256")
+  for (const file of files) {
+    const content = createHash("sha256").update(yield* fs.readFile(path.join(root, file)))
+    hash.update(`${file}\n${content.digest("hex")}\n`)
+  }
+  return hash.digest("hex")
+})

@@ -1,0 +1,99 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { HiveEntry } from "../../config/HivesConfFormat.ts"
+import { isLoopback } from "../../config/reachableUrl.ts"
+import type { Say } from "../../job/narrated.ts"
+import { ProgramMissing, RemoteCommandFailed, type RemoteHiveError } from "./installErrors.ts"
+import { runProgram } from "./installScripts.ts"
+import { OddAnswer, saidIn } from "./Said.ts"
+import { Ssh, type SshTarget } from "./Ssh.ts"
+
+/** A hive's daemon as it runs on its machine: the process there, and where it listens there. */
+export const RemoteDaemon = Schema.Struct({ pid: Schema.Int, url: Schema.String })
+export type RemoteDaemon = typeof RemoteDaemon.Type
+
+/** Starts and stops hives on other machines, by the rbee that is installed there. Both may be repeated. */
+export class RemoteHive extends Context.Service<
+  RemoteHive,
+  {
+    /** Returns when it answers on its machine. Without `queenUrl` the hive tells no queen of itself. */
+    readonly start: (
+      target: SshTarget,
+      entry: HiveEntry,
+      options: { readonly queenUrl?: string },
+      say: Say
+    ) => Effect.Effect<RemoteDaemon, RemoteHiveError>
+    /** Returns when that hive and its workers have ended. */
+    readonly stop: (target: SshTarget, entry: HiveEntry, say: Say) => Effect.Effect<void, RemoteHiveError>
+  }
+>()("rbee/queen/ssh/RemoteHive") {
+  static readonly layerNoDeps = Layer.effect(
+    RemoteHive,
+    Effect.suspend(() => make)
+  )
+}
+
+// TERM, the grace, KILL, for the hive and then for its workers; ten looks at one that starts.
+const within = "1 minute"
+const linesShown = 10
+// What a shell ends with when it cannot run the file, or does not find it.
+const cannotRun = new Set([126, 127])
+
+const decode = Schema.decodeUnknownOption(Schema.fromJsonString(RemoteDaemon))
+
+const make = Effect.gen(function* () {
+  const ssh = yield* Ssh
+
+  const rbee = Effect.fnUntraced(function* (
+    target: SshTarget,
+    entry: HiveEntry,
+    args: ReadonlyArray<string>
+  ) {
+    const hive = target.alias
+    const binaryPath = entry.binaryPath ?? ""
+    const said = saidIn(yield* ssh.run(target, runProgram, [binaryPath, ...args], within))
+    const missing = said.first("missing")
+    if (missing !== undefined) return yield* new ProgramMissing({ hive, file: missing })
+    const code = Number(said.first("code") ?? Number.NaN)
+    if (Number.isNaN(code)) return yield* new OddAnswer({ hive, missing: "exit code" })
+    if (code === 0) return said.all("said")
+    if (cannotRun.has(code)) {
+      return yield* new ProgramMissing({ hive, file: said.first("launcher") ?? binaryPath })
+    }
+    const lastLines = said
+      .all("said")
+      .map((line) => line.replace("❌ Error: ", ""))
+      .filter((line) => line !== "")
+      .slice(-linesShown)
+    return yield* new RemoteCommandFailed({ hive, command: `rbee ${args.join(" ")}`, code, lastLines })
+  })
+
+  const start = Effect.fn("RemoteHive.start")(function* (
+    target: SshTarget,
+    entry: HiveEntry,
+    { queenUrl }: { readonly queenUrl?: string },
+    say: Say
+  ) {
+    yield* say("hive_start", `Starting hive '${target.alias}' on ${target.hostName}`)
+    const host = isLoopback(entry.hostName) ? "127.0.0.1" : "0.0.0.0"
+    const serve = ["hive", "serve", "--detach", "--json", "--hive-id", target.alias]
+    const listen = ["--host", host, "--port", String(entry.hivePort)]
+    const queen = queenUrl === undefined ? [] : ["--queen-url", queenUrl]
+    const lines = yield* rbee(target, entry, [...serve, ...listen, ...queen])
+    const daemon = lines.flatMap((line) => Option.toArray(decode(line)))[0]
+    if (daemon === undefined) return yield* new OddAnswer({ hive: target.alias, missing: "hive's process" })
+    yield* say("hive_start", `Hive '${target.alias}' runs on ${target.hostName}, process ${daemon.pid}`)
+    return daemon
+  })
+
+  const stop = Effect.fn("RemoteHive.stop")(function* (target: SshTarget, entry: HiveEntry, say: Say) {
+    yield* say("hive_stop", `Stopping hive '${target.alias}' and its workers on ${target.hostName}`)
+    yield* rbee(target, entry, ["stop", "--json", "--hive-id", target.alias])
+    yield* say("hive_stop", `Hive '${target.alias}' has stopped`)
+  })
+
+  return RemoteHive.of({ start, stop })
+})

@@ -1,0 +1,33 @@
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+/** The answers of a script make no sense. */
+export class OddAnswer extends Schema.TaggedError<OddAnswer>()("OddAnswer", {
+  hive: Schema.String,
+  missing: Schema.String
+}) {
+  override get message() {
+    return `Machine '${this.hive}' did not say its ${this.missing}; does its login shell run commands?`
+  }
+}
+
+/** The lines `rbee:<key> <value>` of a script's output, in their order. */
+export interface Said {
+  readonly all: (key: string) => ReadonlyArray<string>
+  readonly first: (key: string) => string | undefined
+}
+
+/** Reads a script's output; lines of others, such as a login shell's, are passed over. */
+export const saidIn = (output: string): Said => {
+  const lines = output.split(/\r?\n/).flatMap((line) => {
+    const [, key, value = ""] = /^rbee:([a-z_]+) (.*)$/.exec(line) ?? []
+    return key === undefined ? [] : [{ key, value }]
+  })
+  const all = (key: string) => lines.filter((line) => line.key === key).map(({ value }) => value)
+  return { all, first: (key) => all(key)[0] }
+}
+
+/** The value of a key that the script of hive `hive` must have printed. */
+export const answerOf = Effect.fnUntraced(function* (said: Said, hive: string, key: string) {
+  return said.first(key) ?? (yield* new OddAnswer({ hive, missing: key }))
+})

@@ -1,0 +1,117 @@
+import * as Schema from "effect/Schema"
+import { HiveTokenError } from "../../config/HiveTokens.ts"
+import { PayloadError } from "./Payload.ts"
+import { OddAnswer } from "./Said.ts"
+import { SshError } from "./SshErrors.ts"
+
+/** rbee does not run on that kind of machine, as `uname` names it. */
+export class UnknownPlatform extends Schema.TaggedError<UnknownPlatform>()("UnknownPlatform", {
+  hive: Schema.String,
+  platform: Schema.String
+}) {
+  override get message() {
+    return `Machine '${this.hive}' is ${this.platform}; rbee runs on Linux and macOS, on x64 and arm64`
+  }
+}
+
+/** No Node there is new enough, and this machine's would not run there. */
+export class NodeMissing extends Schema.TaggedError<NodeMissing>()("NodeMissing", {
+  hive: Schema.String,
+  found: Schema.Array(Schema.String),
+  needed: Schema.String,
+  why: Schema.String
+}) {
+  override get message() {
+    const found = this.found.length === 0 ? "has no Node" : `has only Node ${this.found.join(", ")}`
+    return `Machine '${this.hive}' ${found}, and ${this.why}; install Node ${this.needed} or newer there`
+  }
+}
+
+/** The disk there is too full. */
+export class NoSpace extends Schema.TaggedError<NoSpace>()("NoSpace", {
+  hive: Schema.String,
+  folder: Schema.String,
+  freeBytes: Schema.Finite,
+  neededBytes: Schema.Finite
+}) {
+  override get message() {
+    const mega = (bytes: number) => `${Math.ceil(bytes / 1_000_000)} MB`
+    return `Machine '${this.hive}' has ${mega(this.freeBytes)} free at ${this.folder}, ${mega(this.neededBytes)} are needed`
+  }
+}
+
+/** What arrived is not what was sent. */
+export class TransferDamaged extends Schema.TaggedError<TransferDamaged>()("TransferDamaged", {
+  hive: Schema.String,
+  part: Schema.String
+}) {
+  override get message() {
+    return `The ${this.part} arrived damaged on machine '${this.hive}' and was not installed; try again`
+  }
+}
+
+/** rbee came there whole and does not run. */
+export class ProgramBroken extends Schema.TaggedError<ProgramBroken>()("ProgramBroken", {
+  hive: Schema.String,
+  output: Schema.String
+}) {
+  override get message() {
+    return `rbee does not run on machine '${this.hive}' and was not installed; asked for its version it said: ${this.output}`
+  }
+}
+
+/** Where rbee's launcher should be there is a file that rbee did not write. */
+export class OtherProgram extends Schema.TaggedError<OtherProgram>()("OtherProgram", {
+  hive: Schema.String,
+  file: Schema.String
+}) {
+  override get message() {
+    return `On machine '${this.hive}', ${this.file} is another program, which rbee does not replace; remove it, or set another BinaryPath in hives.conf`
+  }
+}
+
+/** rbee is not installed there. */
+export class ProgramMissing extends Schema.TaggedError<ProgramMissing>()("ProgramMissing", {
+  hive: Schema.String,
+  file: Schema.String
+}) {
+  override get message() {
+    return `rbee is not installed on machine '${this.hive}' (no ${this.file}); run 'rbee hive install ${this.hive}'`
+  }
+}
+
+/** rbee ran there and failed. */
+export class RemoteCommandFailed extends Schema.TaggedError<RemoteCommandFailed>()("RemoteCommandFailed", {
+  hive: Schema.String,
+  command: Schema.String,
+  code: Schema.Int,
+  lastLines: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const lines = this.lastLines.length === 0 ? "it wrote nothing" : this.lastLines.join(" | ")
+    return `'${this.command}' failed on machine '${this.hive}' with code ${this.code}: ${lines}`
+  }
+}
+
+/** Whatever starting or stopping a hive on another machine may fail with. */
+export const RemoteHiveError = Schema.Union([SshError, ProgramMissing, RemoteCommandFailed, OddAnswer])
+export type RemoteHiveError = typeof RemoteHiveError.Type
+
+/** Whatever installing rbee on another machine may fail with. */
+export const InstallError = Schema.Union([
+  SshError,
+  HiveTokenError,
+  PayloadError,
+  UnknownPlatform,
+  NodeMissing,
+  NoSpace,
+  TransferDamaged,
+  ProgramBroken,
+  OtherProgram,
+  OddAnswer
+])
+export type InstallError = typeof InstallError.Type
+
+/** Whatever removing rbee from another machine may fail with. */
+export const UninstallError = Schema.Union([RemoteHiveError, HiveTokenError])
+export type UninstallError = typeof UninstallError.Type

@@ -1,0 +1,163 @@
+/*
+ * What the installer runs on the other machine, by /bin/sh. A script gets its values as arguments, never inside its
+ * text, and answers in lines that begin with `rbee:`: a login shell may print others before them.
+ */
+
+/** The start of every script: strict, private, and where rbee lives on that machine, as `Paths` has it on this one. */
+export const prologue = `
+set -eu
+umask 077
+LC_ALL=C; export LC_ALL
+say() { printf 'rbee:%s %s\\n' "$1" "$2"; }
+below() { case $1 in /*) printf '%s/rbee' "$1" ;; *) printf '%s/%s/rbee' "$HOME" "$2" ;; esac; }
+case \${RBEE_HOME:-} in
+  '') config=$(below "\${XDG_CONFIG_HOME:-}" .config); data=$(below "\${XDG_DATA_HOME:-}" .local/share) ;;
+  /*) config=$RBEE_HOME/config; data=$RBEE_HOME/data ;;
+  *) RBEE_HOME=$PWD/$RBEE_HOME; export RBEE_HOME; config=$RBEE_HOME/config; data=$RBEE_HOME/data ;;
+esac
+programs=$data/program
+engine=$data/engines/llama
+mark='# Written by rbee hive install'
+launcher_at() {
+  case $1 in
+    '') printf '%s/bin/rbee' "$data" ;;
+    /*) printf '%s' "$1" ;;
+    '~/'*) printf '%s/%s' "$HOME" "\${1#??}" ;;
+    *) printf '%s/%s' "$HOME" "$1" ;;
+  esac
+}
+is_ours() { [ "$(sed -n '2{p;q;}' "$1" 2>/dev/null | tr -d '\\000')" = "$mark" ]; }
+`
+
+/** Looks at the machine. $1: BinaryPath, or nothing. */
+export const probe = `${prologue}
+launcher=$(launcher_at "$1")
+say data "$data"
+say launcher "$launcher"
+if [ -e "$launcher" ] && ! is_ours "$launcher"; then say stranger "$launcher"; fi
+say system "$(uname -s)"
+say machine "$(uname -m)"
+if ls /lib/ld-musl-* >/dev/null 2>&1; then say libc musl; fi
+if command -v nvidia-smi >/dev/null 2>&1; then say backend cuda; fi
+for node in "$(command -v node || :)" "$programs"/node-*/bin/node /usr/local/bin/node /opt/homebrew/bin/node \\
+  /usr/bin/node /snap/bin/node "$HOME"/.local/bin/node "$HOME"/.volta/bin/node "$HOME"/.nvm/versions/node/*/bin/node
+do
+  if [ -x "$node" ]; then say node "$("$node" --version 2>/dev/null </dev/null || :) $node"; fi
+done
+for program in "$programs"/*/dist/bin.js; do
+  if [ -f "$program" ]; then program=\${program%/dist/bin.js}; say program "\${program##*/}"; fi
+done
+if [ -f "$engine/node_modules/node-llama-cpp/package.json" ]; then
+  say engine "$(sed -n 's/^ *"version": *"\\([^"]*\\)".*/\\1/p' "$engine/node_modules/node-llama-cpp/package.json" | head -n 1)"
+  if [ -f "$engine/package.json" ]; then say engine_by npm; fi
+fi
+folder=$data
+while [ ! -d "$folder" ]; do folder=$(dirname "$folder"); done
+# The names before and after the numbers may have spaces.
+free=$(df -Pk "$folder" | awk 'NR > 1 { for (i = 2; i <= NF; i++) if ($i ~ /^[0-9]+%$/) print $(i - 1) }' | head -n 1)
+if [ -n "$free" ]; then say free "$free"; fi
+`
+
+/** Makes a folder for what is about to come, and removes those that were left behind a day ago. */
+export const makeIncoming = `${prologue}
+mkdir -p "$programs"
+find "$programs" -name '.incoming.*' -prune -mtime +0 -exec rm -rf {} +
+say incoming "$(mktemp -d "$programs/.incoming.XXXXXX")"
+`
+
+/** Removes that folder. $1: the folder. */
+export const removeIncoming = `${prologue}
+case $1 in "$programs"/.incoming.*) rm -rf "$1" ;; esac
+`
+
+/**
+ * Unpacks what came, looks whether it is whole and works, and puts it into its place by a rename. $1: the folder it
+ * came into, $2: program, node or engine, $3: its SHA-256, $4: its name among the programs, $5: the Node to try a
+ * program with, $6: the version that the program, or Node, must name.
+ */
+export const unpack = `${prologue}
+incoming=$1 kind=$2 sha256=$3 name=$4 node=$5 version=$6
+archive=$incoming/$kind.tar.gz
+digest() {
+  if command -v sha256sum >/dev/null 2>&1; then sha256sum
+  elif command -v shasum >/dev/null 2>&1; then shasum -a 256
+  elif command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r
+  else "$node" -e 'const h = require("crypto").createHash("sha256"); process.stdin.pipe(h).on("finish", () => console.log(h.digest("hex")))'
+  fi | cut -c 1-64
+}
+[ "$(digest <"$archive")" = "$sha256" ] || { say damaged "$kind"; exit 0; }
+unpacked=$incoming/$kind
+mkdir "$unpacked"
+tar -xzof "$archive" -C "$unpacked"
+rm -f "$archive"
+named=$version
+case $kind in
+  program) place=$programs/$name; named=$("$node" "$unpacked/dist/bin.js" --version 2>&1 </dev/null || :) ;;
+  node) place=$programs/$name; named=$("$unpacked/bin/node" --version 2>&1 </dev/null || :) ;;
+  engine) place=$engine/node_modules; unpacked=$unpacked/node_modules ;;
+esac
+[ "$named" = "$version" ] || { say broken "$(printf '%s' "$named" | tr '\\n' ' ' | cut -c 1-500)"; exit 0; }
+mkdir -p "$(dirname "$place")"
+if [ -e "$place" ]; then mv "$place" "$incoming/replaced-$kind"; fi
+mv "$unpacked" "$place"
+say placed "$kind"
+`
+
+/**
+ * Makes that program the one that runs from now on, and removes the others that no process runs from. $1: BinaryPath, or
+ * nothing, $2: the program's name, $3: its Node, $4: the token, $5: yes when the token there must be this one.
+ */
+export const activate = `${prologue}
+launcher=$(launcher_at "$1") program=$programs/$2 node=$3 token=$4 must=$5
+quoted() { printf '%s' "$1" | sed "s/'/'\\\\\\\\''/g; 1s/^/'/; \\$s/\\$/'/"; }
+text=$(printf '#!/bin/sh\\n%s\\nexec %s %s "$@"\\n' "$mark" "$(quoted "$node")" "$(quoted "$program/dist/bin.js")")
+if [ "$(cat "$launcher" 2>/dev/null || :)" != "$text" ]; then
+  mkdir -p "$(dirname "$launcher")"
+  printf '%s\\n' "$text" >"$launcher.$$"
+  chmod 755 "$launcher.$$"
+  mv -f "$launcher.$$" "$launcher"
+  say switched "$2"
+fi
+is_visible() { case $1 in *[!!-~]*) return 1 ;; esac; }
+there=$(cat "$config/token" 2>/dev/null || :)
+if [ "$there" = "$token" ]; then :
+elif [ "$must" != yes ] && [ "\${#there}" -ge 16 ] && is_visible "$there"; then say token "$there"
+else
+  mkdir -p "$config"
+  printf '%s\\n' "$token" >"$config/.token.$$"
+  mv -f "$config/.token.$$" "$config/token"
+  say wrote token
+fi
+chmod 600 "$config/token"
+used=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\000' '\\n' || :; ps -A -o args= 2>/dev/null || :)
+for folder in "$programs"/*; do
+  case $folder in "$program" | "\${node%/bin/node}") continue ;; esac
+  case $used in
+    *"$folder/"*) say kept "\${folder##*/}" ;;
+    *) rm -rf "$folder"; say removed "\${folder##*/}" ;;
+  esac
+done
+`
+
+/** Removes rbee, but not the models. $1: BinaryPath, or nothing, $2: the token that goes too. */
+export const remove = `${prologue}
+launcher=$(launcher_at "$1")
+say data "$data"
+if [ -e "$launcher" ] && is_ours "$launcher"; then rm -f "$launcher"; say removed launcher; fi
+if [ -d "$programs" ]; then rm -rf "$programs"; say removed program; fi
+if [ -d "$engine" ] && [ ! -e "$engine/package.json" ]; then rm -rf "$engine"; say removed engine; fi
+if [ -n "$2" ] && [ "$(cat "$config/token" 2>/dev/null || :)" = "$2" ]; then rm -f "$config/token"; say removed token; fi
+rmdir "$data/bin" "$data/engines" 2>/dev/null || :
+`
+
+/** Runs rbee there. $1: BinaryPath, or nothing, and what follows is for rbee. */
+export const runProgram = `${prologue}
+launcher=$(launcher_at "$1")
+shift
+if [ ! -x "$launcher" ]; then say missing "$launcher"; exit 0; fi
+code=0
+said=$("$launcher" "$@" 2>&1 </dev/null) || code=$?
+printf '%s\\n' "$said" | sed 's/^/rbee:said /'
+say code "$code"
+say launcher "$launcher"
+`

@@ -1,0 +1,100 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Deferred, Effect, Fiber, FileSystem, Layer, Option, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { DetachedProcess } from "../../src/config/DetachedProcess.ts"
+import { Paths } from "../../src/config/Paths.ts"
+import { Pids } from "../../src/config/Pids.ts"
+import { RunFile } from "../../src/config/RunFile.ts"
+import { Settings } from "../../src/config/Settings.ts"
+import { PeerUnreachable } from "../../src/job/clientErrors.ts"
+import { DaemonLauncher } from "../../src/job/DaemonLauncher.ts"
+import { JobsClient } from "../../src/job/JobsClient.ts"
+
+const queen = { name: "queen", peer: { url: "http://127.0.0.1:8500" }, args: ["queen", "serve"] }
+
+/** A launcher whose daemon answers from the given look on, and when the looks came: milliseconds after the start. */
+const launcher = Effect.fnUntraced(function* (answersFrom: number) {
+  const looks: Array<number> = []
+  const terminated: Array<number> = []
+  const exited = yield* Deferred.make<{ readonly code: number | null; readonly signal: string | null }>()
+  const client = Layer.mock(JobsClient)({
+    get: (peer, _path, schema) =>
+      Effect.gen(function* () {
+        looks.push(yield* Clock.currentTimeMillis)
+        return looks.length < answersFrom
+          ? yield* new PeerUnreachable({ url: peer.url, reason: "refused" })
+          : yield* Effect.orDie(Schema.decodeUnknownEffect(schema)({ name: "rbee-queen" }))
+      })
+  })
+  const machine = Layer.mergeAll(
+    Layer.mock(DetachedProcess)({
+      start: () => Effect.succeed({ pid: 77, exited: Deferred.await(exited) })
+    }),
+    Layer.mock(Pids)({
+      startTime: () => Effect.succeed(Option.some("1")),
+      terminate: ({ pid }) => Effect.sync(() => void terminated.push(pid))
+    }),
+    Layer.mock(RunFile)({ starting: () => Effect.void, processes: () => Effect.succeed([]) }),
+    FileSystem.layerNoop({
+      makeDirectory: () => Effect.void,
+      readFileString: () => Effect.succeed("one\ntwo\n")
+    })
+  )
+  const context = yield* Layer.build(
+    DaemonLauncher.layerNoDeps.pipe(
+      Layer.provide([client, machine, Settings.layerDefaults(), Paths.layerAt("/nowhere")])
+    )
+  )
+  const launch = Effect.provide(
+    DaemonLauncher.use((daemons) => daemons.launch(queen)),
+    context
+  )
+  return { launch, looks, terminated, exited }
+})
+
+describe("looking for a daemon that was started", () => {
+  it.effect("begins at once, looks ten times at most with growing pauses, and says what was not there", () =>
+    Effect.gen(function* () {
+      const { launch, looks, terminated } = yield* launcher(Number.POSITIVE_INFINITY)
+      const fiber = yield* Effect.forkChild(Effect.flip(launch))
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(looks[0], 0)
+      assert.lengthOf(looks, 10)
+      const pauses = looks.slice(1).map((at, index) => at - (looks[index] ?? 0))
+      assert.deepStrictEqual(
+        pauses,
+        [...pauses].sort((left, right) => left - right)
+      )
+      assert.lengthOf(new Set(pauses), pauses.length)
+      assert.isBelow(looks[9] ?? 0, 12_000)
+      assert.strictEqual(
+        error.message,
+        "The queen did not start: it did not answer at http://127.0.0.1:8500 in time; its last lines: one | two " +
+          "(log: /nowhere/state/logs/queen.log)"
+      )
+      assert.deepStrictEqual(terminated, [77])
+    })
+  )
+
+  it.effect("looks no more once it answered, and leaves the process alone", () =>
+    Effect.gen(function* () {
+      const { launch, looks, terminated } = yield* launcher(3)
+      const fiber = yield* Effect.forkChild(launch)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* Fiber.join(fiber), 77)
+      yield* TestClock.adjust("1 minute")
+      assert.lengthOf(looks, 3)
+      assert.deepStrictEqual(terminated, [])
+    })
+  )
+
+  it.effect("does not wait for one that has ended", () =>
+    Effect.gen(function* () {
+      const { exited, launch } = yield* launcher(Number.POSITIVE_INFINITY)
+      yield* Deferred.succeed(exited, { code: 7, signal: null })
+      const error = yield* Effect.flip(launch)
+      assert.include(error.message, "it ended with code 7")
+    })
+  )
+})

@@ -1,0 +1,75 @@
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Layer } from "effect"
+import { CapabilitiesCache } from "../../src/config/CapabilitiesCache.ts"
+import { HivesConf } from "../../src/config/HivesConf.ts"
+import { Paths } from "../../src/config/Paths.ts"
+import { Pids } from "../../src/config/Pids.ts"
+import { Settings } from "../../src/config/Settings.ts"
+import { Token } from "../../src/config/Token.ts"
+import { JobsClient } from "../../src/job/JobsClient.ts"
+import { HiveCapabilities } from "../../src/queen/HiveCapabilities.ts"
+import { hivePool } from "../../src/queen/HivePool.ts"
+import { HiveRegistry } from "../../src/queen/HiveRegistry.ts"
+import { fakeHive, json } from "../support/fakeHive.ts"
+import { temporaryFolder } from "../support/rbee.ts"
+
+const devices = [
+  { id: "GPU-0", name: "Fast One", device_type: "gpu", vram_gb: 24, compute_capability: "9.0" },
+  { id: "CPU-0", name: "CPU (2 cores)", device_type: "cpu", vram_gb: 1.5, compute_capability: null }
+]
+
+const layerFor = (home: string, port: number) =>
+  HiveCapabilities.layerNoDeps.pipe(
+    Layer.provide([HiveRegistry.layerNoDeps, JobsClient.layerNoDeps]),
+    Layer.provideMerge(CapabilitiesCache.layer),
+    Layer.provide([Pids.layer, hivePool, Token.layerMemory("a token of sixteen and more")]),
+    Layer.provide([
+      Settings.layerDefaults({ timeouts: { submit: Duration.millis(200) } }),
+      HivesConf.layerMemory([
+        { aliases: ["atlas"], hostName: "127.0.0.1", port: 22, user: "me", hivePort: port }
+      ]),
+      Paths.layerAt(home)
+    ]),
+    Layer.provide(NodeServices.layer)
+  )
+
+describe("HiveCapabilities", () => {
+  it.live("keeps what a hive says, also when it says something else later, or nothing", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      const headers: Array<string | undefined> = []
+      let times = 0
+      const hive = yield* fakeHive((request, response) => {
+        headers.push(request.headers.authorization)
+        times++
+        if (times === 1) return json(response, { devices })
+        if (times === 2) return json(response, { devices: [{ id: "GPU-0" }] })
+        if (times === 3) return json(response, { error: { code: "Busy", message: "is busy" } }, 503)
+        return
+      })
+      yield* Effect.gen(function* () {
+        const { drop, refresh } = yield* HiveCapabilities
+        const { all } = yield* CapabilitiesCache
+        const kept = Effect.map(all, (hives) => hives["atlas"]?.devices)
+        const refused = Effect.flip(refresh("atlas"))
+
+        assert.strictEqual(JSON.stringify(yield* refresh("atlas")), JSON.stringify(devices))
+        assert.strictEqual(JSON.stringify(yield* kept), JSON.stringify(devices))
+        assert.strictEqual(headers[0], "Bearer a token of sixteen and more")
+        assert.include((yield* refused).message, "sent something else than was expected for /v1/capabilities")
+        assert.include((yield* refused).message, "answered 503: is busy")
+        assert.deepInclude(yield* refused, { _tag: "HiveTimeout", limit: "submit", seconds: 0.2 })
+        assert.strictEqual(JSON.stringify(yield* kept), JSON.stringify(devices))
+        yield* drop("atlas")
+        assert.isUndefined(yield* kept)
+
+        const unknown = yield* Effect.flip(refresh("nobody"))
+        assert.strictEqual(
+          unknown.message,
+          "Hive 'nobody' not found in configuration; known hives: localhost, atlas"
+        )
+      }).pipe(Effect.provide(layerFor(home, hive.port)))
+    }).pipe(Effect.scoped)
+  )
+})
