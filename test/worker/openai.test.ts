@@ -237,8 +237,9 @@ describe("a worker", () => {
         [{ prompt: "x", max_tokens: -1 }, 400, `"param":"max_tokens"`],
         [{ prompt: "x", temperature: "hot" }, 400, `"param":"temperature"`],
         [{ prompt: "a\u0000b" }, 400, `"param":"prompt"`],
-        [{ prompt: "x", n: 2 }, 400, "unsupported_parameter"],
-        [{ prompt: "x", logprobs: 3 }, 400, "unsupported_parameter"],
+        [{ prompt: "x", n: 9 }, 400, `"param":"n"`],
+        [{ prompt: "x", logprobs: 6 }, 400, `"param":"logprobs"`],
+        [{ prompt: "x", echo: true }, 400, "unsupported_parameter"],
         [{ prompt: "x", model: "gpt-4" }, 404, "model_not_found"],
         [{ prompt: "x".repeat(17_000_000) }, 413, "body_too_large"]
       ]
