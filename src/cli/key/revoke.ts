@@ -1,0 +1,23 @@
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import { ApiKeys } from "../../config/ApiKeys.ts"
+import { Output } from "../Output.ts"
+
+const nameOrId = Argument.String("name").pipe(Argument.withDescription("The key's name or id"))
+
+export const keyRevoke = Command.make(
+  "revoke",
+  { nameOrId },
+  Effect.fnUntraced(function* (typed) {
+    const output = yield* Output
+    const record = yield* ApiKeys.use(({ revoke }) => revoke(typed.nameOrId))
+    yield* output.answer({ revoked: record.name, id: record.id })
+  }, Effect.provide(ApiKeys.layerNoDeps))
+).pipe(
+  Command.withDescription("Take a key away for good; a running queen refuses it within two seconds"),
+  Command.withExamples([
+    { command: "rbee key revoke notebook" },
+    { command: "rbee key revoke 3f9a04c1 --json" }
+  ])
+)

@@ -1,0 +1,258 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import type * as PlatformError from "effect/PlatformError"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
+import {
+  type ApiKey,
+  ApiKeyExists,
+  type ApiKeyNotFound,
+  byHash,
+  generate,
+  has,
+  hashOf,
+  type InvalidApiKey,
+  type KeptApiKey,
+  type NewApiKey,
+  newRecord,
+  notFound,
+  parseKeys,
+  printKeys,
+  withoutHash
+} from "./ApiKey.ts"
+import { type LockHeld, withLock } from "./FileLock.ts"
+import { Paths } from "./Paths.ts"
+import { Pids } from "./Pids.ts"
+
+/** The file with the keys cannot be read, written or understood. */
+export class ApiKeysUnreadable extends Schema.TaggedError<ApiKeysUnreadable>()("ApiKeysUnreadable", {
+  file: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `The API keys in ${this.file} cannot be used: ${this.reason}; mend the file or its permissions, or move it away and make new keys`
+  }
+}
+
+type FileProblem = ApiKeysUnreadable | LockHeld
+
+/**
+ * The keys of the applications that use the queen's OpenAI-compatible endpoint, in `config/keys.json`. Only a key's
+ * SHA-256 is kept, which is enough to know it again.
+ */
+export class ApiKeys extends Context.Service<
+  ApiKeys,
+  {
+    /** Makes a key. It can be seen in this answer only. */
+    readonly create: (
+      wanted: NewApiKey
+    ) => Effect.Effect<
+      { readonly key: Redacted.Redacted<string>; readonly record: ApiKey },
+      InvalidApiKey | ApiKeyExists | FileProblem
+    >
+    /** All of them, oldest first, as the file is now. */
+    readonly list: Effect.Effect<ReadonlyArray<ApiKey>, ApiKeysUnreadable>
+    /** Takes a key away for good, by its name or id. A running daemon refuses it within two seconds. */
+    readonly revoke: (idOrName: string) => Effect.Effect<ApiKey, ApiKeyNotFound | FileProblem>
+    /**
+     * Whose key it is, as of at most a second ago. A broken edit is logged and changes nothing. The time that it takes
+     * tells nothing of the keys: what is compared are hashes, and nobody can choose a key by its hash.
+     */
+    readonly find: (key: string) => Effect.Effect<Option.Option<ApiKey>>
+    /** Whether there are no keys at all. A broken file may have some, and so counts as not empty. */
+    readonly isEmpty: Effect.Effect<boolean>
+  }
+>()("rbee/config/ApiKeys") {
+  static readonly layerNoDeps = Layer.effect(
+    ApiKeys,
+    Effect.suspend(() => Effect.map(inFile, make))
+  )
+
+  /** Keys that end with the process, each with what it is: for tests and for applications. */
+  static readonly layerMemory = (keys: ReadonlyArray<NewApiKey & { readonly key: string }> = []) =>
+    Layer.effect(
+      ApiKeys,
+      Effect.suspend(() => Effect.map(inMemory(keys), make))
+    )
+}
+
+type Keys = ReadonlyArray<KeptApiKey>
+
+interface Store {
+  readonly read: Effect.Effect<Keys, ApiKeysUnreadable>
+  /** One edit at a time; an edit that fails changes nothing. */
+  readonly change: <A, E>(
+    edit: (keys: Keys) => Result.Result<readonly [answer: A, keys: Keys], E>
+  ) => Effect.Effect<A, E | FileProblem>
+  readonly latest: Effect.Effect<{ readonly known: ReadonlyMap<string, ApiKey>; readonly isBroken: boolean }>
+}
+
+const now = Effect.map(DateTime.now, DateTime.formatIso)
+
+const make = (store: Store) =>
+  ApiKeys.of({
+    create: Effect.fn("ApiKeys.create")(function* (wanted: NewApiKey) {
+      const key = generate()
+      const kept = yield* Effect.fromResult(newRecord(key, yield* now, wanted))
+      const record = withoutHash(kept)
+      return yield* store.change((keys) =>
+        keys.some(has(kept.name)) || keys.some(has(kept.id))
+          ? Result.fail(new ApiKeyExists({ name: kept.name }))
+          : Result.succeed([{ key: Redacted.make(key), record }, [...keys, kept]] as const)
+      )
+    }),
+    list: Effect.map(store.read, (keys) => keys.map(withoutHash)),
+    revoke: Effect.fn("ApiKeys.revoke")((idOrName: string) =>
+      store.change((keys) => {
+        const revoked = keys.find(has(idOrName))
+        return revoked === undefined
+          ? Result.fail(notFound(idOrName, keys))
+          : Result.succeed([withoutHash(revoked), keys.filter((key) => key !== revoked)] as const)
+      })
+    ),
+    find: Effect.fn("ApiKeys.find")(function* (key: string) {
+      const { known } = yield* store.latest
+      return Option.fromUndefinedOr(known.get(hashOf(key)))
+    }),
+    isEmpty: Effect.map(store.latest, ({ isBroken, known }) => known.size === 0 && !isBroken)
+  })
+
+const inMemory = Effect.fnUntraced(function* (given: ReadonlyArray<NewApiKey & { readonly key: string }>) {
+  const createdAt = yield* now
+  let keys: Keys = yield* Effect.forEach(given, ({ key, ...wanted }) =>
+    Effect.fromResult(newRecord(key, createdAt, wanted))
+  )
+  const store: Store = {
+    read: Effect.sync(() => keys),
+    change: (edit) =>
+      Effect.suspend(() =>
+        Effect.fromResult(
+          Result.map(edit(keys), ([answer, changed]) => {
+            keys = changed
+            return answer
+          })
+        )
+      ),
+    latest: Effect.sync(() => ({ known: byHash(keys), isBroken: false }))
+  }
+  return store
+})
+
+const lookEvery = 1000
+const none = "none"
+
+const inFile = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const pids = yield* Pids
+  const { config } = yield* Paths
+  const file = path.join(config, "keys.json")
+
+  const unusable = ({ reason }: PlatformError.PlatformError) =>
+    new ApiKeysUnreadable({ file, reason: `the file system says ${reason._tag}` })
+
+  const read = fs.readFileString(file).pipe(
+    Effect.map(Option.some),
+    Effect.catch((error) =>
+      error.reason._tag === "NotFound" ? Effect.succeedNone : Effect.fail(unusable(error))
+    ),
+    Effect.flatMap((text) =>
+      Option.isNone(text)
+        ? Effect.succeed([])
+        : Effect.fromResult(
+            Result.mapError(parseKeys(text.value), (reason) => new ApiKeysUnreadable({ file, reason }))
+          )
+    )
+  )
+
+  // The time alone would miss a second edit within its resolution.
+  const stamp = fs.stat(file).pipe(
+    Effect.map(
+      ({ ino, mtime, size }) =>
+        `${Option.getOrElse(ino, () => 0)}:${Option.getOrUndefined(mtime)?.getTime()}:${size}`
+    ),
+    Effect.catch(({ reason }) => Effect.succeed(reason._tag === "NotFound" ? none : reason._tag))
+  )
+
+  let state: Effect.Success<Store["latest"]> = { known: new Map(), isBroken: false }
+  let seen: string | undefined
+  let lookedAt: number | undefined
+  const oneAtATime = yield* Semaphore.make(1)
+
+  const look = Effect.gen(function* () {
+    const stampNow = yield* stamp
+    // What could not be read may have become readable with no sign of it.
+    if (stampNow === seen && !state.isBroken) return
+    yield* Effect.matchEffect(read, {
+      onSuccess: (keys) =>
+        Effect.sync(() => {
+          state = { known: byHash(keys), isBroken: false }
+        }),
+      onFailure: (error) =>
+        Effect.suspend(() => {
+          state = { ...state, isBroken: true }
+          if (stampNow === seen) return Effect.void
+          return Effect.logWarning("keys.json was not taken; the last good one is kept", {
+            problem: error.message
+          })
+        })
+    })
+    seen = stampNow
+  })
+
+  // Either way: the clock may be set back.
+  const isDue = (time: number) => lookedAt === undefined || Math.abs(time - lookedAt) >= lookEvery
+
+  const lookIfDue = Effect.gen(function* () {
+    const time = yield* Clock.currentTimeMillis
+    if (!isDue(time)) return
+    yield* look
+    lookedAt = time
+  }).pipe(oneAtATime.withPermits(1))
+
+  const latest = Effect.gen(function* () {
+    if (isDue(yield* Clock.currentTimeMillis)) yield* lookIfDue
+    return state
+  })
+
+  const write = (keys: Keys) =>
+    Effect.gen(function* () {
+      const temporary = `${file}.new`
+      yield* fs.remove(temporary, { force: true })
+      const open = yield* fs.open(temporary, { flag: "wx", mode: 0o600 })
+      yield* open.writeAll(new TextEncoder().encode(printKeys(keys)))
+      yield* open.sync
+      yield* fs.rename(temporary, file)
+      // Who makes or revokes a key here finds that at once; a look that is under way began before it.
+      yield* Effect.sync(() => {
+        state = { known: byHash(keys), isBroken: false }
+        seen = undefined
+      }).pipe(oneAtATime.withPermits(1))
+    }).pipe(Effect.scoped)
+
+  const change: Store["change"] = (edit) =>
+    Effect.gen(function* () {
+      yield* fs.makeDirectory(config, { recursive: true, mode: 0o700 })
+      const alone = Effect.gen(function* () {
+        const edited = edit(yield* read)
+        if (Result.isSuccess(edited)) yield* write(edited.success[1])
+        return Result.map(edited, ([answer]) => answer)
+      })
+      return yield* withLock(`${file}.lock`)(alone)
+    }).pipe(
+      Effect.catchTag("PlatformError", (error) => Effect.fail(unusable(error))),
+      Effect.provideService(FileSystem.FileSystem, fs),
+      Effect.provideService(Pids, pids),
+      Effect.flatMap(Effect.fromResult)
+    )
+
+  return { read, latest, change } satisfies Store
+})
