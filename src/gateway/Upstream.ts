@@ -1,0 +1,101 @@
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { AliasSetting } from "../config/AliasSettings.ts"
+import type { Work } from "../job/Submission.ts"
+import type { CompletionApi } from "../operation/fields.ts"
+import type { HiveInventory, StoredModel } from "../operation/Inventory.ts"
+
+/** A model that applications can ask for. */
+export interface ServedModel {
+  /** What they call it: an alias of the settings, or the model's id. */
+  readonly name: string
+  readonly id: string
+  readonly facts: StoredModel
+  readonly alias?: AliasSetting | undefined
+}
+
+/** Where a request runs, and what it waited for, in milliseconds. */
+export interface Placement {
+  readonly hive: string
+  readonly worker: string
+  readonly queueMs: number
+  readonly loadMs: number
+}
+
+/** A request of an application, read so far that it can be given to a worker. */
+export interface GatewayRequest {
+  readonly model: ServedModel
+  readonly api: CompletionApi
+  readonly body: { readonly [field: string]: unknown }
+  /** The text of the prompt, whatever its form: its beginnings are compared with those of others. */
+  readonly prompt: string
+  /** Who asks. */
+  readonly key: string
+  readonly priority: number
+  /** How long it may wait for a worker, in milliseconds; the setting's when it is not said. */
+  readonly waitMs?: number | undefined
+  /** Told when a worker was found, maybe more than once. */
+  readonly onPlaced: (placement: Placement) => void
+}
+
+/** No hive has the model that was asked for. */
+export class ModelUnknown extends Schema.TaggedError<ModelUnknown>()(
+  "ModelUnknown",
+  { model: Schema.String, known: Schema.Array(Schema.String) },
+  { httpApiStatus: 404 }
+) {
+  override get message() {
+    const some = this.known.slice(0, 10).join(", ")
+    return `Model '${this.model}' is on no hive; there are ${some === "" ? "none" : some}. 'rbee model download ID' brings one`
+  }
+}
+
+/** A worker, as applications may see it. */
+export interface ServingWorker {
+  readonly hive: string
+  readonly worker: HiveInventory["workers"][number]
+}
+
+/** What stands behind the front doors: a queen has its fleet there, a hive its own workers. */
+export class Upstream extends Context.Service<
+  Upstream,
+  {
+    /** Every model that can be asked for, the aliases of the settings first. */
+    readonly models: Effect.Effect<ReadonlyArray<ServedModel>>
+    readonly workers: Effect.Effect<ReadonlyArray<ServingWorker>>
+    /** The work of a request's job: says what it waits for, then gives the engine's data as chunks, or a result. */
+    readonly complete: (request: GatewayRequest) => Work
+  }
+>()("rbee/gateway/Upstream") {}
+
+const forms: ReadonlyArray<(name: string) => string> = [
+  (name) => name,
+  (name) => `hf:${name}`,
+  (name) => `ollama:${name}`,
+  (name) => `ollama:${name}:latest`
+]
+
+/** Finds a model by what an application calls it: its name, or its id without the prefix of its source. */
+export const findModel = (models: ReadonlyArray<ServedModel>, asked: string): ServedModel | undefined => {
+  for (const form of forms) {
+    const wanted = form(asked).toLowerCase()
+    const found = models.find(({ name }) => name.toLowerCase() === wanted)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** The models of hives under their public names: aliases whose model is there, then every model once. */
+export const publicModels = (
+  stored: ReadonlyArray<StoredModel>,
+  aliases: Readonly<Record<string, AliasSetting>>
+): ReadonlyArray<ServedModel> => {
+  const byId = new Map(stored.map((facts) => [facts.id, facts]))
+  const own = [...byId.values()].map((facts): ServedModel => ({ name: facts.id, id: facts.id, facts }))
+  const named = Object.entries(aliases).flatMap(([name, alias]): ReadonlyArray<ServedModel> => {
+    const model = findModel(own, alias.model)
+    return model === undefined ? [] : [{ ...model, name, alias }]
+  })
+  return [...named, ...own]
+}

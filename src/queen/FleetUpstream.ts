@@ -1,0 +1,158 @@
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Settings } from "../config/Settings.ts"
+import { type GatewayRequest, publicModels, Upstream } from "../gateway/Upstream.ts"
+import type { OperationError } from "../job/errors.ts"
+import { JobEvent } from "../job/JobEvent.ts"
+import type { RunningJob } from "../job/Submission.ts"
+import { Complete } from "../operation/Operation.ts"
+import { Continuation } from "./Continuation.ts"
+import { HiveForwarder } from "./HiveForwarder.ts"
+import { outcomeOf } from "./outcomeOf.ts"
+import { AnswerLost, type ScheduleError } from "./scheduler/errors.ts"
+import { keyOf } from "./scheduler/Fleet.ts"
+import { FleetView } from "./scheduler/FleetView.ts"
+import { estimateTokens, prefixesOf } from "./scheduler/Prefixes.ts"
+import { Scheduler, type Turn } from "./scheduler/Scheduler.ts"
+
+const actor = "qn-sched"
+const usualAnswer = 512
+const freshEnough = 2_000
+
+const answerTokens = ({ max_completion_tokens, max_tokens }: GatewayRequest["body"]) => {
+  const most = max_completion_tokens ?? max_tokens
+  return typeof most === "number" ? most : usualAnswer
+}
+
+// Of a second hive job the numbers begin anew, so its events get numbers of the queen's.
+const withoutId = ({ json, kind }: JobEvent) => new JobEvent(kind, json)
+
+/** The fleet behind the queen's front doors: each request gets its worker from the scheduler, and another if that fails. */
+export const fleetUpstream = Layer.effect(
+  Upstream,
+  Effect.gen(function* () {
+    const fleet = yield* FleetView
+    const forwarder = yield* HiveForwarder
+    const schedule = yield* Scheduler
+    const { aliases, scheduler } = yield* Settings
+
+    const run = (request: GatewayRequest, job: RunningJob): Stream.Stream<JobEvent, OperationError> => {
+      const { alias, id: model } = request.model
+      const wish = {
+        model,
+        tokens: estimateTokens(request.prompt) + answerTokens(request.body),
+        prefixes: prefixesOf(request.prompt),
+        contextSize: alias?.context_size,
+        hive: alias?.hive,
+        device: alias?.device,
+        parallel: alias?.parallel,
+        engine: alias?.engine,
+        key: request.key,
+        priority: request.priority,
+        waitMs: request.waitMs
+      }
+      const answer = new Continuation(request)
+      const avoid: Array<string> = []
+      const say = (action: string, message: string) => JobEvent.narration(actor, action, message, job.id)
+
+      const attempt = (number: number): Stream.Stream<JobEvent, OperationError> =>
+        Stream.unwrap(
+          Effect.gen(function* () {
+            const found = yield* Deferred.make<Turn>()
+            const scope = yield* Effect.scope
+            const asked = { ...wish, id: number === 1 ? job.id : `${job.id}#${number}`, avoid }
+            const waiting = Stream.callback<JobEvent, ScheduleError>((queue) =>
+              schedule
+                .turn(asked, (sentence) => void Queue.offerUnsafe(queue, say("wait", sentence)))
+                .pipe(
+                  Scope.provide(scope),
+                  Effect.flatMap((turn) => Deferred.succeed(found, turn)),
+                  Effect.andThen(Queue.end(queue))
+                )
+            )
+            const running = Stream.unwrap(Effect.map(Deferred.await(found), (turn) => forward(number, turn)))
+            return Stream.concat(waiting, running)
+          })
+        )
+
+      const forward = (number: number, turn: Turn): Stream.Stream<JobEvent, OperationError> => {
+        const { loadMs, queueMs, sharedTokens, worker } = turn
+        request.onPlaced({ hive: worker.hive, worker: worker.id, queueMs, loadMs })
+        const body = number === 1 ? request.body : answer.body
+        const json = JSON.stringify({
+          operation: "complete",
+          hive_id: worker.hive,
+          model,
+          worker_id: worker.id,
+          api: request.api,
+          body
+        })
+        const { routing } = Complete
+        const events = forwarder
+          .forwardJson({ operation: "complete", hiveId: worker.hive, json, routing, job })
+          .pipe(
+            Stream.mapArray((batch) => {
+              for (const event of batch) answer.add(event)
+              if (number === 1) return batch
+              const [first, ...others] = batch
+              return [withoutId(first), ...others.map(withoutId)]
+            }),
+            Stream.concat(Stream.fromEffectDrain(turn.ended("ok"))),
+            Stream.catch((error) =>
+              Stream.unwrap(Effect.as(turn.ended(outcomeOf(error)), again(number, turn, error)))
+            )
+          )
+        const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
+        return Stream.concat(
+          Stream.make(say("choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)),
+          events
+        )
+      }
+
+      const again = (
+        number: number,
+        { worker }: Turn,
+        error: OperationError
+      ): Stream.Stream<JobEvent, OperationError> => {
+        if (outcomeOf(error) === "client") return Stream.fail(error)
+        const hasTries = number < scheduler.attempts
+        const next = (action: string, message: string) => {
+          avoid.push(keyOf(worker))
+          return Stream.concat(Stream.make(say(action, message)), attempt(number + 1))
+        }
+        if (!answer.hasBegun) {
+          return hasTries
+            ? next("retry", `Worker '${worker.id}' did not begin (${error.message}); trying another`)
+            : Stream.fail(error)
+        }
+        // All that the client needs has come.
+        if (answer.isWhole) return Stream.empty
+        return hasTries && answer.isPossible
+          ? next(
+              "continue",
+              `Worker '${worker.id}' was lost in the middle (${error.message}); another goes on after ${answer.length} characters`
+            )
+          : Stream.fail(new AnswerLost({ worker: worker.id, reason: error.message, cause: error }))
+      }
+
+      return attempt(1)
+    }
+
+    return Upstream.of({
+      models: Effect.map(fleet.look(freshEnough), (stocks) =>
+        publicModels(
+          stocks.flatMap(({ inventory }) => inventory.models),
+          aliases
+        )
+      ),
+      workers: Effect.map(fleet.look(freshEnough), (stocks) =>
+        stocks.flatMap(({ hive, inventory }) => inventory.workers.map((worker) => ({ hive, worker })))
+      ),
+      complete: (request) => (job) => run(request, job)
+    })
+  })
+)

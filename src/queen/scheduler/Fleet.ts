@@ -1,0 +1,45 @@
+/** A device of a hive, as the hive measured it last. Sizes in bytes. */
+export interface DeviceView {
+  /** In short, such as `gpu-0`. */
+  readonly id: string
+  readonly kind: "gpu" | "cpu"
+  readonly totalBytes: number
+  readonly freeBytes: number
+  /** Whether the hive's engine can compute on it. */
+  readonly usable: boolean
+}
+
+/** A model whose file is on a hive. */
+export interface ModelView {
+  readonly id: string
+  /** What a worker with it takes, in bytes. */
+  readonly memoryBytes: number
+}
+
+/** A worker, as its hive tells of it. */
+export interface WorkerView {
+  readonly hive: string
+  readonly id: string
+  readonly model: string
+  readonly state: string
+  readonly device: string
+  /** Requests that it works on at the same time. */
+  readonly slots: number
+  /** Tokens that one request may have. */
+  readonly contextSize: number
+  readonly memoryBytes: number
+}
+
+/** A hive that can be reached, with all that a decision needs of it. */
+export interface HiveView {
+  readonly id: string
+  readonly devices: ReadonlyArray<DeviceView>
+  readonly models: ReadonlyArray<ModelView>
+  readonly workers: ReadonlyArray<WorkerView>
+}
+
+/** The name of a worker in the whole fleet: ids are unique on a hive only. */
+export const keyOf = ({ hive, id }: Pick<WorkerView, "hive" | "id">) => `${hive}/${id}`
+
+/** Whether the worker takes requests. */
+export const isServing = ({ state }: WorkerView) => state === "ready" || state === "busy"

@@ -1,0 +1,68 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Semaphore from "effect/Semaphore"
+import { JobsClient } from "../../job/JobsClient.ts"
+import { HiveInventory } from "../../operation/Inventory.ts"
+import { HiveRegistry, type KnownHive } from "../HiveRegistry.ts"
+
+/** A hive with what it told last. */
+export interface HiveStock {
+  readonly hive: string
+  readonly inventory: HiveInventory
+}
+
+/** What the hives have, as they told last. */
+export class FleetView extends Context.Service<
+  FleetView,
+  {
+    /** What is known, asked anew if it is older than `maxAge` milliseconds. Takes two seconds at most. */
+    readonly look: (maxAge: number) => Effect.Effect<ReadonlyArray<HiveStock>>
+  }
+>()("rbee/queen/scheduler/FleetView") {
+  static readonly layerNoDeps = Layer.effect(
+    FleetView,
+    Effect.gen(function* () {
+      const registry = yield* HiveRegistry
+      const client = yield* JobsClient
+      const clock = yield* Clock.Clock
+      // Whoever comes while somebody looks waits for what he sees.
+      const turn = yield* Semaphore.make(1)
+      let known: ReadonlyArray<HiveStock> = []
+      let seenAt = Number.NEGATIVE_INFINITY
+
+      // A hive that is well and late with its answer has what it had.
+      const ask = ({ peer, record }: KnownHive) =>
+        client.get(peer, "/v1/inventory", HiveInventory).pipe(
+          Effect.timeout(askWithin),
+          Effect.map((inventory) => ({ hive: record.alias, inventory })),
+          Effect.orElseSucceed(() =>
+            record.state === "active" ? known.find(({ hive }) => hive === record.alias) : undefined
+          )
+        )
+
+      const lookNow = Effect.gen(function* () {
+        const hives = yield* registry.list
+        const reachable = hives.filter(
+          ({ record }) => record.state === "active" || record.state === "unknown"
+        )
+        const stocks = yield* Effect.forEach(reachable, ask, { concurrency: askedAtOnce })
+        known = stocks.filter((stock) => stock !== undefined)
+        seenAt = clock.currentTimeMillisUnsafe()
+      })
+
+      const isOld = (maxAge: number) => clock.currentTimeMillisUnsafe() - seenAt > maxAge
+      return FleetView.of({
+        look: Effect.fn("FleetView.look")(function* (maxAge) {
+          if (isOld(maxAge))
+            yield* turn.withPermit(Effect.suspend(() => (isOld(maxAge) ? lookNow : Effect.void)))
+          return known
+        })
+      })
+    })
+  )
+}
+
+const askWithin = "2 seconds"
+const askedAtOnce = 16

@@ -1,0 +1,133 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { Settings } from "../../config/Settings.ts"
+import { type JobEvent, readNarration } from "../../job/JobEvent.ts"
+import { WorkerDelete, WorkerSpawn } from "../../operation/Operation.ts"
+import type { ForwardError } from "../errors.ts"
+import { HiveForwarder } from "../HiveForwarder.ts"
+import { LoadStalled } from "./errors.ts"
+import type { WorkerView } from "./Fleet.ts"
+import { FleetView } from "./FleetView.ts"
+import type { Order } from "./messages.ts"
+
+type LoadOrder = Extract<Order, { readonly _tag: "Load" }>
+
+/** A hive said that a worker is ready, and not which. */
+export class WorkerNotTold extends Schema.TaggedError<WorkerNotTold>()("WorkerNotTold", {
+  hive: Schema.String
+}) {
+  override get message() {
+    return `Hive '${this.hive}' started a worker and did not tell its id and memory; is it an older version? 'rbee hive install' upgrades it`
+  }
+}
+
+/** Has hives start and stop workers. */
+export class Loader extends Context.Service<
+  Loader,
+  {
+    /** Returns when the worker is ready. `say` hears what the hive tells meanwhile. */
+    readonly load: (
+      order: LoadOrder,
+      say: (sentence: string) => void
+    ) => Effect.Effect<WorkerView, ForwardError | LoadStalled | WorkerNotTold>
+    /** Returns when the worker is gone, or its hive could not be asked. */
+    readonly unload: (worker: WorkerView, reason: string) => Effect.Effect<void>
+  }
+>()("rbee/queen/scheduler/Loader") {
+  static readonly layerNoDeps = Layer.effect(
+    Loader,
+    Effect.suspend(() => make)
+  )
+}
+
+const readWorker = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ id: Schema.String })))
+
+const make = Effect.gen(function* () {
+  const forwarder = yield* HiveForwarder
+  const fleet = yield* FleetView
+  const clock = yield* Clock.Clock
+  const { timeouts } = yield* Settings
+
+  const spawn = ({ device, hive, placing }: LoadOrder) =>
+    new WorkerSpawn({
+      hive_id: hive,
+      model: placing.model,
+      worker: placing.engine ?? device,
+      device: Number(device.split("-")[1] ?? 0),
+      ...(placing.contextSize === undefined ? {} : { ctx_size: placing.contextSize }),
+      ...(placing.parallel === undefined ? {} : { parallel: placing.parallel })
+    })
+
+  const stalled = (order: LoadOrder, heardAt: () => number) =>
+    Effect.gen(function* () {
+      const most = Duration.toMillis(timeouts.loadStall)
+      while (true) {
+        const left = heardAt() + most - clock.currentTimeMillisUnsafe()
+        if (left <= 0) {
+          const { hive, placing } = order
+          return yield* new LoadStalled({ model: placing.model, hive, seconds: most / 1000 })
+        }
+        yield* Effect.sleep(left)
+      }
+    })
+
+  return Loader.of({
+    load: Effect.fn("Loader.load")(function* (order, say) {
+      let heardAt = clock.currentTimeMillisUnsafe()
+      let id: string | undefined
+      const hear = (event: JobEvent) =>
+        Effect.sync(() => {
+          heardAt = clock.currentTimeMillisUnsafe()
+          if (event.kind === "result") id = Option.getOrUndefined(readWorker(event.json))?.id
+          if (event.kind === "narration") {
+            Option.map(readNarration(event.json), ({ message }) => say(message))
+          }
+        })
+      yield* Effect.logInfo("loading a model", {
+        model: order.placing.model,
+        hive: order.hive,
+        device: order.device
+      })
+      yield* Effect.raceFirst(
+        Stream.runForEach(forwarder.forward(spawn(order)), hear),
+        stalled(order, () => heardAt)
+      )
+      const stocks = yield* fleet.look(0)
+      const worker = stocks
+        .find(({ hive }) => hive === order.hive)
+        ?.inventory.workers.find(({ worker_id }) => worker_id === id)
+      if (worker === undefined) return yield* new WorkerNotTold({ hive: order.hive })
+      return {
+        hive: order.hive,
+        id: worker.worker_id,
+        model: worker.model_id,
+        state: worker.state,
+        device: worker.device,
+        slots: worker.slots,
+        contextSize: worker.context_size,
+        memoryBytes: worker.memory_bytes
+      }
+    }),
+    unload: Effect.fn("Loader.unload")(function* (worker, reason) {
+      yield* Effect.logInfo("unloading a model", {
+        model: worker.model,
+        worker: worker.id,
+        hive: worker.hive,
+        reason
+      })
+      yield* Stream.runDrain(
+        forwarder.forward(new WorkerDelete({ hive_id: worker.hive, id: worker.id }))
+      ).pipe(
+        Effect.catch(({ message }) =>
+          Effect.logWarning("a worker could not be unloaded", { worker: worker.id, reason: message })
+        )
+      )
+    })
+  })
+})

@@ -1,0 +1,309 @@
+import { chooseWorker, type LoadedWorker } from "./decide.ts"
+import { isServing, keyOf, type WorkerView } from "./Fleet.ts"
+import type { SchedulerLimits } from "./limits.ts"
+import type { Asked, Note, Order, Outcome, Refusal } from "./messages.ts"
+import { Prefixes } from "./Prefixes.ts"
+
+interface Load {
+  worker: WorkerView
+  readonly prefixes: Prefixes
+  readonly loadedAt: number
+  running: number
+  outstanding: number
+  usedAt: number
+  draining: boolean
+  /** Somebody wants to know when it is idle. */
+  leaving: boolean
+  openUntil: number
+  faults: number
+}
+
+interface Running {
+  readonly request: Asked
+  readonly load: Load
+}
+
+/**
+ * The requests for one model and the workers that serve it. One writer: it is told messages, one after the other, and
+ * answers with what is to be done; it shares nothing and knows no clock, so that it can live in a process of its own.
+ */
+export class ModelQueue {
+  readonly model: string
+  readonly #limits: SchedulerLimits
+  readonly #waiting = new Map<string, Asked>()
+  readonly #running = new Map<string, Running>()
+  readonly #loads = new Map<string, Load>()
+  /** Tokens that each key had, as long as it has requests here. */
+  readonly #served = new Map<string, number>()
+  #wanted: "no" | "extra" | "yes" = "no"
+  #why = "a worker is looked for"
+
+  constructor(model: string, limits: SchedulerLimits) {
+    this.model = model
+    this.#limits = limits
+  }
+
+  /** Whether nothing would be lost if it were forgotten. */
+  get isEmpty() {
+    return this.#waiting.size === 0 && this.#running.size === 0 && this.#loads.size === 0
+  }
+
+  get waiting() {
+    return this.#waiting.size
+  }
+
+  /** Requests and tokens that are reserved now, on all workers. */
+  get reserved() {
+    let requests = 0
+    let tokens = 0
+    for (const { outstanding, running } of this.#loads.values()) {
+      requests += running
+      tokens += outstanding
+    }
+    return { requests, tokens }
+  }
+
+  get workers(): Iterable<LoadedWorker> {
+    return this.#loads.values()
+  }
+
+  loaded(worker: WorkerView): LoadedWorker | undefined {
+    return this.#loads.get(keyOf(worker))
+  }
+
+  ask(request: Asked, now: number): ReadonlyArray<Note | Order> {
+    if (this.#waiting.size >= this.#limits.queueLength) {
+      return [refuse(request.id, { _tag: "QueueFull", limit: this.#limits.queueLength })]
+    }
+    this.#waiting.set(request.id, request)
+    // A key that comes anew is not owed what it did not use.
+    const { key } = request
+    if (!this.#served.has(key)) {
+      const least = Math.min(...this.#served.values())
+      this.#served.set(key, Number.isFinite(least) ? least : 0)
+    }
+    const done = this.#pump(now)
+    if (!this.#waiting.has(request.id)) return done
+    return [{ _tag: "Waits", id: request.id, position: this.#waiting.size, why: this.#why }, ...done]
+  }
+
+  leave(id: string, now: number): ReadonlyArray<Note | Order> {
+    if (!this.#waiting.delete(id)) return []
+    return this.#pump(now)
+  }
+
+  ended(id: string, outcome: Outcome, now: number): ReadonlyArray<Note | Order> {
+    const running = this.#running.get(id)
+    if (running === undefined) return []
+    const { load, request } = running
+    this.#running.delete(id)
+    load.running--
+    load.outstanding -= request.tokens
+    load.usedAt = now
+    if (outcome === "fault") {
+      load.faults++
+      if (load.faults >= this.#limits.breakerFaults) load.openUntil = now + this.#limits.breakerPause
+    } else if (outcome === "ok") load.faults = 0
+    // The worker is fuller than was known; it gets nothing until this has had time to change.
+    else if (outcome === "busy") load.openUntil = Math.max(load.openUntil, now + busyPause)
+    return [...this.#leaveIfIdle(load), ...this.#pump(now)]
+  }
+
+  /** The workers of the model, as their hives tell of them now. */
+  update(workers: ReadonlyArray<WorkerView>, now: number): ReadonlyArray<Note | Order> {
+    const present = new Set(workers.map(keyOf))
+    const notes: Array<Note | Order> = []
+    for (const [key, load] of this.#loads) {
+      if (present.has(key)) continue
+      this.#loads.delete(key)
+      if (load.leaving) notes.push({ _tag: "Drained", worker: load.worker, granted: false })
+    }
+    for (const worker of workers) this.#enter(worker, now)
+    return [...notes, ...this.#pump(now)]
+  }
+
+  placed(worker: WorkerView, now: number): ReadonlyArray<Note | Order> {
+    this.#enter(worker, now)
+    this.#wanted = "no"
+    return this.#pump(now)
+  }
+
+  notPlaced(refusal: Refusal): ReadonlyArray<Note | Order> {
+    this.#wanted = "no"
+    const hopeless = [...this.#waiting.values()].filter((request) => !this.#isServed(request))
+    for (const { id } of hopeless) this.#waiting.delete(id)
+    return hopeless.map(({ id }) => refuse(id, refusal))
+  }
+
+  pending(why: string) {
+    this.#why = why
+  }
+
+  drain(worker: WorkerView, force: boolean): ReadonlyArray<Note | Order> {
+    const load = this.#loads.get(keyOf(worker))
+    if (load === undefined || load.draining) return [{ _tag: "Drained", worker, granted: false }]
+    if (load.running > 0 && !force) return [{ _tag: "Drained", worker, granted: false }]
+    load.draining = true
+    load.leaving = true
+    return this.#leaveIfIdle(load)
+  }
+
+  /** The worker is gone. */
+  deleted(worker: WorkerView, now: number): ReadonlyArray<Note | Order> {
+    this.#loads.delete(keyOf(worker))
+    return this.#pump(now)
+  }
+
+  tick(now: number): ReadonlyArray<Note | Order> {
+    const orders: Array<Note | Order> = []
+    for (const { askedAt, deadline, id } of this.#waiting.values()) {
+      if (deadline > now) continue
+      this.#waiting.delete(id)
+      orders.push(refuse(id, { _tag: "QueueTimeout", waitedMs: now - askedAt, why: this.#why }))
+    }
+    orders.push(...this.#pump(now))
+    for (const load of this.#loads.values()) {
+      const isIdle = load.running === 0 && !load.draining && isServing(load.worker)
+      if (isIdle && this.#waiting.size === 0 && now - load.usedAt >= this.#limits.idleTtl) {
+        orders.push({ _tag: "Expired", worker: load.worker })
+      }
+    }
+    return orders
+  }
+
+  /** Where those stand who wait, in the order in which they will be served. */
+  positions(now: number): ReadonlyArray<Order> {
+    return this.#inOrder(now).map(({ id }, index) => ({
+      _tag: "Waits",
+      id,
+      position: index + 1,
+      why: this.#why
+    }))
+  }
+
+  #enter(worker: WorkerView, now: number) {
+    const known = this.#loads.get(keyOf(worker))
+    if (known !== undefined) {
+      known.worker = worker
+      return
+    }
+    this.#loads.set(keyOf(worker), {
+      worker,
+      prefixes: new Prefixes(),
+      loadedAt: now,
+      running: 0,
+      outstanding: 0,
+      usedAt: now,
+      draining: false,
+      leaving: false,
+      openUntil: 0,
+      faults: 0
+    })
+  }
+
+  #leaveIfIdle(load: Load): ReadonlyArray<Note> {
+    if (!load.leaving || load.running > 0) return []
+    load.leaving = false
+    return [{ _tag: "Drained", worker: load.worker, granted: true }]
+  }
+
+  /** Whether a worker is there that will take the request at some time. */
+  #isServed({ contextSize = 0 }: Asked) {
+    for (const { draining, worker } of this.#loads.values()) {
+      if (isServing(worker) && !draining && worker.contextSize >= contextSize) return true
+    }
+    return false
+  }
+
+  /** Who has waited too long goes first, then the higher priority, then the key that had the least, then who came first. */
+  #inOrder(now: number): ReadonlyArray<Asked> {
+    const { starvationBound } = this.#limits
+    const served = ({ key }: Asked) => this.#served.get(key) ?? 0
+    const isStarving = ({ askedAt }: Asked) => now - askedAt >= starvationBound
+    return [...this.#waiting.values()].sort(
+      (left, right) =>
+        Number(isStarving(right)) - Number(isStarving(left)) ||
+        (isStarving(left)
+          ? left.askedAt - right.askedAt
+          : right.priority - left.priority || served(left) - served(right) || left.askedAt - right.askedAt)
+    )
+  }
+
+  #start(request: Asked, load: Load, now: number): Order {
+    const { id, key, prefixes, tokens } = request
+    const sharedTokens = load.prefixes.shared(prefixes)
+    this.#waiting.delete(id)
+    this.#running.set(id, { request, load })
+    load.running++
+    load.outstanding += tokens
+    load.usedAt = now
+    load.prefixes.add(prefixes)
+    this.#served.set(key, (this.#served.get(key) ?? 0) + tokens)
+    return { _tag: "Run", id, worker: load.worker, sharedTokens }
+  }
+
+  #choose(request: Asked, now: number) {
+    const { avoid = [] } = request
+    const loads = [...this.#loads.values()]
+    const others = avoid.length === 0 ? loads : loads.filter(({ worker }) => !avoid.includes(keyOf(worker)))
+    const best =
+      chooseWorker(others, request, now, this.#limits) ??
+      (others.length === 0 ? chooseWorker(loads, request, now, this.#limits) : undefined)
+    return best === undefined ? undefined : this.#loads.get(keyOf(best.worker))
+  }
+
+  #pump(now: number): ReadonlyArray<Note | Order> {
+    const done: Array<Note | Order> = []
+    while (this.#waiting.size > 0) {
+      let started = false
+      for (const request of this.#waiting.size === 1 ? this.#waiting.values() : this.#inOrder(now)) {
+        const load = this.#choose(request, now)
+        if (load === undefined) continue
+        done.push(this.#start(request, load, now))
+        // What was served changes who is next.
+        started = true
+        break
+      }
+      if (!started) break
+    }
+    if (this.#waiting.size === 0 && this.#running.size === 0) this.#served.clear()
+    done.push(...this.#want(now))
+    return done
+  }
+
+  #want(now: number): ReadonlyArray<Note> {
+    const [first] = this.#waiting.values()
+    if (first === undefined) {
+      if (this.#wanted === "no") return []
+      this.#wanted = "no"
+      return [{ _tag: "Unwanted", model: this.model }]
+    }
+    let since = first.askedAt
+    let contextSize = 0
+    let suited = false
+    for (const { askedAt, contextSize: context = 0 } of this.#waiting.values()) {
+      since = Math.min(since, askedAt)
+      contextSize = Math.max(contextSize, context)
+    }
+    for (const { draining, openUntil, worker } of this.#loads.values()) {
+      if (isServing(worker) && !draining && openUntil <= now && worker.contextSize >= contextSize)
+        suited = true
+    }
+    if (suited) this.#why = "all its workers are busy"
+    if (suited && now - since < this.#limits.scaleAfter) {
+      if (this.#wanted !== "yes") return []
+      this.#wanted = "no"
+      return [{ _tag: "Unwanted", model: this.model }]
+    }
+    const kind = suited ? "extra" : "yes"
+    if (this.#wanted === kind) return []
+    this.#wanted = kind
+    const { device, engine, hive, parallel } = first
+    const placing = { model: this.model, since, extra: suited, hive, device, parallel, engine }
+    return [{ _tag: "Wanted", placing: contextSize === 0 ? placing : { ...placing, contextSize } }]
+  }
+}
+
+const busyPause = 250
+
+const refuse = (id: string, refusal: Refusal): Order => ({ _tag: "Refuse", id, refusal })

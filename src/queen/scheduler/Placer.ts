@@ -1,0 +1,212 @@
+import { type LoadedWorker, type PlacementView, placeWorker } from "./decide.ts"
+import { type DeviceView, type HiveView, keyOf, type WorkerView } from "./Fleet.ts"
+import type { SchedulerLimits } from "./limits.ts"
+import type { Note, Order, Placing } from "./messages.ts"
+
+interface Loading {
+  readonly hive: string
+  readonly device: string
+  readonly memoryBytes: number
+  readonly placing: Placing
+}
+
+interface Leaving {
+  readonly worker: WorkerView
+  /** The model that the room is for; nothing when the worker only goes. */
+  readonly room: string | undefined
+  /** Its queue has let it go, and its hive was told. */
+  readonly granted: boolean
+}
+
+/**
+ * Decides which workers are started and which go, for all models: the one who knows what memory is free, on its way or
+ * about to be given back. Told messages one after the other, like a `ModelQueue`.
+ */
+export class Placer {
+  readonly #limits: SchedulerLimits
+  readonly #loaded: (worker: WorkerView) => LoadedWorker | undefined
+  #hives: ReadonlyMap<string, HiveView> = new Map()
+  readonly #wanted = new Map<string, Placing>()
+  readonly #loading = new Map<string, Loading>()
+  readonly #leaving = new Map<string, Leaving>()
+  readonly #rests = new Map<string, number>()
+  /** Workers that this scheduler started, and so may end when nobody asks for them. */
+  readonly #own = new Set<string>()
+  #loads = 0
+
+  /** `loaded` asks the queue of a worker's model what it knows of it. */
+  constructor(limits: SchedulerLimits, loaded: (worker: WorkerView) => LoadedWorker | undefined) {
+    this.#limits = limits
+    this.#loaded = loaded
+  }
+
+  get loading() {
+    return this.#loading.size
+  }
+
+  want(placing: Placing, now: number): ReadonlyArray<Note | Order> {
+    this.#wanted.set(placing.model, placing)
+    return this.#place(now)
+  }
+
+  unwant(model: string) {
+    this.#wanted.delete(model)
+  }
+
+  fleet(hives: ReadonlyArray<HiveView>, now: number): ReadonlyArray<Note | Order> {
+    this.#hives = new Map(hives.map((hive) => [hive.id, hive]))
+    const present = new Set(hives.flatMap(({ workers }) => workers.map(keyOf)))
+    for (const key of this.#own) if (!present.has(key)) this.#own.delete(key)
+    return this.#place(now)
+  }
+
+  loaded(load: string, worker: WorkerView, now: number): ReadonlyArray<Note | Order> {
+    const loading = this.#loading.get(load)
+    if (loading === undefined) return []
+    this.#loading.delete(load)
+    this.#own.add(keyOf(worker))
+    const hive = this.#hives.get(worker.hive)
+    if (hive !== undefined) {
+      // Until the hive tells of itself again.
+      const devices = hive.devices.map((device) =>
+        device.id === worker.device ? { ...device, freeBytes: device.freeBytes - worker.memoryBytes } : device
+      )
+      this.#put({ ...hive, devices, workers: [...hive.workers, worker] })
+    }
+    if (this.#wanted.get(worker.model)?.extra === loading.placing.extra) this.#wanted.delete(worker.model)
+    return [{ _tag: "Placed", worker }, ...this.#place(now)]
+  }
+
+  loadFailed(load: string, reason: string, now: number): ReadonlyArray<Note | Order> {
+    const loading = this.#loading.get(load)
+    if (loading === undefined) return []
+    this.#loading.delete(load)
+    this.#rests.set(`${loading.hive}/${loading.device}`, now + this.#limits.loadPause)
+    const { extra, model } = loading.placing
+    const again = this.#place(now)
+    const isTriedElsewhere = [...this.#loading.values()].some(({ placing }) => placing.model === model)
+    if (extra || isTriedElsewhere || this.#isMakingRoomFor(model)) return again
+    this.#wanted.delete(model)
+    return [...again, { _tag: "NotPlaced", model, refusal: { _tag: "LoadFailed", reason } }]
+  }
+
+  drained(worker: WorkerView, granted: boolean, now: number): ReadonlyArray<Note | Order> {
+    const leaving = this.#leaving.get(keyOf(worker))
+    if (leaving === undefined) return []
+    if (!granted) {
+      this.#leaving.delete(keyOf(worker))
+      return this.#place(now)
+    }
+    this.#leaving.set(keyOf(worker), { ...leaving, granted: true })
+    const reason =
+      leaving.room === undefined
+        ? "nobody asked for it for a while"
+        : `its memory is needed for ${leaving.room}`
+    return [{ _tag: "Delete", worker, reason }]
+  }
+
+  deleted(worker: WorkerView, now: number): ReadonlyArray<Note | Order> {
+    const key = keyOf(worker)
+    const hive = this.#hives.get(worker.hive)
+    if (hive?.workers.some((other) => keyOf(other) === key) === true) {
+      const devices = hive.devices.map((device) =>
+        device.id === worker.device ? { ...device, freeBytes: device.freeBytes + worker.memoryBytes } : device
+      )
+      this.#put({ ...hive, devices, workers: hive.workers.filter((other) => keyOf(other) !== key) })
+    }
+    this.#leaving.delete(key)
+    this.#own.delete(key)
+    return this.#place(now)
+  }
+
+  expired(worker: WorkerView): ReadonlyArray<Note | Order> {
+    const key = keyOf(worker)
+    if (!this.#own.has(key) || this.#leaving.has(key)) return []
+    this.#leaving.set(key, { worker, room: undefined, granted: false })
+    return [{ _tag: "Drain", worker, force: false }]
+  }
+
+  tick(now: number): ReadonlyArray<Note | Order> {
+    for (const [where, until] of this.#rests) if (until <= now) this.#rests.delete(where)
+    return this.#place(now)
+  }
+
+  /** What a placement looks at. */
+  view(now: number): PlacementView {
+    return {
+      hives: this.#hives.values(),
+      loaded: (worker) => (this.#leaving.has(keyOf(worker)) ? undefined : this.#loaded(worker)),
+      freeBytes: (hive, device) => this.#freeBytes(hive, device),
+      rests: (hive, device) => (this.#rests.get(`${hive}/${device}`) ?? 0) > now
+    }
+  }
+
+  #put(hive: HiveView) {
+    this.#hives = new Map(this.#hives).set(hive.id, hive)
+  }
+
+  #freeBytes(hive: HiveView, device: DeviceView) {
+    let free = device.freeBytes
+    for (const loading of this.#loading.values()) {
+      if (loading.hive === hive.id && loading.device === device.id) free -= loading.memoryBytes
+    }
+    return free
+  }
+
+  #isMakingRoomFor(model: string) {
+    for (const { room } of this.#leaving.values()) if (room === model) return true
+    return false
+  }
+
+  #place(now: number): ReadonlyArray<Note | Order> {
+    const done: Array<Note | Order> = []
+    const oldestFirst = [...this.#wanted.values()].sort(
+      (left, right) => Number(left.extra) - Number(right.extra) || left.since - right.since
+    )
+    for (const placing of oldestFirst) done.push(...this.#placeOne(placing, now))
+    return done
+  }
+
+  #placeOne(placing: Placing, now: number): ReadonlyArray<Note | Order> {
+    const { device, extra, hive, model, since } = placing
+    const isOnItsWay = [...this.#loading.values()].some((loading) => loading.placing.model === model)
+    if (isOnItsWay || this.#isMakingRoomFor(model)) return []
+    const rules = {
+      mayEvict: !extra,
+      mayDrain: !extra && now - since >= this.#limits.starvationBound,
+      hive,
+      device
+    }
+    const decision = placeWorker(model, this.view(now), rules, now, this.#limits)
+    switch (decision._tag) {
+      case "Run":
+        return []
+      case "Wait":
+        return extra ? [] : [{ _tag: "Pending", model, why: decision.reason }]
+      case "Impossible": {
+        this.#wanted.delete(model)
+        if (extra) return []
+        return [{ _tag: "NotPlaced", model, refusal: { _tag: "Impossible", reason: decision.reason } }]
+      }
+      case "Place": {
+        if (decision.evict.length > 0) {
+          for (const worker of decision.evict) {
+            this.#leaving.set(keyOf(worker), { worker, room: model, granted: false })
+          }
+          const names = decision.evict.map(({ id }) => id).join(", ")
+          return [
+            { _tag: "Pending", model, why: `worker ${names} goes first, to make room` },
+            ...decision.evict.map((worker): Note => ({ _tag: "Drain", worker, force: rules.mayDrain }))
+          ]
+        }
+        const load = `load-${++this.#loads}`
+        const { device: to, hive: on, memoryBytes } = decision
+        this.#loading.set(load, { hive: on, device: to, memoryBytes, placing })
+        return [
+          { _tag: "Pending", model, why: `a worker loads it on ${on}/${to}` },
+          { _tag: "Load", load, hive: on, device: to, placing }
+        ]
+      }
+    }
+  }
+}

@@ -1,0 +1,234 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { Settings } from "../../config/Settings.ts"
+import type { Candidate, Decision, Wish } from "./decide.ts"
+import { type ScheduleError, toError } from "./errors.ts"
+import { type HiveView, type WorkerView } from "./Fleet.ts"
+import { FleetView, type HiveStock } from "./FleetView.ts"
+import { Loader } from "./Loader.ts"
+import type { Asked, Message, Order, Outcome } from "./messages.ts"
+import { SchedulerCore } from "./SchedulerCore.ts"
+
+/** A worker that is reserved for a request. Times in milliseconds. */
+export interface Turn {
+  readonly worker: WorkerView
+  readonly sharedTokens: number
+  readonly queueMs: number
+  /** How much of it a worker was loaded for the model. */
+  readonly loadMs: number
+  /** Gives the worker back, and says how it went. Counts once. */
+  readonly ended: (outcome: Outcome) => Effect.Effect<void>
+}
+
+/** A request for a turn. */
+export type TurnRequest = Omit<Asked, "askedAt" | "deadline"> & { readonly waitMs?: number | undefined }
+
+/** What was decided for a request, and what was looked at. */
+export interface Explained {
+  readonly decision: Decision
+  readonly candidates: ReadonlyArray<Candidate>
+}
+
+/** Gives each request its worker: queues, reservations, placing and evicting in the whole fleet. */
+export class Scheduler extends Context.Service<
+  Scheduler,
+  {
+    /** Waits for a worker; it is given back when the scope closes at the latest. `told` hears what it waits for. */
+    readonly turn: (
+      request: TurnRequest,
+      told: (sentence: string) => void
+    ) => Effect.Effect<Turn, ScheduleError, Scope.Scope>
+    /** What would be decided now, without reserving anything. */
+    readonly explain: (wish: Wish) => Effect.Effect<Explained>
+    /** What is under way. */
+    readonly load: Effect.Effect<SchedulerCore["load"]>
+  }
+>()("rbee/queen/scheduler/Scheduler") {
+  static readonly layerNoDeps = Layer.effect(
+    Scheduler,
+    Effect.suspend(() => make)
+  )
+}
+
+interface Waiter {
+  readonly turn: Deferred.Deferred<Pick<Turn, "worker" | "sharedTokens">, ScheduleError>
+  readonly model: string
+  readonly told: (sentence: string) => void
+}
+
+const lookEvery = 500
+const lookWhenIdle = 5_000
+const freshEnough = 1_000
+
+const viewOf = ({ hive, inventory: { devices, models, workers } }: HiveStock): HiveView => ({
+  id: hive,
+  devices: devices.map(({ device_type, free_bytes, id, total_bytes, usable }) => ({
+    id,
+    kind: device_type,
+    totalBytes: total_bytes,
+    freeBytes: free_bytes,
+    usable
+  })),
+  models: models.map(({ id, memory_bytes }) => ({ id, memoryBytes: memory_bytes })),
+  workers: workers.map(({ context_size, device, memory_bytes, model_id, slots, state, worker_id }) => ({
+    hive,
+    id: worker_id,
+    model: model_id,
+    state,
+    device,
+    slots,
+    contextSize: context_size,
+    memoryBytes: memory_bytes
+  }))
+})
+
+const make = Effect.gen(function* () {
+  const fleet = yield* FleetView
+  const loader = yield* Loader
+  const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  const { scheduler, timeouts } = yield* Settings
+  const core = new SchedulerCore({
+    queueLength: scheduler.queueLength,
+    imbalanceTokens: scheduler.imbalanceTokens,
+    minResidency: Duration.toMillis(scheduler.minResidency),
+    starvationBound: Duration.toMillis(scheduler.starvationBound),
+    scaleAfter: Duration.toMillis(scheduler.scaleAfter),
+    idleTtl: Duration.toMillis(scheduler.idleTtl),
+    breakerFaults: scheduler.breakerFaults,
+    breakerPause: Duration.toMillis(scheduler.breakerPause),
+    loadPause: Duration.toMillis(scheduler.loadPause)
+  })
+  const waiters = new Map<string, Waiter>()
+  const loads = new Map<string, { readonly from: number; to?: number }>()
+  let seen: ReadonlyArray<HiveStock> = []
+
+  const tell = (message: Message): Effect.Effect<void> =>
+    Effect.suspend(() =>
+      Effect.forEach(core.handle(message, clock.currentTimeMillisUnsafe()), perform, { discard: true })
+    )
+
+  const perform = (order: Order): Effect.Effect<void> => {
+    switch (order._tag) {
+      case "Run": {
+        const waiter = waiters.get(order.id)
+        waiters.delete(order.id)
+        // Who left in the same moment needs no worker any more.
+        if (waiter === undefined) return tell({ _tag: "Ended", id: order.id, outcome: "client" })
+        const { sharedTokens, worker } = order
+        return Effect.asVoid(Deferred.succeed(waiter.turn, { worker, sharedTokens }))
+      }
+      case "Waits":
+        return Effect.sync(() =>
+          waiters.get(order.id)?.told(`Waiting in position ${order.position}: ${order.why}`)
+        )
+      case "Refuse": {
+        const waiter = waiters.get(order.id)
+        waiters.delete(order.id)
+        if (waiter === undefined) return Effect.void
+        return Effect.asVoid(Deferred.fail(waiter.turn, toError(waiter.model, order.refusal)))
+      }
+      case "Load": {
+        const { load, placing } = order
+        const period: { readonly from: number; to?: number } = { from: clock.currentTimeMillisUnsafe() }
+        loads.set(placing.model, period)
+        const over = Effect.sync(() => {
+          period.to = clock.currentTimeMillisUnsafe()
+        })
+        const say = (sentence: string) => {
+          for (const { model, told } of waiters.values()) if (model === placing.model) told(sentence)
+        }
+        return loader.load(order, say).pipe(
+          Effect.ensuring(over),
+          Effect.matchEffect({
+            onSuccess: (worker) => tell({ _tag: "Loaded", load, worker }),
+            onFailure: ({ message }) => tell({ _tag: "LoadFailed", load, reason: message })
+          }),
+          Effect.forkIn(scope),
+          Effect.asVoid
+        )
+      }
+      case "Delete":
+        return loader
+          .unload(order.worker, order.reason)
+          .pipe(
+            Effect.andThen(tell({ _tag: "Deleted", worker: order.worker })),
+            Effect.forkIn(scope),
+            Effect.asVoid
+          )
+    }
+  }
+
+  const look = Effect.fnUntraced(function* (maxAge: number) {
+    const stocks = yield* fleet.look(maxAge)
+    if (stocks === seen) return
+    seen = stocks
+    yield* tell({ _tag: "Fleet", hives: stocks.map(viewOf) })
+  })
+
+  const isServed = (model: string) =>
+    seen.some(({ inventory }) =>
+      inventory.workers.some(
+        ({ model_id, state }) => model_id === model && (state === "ready" || state === "busy")
+      )
+    )
+
+  let lookedAt = Number.NEGATIVE_INFINITY
+  const round = Effect.gen(function* () {
+    const { loading, waiting } = core.load
+    const now = clock.currentTimeMillisUnsafe()
+    if (waiting > 0 || loading > 0 || now - lookedAt >= lookWhenIdle) {
+      lookedAt = now
+      yield* look(lookEvery / 2)
+    }
+    yield* tell({ _tag: "Tick" })
+  })
+  yield* round.pipe(
+    Effect.catchCause((cause) => Effect.logError("a round of the scheduler failed", cause)),
+    Effect.delay(lookEvery),
+    Effect.forever,
+    Effect.forkScoped
+  )
+
+  return Scheduler.of({
+    load: Effect.sync(() => core.load),
+    explain: Effect.fn("Scheduler.explain")(function* (wish) {
+      yield* look(freshEnough)
+      return core.explain(wish, clock.currentTimeMillisUnsafe())
+    }),
+    turn: Effect.fn("Scheduler.turn")(function* ({ waitMs, ...request }, told) {
+      const askedAt = clock.currentTimeMillisUnsafe()
+      if (!isServed(request.model)) yield* look(freshEnough)
+      const deadline = askedAt + (waitMs ?? Duration.toMillis(timeouts.queue))
+      const turn = yield* Deferred.make<Pick<Turn, "worker" | "sharedTokens">, ScheduleError>()
+      let open = true
+      const ended = (outcome: Outcome) =>
+        Effect.suspend(() => {
+          if (!open) return Effect.void
+          open = false
+          return tell({ _tag: "Ended", id: request.id, outcome })
+        })
+      // From the moment that it is asked for, a worker may be reserved.
+      yield* Effect.addFinalizer((exit) =>
+        Effect.andThen(
+          Effect.suspend(() =>
+            waiters.delete(request.id) ? tell({ _tag: "Left", id: request.id }) : Effect.void
+          ),
+          ended(Exit.isSuccess(exit) ? "ok" : "client")
+        )
+      )
+      waiters.set(request.id, { turn, model: request.model, told })
+      yield* tell({ _tag: "Asked", request: { ...request, askedAt, deadline } })
+      const given = yield* Deferred.await(turn)
+      const now = clock.currentTimeMillisUnsafe()
+      const { from, to = now } = loads.get(request.model) ?? { from: now }
+      return { ...given, queueMs: now - askedAt, loadMs: Math.max(0, to - Math.max(askedAt, from)), ended }
+    })
+  })
+})

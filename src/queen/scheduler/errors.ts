@@ -1,0 +1,88 @@
+import * as Schema from "effect/Schema"
+import type { Failure } from "../../job/JobEvent.ts"
+import type { Refusal } from "./messages.ts"
+
+/** As many requests wait for the model as may wait. */
+export class QueueFull extends Schema.TaggedError<QueueFull>()(
+  "QueueFull",
+  { model: Schema.String, limit: Schema.Int },
+  { httpApiStatus: 429 }
+) {
+  override get message() {
+    return `${this.limit} requests wait for '${this.model}' already (scheduler.queue_length); try again in a moment`
+  }
+}
+
+/** The request waited for as long as it may. */
+export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()(
+  "QueueTimeout",
+  { model: Schema.String, waitedMs: Schema.Finite, why: Schema.String },
+  { httpApiStatus: 503 }
+) {
+  override get message() {
+    return `No worker was free for '${this.model}' within ${Math.round(this.waitedMs)} ms (timeouts.queue, or x-rbee-deadline-ms): ${this.why}; try again later`
+  }
+}
+
+/** The model runs nowhere in this fleet, as it is now. */
+export class NotPlaceable extends Schema.TaggedError<NotPlaceable>()(
+  "NotPlaceable",
+  { model: Schema.String, reason: Schema.String },
+  { httpApiStatus: 503 }
+) {
+  override get message() {
+    return `Model '${this.model}' cannot be loaded: ${this.reason}; 'rbee status' shows the devices and their memory`
+  }
+}
+
+/** A worker was started for the model and did not come up, wherever it was tried. */
+export class LoadFailed extends Schema.TaggedError<LoadFailed>()(
+  "LoadFailed",
+  { model: Schema.String, reason: Schema.String },
+  { httpApiStatus: 503 }
+) {
+  override get message() {
+    return `Model '${this.model}' could not be loaded: ${this.reason}`
+  }
+}
+
+/** A worker that loads its model told nothing for too long. */
+export class LoadStalled extends Schema.TaggedError<LoadStalled>()("LoadStalled", {
+  model: Schema.String,
+  hive: Schema.String,
+  seconds: Schema.Finite
+}) {
+  override get message() {
+    return `Hive '${this.hive}' told nothing of '${this.model}' being loaded for ${this.seconds} s (timeouts.load_stall)`
+  }
+}
+
+/** An answer had begun when its worker was lost, and no other could go on with it. */
+export class AnswerLost extends Schema.TaggedError<AnswerLost>()("AnswerLost", {
+  worker: Schema.String,
+  reason: Schema.String,
+  cause: Schema.optional(Schema.Defect())
+}) {
+  override get message() {
+    return `The answer broke off in the middle: ${this.reason} (worker '${this.worker}'); ask again`
+  }
+  get failure(): Failure {
+    return { code: this._tag, message: this.message, details: { worker: this.worker } }
+  }
+}
+
+export type ScheduleError = LoadFailed | NotPlaceable | QueueFull | QueueTimeout
+
+/** The error of a refusal. */
+export const toError = (model: string, refusal: Refusal): ScheduleError => {
+  switch (refusal._tag) {
+    case "QueueFull":
+      return new QueueFull({ model, limit: refusal.limit })
+    case "QueueTimeout":
+      return new QueueTimeout({ model, waitedMs: refusal.waitedMs, why: refusal.why })
+    case "Impossible":
+      return new NotPlaceable({ model, reason: refusal.reason })
+    case "LoadFailed":
+      return new LoadFailed({ model, reason: refusal.reason })
+  }
+}

@@ -1,0 +1,87 @@
+import type { Wish } from "./decide.ts"
+import type { HiveView, WorkerView } from "./Fleet.ts"
+
+/** A request that wants a worker. Times in milliseconds of one clock. */
+export interface Asked extends Wish {
+  readonly id: string
+  /** Who asks: requests of one key do not hold back those of another. */
+  readonly key: string
+  /** Higher goes first. */
+  readonly priority: number
+  readonly askedAt: number
+  /** When it stops waiting. */
+  readonly deadline: number
+  /** A worker that is placed for it runs there. */
+  readonly hive?: string | undefined
+  readonly device?: string | undefined
+  /** Requests at the same time and engine of a worker that is placed for it. */
+  readonly parallel?: number | undefined
+  readonly engine?: string | undefined
+  /** Workers that failed it already, and get it again only if there is no other. */
+  readonly avoid?: ReadonlyArray<string>
+}
+
+/** How a request ended: only `fault` counts against the worker. */
+export type Outcome = "ok" | "client" | "busy" | "fault"
+
+/** What a worker that is to be placed must be like. */
+export interface Placing {
+  readonly model: string
+  readonly since: number
+  /** There are workers already, and one more is welcome where nothing has to go for it. */
+  readonly extra: boolean
+  readonly contextSize?: number | undefined
+  readonly hive?: string | undefined
+  readonly device?: string | undefined
+  readonly parallel?: number | undefined
+  readonly engine?: string | undefined
+}
+
+/** Why a request got no worker. */
+export type Refusal =
+  | { readonly _tag: "QueueFull"; readonly limit: number }
+  | { readonly _tag: "QueueTimeout"; readonly waitedMs: number; readonly why: string }
+  | { readonly _tag: "Impossible"; readonly reason: string }
+  | { readonly _tag: "LoadFailed"; readonly reason: string }
+
+/** What happens outside, and is told to the scheduler. */
+export type Message =
+  | { readonly _tag: "Asked"; readonly request: Asked }
+  /** The request left the queue by itself. */
+  | { readonly _tag: "Left"; readonly id: string }
+  | { readonly _tag: "Ended"; readonly id: string; readonly outcome: Outcome }
+  /** All hives that can be reached, as they are now. */
+  | { readonly _tag: "Fleet"; readonly hives: ReadonlyArray<HiveView> }
+  | { readonly _tag: "Loaded"; readonly load: string; readonly worker: WorkerView }
+  | { readonly _tag: "LoadFailed"; readonly load: string; readonly reason: string }
+  | { readonly _tag: "Deleted"; readonly worker: WorkerView }
+  /** Time has passed. */
+  | { readonly _tag: "Tick" }
+
+/** What the scheduler wants to be done outside. */
+export type Order =
+  | { readonly _tag: "Run"; readonly id: string; readonly worker: WorkerView; readonly sharedTokens: number }
+  | { readonly _tag: "Waits"; readonly id: string; readonly position: number; readonly why: string }
+  | { readonly _tag: "Refuse"; readonly id: string; readonly refusal: Refusal }
+  | {
+      readonly _tag: "Load"
+      readonly load: string
+      readonly hive: string
+      readonly device: string
+      readonly placing: Placing
+    }
+  | { readonly _tag: "Delete"; readonly worker: WorkerView; readonly reason: string }
+
+/** What the queues of the models and the placer say to each other. */
+export type Note =
+  | { readonly _tag: "Wanted"; readonly placing: Placing }
+  | { readonly _tag: "Unwanted"; readonly model: string }
+  | { readonly _tag: "Placed"; readonly worker: WorkerView }
+  | { readonly _tag: "NotPlaced"; readonly model: string; readonly refusal: Refusal }
+  /** The placer waits for something. */
+  | { readonly _tag: "Pending"; readonly model: string; readonly why: string }
+  /** The worker should go, when it is idle, or with `force` when it has finished what it has. */
+  | { readonly _tag: "Drain"; readonly worker: WorkerView; readonly force: boolean }
+  | { readonly _tag: "Drained"; readonly worker: WorkerView; readonly granted: boolean }
+  /** Nobody asked for the worker for so long that it should go. */
+  | { readonly _tag: "Expired"; readonly worker: WorkerView }
