@@ -31,6 +31,9 @@ import { infer } from "./cli/infer.ts"
 import { jobsCancel } from "./cli/jobs/cancel.ts"
 import { jobsList } from "./cli/jobs/list.ts"
 import { jobsWatch } from "./cli/jobs/watch.ts"
+import { keyCreate } from "./cli/key/create.ts"
+import { keyList } from "./cli/key/list.ts"
+import { keyRevoke } from "./cli/key/revoke.ts"
 import { modelDelete } from "./cli/model/delete.ts"
 import { modelDownload } from "./cli/model/download.ts"
 import { modelGet } from "./cli/model/get.ts"
@@ -123,6 +126,9 @@ export const cli = Command.make("rbee").pipe(
       Command.withSubcommands([modelDownload, modelList, modelGet, modelDelete])
     ),
     noun("jobs", "What runs and what ran").pipe(Command.withSubcommands([jobsList, jobsWatch, jobsCancel])),
+    noun("key", "Keys with which applications use the queen").pipe(
+      Command.withSubcommands([keyCreate, keyList, keyRevoke])
+    ),
     noun("engine", "What workers are made with").pipe(Command.withSubcommands([engineInstall])),
     noun("config", "Where settings are, and what they are").pipe(
       Command.withSubcommands([configShow, configPath, configCheck])

@@ -9,8 +9,9 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   operation: [],
   config: ["operation"],
   job: ["operation", "config"],
-  queen: ["operation", "config", "job"],
-  hive: ["operation", "config", "job"],
+  gateway: ["operation", "config", "job"],
+  queen: ["operation", "config", "job", "gateway"],
+  hive: ["operation", "config", "job", "gateway"],
   cli: ["operation", "config", "job", "queen", "hive"],
   worker: [],
   testing: ["operation", "config", "job", "queen", "hive"]

@@ -1,5 +1,6 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { AliasSetting } from "../config/AliasSettings.ts"
 import type { Work } from "../job/Submission.ts"
@@ -12,6 +13,8 @@ export interface ServedModel {
   readonly name: string
   readonly id: string
   readonly facts: StoredModel
+  /** The hives that have its file. */
+  readonly hives: ReadonlyArray<string>
   readonly alias?: AliasSetting | undefined
 }
 
@@ -63,6 +66,8 @@ export class Upstream extends Context.Service<
   {
     /** Every model that can be asked for, the aliases of the settings first. */
     readonly models: Effect.Effect<ReadonlyArray<ServedModel>>
+    /** The model that an application calls so. */
+    readonly find: (name: string) => Effect.Effect<ServedModel, ModelUnknown>
     readonly workers: Effect.Effect<ReadonlyArray<ServingWorker>>
     /** The work of a request's job: says what it waits for, then gives the engine's data as chunks, or a result. */
     readonly complete: (request: GatewayRequest) => Work
@@ -71,6 +76,7 @@ export class Upstream extends Context.Service<
 
 const forms: ReadonlyArray<(name: string) => string> = [
   (name) => name,
+  (name) => `rbee:${name}`,
   (name) => `hf:${name}`,
   (name) => `ollama:${name}`,
   (name) => `ollama:${name}:latest`
@@ -86,13 +92,42 @@ export const findModel = (models: ReadonlyArray<ServedModel>, asked: string): Se
   return undefined
 }
 
+/** The model that an application calls so, among those that there are. */
+export const pickModel = (
+  models: ReadonlyArray<ServedModel>,
+  name: string
+): Result.Result<ServedModel, ModelUnknown> => {
+  const found = findModel(models, name)
+  return found === undefined
+    ? Result.fail(new ModelUnknown({ model: name, known: models.map(({ name }) => name) }))
+    : Result.succeed(found)
+}
+
+/** A hive with the models whose files it has. */
+export interface ModelsOfHive {
+  readonly hive: string
+  readonly models: ReadonlyArray<StoredModel>
+}
+
 /** The models of hives under their public names: aliases whose model is there, then every model once. */
 export const publicModels = (
-  stored: ReadonlyArray<StoredModel>,
+  stored: ReadonlyArray<ModelsOfHive>,
   aliases: Readonly<Record<string, AliasSetting>>
 ): ReadonlyArray<ServedModel> => {
-  const byId = new Map(stored.map((facts) => [facts.id, facts]))
-  const own = [...byId.values()].map((facts): ServedModel => ({ name: facts.id, id: facts.id, facts }))
+  const byId = new Map<string, { readonly facts: StoredModel; readonly hives: Array<string> }>()
+  for (const { hive, models } of stored) {
+    for (const facts of models) {
+      const known = byId.get(facts.id)
+      if (known === undefined) byId.set(facts.id, { facts, hives: [hive] })
+      else known.hives.push(hive)
+    }
+  }
+  const own = [...byId.values()].map(({ facts, hives }): ServedModel => ({
+    name: facts.id,
+    id: facts.id,
+    facts,
+    hives
+  }))
   const named = Object.entries(aliases).flatMap(([name, alias]): ReadonlyArray<ServedModel> => {
     const model = findModel(own, alias.model)
     return model === undefined ? [] : [{ ...model, name, alias }]

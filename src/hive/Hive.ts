@@ -2,12 +2,14 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
+import { ApiKeys } from "../config/ApiKeys.ts"
 import { DetachedProcess } from "../config/DetachedProcess.ts"
 import { Paths } from "../config/Paths.ts"
 import { Pids } from "../config/Pids.ts"
 import { RunFile } from "../config/RunFile.ts"
 import { type SettingOverrides, Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
+import { gatewayDoors, gatewayRoutes } from "../gateway/Gateway.ts"
 import { boundUrl, checkPort, daemon } from "../job/Daemon.ts"
 import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
@@ -23,6 +25,7 @@ import { hiveHandlers } from "./handlers.ts"
 import { heartbeat } from "./Heartbeat.ts"
 import { hiveRouter } from "./HiveRouter.ts"
 import { hiveRoutes } from "./http.ts"
+import { hiveUpstream } from "./HiveUpstream.ts"
 import { Infer } from "./Infer.ts"
 import { Inventory } from "./Inventory.ts"
 import { Models } from "./Models.ts"
@@ -48,8 +51,7 @@ const models = Layer.unwrap(
 
 const services = Layer.mergeAll(
   Infer.layerNoDeps,
-  Completions.layerNoDeps,
-  Inventory.layerNoDeps,
+  hiveUpstream.pipe(Layer.provideMerge([Completions.layerNoDeps, Inventory.layerNoDeps])),
   ModelStore.layerNoDeps,
   WorkerLog.layerNoDeps
 ).pipe(
@@ -62,8 +64,10 @@ const services = Layer.mergeAll(
 )
 
 const server = Layer.unwrap(
-  Effect.map(Settings, ({ hive: { host, port } }) => daemon({ name: "hive", host, port }, hiveRoutes))
-)
+  Effect.map(Settings, ({ hive: { host, port } }) =>
+    daemon({ name: "hive", host, port }, Layer.merge(hiveRoutes, gatewayRoutes))
+  )
+).pipe(Layer.provide(gatewayDoors), Layer.provide(ApiKeys.layerNoDeps))
 
 const ownHandlers = Layer.effectDiscard(Effect.flatMap(hiveHandlers, addHiveHandlers))
 

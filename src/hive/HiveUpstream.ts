@@ -2,7 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Settings } from "../config/Settings.ts"
-import { publicModels, Upstream } from "../gateway/Upstream.ts"
+import { pickModel, publicModels, Upstream } from "../gateway/Upstream.ts"
 import { Complete } from "../operation/Operation.ts"
 import { Completions } from "./Completions.ts"
 import { Inventory } from "./Inventory.ts"
@@ -15,8 +15,12 @@ export const hiveUpstream = Layer.effect(
     const inventory = yield* Inventory
     const clock = yield* Clock.Clock
     const { aliases, hive } = yield* Settings
+    const models = Effect.map(inventory.models, (models) =>
+      publicModels([{ hive: hive.id, models }], aliases)
+    )
     return Upstream.of({
-      models: Effect.map(inventory.take, ({ models }) => publicModels(models, aliases)),
+      models,
+      find: (name) => Effect.flatMap(models, (known) => Effect.fromResult(pickModel(known, name))),
       workers: Effect.map(inventory.take, ({ workers }) =>
         workers.map((worker) => ({ hive: hive.id, worker }))
       ),

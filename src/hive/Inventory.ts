@@ -16,6 +16,8 @@ export class Inventory extends Context.Service<
   Inventory,
   {
     readonly take: Effect.Effect<HiveInventory>
+    /** The models alone, without measuring anything. */
+    readonly models: Effect.Effect<HiveInventory["models"]>
   }
 >()("rbee/hive/Inventory") {
   static readonly layerNoDeps = Layer.effect(
@@ -27,34 +29,39 @@ export class Inventory extends Context.Service<
       const workers = yield* Workers
       const { engine } = yield* Settings
 
+      const stored = Effect.map(models.all, (known) =>
+        known.map(({ gguf, record }) => {
+          const { path: _path, memory_bytes: _memory, ...facts } = record
+          const context = defaultContext(gguf.contextLength, engine)
+          return Struct.assign(facts, { memory_bytes: gguf.memoryBytes(context * engine.parallel) })
+        })
+      )
+
       return Inventory.of({
+        models: stored,
         take: Effect.gen(function* () {
-          const [present, known, installed] = yield* Effect.all([devices.list, models.all, engines.all], {
+          const [present, known, installed] = yield* Effect.all([devices.list, stored, engines.all], {
             concurrency: 3
           })
           const backends = installed.get(engine.name)?.backends ?? []
           const list = yield* workers.list
           return {
-            devices: present.map(({ backend, device_type, free_bytes, name, short, total_bytes }) => ({
-              id: short,
+            devices: present.map(({ backend, device_type, free_bytes, id, name, total_bytes }) => ({
+              id,
               name,
               device_type,
               total_bytes,
               free_bytes,
               usable: backends.includes(backend)
             })),
-            models: known.map(({ gguf, record }) => {
-              const { path: _path, memory_bytes: _memory, ...facts } = record
-              const context = defaultContext(gguf.contextLength, engine)
-              return Struct.assign(facts, { memory_bytes: gguf.memoryBytes(context * engine.parallel) })
-            }),
+            models: known,
             workers: list.map(({ record, requests, spec }) => ({
               worker_id: record.id,
               state: record.state,
               model_id: record.model,
               device:
-                present.find(({ backend, index }) => backend === spec.backend && index === spec.device)
-                  ?.short ?? `${spec.backend}-${spec.device}`,
+                present.find(({ backend, index }) => backend === spec.backend && index === spec.device)?.id ??
+                `${spec.backend}-${spec.device}`,
               slots: spec.parallel,
               busy: requests,
               context_size: spec.contextSize,

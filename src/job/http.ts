@@ -1,6 +1,4 @@
-import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
-import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -10,10 +8,11 @@ import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { type Follower, Pulse } from "./Follower.ts"
 import { fullView } from "./FullView.ts"
-import { errorResponse, refusal, tooLarge } from "./httpErrors.ts"
+import { errorResponse, refusal } from "./httpErrors.ts"
 import { Jobs } from "./Jobs.ts"
 import { OperationRouter } from "./OperationRouter.ts"
 import { plainView } from "./PlainView.ts"
+import { requestText } from "./requestText.ts"
 
 const streamHeaders = { "cache-control": "no-cache", "x-accel-buffering": "no" }
 
@@ -35,7 +34,6 @@ const badKey = refusal(
   "InvalidIdempotencyKey",
   "Idempotency-Key must be 1 to 255 visible ASCII characters"
 )
-const tooSlow = refusal(408, "BodyTimeout", "The body did not arrive in time (timeouts.submit)")
 const badResumePoint = refusal(
   400,
   "InvalidEventId",
@@ -56,13 +54,7 @@ export const jobRoutes = HttpRouter.use(
       const request = yield* HttpServerRequest.HttpServerRequest
       const key = request.headers["idempotency-key"]
       if (key !== undefined && !isIdempotencyKey(key)) return badKey
-      if (Number(request.headers["content-length"] ?? 0) > limits.bodyBytes) return tooLarge
-      const arrived = yield* request.text.pipe(
-        Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limits.bodyBytes)),
-        Effect.timeoutOption(timeouts.submit)
-      )
-      if (Option.isNone(arrived)) return tooSlow
-      const body = arrived.value
+      const body = yield* requestText({ limits, timeouts })
       const submission = yield* operations.route(body)
       const { job_id } = yield* jobs.submit(
         key === undefined ? submission : { ...submission, idempotency: { key, body } }

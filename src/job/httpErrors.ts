@@ -5,9 +5,12 @@ import type * as Schema from "effect/Schema"
 import type { InvalidOperation, UnknownOperation, WrongDaemon } from "../operation/errors.ts"
 import type { IdempotencyConflict, JobEnded, JobNotFound, TooManyJobs } from "./errors.ts"
 import { redact } from "./Redaction.ts"
+import type { BodyTimeout, BodyTooLarge } from "./requestText.ts"
 
 /** Whatever a JSON endpoint of a daemon may fail with. */
 export type EndpointError =
+  | BodyTimeout
+  | BodyTooLarge
   | HttpServerError.HttpServerError
   | IdempotencyConflict
   | InvalidOperation
@@ -18,6 +21,8 @@ export type EndpointError =
   | WrongDaemon
 
 const statusOf = {
+  BodyTimeout: 408,
+  BodyTooLarge: 413,
   IdempotencyConflict: 422,
   InvalidOperation: 400,
   JobEnded: 409,
@@ -31,13 +36,6 @@ const statusOf = {
 export const refusal = (status: number, code: string, message: string, details?: Schema.Json) =>
   HttpServerResponse.jsonUnsafe({ error: { code, message: redact(message), details } }, { status })
 
-/** The answer to a body over the limit. */
-export const tooLarge = refusal(
-  413,
-  "BodyTooLarge",
-  "The body is larger than this daemon takes (limits.body_bytes)"
-)
-
 /** The answer to an error, with its status. */
 export const errorResponse = (error: EndpointError) => {
   if (error._tag !== "HttpServerError") {
@@ -46,8 +44,6 @@ export const errorResponse = (error: EndpointError) => {
     return Effect.succeed(refusal(statusOf[error._tag], error._tag, error.message, details))
   }
   return Effect.succeed(
-    error.reason._tag === "RequestParseError" && error.reason.reason === "BodyTooLarge"
-      ? tooLarge
-      : refusal(400, "InvalidRequest", "The request could not be read; send a JSON body in UTF-8")
+    refusal(400, "InvalidRequest", "The request could not be read; send a JSON body in UTF-8")
   )
 }

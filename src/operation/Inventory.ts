@@ -22,6 +22,7 @@ export type StoredModel = typeof StoredModel.Type
 export const HiveInventory = Schema.Struct({
   devices: Schema.Array(
     Schema.Struct({
+      /** As in the capabilities, such as `GPU-0`. */
       id: Schema.String,
       name: Schema.String,
       device_type: Schema.Literals(["gpu", "cpu"]),

@@ -5,7 +5,14 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
-import { type GatewayRequest, publicModels, Upstream } from "../gateway/Upstream.ts"
+import {
+  findModel,
+  type GatewayRequest,
+  pickModel,
+  publicModels,
+  type ServedModel,
+  Upstream
+} from "../gateway/Upstream.ts"
 import type { OperationError } from "../job/errors.ts"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
@@ -15,7 +22,7 @@ import { HiveForwarder } from "./HiveForwarder.ts"
 import { outcomeOf } from "./outcomeOf.ts"
 import { AnswerLost, type ScheduleError } from "./scheduler/errors.ts"
 import { keyOf } from "./scheduler/Fleet.ts"
-import { FleetView } from "./scheduler/FleetView.ts"
+import { FleetView, type HiveStock } from "./scheduler/FleetView.ts"
 import { estimateTokens, prefixesOf } from "./scheduler/Prefixes.ts"
 import { Scheduler, type Turn } from "./scheduler/Scheduler.ts"
 
@@ -142,13 +149,30 @@ export const fleetUpstream = Layer.effect(
       return attempt(1)
     }
 
+    // What hives have changes seldom, and is asked for with every request.
+    let listed: { readonly stocks: ReadonlyArray<HiveStock>; readonly models: ReadonlyArray<ServedModel> } = {
+      stocks: [],
+      models: []
+    }
+    const modelsOf = (stocks: ReadonlyArray<HiveStock>) => {
+      if (listed.stocks !== stocks) {
+        const stored = stocks.map(({ hive, inventory: { models } }) => ({ hive, models }))
+        listed = { stocks, models: publicModels(stored, aliases) }
+      }
+      return listed.models
+    }
+    const models = (maxAge: number) => Effect.map(fleet.look(maxAge), modelsOf)
+
     return Upstream.of({
-      models: Effect.map(fleet.look(freshEnough), (stocks) =>
-        publicModels(
-          stocks.flatMap(({ inventory }) => inventory.models),
-          aliases
-        )
-      ),
+      models: models(freshEnough),
+      // One that was there a while ago most likely still is, and what is not there may have come.
+      find: (name) =>
+        Effect.flatMap(models(Number.POSITIVE_INFINITY), (known) => {
+          const found = findModel(known, name)
+          return found === undefined
+            ? Effect.flatMap(models(freshEnough), (known) => Effect.fromResult(pickModel(known, name)))
+            : Effect.succeed(found)
+        }),
       workers: Effect.map(fleet.look(freshEnough), (stocks) =>
         stocks.flatMap(({ hive, inventory }) => inventory.workers.map((worker) => ({ hive, worker })))
       ),

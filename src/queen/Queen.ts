@@ -1,6 +1,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { ApiKeys } from "../config/ApiKeys.ts"
 import { DetachedProcess } from "../config/DetachedProcess.ts"
 import { CapabilitiesCache } from "../config/CapabilitiesCache.ts"
 import { HivesConf } from "../config/HivesConf.ts"
@@ -10,10 +11,12 @@ import { Pids } from "../config/Pids.ts"
 import { RunFile } from "../config/RunFile.ts"
 import { type SettingOverrides, Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
+import { gatewayDoors, gatewayRoutes } from "../gateway/Gateway.ts"
 import { boundUrl, daemon } from "../job/Daemon.ts"
 import { addQueenHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { JobsClient } from "../job/JobsClient.ts"
+import { fleetUpstream } from "./FleetUpstream.ts"
 import { HiveCapabilities } from "./HiveCapabilities.ts"
 import { HiveForwarder } from "./HiveForwarder.ts"
 import { HiveImport } from "./HiveImport.ts"
@@ -24,6 +27,9 @@ import { hiveWatch } from "./HiveWatch.ts"
 import { queenHandlers } from "./handlers.ts"
 import { queenRoutes } from "./http.ts"
 import { queenRouter } from "./QueenRouter.ts"
+import { FleetView } from "./scheduler/FleetView.ts"
+import { Loader } from "./scheduler/Loader.ts"
+import { Scheduler } from "./scheduler/Scheduler.ts"
 import { Installer } from "./ssh/Installer.ts"
 import { Payload } from "./ssh/Payload.ts"
 import { RemoteHive } from "./ssh/RemoteHive.ts"
@@ -34,10 +40,17 @@ const remote = Installer.layerNoDeps.pipe(
   Layer.provideMerge([Ssh.layerNoDeps, HiveTokens.layer, Payload.layerNoDeps])
 )
 
+const scheduling = fleetUpstream.pipe(
+  Layer.provideMerge(Scheduler.layerNoDeps),
+  Layer.provideMerge(Loader.layerNoDeps),
+  Layer.provideMerge(FleetView.layerNoDeps)
+)
+
 const services = Layer.mergeAll(
   HiveLifecycle.layerNoDeps,
   HiveCapabilities.layerNoDeps,
-  HiveImport.layerNoDeps
+  HiveImport.layerNoDeps,
+  scheduling
 ).pipe(
   Layer.provideMerge(Layer.merge(remote, CapabilitiesCache.layer)),
   Layer.provideMerge(HiveForwarder.layerNoDeps),
@@ -50,9 +63,11 @@ const services = Layer.mergeAll(
 
 const server = Layer.unwrap(
   Settings.use(({ queen }) =>
-    Effect.succeed(daemon({ name: "queen", host: queen.host, port: queen.port }, queenRoutes))
+    Effect.succeed(
+      daemon({ name: "queen", host: queen.host, port: queen.port }, Layer.merge(queenRoutes, gatewayRoutes))
+    )
   )
-)
+).pipe(Layer.provide(gatewayDoors), Layer.provide(ApiKeys.layerNoDeps))
 
 const ownHandlers = Layer.effectDiscard(Effect.flatMap(queenHandlers, addQueenHandlers))
 

@@ -1,25 +1,25 @@
-import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
-import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { Settings } from "../config/Settings.ts"
 import { errorResponse, refusal } from "../job/httpErrors.ts"
+import { requestText } from "../job/requestText.ts"
 import { Heartbeat, HiveRegistry } from "./HiveRegistry.ts"
+
+const readBeat = Schema.decodeEffect(Schema.fromJsonString(Heartbeat))
 
 /** The routes that only a queen has. */
 export const queenRoutes = HttpRouter.use(
   Effect.fn(function* (router) {
     const registry = yield* HiveRegistry
-    const { limits } = yield* Settings
+    const { limits, timeouts } = yield* Settings
 
     const heartbeat = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
-      const beat = yield* HttpServerRequest.schemaBodyJson(Heartbeat).pipe(
-        Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limits.bodyBytes))
-      )
+      const beat = yield* Effect.flatMap(requestText({ limits, timeouts }), readBeat)
       const sender = Option.getOrElse(request.remoteAddress, () => "127.0.0.1")
       yield* registry.beat(beat, sender.replace(/^::ffff:/, ""))
       return HttpServerResponse.jsonUnsafe({
@@ -27,11 +27,11 @@ export const queenRoutes = HttpRouter.use(
         message: `Heartbeat received from ${beat.hive_id}`
       })
     }).pipe(
-      Effect.catchTags({
-        SchemaError: ({ message }) =>
-          Effect.succeed(refusal(400, "InvalidHeartbeat", `Invalid heartbeat: ${message}`)),
-        HttpServerError: errorResponse
-      })
+      Effect.catch((error) =>
+        error._tag === "SchemaError"
+          ? Effect.succeed(refusal(400, "InvalidHeartbeat", `Invalid heartbeat: ${error.message}`))
+          : errorResponse(error)
+      )
     )
 
     yield* router.add("POST", "/v1/heartbeat", heartbeat)

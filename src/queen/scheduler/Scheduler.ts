@@ -66,10 +66,13 @@ const lookEvery = 500
 const lookWhenIdle = 5_000
 const freshEnough = 1_000
 
+// Capabilities name devices in capitals, everything that people type in small letters.
+const inShort = (device: string) => device.toLowerCase()
+
 const viewOf = ({ hive, inventory: { devices, models, workers } }: HiveStock): HiveView => ({
   id: hive,
   devices: devices.map(({ device_type, free_bytes, id, total_bytes, usable }) => ({
-    id,
+    id: inShort(id),
     kind: device_type,
     totalBytes: total_bytes,
     freeBytes: free_bytes,
@@ -81,7 +84,7 @@ const viewOf = ({ hive, inventory: { devices, models, workers } }: HiveStock): H
     id: worker_id,
     model: model_id,
     state,
-    device,
+    device: inShort(device),
     slots,
     contextSize: context_size,
     memoryBytes: memory_bytes

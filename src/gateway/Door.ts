@@ -1,0 +1,85 @@
+import type * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { CompletionApi } from "../operation/fields.ts"
+import type { AnswerWriter } from "./AnswerWriter.ts"
+import type { EngineAnswer } from "./EngineAnswer.ts"
+import type { Placement } from "./Upstream.ts"
+
+/** The fields of a request's body. */
+export interface Body {
+  readonly [field: string]: unknown
+}
+
+/** Why a request was refused or broke off, before it is written in the words of a client. */
+export interface GatewayFailure {
+  /** Of HTTP. */
+  readonly status: number
+  /** The error's tag. */
+  readonly code: string
+  readonly message: string
+  /** The field that is wrong, where it is known. */
+  readonly param?: string | undefined
+  /** The engine's own words for the error, where it said some. */
+  readonly engine?: { readonly type?: string | null; readonly code?: string | null } | undefined
+  /** After so many seconds the same request may go better. */
+  readonly retryAfter?: number | undefined
+}
+
+/** How a kind of client wants its errors. */
+export interface Format {
+  /** The body of an error's answer, to be written as JSON. */
+  readonly error: (failure: GatewayFailure) => unknown
+}
+
+/** A request whose fields are not as they must be. */
+export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", {
+  reason: Schema.String,
+  param: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    return this.reason
+  }
+}
+
+/** What an answer says of itself. Times in milliseconds since 1970. */
+export interface About {
+  readonly jobId: string
+  /** The model, as the client called it. */
+  readonly model: string
+  readonly askedAt: number
+  readonly now: () => number
+  /** Where it runs, once a worker was found. */
+  readonly placement: () => Placement | undefined
+}
+
+/** How an answer reaches the client. */
+export type Reply =
+  /** As it comes. A chunk of the engine is not parsed unless the writer does so. */
+  | {
+      readonly _tag: "Stream"
+      readonly contentType: string
+      /** What is sent when nothing was sent for most of a second; empty for formats that have nothing of the kind. */
+      readonly idle: string
+      readonly writer: (about: About) => AnswerWriter
+    }
+  /** When it is whole; the result is written as JSON. */
+  | { readonly _tag: "Whole"; readonly toJson: (answer: EngineAnswer, about: About) => unknown }
+  /** The engine's own document, such as that of embeddings; `toText` gives what the client gets. */
+  | { readonly _tag: "Document"; readonly toText: (document: string, about: About) => string }
+
+/** A request of a client in the engines' words, and how its answer is written. */
+export interface Exchange {
+  /** As the client calls it. */
+  readonly model: string
+  readonly api: CompletionApi
+  /** What the engine gets, in OpenAI's words; the hive puts `model`, `stream` and `stream_options` in. */
+  readonly body: Body
+  readonly reply: Reply
+}
+
+/** An endpoint that answers with what an engine writes. */
+export interface Door {
+  readonly path: `/${string}`
+  readonly format: Format
+  readonly read: (body: Body) => Result.Result<Exchange, InvalidRequest>
+}

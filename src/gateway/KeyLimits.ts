@@ -1,0 +1,107 @@
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { ApiKey } from "../config/ApiKey.ts"
+import type { Failure } from "../job/JobEvent.ts"
+
+/** A key has as much under way, or had as much in the last minute, as it may. */
+export class KeyLimited extends Schema.TaggedError<KeyLimited>()("KeyLimited", {
+  key: Schema.String,
+  limit: Schema.String,
+  retryAfter: Schema.Finite
+}) {
+  override get message() {
+    return `Key '${this.key}' is at its limit of ${this.limit}; try again in ${this.retryAfter} s`
+  }
+  get failure(): Failure {
+    return { code: this._tag, message: this.message, details: { retry_after: this.retryAfter } }
+  }
+}
+
+/** A key asks for a model that it may not use. */
+export class ModelForbidden extends Schema.TaggedError<ModelForbidden>()("ModelForbidden", {
+  key: Schema.String,
+  model: Schema.String
+}) {
+  override get message() {
+    return `Key '${this.key}' may not use the model '${this.model}'; its owner made it for others (rbee key list)`
+  }
+}
+
+/** Whether a key may use a model, by the name that applications call it or by its id. */
+export const mayUse = (
+  key: ApiKey | undefined,
+  { id, name }: { readonly id: string; readonly name: string }
+) => key?.models === undefined || key.models.includes(name) || key.models.includes(id)
+
+/** Holds the keys of applications to their limits. */
+export class KeyLimits extends Context.Service<
+  KeyLimits,
+  {
+    /** Takes one of the requests that a key may have at the same time, until the scope closes. */
+    readonly enter: (key: ApiKey) => Effect.Effect<void, KeyLimited, Scope.Scope>
+    /** Takes note of tokens that a key had; of more than it may have it pays back before its next request. */
+    readonly spend: (key: ApiKey, tokens: number) => Effect.Effect<void>
+  }
+>()("rbee/gateway/KeyLimits") {
+  static readonly layer = Layer.effect(
+    KeyLimits,
+    Effect.suspend(() => make)
+  ).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
+}
+
+const soon = 1
+
+const make = Effect.gen(function* () {
+  const limiter = yield* RateLimiter.RateLimiter
+  const running = new Map<string, number>()
+
+  const count = (id: string, by: number) => {
+    const now = (running.get(id) ?? 0) + by
+    if (now === 0) running.delete(id)
+    else running.set(id, now)
+  }
+
+  const consume = (
+    { id, name, tokens_per_minute: limit }: ApiKey,
+    tokens: number,
+    onExceeded: "delay" | "fail"
+  ) =>
+    limit === undefined
+      ? Effect.void
+      : limiter
+          .consume({ algorithm: "token-bucket", window: "1 minute", key: id, limit, tokens, onExceeded })
+          .pipe(
+            Effect.mapError(({ reason }) => {
+              const wait = reason._tag === "RateLimitExceeded" ? Duration.toSeconds(reason.retryAfter) : soon
+              return new KeyLimited({
+                key: name,
+                limit: `${limit} tokens a minute`,
+                retryAfter: Math.max(soon, Math.ceil(wait))
+              })
+            })
+          )
+
+  return KeyLimits.of({
+    enter: Effect.fn("KeyLimits.enter")(function* (key) {
+      const { concurrency, id, name } = key
+      if (concurrency !== undefined && (running.get(id) ?? 0) >= concurrency) {
+        return yield* new KeyLimited({
+          key: name,
+          limit: `${concurrency} requests at the same time`,
+          retryAfter: soon
+        })
+      }
+      yield* consume(key, 1, "fail")
+      yield* Effect.acquireRelease(
+        Effect.sync(() => count(id, 1)),
+        () => Effect.sync(() => count(id, -1))
+      )
+    }),
+    spend: (key, tokens) => Effect.ignore(consume(key, tokens, "delay"))
+  })
+})

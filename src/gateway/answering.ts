@@ -1,0 +1,261 @@
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { Settings } from "../config/Settings.ts"
+import { Caller } from "../job/Caller.ts"
+import { InternalError } from "../job/errors.ts"
+import { batches, Pulse } from "../job/Follower.ts"
+import { isEnd, type LoggedEvent, readFailure } from "../job/JobEvent.ts"
+import { Jobs } from "../job/Jobs.ts"
+import { redact } from "../job/Redaction.ts"
+import { requestText } from "../job/requestText.ts"
+import { Complete } from "../operation/Operation.ts"
+import {
+  type About,
+  type Body,
+  type Door,
+  type Exchange,
+  type Format,
+  type GatewayFailure,
+  InvalidRequest
+} from "./Door.ts"
+import { assemble } from "./EngineAnswer.ts"
+import { fromError, fromFailure } from "./failures.ts"
+import { KeyLimits, mayUse, ModelForbidden } from "./KeyLimits.ts"
+import { ModelFinder } from "./ModelFinder.ts"
+import { Spending } from "./Spending.ts"
+import { type Placement, type ServedModel, Upstream } from "./Upstream.ts"
+
+const router = "gateway"
+
+const notAnObject = new InvalidRequest({ reason: "The body must be a JSON object" })
+
+const parse = (text: string): Effect.Effect<Body, InvalidRequest> => {
+  const parsed = Result.try((): unknown => JSON.parse(text))
+  return Result.isSuccess(parsed) && Predicate.isReadonlyObject(parsed.success)
+    ? Effect.succeed(parsed.success)
+    : Effect.fail(notAnObject)
+}
+
+const Deadline = Schema.FiniteFromString.check(
+  Schema.isInt(),
+  Schema.isBetween({ minimum: 1, maximum: 86_400_000 })
+)
+const readDeadline = Schema.decodeUnknownOption(Deadline)
+
+const deadlineOf = ({ headers }: HttpServerRequest.HttpServerRequest) => {
+  const given = headers["x-rbee-deadline-ms"]
+  if (given === undefined) return Effect.undefined
+  return Option.match(readDeadline(given), {
+    onSome: (millis) => Effect.succeed(millis),
+    onNone: () =>
+      Effect.fail(
+        new InvalidRequest({
+          reason: "x-rbee-deadline-ms must be a whole number of milliseconds, a day at most"
+        })
+      )
+  })
+}
+
+const textOf = ({ body: { input, messages, prompt } }: Exchange) =>
+  typeof prompt === "string" ? prompt : JSON.stringify(messages ?? prompt ?? input ?? "")
+
+/** The answer to a failure, in a client's format. */
+export const refuse = (
+  format: Format,
+  failure: GatewayFailure,
+  headers: Readonly<Record<string, string>> = {}
+) =>
+  HttpServerResponse.jsonUnsafe(format.error({ ...failure, message: redact(failure.message) }), {
+    status: failure.status,
+    headers:
+      failure.retryAfter === undefined
+        ? headers
+        : { ...headers, "retry-after": String(Math.ceil(failure.retryAfter)) }
+  })
+
+const headersOf = (jobId: string, placement: Placement | undefined) => ({
+  "cache-control": "no-cache",
+  "x-rbee-job-id": jobId,
+  ...(placement === undefined
+    ? {}
+    : {
+        "x-rbee-hive": placement.hive,
+        "x-rbee-worker": placement.worker,
+        "x-rbee-queue-ms": String(Math.round(placement.queueMs)),
+        "x-rbee-load-ms": String(Math.round(placement.loadMs))
+      })
+})
+
+const hasContent = ({ kind }: LoggedEvent) => kind === "chunk" || kind === "result" || isEnd(kind)
+
+const cancelled: GatewayFailure = fromFailure({
+  code: "JobCancelled",
+  message: "The request was cancelled by somebody else"
+})
+
+/** Why a job ended; nothing when it was done. */
+const failureOf = ({ json, kind }: LoggedEvent): GatewayFailure | undefined => {
+  if (kind === "done") return undefined
+  if (kind === "cancelled") return cancelled
+  const failure = readFailure(json)
+  return fromFailure(
+    Option.isSome(failure) ? failure.value.error : { code: "JobFailed", message: "The request failed" }
+  )
+}
+
+/** Answers the requests at a door: each is a job, and is cancelled when its client leaves. */
+export const makeAnswering = Effect.gen(function* () {
+  const jobs = yield* Jobs
+  const pulse = yield* Pulse
+  const upstream = yield* Upstream
+  const finder = yield* ModelFinder
+  const keyLimits = yield* KeyLimits
+  const settings = yield* Settings
+  const clock = yield* Clock.Clock
+  const { routing } = Complete
+
+  const run = Effect.fnUntraced(function* (
+    { format }: Door,
+    exchange: Exchange,
+    model: ServedModel,
+    waitMs: number | undefined
+  ) {
+    const { key } = yield* Caller
+    const prompt = textOf(exchange)
+    let placement: Placement | undefined
+    const askedAt = clock.currentTimeMillisUnsafe()
+    const submission = {
+      operation: "complete",
+      routing,
+      router,
+      work: upstream.complete({
+        model,
+        api: exchange.api,
+        body: exchange.body,
+        prompt,
+        key: key?.id ?? "",
+        priority: key?.priority ?? 0,
+        waitMs,
+        onPlaced: (found) => {
+          placement = found
+        }
+      })
+    }
+    // Whoever leaves takes the work along; to cancel a job that has ended changes nothing.
+    const { job_id: jobId } = yield* Effect.acquireRelease(jobs.submit(submission), ({ job_id }) =>
+      Effect.ignore(jobs.cancel(job_id))
+    )
+    const spending = yield* Spending.open(keyLimits, key, prompt)
+    const { log } = yield* Effect.orDie(jobs.follow(jobId))
+    const pull = Effect.map(yield* Stream.toPull(batches({ log, pulse }, 0, (events) => events)), (batch) =>
+      batch.flat()
+    )
+    const about: About = {
+      jobId,
+      model: exchange.model,
+      askedAt,
+      now: () => clock.currentTimeMillisUnsafe(),
+      placement: () => placement
+    }
+
+    const untilContent: Pull.Pull<ReadonlyArray<LoggedEvent>> = Effect.suspend(() =>
+      Effect.flatMap(pull, (events) => (events.some(hasContent) ? Effect.succeed(events) : untilContent))
+    )
+    const first = yield* untilContent
+    const end = first.find(({ kind }) => isEnd(kind))
+    const early = end === undefined ? undefined : failureOf(end)
+    const begun = first.find(hasContent) !== end
+    if (early !== undefined && !begun) return refuse(format, early, headersOf(jobId, placement))
+
+    const { reply } = exchange
+    const headers = headersOf(jobId, placement)
+    if (reply._tag === "Stream") {
+      const writer = reply.writer(about)
+      const write = (events: ReadonlyArray<LoggedEvent>) => {
+        if (events.length === 0) return Buffer.from(reply.idle)
+        let text = ""
+        for (const event of events) {
+          if (event.kind === "chunk") {
+            spending.note(event.json)
+            text += writer.chunk(event.json)
+          } else if (isEnd(event.kind)) {
+            const failure = failureOf(event)
+            text += failure === undefined ? writer.end() : writer.failed(failure)
+          }
+        }
+        return Buffer.from(text)
+      }
+      let next: ReadonlyArray<LoggedEvent> | undefined = first
+      const bytes = Effect.suspend(() => {
+        const events = next
+        next = undefined
+        return Effect.map(
+          events === undefined ? pull : Effect.succeed(events),
+          (events) => [write(events)] as const
+        )
+      })
+      return HttpServerResponse.stream(Stream.fromPull(Effect.succeed(bytes)), {
+        contentType: reply.contentType,
+        headers: { ...headers, "x-accel-buffering": "no" }
+      })
+    }
+
+    const chunks: Array<string> = []
+    let document: string | undefined
+    let failure: GatewayFailure | undefined
+    const take = (events: ReadonlyArray<LoggedEvent>) => {
+      for (const event of events) {
+        if (event.kind === "chunk") {
+          spending.note(event.json)
+          chunks.push(event.json)
+        } else if (event.kind === "result") {
+          spending.note(event.json)
+          document = event.json
+        } else if (isEnd(event.kind)) failure = failureOf(event)
+      }
+    }
+    take(first)
+    const rest: Effect.Effect<void, Cause.Done> = Effect.suspend(() =>
+      Effect.flatMap(pull, (events) => {
+        take(events)
+        return rest
+      })
+    )
+    yield* Pull.catchDone(rest, () => Effect.void)
+    if (failure !== undefined) return refuse(format, failure, headers)
+    if (reply._tag === "Whole") {
+      return HttpServerResponse.jsonUnsafe(reply.toJson(assemble(chunks), about), { headers })
+    }
+    return HttpServerResponse.text(reply.toText(document ?? "", about), {
+      contentType: "application/json",
+      headers
+    })
+  })
+
+  return (door: Door) =>
+    Effect.gen(function* () {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const waitMs = yield* deadlineOf(request)
+      const body = yield* Effect.flatMap(requestText(settings), parse)
+      const exchange = yield* Effect.fromResult(door.read(body))
+      const { key } = yield* Caller
+      const model = yield* finder.find(exchange.model)
+      if (!mayUse(key, model)) {
+        return yield* new ModelForbidden({ key: key?.name ?? "", model: exchange.model })
+      }
+      if (key !== undefined) yield* keyLimits.enter(key)
+      return yield* run(door, exchange, model, waitMs)
+    }).pipe(
+      Pull.catchDone(() => Effect.fail(new InternalError({ job: "complete" }))),
+      Effect.catch((error) => Effect.succeed(refuse(door.format, fromError(error))))
+    )
+})

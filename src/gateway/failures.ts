@@ -1,0 +1,73 @@
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { Failure } from "../job/JobEvent.ts"
+import type { GatewayFailure } from "./Door.ts"
+
+/** The status of each error that is not a fault of a worker or of a hive. */
+const statuses: { readonly [code: string]: number } = {
+  BodyTimeout: 408,
+  BodyTooLarge: 413,
+  ContextLengthExceeded: 400,
+  ConnectionFailed: 502,
+  Forbidden: 403,
+  HiveNotFound: 503,
+  HiveTimeout: 504,
+  InvalidModelId: 400,
+  InvalidRequest: 400,
+  InvalidResponse: 502,
+  // What nginx says of a client that left: nobody asks again because of it.
+  JobCancelled: 499,
+  KeyLimited: 429,
+  LoadFailed: 503,
+  ModelDoesNotFit: 503,
+  ModelForbidden: 403,
+  ModelNotFound: 404,
+  ModelUnknown: 404,
+  NotFound: 404,
+  NotPlaceable: 503,
+  QueueFull: 429,
+  QueueTimeout: 503,
+  TooManyJobs: 503,
+  Unauthorized: 401,
+  WorkerNotFound: 503,
+  WorkerNotReady: 503,
+  WorkerSilent: 504
+}
+
+const Details = Schema.Struct({
+  status: Schema.optionalKey(Schema.Int),
+  retry_after: Schema.optionalKey(Schema.Finite),
+  engine: Schema.optionalKey(
+    Schema.Struct({
+      type: Schema.NullOr(Schema.String),
+      param: Schema.NullOr(Schema.String),
+      code: Schema.NullOr(Schema.String)
+    })
+  )
+})
+const readDetails = Schema.decodeUnknownOption(Details)
+
+// A worker that answers with a status of its own says what is wrong; one that failed in the middle said 200.
+const workersStatus = (status: number) => (status >= 400 ? status : 502)
+
+const busyFor = 2
+
+/** What a job's failure means for a client. */
+export const fromFailure = ({ code, details, message }: Failure): GatewayFailure => {
+  const {
+    engine,
+    retry_after,
+    status: worker
+  } = Option.getOrElse(readDetails(details), (): typeof Details.Type => ({}))
+  const status = code === "WorkerRefused" ? workersStatus(worker ?? 502) : (statuses[code] ?? 500)
+  const retryAfter = retry_after ?? (status === 429 || status === 503 ? busyFor : undefined)
+  const said = engine === undefined ? {} : { engine, param: engine.param ?? undefined }
+  return { status, code, message, retryAfter, ...said }
+}
+
+/** What an error means for a client. */
+export const fromError = (error: {
+  readonly _tag: string
+  readonly message: string
+  readonly failure?: Failure
+}): GatewayFailure => fromFailure(error.failure ?? { code: error._tag, message: error.message })

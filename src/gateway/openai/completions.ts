@@ -1,0 +1,138 @@
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { CompletionApi } from "../../operation/fields.ts"
+import { sseFrame } from "../AnswerWriter.ts"
+import { type About, type Body, type Door, InvalidRequest, type Reply } from "../Door.ts"
+import type { EngineAnswer, EngineChoice } from "../EngineAnswer.ts"
+import { openAiError, openAiFormat } from "./format.ts"
+
+const isModel = Schema.is(Schema.NonEmptyString)
+const readStreaming = Schema.decodeUnknownOption(
+  Schema.Struct({
+    stream: Schema.optionalKey(Schema.NullOr(Schema.Boolean)),
+    stream_options: Schema.optionalKey(
+      Schema.NullOr(Schema.Struct({ include_usage: Schema.optionalKey(Schema.NullOr(Schema.Boolean)) }))
+    )
+  })
+)
+
+// Inside a text the quotes would be escaped, so this can be nothing but the chunk that only tells the usage.
+const isUsageOnly = (data: string) => data.includes('"choices":[]')
+
+/** The engine's chunks as they came. */
+const streaming = (includeUsage: boolean): Reply => ({
+  _tag: "Stream",
+  contentType: "text/event-stream",
+  idle: ": waiting\n\n",
+  writer: () => ({
+    chunk: (data) => (includeUsage || !isUsageOnly(data) ? sseFrame(data) : ""),
+    end: () => sseFrame("[DONE]"),
+    failed: (failure) => sseFrame(JSON.stringify({ error: openAiError(failure) }))
+  })
+})
+
+const head = (id: string, object: string, { askedAt, jobId, model }: About) => ({
+  id: `${id}-${jobId}`,
+  object,
+  created: Math.floor(askedAt / 1000),
+  model
+})
+
+const message = ({ reasoning, text, toolCalls }: EngineChoice) => ({
+  role: "assistant",
+  content: text === "" && toolCalls.length > 0 ? null : text,
+  refusal: null,
+  ...(reasoning === "" ? {} : { reasoning_content: reasoning }),
+  ...(toolCalls.length === 0
+    ? {}
+    : {
+        tool_calls: toolCalls.map(({ arguments: given, id, name }) => ({
+          id,
+          type: "function",
+          function: { name, arguments: given }
+        }))
+      })
+})
+
+const wholeChat = ({ choices, usage }: EngineAnswer, about: About) => ({
+  ...head("chatcmpl", "chat.completion", about),
+  choices: choices.map((choice) => ({
+    index: choice.index,
+    message: message(choice),
+    logprobs: choice.logprobs,
+    finish_reason: choice.finishReason
+  })),
+  usage
+})
+
+const wholeCompletion = ({ choices, usage }: EngineAnswer, about: About) => ({
+  ...head("cmpl", "text_completion", about),
+  choices: choices.map(({ finishReason, index, logprobs, text }) => ({
+    index,
+    text,
+    logprobs,
+    finish_reason: finishReason
+  })),
+  usage
+})
+
+const readModel = ({ model }: Body) =>
+  isModel(model)
+    ? Result.succeed(model)
+    : Result.fail(
+        new InvalidRequest({
+          reason: "'model' must be the name of a model; GET /v1/models lists them",
+          param: "model"
+        })
+      )
+
+const readReply = (body: Body, toJson: (answer: EngineAnswer, about: About) => unknown) => {
+  const asked = readStreaming(body)
+  if (Option.isNone(asked)) {
+    return Result.fail(
+      new InvalidRequest({
+        reason: "'stream' must be true or false, and 'stream_options' an object with include_usage",
+        param: "stream"
+      })
+    )
+  }
+  const { stream, stream_options } = asked.value
+  return Result.succeed(
+    stream === true ? streaming(stream_options?.include_usage === true) : ({ _tag: "Whole", toJson } as const)
+  )
+}
+
+const completionDoor = (
+  path: `/${string}`,
+  api: CompletionApi,
+  toJson: (answer: EngineAnswer, about: About) => unknown
+): Door => ({
+  path,
+  format: openAiFormat,
+  read: (body) =>
+    Result.gen(function* () {
+      const model = yield* readModel(body)
+      const reply = yield* readReply(body, toJson)
+      return { model, api, body, reply }
+    })
+})
+
+/** `POST /v1/chat/completions`: the engine says which fields it takes. */
+export const chatDoor = completionDoor("/v1/chat/completions", "chat/completions", wholeChat)
+
+/** `POST /v1/completions`: the engine says which fields it takes. */
+export const completionsDoor = completionDoor("/v1/completions", "completions", wholeCompletion)
+
+/** `POST /v1/embeddings`: the engine's own document. */
+export const embeddingsDoor: Door = {
+  path: "/v1/embeddings",
+  format: openAiFormat,
+  read: (body) =>
+    Result.map(readModel(body), (model) => ({
+      model,
+      api: "embeddings",
+      body,
+      reply: { _tag: "Document", toText: (document) => document }
+    }))
+}

@@ -1,0 +1,27 @@
+import type { Format, GatewayFailure } from "../Door.ts"
+
+const typeOf = (status: number) => {
+  if (status === 401) return "authentication_error"
+  if (status === 403) return "permission_error"
+  if (status === 429) return "rate_limit_error"
+  return status >= 500 ? "server_error" : "invalid_request_error"
+}
+
+const codes: { readonly [tag: string]: string } = {
+  ContextLengthExceeded: "context_length_exceeded",
+  KeyLimited: "rate_limit_exceeded",
+  ModelNotFound: "model_not_found",
+  ModelUnknown: "model_not_found",
+  Unauthorized: "invalid_api_key"
+}
+
+/** An error's object, as it also stands in streams. */
+export const openAiError = ({ code, engine, message, param, status }: GatewayFailure) => ({
+  message,
+  type: engine?.type ?? typeOf(status),
+  param: param ?? null,
+  code: engine?.code ?? codes[code] ?? code
+})
+
+/** The errors of OpenAI's API. */
+export const openAiFormat: Format = { error: (failure) => ({ error: openAiError(failure) }) }

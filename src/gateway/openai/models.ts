@@ -1,0 +1,24 @@
+import type { ServedModel } from "../Upstream.ts"
+
+const createdAt = (downloaded: string | undefined) => {
+  const millis = downloaded === undefined ? 0 : Date.parse(downloaded)
+  return Number.isFinite(millis) ? Math.floor(millis / 1000) : 0
+}
+
+/** A model as OpenAI's API has it, with what its file says of it. */
+export const openAiModel = ({ alias, facts, id, name }: ServedModel) => ({
+  id: name,
+  object: "model",
+  created: createdAt(facts.downloaded_at),
+  owned_by: "rbee",
+  ...(alias === undefined ? {} : { root: id }),
+  context_length: alias?.context_size ?? facts.context_length,
+  quantisation: facts.quantisation,
+  parameters: facts.parameters
+})
+
+/** `GET /v1/models`. */
+export const openAiModels = (models: ReadonlyArray<ServedModel>) => ({
+  object: "list",
+  data: models.map(openAiModel)
+})

@@ -1,0 +1,31 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import type * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type { ApiKey } from "../config/ApiKey.ts"
+
+/** Writes a refusal as the clients of a path expect it. */
+export type WriteRefusal = (
+  status: number,
+  code: string,
+  message: string
+) => HttpServerResponse.HttpServerResponse
+
+/** The paths that are there for applications: who may use them is said by keys, besides the token. */
+export interface Doors {
+  /** How the clients of the request's path want to be refused; nothing for a path that is not for applications. */
+  readonly refusalAt: (request: HttpServerRequest.HttpServerRequest) => WriteRefusal | undefined
+  /** The key whose text this is; nothing when there is none. */
+  readonly find: (key: string) => Effect.Effect<ApiKey | undefined>
+  /** Whether somebody without a key is turned away. */
+  readonly wantKey: Effect.Effect<boolean>
+}
+
+/** The doors of this daemon; it has none unless a gateway says so. */
+export const Doors = Context.Reference<Doors>("rbee/job/Doors", {
+  defaultValue: () => ({
+    refusalAt: () => undefined,
+    find: () => Effect.undefined,
+    wantKey: Effect.succeed(false)
+  })
+})
