@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import { Connection } from "./cli/Connection.ts"
 import { engineInstall } from "./cli/engine/install.ts"
 import { CommandFailed, Usage } from "./cli/errors.ts"
+import { explain } from "./cli/explain.ts"
 import { SharedFlags } from "./cli/SharedFlags.ts"
 import { configCheck } from "./cli/config/check.ts"
 import { configPath } from "./cli/config/path.ts"
@@ -98,6 +99,7 @@ export const cli = Command.make("rbee").pipe(
   Command.withSharedFlags({ queen, json, tokenFile }),
   Command.withSubcommands([
     infer,
+    explain,
     status,
     stop,
     noun("queen", "The daemon that takes operations").pipe(

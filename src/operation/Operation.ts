@@ -6,6 +6,7 @@ import {
   CompletionApi,
   FilePath,
   HiveId,
+  JobId,
   ModelName,
   Port,
   PositiveCount,
@@ -21,6 +22,17 @@ import { hiveAnswer, hiveCommand, hiveQuery, queenCommand, queenQuery } from "./
 /** The fleet at a glance: hives, devices, workers, models and jobs. */
 export class Status extends Schema.Class<Status>("Status")({
   operation: Schema.tag("status")
+}) {
+  static readonly routing = queenQuery
+}
+
+/** Why the scheduler chose what it chose for a job, or what it would choose now for a model. */
+export class Explain extends Schema.Class<Explain>("Explain")({
+  operation: Schema.tag("explain"),
+  /** A job of an application; without it `model` says what is asked for. */
+  job_id: Schema.optionalKey(JobId),
+  model: Schema.optionalKey(ModelName),
+  prompt: Schema.optionalKey(Prompt)
 }) {
   static readonly routing = queenQuery
 }
@@ -256,6 +268,7 @@ export class Complete extends Schema.Class<Complete>("Complete")({
 /** Every operation that ships with rbee. */
 export const Operation = Schema.Union([
   Status,
+  Explain,
   HiveList,
   HiveGet,
   HiveStatus,

@@ -28,6 +28,9 @@ export const WorkerId = identifier(
   "a worker id of 1 to 128 letters, digits, '.', '_' and '-'"
 )
 
+/** The id of a job. */
+export const JobId = identifier(/^job-[0-9a-f-]{36}$/, "a job id such as 'rbee jobs list' shows")
+
 // Whether a model id has a known form is the hive's to say: a newer hive may know more of them.
 /** The id of a model, at most 512 characters. */
 export const ModelName = identifier(

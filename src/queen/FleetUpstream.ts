@@ -35,6 +35,18 @@ const answerTokens = ({ max_completion_tokens, max_tokens }: GatewayRequest["bod
   return typeof most === "number" ? most : usualAnswer
 }
 
+/** What a request for a model asks of the scheduler. */
+export const wishOf = ({ alias, id }: ServedModel, prompt: string, body: GatewayRequest["body"]) => ({
+  model: id,
+  tokens: estimateTokens(prompt) + answerTokens(body),
+  prefixes: prefixesOf(prompt),
+  contextSize: alias?.context_size,
+  hive: alias?.hive,
+  device: alias?.device,
+  parallel: alias?.parallel,
+  engine: alias?.engine
+})
+
 // Of a second hive job the numbers begin anew, so its events get numbers of the queen's.
 const withoutId = ({ json, kind }: JobEvent) => new JobEvent(kind, json)
 
@@ -48,20 +60,9 @@ export const fleetUpstream = Layer.effect(
     const { aliases, scheduler } = yield* Settings
 
     const run = (request: GatewayRequest, job: RunningJob): Stream.Stream<JobEvent, OperationError> => {
-      const { alias, id: model } = request.model
-      const wish = {
-        model,
-        tokens: estimateTokens(request.prompt) + answerTokens(request.body),
-        prefixes: prefixesOf(request.prompt),
-        contextSize: alias?.context_size,
-        hive: alias?.hive,
-        device: alias?.device,
-        parallel: alias?.parallel,
-        engine: alias?.engine,
-        key: request.key,
-        priority: request.priority,
-        waitMs: request.waitMs
-      }
+      const { id: model } = request.model
+      const { key, priority, waitMs } = request
+      const wish = { ...wishOf(request.model, request.prompt, request.body), key, priority, waitMs }
       const answer = new Continuation(request)
       const avoid: Array<string> = []
       const say = (action: string, message: string) => JobEvent.narration(actor, action, message, job.id)
@@ -71,7 +72,7 @@ export const fleetUpstream = Layer.effect(
           Effect.gen(function* () {
             const found = yield* Deferred.make<Turn>()
             const scope = yield* Effect.scope
-            const asked = { ...wish, id: number === 1 ? job.id : `${job.id}#${number}`, avoid }
+            const asked = { ...wish, id: job.id, attempt: number, avoid }
             const waiting = Stream.callback<JobEvent, ScheduleError>((queue) =>
               schedule
                 .turn(asked, (sentence) => void Queue.offerUnsafe(queue, say("wait", sentence)))

@@ -75,6 +75,13 @@ export class HiveTimeout extends Schema.TaggedError<HiveTimeout>()(
   }
 }
 
+/** It was not said what is to be explained. */
+export class ExplainNeeds extends Schema.TaggedError<ExplainNeeds>()("ExplainNeeds", {}) {
+  override get message() {
+    return "Say what is to be explained: 'job_id', or 'model' for what would be done now"
+  }
+}
+
 /** Whatever forwarding to a hive may fail with. */
 export const ForwardError = Schema.Union([
   HiveNotFound,

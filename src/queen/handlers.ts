@@ -8,6 +8,7 @@ import { Jobs } from "../job/Jobs.ts"
 import { JobsClient } from "../job/JobsClient.ts"
 import { narrated } from "../job/narrated.ts"
 import { HiveInventory } from "../operation/Inventory.ts"
+import { makeExplaining } from "./explaining.ts"
 import { HiveCapabilities } from "./HiveCapabilities.ts"
 import { HiveImport } from "./HiveImport.ts"
 import { HiveLifecycle } from "./HiveLifecycle.ts"
@@ -41,6 +42,7 @@ export const queenHandlers = Effect.gen(function* () {
   const installer = yield* Installer
   const ssh = yield* Ssh
   const configured = yield* hiveTargets
+  const explain = yield* makeExplaining
 
   // What a hive says now; of one that does not answer, what it told last.
   const inventory = ({ peer, record, workers: told }: KnownHive) =>
@@ -90,6 +92,7 @@ export const queenHandlers = Effect.gen(function* () {
 
   const handlers: HandlersOf<"queen"> = {
     status: () => answer(status),
+    explain: (operation) => answer(explain(operation)),
     hive_list: () =>
       answer(Effect.map(registry.list, (hives) => ({ hives: hives.map(({ record }) => record) }))),
     hive_get: ({ alias }) => answer(Effect.map(registry.find(alias), ({ record }) => record)),

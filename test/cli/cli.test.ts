@@ -316,7 +316,7 @@ describe("answers", () => {
     Effect.gen(function* () {
       const { code, stdout } = yield* rbee(yield* temporaryFolder, ["op", "--schema"])
       assert.strictEqual(code, 0)
-      assert.strictEqual(Object.keys(JSON.parse(stdout)).length, 22)
+      assert.strictEqual(Object.keys(JSON.parse(stdout)).length, 24)
     })
   )
 })

@@ -27,7 +27,12 @@ export interface Turn {
 }
 
 /** A request for a turn. */
-export type TurnRequest = Omit<Asked, "askedAt" | "deadline"> & { readonly waitMs?: number | undefined }
+export type TurnRequest = Omit<Asked, "askedAt" | "deadline"> & {
+  /** 1 for the first, more when a worker failed it. */
+  readonly attempt: number
+  /** How long it may wait, in milliseconds; `timeouts.queue` when it is not said. */
+  readonly waitMs?: number | undefined
+}
 
 /** What was decided for a request, and what was looked at. */
 export interface Explained {
@@ -46,6 +51,8 @@ export class Scheduler extends Context.Service<
     ) => Effect.Effect<Turn, ScheduleError, Scope.Scope>
     /** What would be decided now, without reserving anything. */
     readonly explain: (wish: Wish) => Effect.Effect<Explained>
+    /** What was decided for the request of an id, each time that it asked for a turn; kept for the last few hundred. */
+    readonly explained: (id: string) => ReadonlyArray<Explained>
     /** What is under way. */
     readonly load: Effect.Effect<SchedulerCore["load"]>
   }
@@ -65,6 +72,7 @@ interface Waiter {
 const lookEvery = 500
 const lookWhenIdle = 5_000
 const freshEnough = 1_000
+const keptExplanations = 256
 
 // Capabilities name devices in capitals, everything that people type in small letters.
 const inShort = (device: string) => device.toLowerCase()
@@ -110,7 +118,14 @@ const make = Effect.gen(function* () {
   })
   const waiters = new Map<string, Waiter>()
   const loads = new Map<string, { readonly from: number; to?: number }>()
+  const explanations = new Map<string, ReadonlyArray<Explained>>()
   let seen: ReadonlyArray<HiveStock> = []
+
+  const remember = (id: string, explained: Explained) => {
+    explanations.set(id, [...(explanations.get(id) ?? []), explained])
+    const [oldest] = explanations.keys()
+    if (explanations.size > keptExplanations && oldest !== undefined) explanations.delete(oldest)
+  }
 
   const tell = (message: Message): Effect.Effect<void> =>
     Effect.suspend(() =>
@@ -205,7 +220,9 @@ const make = Effect.gen(function* () {
       yield* look(freshEnough)
       return core.explain(wish, clock.currentTimeMillisUnsafe())
     }),
-    turn: Effect.fn("Scheduler.turn")(function* ({ waitMs, ...request }, told) {
+    explained: (id) => explanations.get(id) ?? [],
+    turn: Effect.fn("Scheduler.turn")(function* ({ attempt, waitMs, ...asked }, told) {
+      const request = { ...asked, id: attempt === 1 ? asked.id : `${asked.id}#${attempt}` }
       const askedAt = clock.currentTimeMillisUnsafe()
       if (!isServed(request.model)) yield* look(freshEnough)
       const deadline = askedAt + (waitMs ?? Duration.toMillis(timeouts.queue))
@@ -226,6 +243,7 @@ const make = Effect.gen(function* () {
           ended(Exit.isSuccess(exit) ? "ok" : "client")
         )
       )
+      remember(asked.id, core.explain(request, askedAt))
       waiters.set(request.id, { turn, model: request.model, told })
       yield* tell({ _tag: "Asked", request: { ...request, askedAt, deadline } })
       const given = yield* Deferred.await(turn)

@@ -57,6 +57,15 @@ export class LoadStalled extends Schema.TaggedError<LoadStalled>()("LoadStalled"
   }
 }
 
+/** Nothing is known of how a job was placed. */
+export class NotExplained extends Schema.TaggedError<NotExplained>()("NotExplained", {
+  job: Schema.String
+}) {
+  override get message() {
+    return `Nothing was scheduled for job '${this.job}', or it was too long ago; requests of applications are scheduled (rbee jobs list shows them as complete)`
+  }
+}
+
 /** An answer had begun when its worker was lost, and no other could go on with it. */
 export class AnswerLost extends Schema.TaggedError<AnswerLost>()("AnswerLost", {
   worker: Schema.String,
