@@ -7,18 +7,25 @@ import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import type { Complete } from "../operation/Operation.ts"
 import { type AnswerError, withLease } from "./Leasing.ts"
+import type { LeaseRequest } from "./WorkerChoice.ts"
 import { WorkerClient } from "./WorkerClient.ts"
 import { type Lease, Workers } from "./Workers.ts"
+
+/** What the worker of a request is to be like. */
+export interface WorkerWishes extends Pick<LeaseRequest, "contextSize" | "engine" | "parallel"> {
+  /** Is told the worker's id. */
+  readonly onWorker?: (id: string) => void
+}
 
 /** Answers the requests of applications on the workers of this hive. */
 export class Completions extends Context.Service<
   Completions,
   {
-    /** Says which worker it takes, then what the worker sends, unparsed. `onWorker` is told the worker's id. */
+    /** Says which worker it takes, then what the worker sends, unparsed. */
     readonly run: (
       operation: Complete,
       job: RunningJob,
-      onWorker?: (id: string) => void
+      wishes?: WorkerWishes
     ) => Stream.Stream<JobEvent, AnswerError>
   }
 >()("rbee/hive/Completions") {
@@ -69,8 +76,8 @@ const make = Effect.gen(function* () {
     )
 
   return Completions.of({
-    run: (operation, job, onWorker) =>
-      withLease(workers, { model: operation.model, workerId: operation.worker_id }, job, {
+    run: (operation, job, { onWorker, ...wishes } = {}) =>
+      withLease(workers, { ...wishes, model: operation.model, workerId: operation.worker_id }, job, {
         actor: "hv-gate",
         action: "complete",
         does: "answers the request",

@@ -29,9 +29,15 @@ export const hiveUpstream = Layer.effect(
         (job) => {
           const askedAt = clock.currentTimeMillisUnsafe()
           const operation = new Complete({ hive_id: hive.id, model: model.id, api, body })
-          return completions.run(operation, job, (worker) => {
-            const queueMs = clock.currentTimeMillisUnsafe() - askedAt
-            onPlaced({ hive: hive.id, worker, queueMs, loadMs: 0 })
+          const { context_size: contextSize, engine, parallel } = model.alias ?? {}
+          return completions.run(operation, job, {
+            contextSize,
+            engine,
+            parallel,
+            onWorker: (worker) => {
+              const queueMs = clock.currentTimeMillisUnsafe() - askedAt
+              onPlaced({ hive: hive.id, worker, queueMs, loadMs: 0 })
+            }
           })
         }
     })

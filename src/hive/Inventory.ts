@@ -59,6 +59,7 @@ export class Inventory extends Context.Service<
               worker_id: record.id,
               state: record.state,
               model_id: record.model,
+              engine: spec.engine,
               device:
                 present.find(({ backend, index }) => backend === spec.backend && index === spec.device)?.id ??
                 `${spec.backend}-${spec.device}`,

@@ -7,11 +7,21 @@ export interface LeaseRequest {
   /** 0 leaves the choice open, as it does when a worker is placed. */
   readonly device?: number | undefined
   readonly workerId?: string | undefined
+  /** The engine, context length in tokens and requests at the same time that were set for the model's name. */
+  readonly engine?: string | undefined
+  readonly contextSize?: number | undefined
+  readonly parallel?: number | undefined
 }
 
-/** Whether the worker has the model, on the device if one was named. */
-export const suits = ({ spec }: Entry, { device = 0, model }: LeaseRequest) =>
-  spec.model === model && (device === 0 || spec.device === device)
+/** Whether the worker has the model, and is what else was asked for. */
+export const suits = (
+  { spec }: Entry,
+  { contextSize = 0, device = 0, engine = spec.engine, model }: LeaseRequest
+) =>
+  spec.model === model &&
+  (device === 0 || spec.device === device) &&
+  spec.engine === engine &&
+  spec.contextSize >= contextSize
 
 /** The worker in a state that suits the request and has the fewest requests; the oldest of those. */
 export const leastBusy = (entries: Iterable<Entry>, request: LeaseRequest, state: LastingState) => {

@@ -196,7 +196,8 @@ const make = Effect.gen(function* () {
           const other =
             leastBusy(entries.values(), request, "ready") ?? leastBusy(entries.values(), request, "starting")
           if (other !== undefined) return Effect.succeed(other)
-          const wanted = { worker: "auto", model: request.model, device: request.device }
+          const { contextSize, device, engine: worker = "auto", model, parallel } = request
+          const wanted = { worker, model, device, contextSize, parallel }
           return Effect.andThen(
             say("worker_spawn", `No worker serves ${request.model}; starting one`),
             begin(wanted, say, restore)

@@ -38,6 +38,8 @@ export const HiveInventory = Schema.Struct({
       worker_id: WorkerId,
       state: Schema.String,
       model_id: Schema.String,
+      /** The name of what made it. */
+      engine: Schema.String,
       device: Schema.String,
       slots: Schema.Int,
       /** Requests that it works on now, whoever sent them. */

@@ -22,6 +22,7 @@ export interface WorkerView {
   readonly id: string
   readonly model: string
   readonly state: string
+  readonly engine: string
   readonly device: string
   /** Requests that it works on at the same time. */
   readonly slots: number

@@ -108,6 +108,7 @@ const make = Effect.gen(function* () {
         id: worker.worker_id,
         model: worker.model_id,
         state: worker.state,
+        engine: worker.engine,
         device: worker.device.toLowerCase(),
         slots: worker.slots,
         contextSize: worker.context_size,

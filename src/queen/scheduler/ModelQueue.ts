@@ -1,7 +1,7 @@
-import { chooseWorker, type LoadedWorker } from "./decide.ts"
+import { chooseWorker, type LoadedWorker, misfit, type Needs } from "./decide.ts"
 import { isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
-import type { Asked, Note, Order, Outcome, Refusal } from "./messages.ts"
+import type { Asked, Note, Order, Outcome, Placing, Refusal } from "./messages.ts"
 import { Prefixes } from "./Prefixes.ts"
 
 interface Load {
@@ -128,9 +128,12 @@ export class ModelQueue {
     return this.#pump(now)
   }
 
-  notPlaced(refusal: Refusal): ReadonlyArray<Note | Order> {
+  /** Those who wait for such a worker get none. */
+  notPlaced(placing: Placing, refusal: Refusal): ReadonlyArray<Note | Order> {
     this.#wanted = "no"
-    const hopeless = [...this.#waiting.values()].filter((request) => !this.#isServed(request))
+    const hopeless = [...this.#waiting.values()].filter(
+      (request) => needSame(request, placing) && !this.#isServed(request)
+    )
     for (const { id } of hopeless) this.#waiting.delete(id)
     return hopeless.map(({ id }) => refuse(id, refusal))
   }
@@ -208,9 +211,18 @@ export class ModelQueue {
   }
 
   /** Whether a worker is there that will take the request at some time. */
-  #isServed({ contextSize = 0 }: Asked) {
+  #isServed(request: Asked) {
     for (const { draining, worker } of this.#loads.values()) {
-      if (isServing(worker) && !draining && worker.contextSize >= contextSize) return true
+      if (isServing(worker) && !draining && misfit(worker, request) === undefined) return true
+    }
+    return false
+  }
+
+  /** The same, of workers that do not rest. */
+  #isServedSoon(request: Asked, now: number) {
+    for (const { draining, openUntil, worker } of this.#loads.values()) {
+      const takesNew = isServing(worker) && !draining && openUntil <= now
+      if (takesNew && misfit(worker, request) === undefined) return true
     }
     return false
   }
@@ -278,16 +290,16 @@ export class ModelQueue {
       this.#wanted = "no"
       return [{ _tag: "Unwanted", model: this.model }]
     }
-    let since = first.askedAt
+    const waiting = [...this.#waiting.values()]
+    const unserved = waiting.find((request) => !this.#isServedSoon(request, now))
+    const suited = unserved === undefined
+    const wanting = unserved ?? first
+    let since = wanting.askedAt
     let contextSize = 0
-    let suited = false
-    for (const { askedAt, contextSize: context = 0 } of this.#waiting.values()) {
-      since = Math.min(since, askedAt)
-      contextSize = Math.max(contextSize, context)
-    }
-    for (const { draining, openUntil, worker } of this.#loads.values()) {
-      if (isServing(worker) && !draining && openUntil <= now && worker.contextSize >= contextSize)
-        suited = true
+    for (const request of waiting) {
+      if (!needSame(request, wanting)) continue
+      since = Math.min(since, request.askedAt)
+      contextSize = Math.max(contextSize, request.contextSize ?? 0)
     }
     if (suited) this.#why = "all its workers are busy"
     if (suited && now - since < this.#limits.scaleAfter) {
@@ -298,12 +310,15 @@ export class ModelQueue {
     const kind = suited ? "extra" : "yes"
     if (this.#wanted === kind) return []
     this.#wanted = kind
-    const { device, engine, hive, parallel } = first
+    const { device, engine, hive, parallel } = wanting
     const placing = { model: this.model, since, extra: suited, hive, device, parallel, engine }
     return [{ _tag: "Wanted", placing: contextSize === 0 ? placing : { ...placing, contextSize } }]
   }
 }
 
 const busyPause = 250
+
+const needSame = (left: Needs, right: Needs) =>
+  left.hive === right.hive && left.device === right.device && left.engine === right.engine
 
 const refuse = (id: string, refusal: Refusal): Order => ({ _tag: "Refuse", id, refusal })

@@ -87,7 +87,10 @@ export class Placer {
     const isTriedElsewhere = [...this.#loading.values()].some(({ placing }) => placing.model === model)
     if (extra || isTriedElsewhere || this.#isMakingRoomFor(model)) return again
     this.#wanted.delete(model)
-    return [...again, { _tag: "NotPlaced", model, refusal: { _tag: "LoadFailed", reason } }]
+    return [
+      ...again,
+      { _tag: "NotPlaced", placing: loading.placing, refusal: { _tag: "LoadFailed", reason } }
+    ]
   }
 
   drained(worker: WorkerView, granted: boolean, now: number): ReadonlyArray<Note | Order> {
@@ -186,7 +189,7 @@ export class Placer {
       case "Impossible": {
         this.#wanted.delete(model)
         if (extra) return []
-        return [{ _tag: "NotPlaced", model, refusal: { _tag: "Impossible", reason: decision.reason } }]
+        return [{ _tag: "NotPlaced", placing, refusal: { _tag: "Impossible", reason: decision.reason } }]
       }
       case "Place": {
         if (decision.evict.length > 0) {

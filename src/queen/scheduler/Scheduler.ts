@@ -87,16 +87,19 @@ const viewOf = ({ hive, inventory: { devices, models, workers } }: HiveStock): H
     usable
   })),
   models: models.map(({ id, memory_bytes }) => ({ id, memoryBytes: memory_bytes })),
-  workers: workers.map(({ context_size, device, memory_bytes, model_id, slots, state, worker_id }) => ({
-    hive,
-    id: worker_id,
-    model: model_id,
-    state,
-    device: inShort(device),
-    slots,
-    contextSize: context_size,
-    memoryBytes: memory_bytes
-  }))
+  workers: workers.map(
+    ({ context_size, device, engine, memory_bytes, model_id, slots, state, worker_id }) => ({
+      hive,
+      id: worker_id,
+      model: model_id,
+      state,
+      engine,
+      device: inShort(device),
+      slots,
+      contextSize: context_size,
+      memoryBytes: memory_bytes
+    })
+  )
 })
 
 const make = Effect.gen(function* () {

@@ -63,7 +63,7 @@ export class SchedulerCore {
       const sharedTokens = best.prefixes.shared(wish.prefixes)
       return { decision: { _tag: "Run", worker: best.worker, sharedTokens }, candidates }
     }
-    const rules = { mayEvict: true, mayDrain: false }
+    const rules = { mayEvict: true, mayDrain: false, hive: wish.hive, device: wish.device }
     const decision = placeWorker(wish.model, this.#placer.view(now), rules, now, this.#limits, look)
     return { decision, candidates }
   }
@@ -152,7 +152,7 @@ export class SchedulerCore {
       case "Placed":
         return this.#queue(note.worker.model).placed(note.worker, now)
       case "NotPlaced":
-        return this.#queue(note.model).notPlaced(note.refusal)
+        return this.#queue(note.placing.model).notPlaced(note.placing, note.refusal)
       case "Pending":
         this.#queue(note.model).pending(note.why)
         return []

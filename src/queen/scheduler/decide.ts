@@ -2,14 +2,37 @@ import { type DeviceView, type HiveView, isServing, keyOf, type WorkerView } fro
 import type { SchedulerLimits } from "./limits.ts"
 import { blockTokens, type Prefixes } from "./Prefixes.ts"
 
+/** What a request wants of its worker, whichever that is. */
+export interface Needs {
+  /** Tokens that the worker must be able to hold. */
+  readonly contextSize?: number | undefined
+  /** Only there; anywhere when it is not said. */
+  readonly hive?: string | undefined
+  readonly device?: string | undefined
+  /** Only of this engine. */
+  readonly engine?: string | undefined
+}
+
 /** What a decision looks at in a request. */
-export interface Wish {
+export interface Wish extends Needs {
   readonly model: string
   /** Tokens of the prompt and of the answer, as estimated. */
   readonly tokens: number
   readonly prefixes: ReadonlyArray<string>
-  /** Tokens that the worker must be able to hold. */
-  readonly contextSize?: number | undefined
+}
+
+/** What a worker is not, that a request needs; nothing when it will do. */
+export const misfit = (
+  { contextSize, device, engine, hive }: WorkerView,
+  needs: Needs
+): string | undefined => {
+  if (needs.hive !== undefined && needs.hive !== hive) return `it is not on hive ${needs.hive}`
+  if (needs.device !== undefined && needs.device !== device) return `it is on ${device}`
+  if (needs.engine !== undefined && needs.engine !== engine) return `its engine is ${engine}`
+  if (needs.contextSize !== undefined && contextSize < needs.contextSize) {
+    return `its context is ${contextSize} tokens`
+  }
+  return undefined
 }
 
 /** A worker with what is reserved on it and known of it. Times in milliseconds of one clock. */
@@ -56,9 +79,8 @@ const refusalOf = (loaded: LoadedWorker, wish: Wish, now: number, limits: Schedu
   if (!isServing(worker)) return `it is ${worker.state}`
   if (draining) return "it is about to be stopped"
   if (openUntil > now) return `it failed ${faults} times in a row and rests`
-  if (wish.contextSize !== undefined && worker.contextSize < wish.contextSize) {
-    return `its context is ${worker.contextSize} tokens`
-  }
+  const missing = misfit(worker, wish)
+  if (missing !== undefined) return missing
   if (running >= worker.slots) return `all its ${worker.slots} slots are taken`
   // After its rest it proves itself with one request.
   if (faults >= limits.breakerFaults && running > 0) return "it is on probation"

@@ -1,4 +1,4 @@
-import type { Wish } from "./decide.ts"
+import type { Needs, Wish } from "./decide.ts"
 import type { HiveView, WorkerView } from "./Fleet.ts"
 
 /** A request that wants a worker. Times in milliseconds of one clock. */
@@ -11,12 +11,8 @@ export interface Asked extends Wish {
   readonly askedAt: number
   /** When it stops waiting. */
   readonly deadline: number
-  /** A worker that is placed for it runs there. */
-  readonly hive?: string | undefined
-  readonly device?: string | undefined
-  /** Requests at the same time and engine of a worker that is placed for it. */
+  /** Requests at the same time of a worker that is placed for it. */
   readonly parallel?: number | undefined
-  readonly engine?: string | undefined
   /** Workers that failed it already, and get it again only if there is no other. */
   readonly avoid?: ReadonlyArray<string>
 }
@@ -25,16 +21,12 @@ export interface Asked extends Wish {
 export type Outcome = "ok" | "client" | "busy" | "fault"
 
 /** What a worker that is to be placed must be like. */
-export interface Placing {
+export interface Placing extends Needs {
   readonly model: string
   readonly since: number
   /** There are workers already, and one more is welcome where nothing has to go for it. */
   readonly extra: boolean
-  readonly contextSize?: number | undefined
-  readonly hive?: string | undefined
-  readonly device?: string | undefined
   readonly parallel?: number | undefined
-  readonly engine?: string | undefined
 }
 
 /** Why a request got no worker. */
@@ -77,7 +69,7 @@ export type Note =
   | { readonly _tag: "Wanted"; readonly placing: Placing }
   | { readonly _tag: "Unwanted"; readonly model: string }
   | { readonly _tag: "Placed"; readonly worker: WorkerView }
-  | { readonly _tag: "NotPlaced"; readonly model: string; readonly refusal: Refusal }
+  | { readonly _tag: "NotPlaced"; readonly placing: Placing; readonly refusal: Refusal }
   /** The placer waits for something. */
   | { readonly _tag: "Pending"; readonly model: string; readonly why: string }
   /** The worker should go, when it is idle, or with `force` when it has finished what it has. */
