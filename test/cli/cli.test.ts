@@ -321,6 +321,23 @@ describe("answers", () => {
   )
 })
 
+describe("worker spawn", () => {
+  it.live("takes the index of the device from its name, unless --device says another", () =>
+    Effect.gen(function* () {
+      const queen = yield* fakeQueen(event(1, "done", done))
+      const home = yield* temporaryFolder
+      const spawn = ["worker", "spawn", "--queen", queen.url, "--hive-id", "atlas", "--model", "m"]
+      for (const more of [[], ["--worker", "gpu-3"], ["--worker", "cuda", "--device", "2"]]) {
+        yield* rbee(home, [...spawn, ...more])
+      }
+      assert.deepStrictEqual(
+        queen.asked.filter(({ method }) => method === "POST").map(({ body }) => JSON.parse(body).device),
+        [0, 3, 2]
+      )
+    })
+  )
+})
+
 describe("teaching", () => {
   it.live("helps on stdout, and knows its version", () =>
     Effect.gen(function* () {
