@@ -67,6 +67,8 @@ interface Waiter {
   readonly turn: Deferred.Deferred<Pick<Turn, "worker" | "sharedTokens">, ScheduleError>
   readonly model: string
   readonly told: (sentence: string) => void
+  /** What it was told last of its place in the queue. */
+  place?: string
 }
 
 const lookEvery = 500
@@ -146,9 +148,13 @@ const make = Effect.gen(function* () {
         return Effect.asVoid(Deferred.succeed(waiter.turn, { worker, sharedTokens }))
       }
       case "Waits":
-        return Effect.sync(() =>
-          waiters.get(order.id)?.told(`Waiting in position ${order.position}: ${order.why}`)
-        )
+        return Effect.sync(() => {
+          const waiter = waiters.get(order.id)
+          const place = `Waiting in position ${order.position}: ${order.why}`
+          if (waiter === undefined || waiter.place === place) return
+          waiter.place = place
+          waiter.told(place)
+        })
       case "Refuse": {
         const waiter = waiters.get(order.id)
         waiters.delete(order.id)
@@ -209,6 +215,8 @@ const make = Effect.gen(function* () {
       yield* look(lookEvery / 2)
     }
     yield* tell({ _tag: "Tick" })
+    // Those who wait hear how they come forward.
+    yield* Effect.forEach(core.positions(clock.currentTimeMillisUnsafe()), perform, { discard: true })
   })
   yield* round.pipe(
     Effect.catchCause((cause) => Effect.logError("a round of the scheduler failed", cause)),
