@@ -5,6 +5,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { PeerMisspoke } from "../job/clientErrors.ts"
+import { readChunk, shownText } from "../job/EngineChunk.ts"
 import {
   type JobEvent,
   isEnd,
@@ -88,6 +89,12 @@ const makeScreen = (output: Output["Service"], show: Show) => {
       onSome: ({ text: line }) => output.line(line)
     })
 
+  const chunk = ({ json }: JobEvent) => {
+    const read = readChunk(json)
+    const piece = read === undefined ? "" : shownText(read)
+    return piece === "" ? Effect.void : text(piece)
+  }
+
   return (event: JobEvent): Effect.Effect<void> => {
     if (show === "events" && output.json) return output.line(asLine(event))
     switch (event.kind) {
@@ -100,7 +107,7 @@ const makeScreen = (output: Output["Service"], show: Show) => {
       case "line":
         return output.json ? Effect.void : lineOf(event)
       case "chunk":
-        return Effect.void
+        return output.json ? Effect.void : chunk(event)
       case "result":
         return result(event)
       case "done":

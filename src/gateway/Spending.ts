@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { ApiKey } from "../config/ApiKey.ts"
-import { readChunk, tokensOf } from "./EngineAnswer.ts"
+import { readChunk, tokensOf } from "../job/EngineChunk.ts"
 import type { KeyLimits } from "./KeyLimits.ts"
 
 const charactersPerToken = 4

@@ -2,10 +2,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import { type EngineChunk, type EngineUsage, readChunk, shownText } from "../job/EngineChunk.ts"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import type { Infer as InferOperation } from "../operation/Operation.ts"
-import { type CompletionPiece, readPiece, type Usage } from "./Completion.ts"
 import { type AnswerError, withLease } from "./Leasing.ts"
 import { WorkerClient, WorkerGone } from "./WorkerClient.ts"
 import { type Lease, Workers } from "./Workers.ts"
@@ -30,12 +30,15 @@ const charactersPerToken = 4
 class Answer {
   #text = ""
   #finishReason: string | undefined
-  #usage: Usage | undefined
+  #usage: EngineUsage | undefined
 
-  add({ finishReason, text, usage }: CompletionPiece) {
+  /** Gives the text of the piece. */
+  add(chunk: EngineChunk) {
+    const text = shownText(chunk)
     this.#text += text
-    this.#finishReason = finishReason ?? this.#finishReason
-    this.#usage = usage ?? this.#usage
+    this.#finishReason = chunk.choices[0]?.finishReason ?? this.#finishReason
+    this.#usage = chunk.usage ?? this.#usage
+    return text
   }
 
   /** Without a reason for its end, an answer was cut off. */
@@ -80,10 +83,10 @@ const make = Effect.gen(function* () {
           }
         })
         const toEvent = (text: string) => {
-          const piece = readPiece(text)
-          if (piece === undefined) return undefined
-          whole.add(piece)
-          return operation.stream && piece.text !== "" ? JobEvent.token(piece.text) : undefined
+          const chunk = readChunk(text)
+          if (chunk === undefined) return undefined
+          const piece = whole.add(chunk)
+          return operation.stream && piece !== "" ? JobEvent.token(piece) : undefined
         }
         const tokens = data.pipe(
           Stream.map(toEvent),

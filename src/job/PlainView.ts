@@ -2,6 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { readChunk, shownText } from "./EngineChunk.ts"
 import { batches, type Follower } from "./Follower.ts"
 import { type LoggedEvent, readFailure, readJson, readNarration, readProgress, readText } from "./JobEvent.ts"
 import { progressSentence } from "./progressSentence.ts"
@@ -51,7 +52,7 @@ export class PlainRenderer {
       case "line":
         return this.#text(json)
       case "chunk":
-        return contentFrame(json)
+        return this.#chunk(json)
       case "result":
         return this.#result(json)
       case "done":
@@ -70,6 +71,15 @@ export class PlainRenderer {
   waiting(seconds: number) {
     const { actor, message } = this.#doing ?? { actor: "job", message: "Working" }
     return contentFrame(narrationLine(actor, "waiting", `${message} (${seconds} s)`))
+  }
+
+  #chunk(json: string) {
+    const chunk = readChunk(json)
+    if (chunk === undefined) return contentFrame(json)
+    const text = shownText(chunk)
+    if (text === "") return ""
+    this.#textWritten = true
+    return contentFrame(text)
   }
 
   #narration(json: string) {

@@ -52,6 +52,20 @@ describe("the plain view", () => {
     assert.strictEqual(rendered(JobEvent.token("so [DONE] it is")), "data: so [DONE] it is\n\n")
   })
 
+  it("shows the text of an engine's chunks, and nothing of those that have none", () => {
+    const chunk = (choice: object) => new JobEvent("chunk", JSON.stringify({ choices: [choice] }))
+    const chat = [{ role: "assistant", content: "" }, { content: "Hello" }, { content: "\n[DONE]" }]
+    assert.strictEqual(
+      rendered(
+        ...chat.map((delta) => chunk({ index: 0, delta })),
+        chunk({ index: 1, delta: { content: "x" } })
+      ),
+      "data: Hello\n\ndata: \ndata: [DONE]\n\n"
+    )
+    assert.strictEqual(rendered(chunk({ index: 0, text: "[DONE]" })), "data:  [DONE]\n\n")
+    assert.strictEqual(rendered(new JobEvent("chunk", "not JSON")), "data: not JSON\n\n")
+  })
+
   it("shows a result's text only when no token was written", () => {
     const result = JobEvent.result({ text: "all of it", finish_reason: "stop", usage: {} })
     assert.strictEqual(rendered(result), "data: all of it\n\n")
