@@ -1,13 +1,5 @@
 import * as Predicate from "effect/Predicate"
 import { type ChoicePiece, type EngineUsage, readChunk } from "../job/EngineChunk.ts"
-export {
-  readChunk,
-  tokensOf,
-  type ChoicePiece,
-  type ToolCallPiece,
-  type EngineUsage,
-  type EngineChunk
-} from "../job/EngineChunk.ts"
 
 /** A call of a tool. */
 export interface ToolCall {

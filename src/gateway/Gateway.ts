@@ -1,31 +1,58 @@
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
-import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { ApiKeys } from "../config/ApiKeys.ts"
 import { Caller } from "../job/Caller.ts"
 import { Doors } from "../job/Doors.ts"
-import { makeAnswering, refuse } from "./answering.ts"
+import { makeAnswering } from "./answering.ts"
+import { anthropicFormat } from "./anthropic/format.ts"
+import { countTokensDoor, messagesDoor } from "./anthropic/messages.ts"
+import { anthropicModel, anthropicModels } from "./anthropic/models.ts"
 import type { Door, Format } from "./Door.ts"
 import { fromError, fromFailure } from "./failures.ts"
 import { KeyLimits, mayUse } from "./KeyLimits.ts"
 import { ModelFinder } from "./ModelFinder.ts"
+import * as Ollama from "./ollama/doors.ts"
+import { ollamaFormat } from "./ollama/format.ts"
+import { ollamaRoutes } from "./ollama/routes.ts"
+import { OperationRunner } from "./OperationRunner.ts"
 import { chatDoor, completionsDoor, embeddingsDoor } from "./openai/completions.ts"
 import { openAiFormat } from "./openai/format.ts"
 import { openAiModel, openAiModels } from "./openai/models.ts"
+import { responsesDoor } from "./openai/responses.ts"
+import { refuse } from "./refusing.ts"
 import { Upstream } from "./Upstream.ts"
 
-const doors: ReadonlyArray<Door> = [chatDoor, completionsDoor, embeddingsDoor]
+const doors: ReadonlyArray<Door> = [
+  chatDoor,
+  completionsDoor,
+  embeddingsDoor,
+  responsesDoor,
+  messagesDoor,
+  countTokensDoor,
+  Ollama.chatDoor,
+  Ollama.generateDoor,
+  Ollama.embedDoor,
+  Ollama.oldEmbeddingsDoor
+]
 
 const formats: ReadonlyMap<string, Format> = new Map(doors.map(({ format, path }) => [path, format]))
 
 const modelsPath = "/v1/models"
 
-const formatOf = ({ url }: HttpServerRequest.HttpServerRequest) => {
-  const [path = ""] = url.split("?", 1)
-  if (path === modelsPath || path.startsWith(`${modelsPath}/`)) return openAiFormat
+/** Anthropic's clients say so; to all others the models are OpenAI's. */
+const isAnthropic = ({ headers }: HttpServerRequest.HttpServerRequest) =>
+  headers["anthropic-version"] !== undefined
+
+const formatOf = (request: HttpServerRequest.HttpServerRequest) => {
+  const [path = ""] = request.url.split("?", 1)
+  if (path.startsWith("/api/")) return ollamaFormat
+  if (path === modelsPath || path.startsWith(`${modelsPath}/`)) {
+    return isAnthropic(request) ? anthropicFormat : openAiFormat
+  }
   return formats.get(path)
 }
 
@@ -54,23 +81,30 @@ const routes = HttpRouter.use(
     const upstream = yield* Upstream
     for (const door of doors) yield* router.add("POST", door.path, answering(door))
 
-    const listed = Effect.gen(function* () {
-      const { key } = yield* Caller
-      const models = yield* upstream.models
-      return HttpServerResponse.jsonUnsafe(openAiModels(models.filter((model) => mayUse(key, model))))
-    })
     // The route also takes the path without a name.
-    const one = Effect.gen(function* () {
+    const models = Effect.gen(function* () {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const { key } = yield* Caller
       const { "*": name = "" } = yield* HttpRouter.params
-      if (name === "") return yield* listed
-      return HttpServerResponse.jsonUnsafe(openAiModel(yield* upstream.find(decodeURIComponent(name))))
-    }).pipe(Effect.catch((error) => Effect.succeed(refuse(openAiFormat, fromError(error)))))
-    yield* router.add("GET", `${modelsPath}/*`, one)
+      if (name === "") {
+        const all = (yield* upstream.models).filter((model) => mayUse(key, model))
+        return HttpServerResponse.jsonUnsafe(isAnthropic(request) ? anthropicModels(all) : openAiModels(all))
+      }
+      const model = yield* upstream.find(decodeURIComponent(name))
+      return HttpServerResponse.jsonUnsafe(isAnthropic(request) ? anthropicModel(model) : openAiModel(model))
+    }).pipe(
+      Effect.catch((error) =>
+        Effect.map(HttpServerRequest.HttpServerRequest, (request) =>
+          refuse(isAnthropic(request) ? anthropicFormat : openAiFormat, fromError(error))
+        )
+      )
+    )
+    yield* router.add("GET", `${modelsPath}/*`, models)
   })
 )
 
 /** The front doors of a daemon, over what its `Upstream` has. */
-export const gatewayRoutes = routes.pipe(
+export const gatewayRoutes = Layer.merge(routes, ollamaRoutes).pipe(
   Layer.provide(ModelFinder.layerNoDeps),
-  Layer.provide(KeyLimits.layer)
+  Layer.provide([KeyLimits.layer, OperationRunner.layerNoDeps])
 )

@@ -4,9 +4,7 @@ import * as Effect from "effect/Effect"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
@@ -15,35 +13,18 @@ import { InternalError } from "../job/errors.ts"
 import { batches, Pulse } from "../job/Follower.ts"
 import { isEnd, type LoggedEvent, readFailure } from "../job/JobEvent.ts"
 import { Jobs } from "../job/Jobs.ts"
-import { redact } from "../job/Redaction.ts"
 import { requestText } from "../job/requestText.ts"
 import { Complete } from "../operation/Operation.ts"
-import {
-  type About,
-  type Body,
-  type Door,
-  type Exchange,
-  type Format,
-  type GatewayFailure,
-  InvalidRequest
-} from "./Door.ts"
+import { type About, type Door, type Exchange, type GatewayFailure, InvalidRequest } from "./Door.ts"
 import { assemble } from "./EngineAnswer.ts"
 import { fromError, fromFailure } from "./failures.ts"
 import { KeyLimits, mayUse, ModelForbidden } from "./KeyLimits.ts"
 import { ModelFinder } from "./ModelFinder.ts"
+import { parse, refuse } from "./refusing.ts"
 import { Spending } from "./Spending.ts"
 import { type Placement, type ServedModel, Upstream } from "./Upstream.ts"
 
 const router = "gateway"
-
-const notAnObject = new InvalidRequest({ reason: "The body must be a JSON object" })
-
-const parse = (text: string): Effect.Effect<Body, InvalidRequest> => {
-  const parsed = Result.try((): unknown => JSON.parse(text))
-  return Result.isSuccess(parsed) && Predicate.isReadonlyObject(parsed.success)
-    ? Effect.succeed(parsed.success)
-    : Effect.fail(notAnObject)
-}
 
 const Deadline = Schema.FiniteFromString.check(
   Schema.isInt(),
@@ -67,20 +48,6 @@ const deadlineOf = ({ headers }: HttpServerRequest.HttpServerRequest) => {
 
 const textOf = ({ body: { input, messages, prompt } }: Exchange) =>
   typeof prompt === "string" ? prompt : JSON.stringify(messages ?? prompt ?? input ?? "")
-
-/** The answer to a failure, in a client's format. */
-export const refuse = (
-  format: Format,
-  failure: GatewayFailure,
-  headers: Readonly<Record<string, string>> = {}
-) =>
-  HttpServerResponse.jsonUnsafe(format.error({ ...failure, message: redact(failure.message) }), {
-    status: failure.status,
-    headers:
-      failure.retryAfter === undefined
-        ? headers
-        : { ...headers, "retry-after": String(Math.ceil(failure.retryAfter)) }
-  })
 
 const headersOf = (jobId: string, placement: Placement | undefined) => ({
   "cache-control": "no-cache",
@@ -177,7 +144,6 @@ export const makeAnswering = Effect.gen(function* () {
     if (early !== undefined && !begun) return refuse(format, early, headersOf(jobId, placement))
 
     const { reply } = exchange
-    const headers = headersOf(jobId, placement)
     if (reply._tag === "Stream") {
       const writer = reply.writer(about)
       const write = (events: ReadonlyArray<LoggedEvent>) => {
@@ -205,7 +171,7 @@ export const makeAnswering = Effect.gen(function* () {
       })
       return HttpServerResponse.stream(Stream.fromPull(Effect.succeed(bytes)), {
         contentType: reply.contentType,
-        headers: { ...headers, "x-accel-buffering": "no" }
+        headers: { ...headersOf(jobId, placement), "x-accel-buffering": "no" }
       })
     }
 
@@ -231,6 +197,8 @@ export const makeAnswering = Effect.gen(function* () {
       })
     )
     yield* Pull.catchDone(rest, () => Effect.void)
+    // Another worker may have gone on since the answer began.
+    const headers = headersOf(jobId, placement)
     if (failure !== undefined) return refuse(format, failure, headers)
     if (reply._tag === "Whole") {
       return HttpServerResponse.jsonUnsafe(reply.toJson(assemble(chunks), about), { headers })

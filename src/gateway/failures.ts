@@ -5,11 +5,13 @@ import type { GatewayFailure } from "./Door.ts"
 
 /** The status of each error that is not a fault of a worker or of a hive. */
 const statuses: { readonly [code: string]: number } = {
+  AnswerLost: 502,
   BodyTimeout: 408,
   BodyTooLarge: 413,
   ContextLengthExceeded: 400,
   ConnectionFailed: 502,
   Forbidden: 403,
+  HiveGaveUp: 503,
   HiveNotFound: 503,
   HiveTimeout: 504,
   InvalidModelId: 400,
@@ -17,10 +19,12 @@ const statuses: { readonly [code: string]: number } = {
   InvalidResponse: 502,
   // What nginx says of a client that left: nobody asks again because of it.
   JobCancelled: 499,
+  KeyForbidden: 403,
   KeyLimited: 429,
   LoadFailed: 503,
   ModelDoesNotFit: 503,
   ModelForbidden: 403,
+  ModelInUse: 409,
   ModelNotFound: 404,
   ModelUnknown: 404,
   NotFound: 404,
@@ -29,6 +33,7 @@ const statuses: { readonly [code: string]: number } = {
   QueueTimeout: 503,
   TooManyJobs: 503,
   Unauthorized: 401,
+  WorkerFailed: 503,
   WorkerNotFound: 503,
   WorkerNotReady: 503,
   WorkerSilent: 504
@@ -70,4 +75,8 @@ export const fromError = (error: {
   readonly _tag: string
   readonly message: string
   readonly failure?: Failure
-}): GatewayFailure => fromFailure(error.failure ?? { code: error._tag, message: error.message })
+  readonly param?: string
+}): GatewayFailure => ({
+  ...fromFailure(error.failure ?? { code: error._tag, message: error.message }),
+  ...(error.param === undefined ? {} : { param: error.param })
+})

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { Settings } from "../../src/config/Settings.ts"
 import { ModelFinder } from "../../src/gateway/ModelFinder.ts"
+import { OperationRunner } from "../../src/gateway/OperationRunner.ts"
 import { pickModel, publicModels, Upstream } from "../../src/gateway/Upstream.ts"
 import { Pulse } from "../../src/job/Follower.ts"
 import { Jobs } from "../../src/job/Jobs.ts"
@@ -18,6 +19,7 @@ const finding = (download: boolean, work: Work = () => Stream.empty) => {
       small: { model: "hf:org/small" }
     })
   const layer = ModelFinder.layerNoDeps.pipe(
+    Layer.provide(OperationRunner.layerNoDeps),
     Layer.provide(
       Layer.mergeAll(
         Layer.mock(Upstream)({

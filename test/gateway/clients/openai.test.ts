@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import OpenAI from "openai"
+import OpenAI, { APIError, BadRequestError, NotFoundError } from "openai"
 import { daemons, OpenDoors } from "../../support/doors.ts"
 
 const model = "rbee:tiny"
@@ -24,7 +24,7 @@ const failure = (promise: Promise<unknown>) =>
     promise.then(
       () => assert.fail("it did not fail"),
       (error: unknown) => {
-        if (error instanceof OpenAI.APIError) return error
+        if (error instanceof APIError) return error
         throw error
       }
     )
@@ -163,10 +163,62 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
         it.effect("is told clearly when the engine has no tools", () =>
           withClient((client) =>
             Effect.map(failure(client.chat.completions.create({ ...pick, tools: [weather] })), (error) => {
-              assert.instanceOf(error, OpenAI.BadRequestError)
+              assert.instanceOf(error, BadRequestError)
               assert.deepStrictEqual([error.code, error.param], ["unsupported_parameter", "tools"])
               assert.include(error.message, "llama-server")
             })
+          )
+        )
+
+        it.effect("has responses, streamed and whole, with and without tools", () =>
+          withClient((client) =>
+            Effect.promise(async () => {
+              const asked = { model, input: "Tell me of Mr. Darcy.", temperature: 0, max_output_tokens: 16 }
+              const whole = await client.responses.create(asked)
+              assert.isNotEmpty(whole.output_text)
+              assert.include(["completed", "incomplete"], whole.status)
+              const events: Array<string> = []
+              let streamed = ""
+              for await (const event of await client.responses.create({ ...asked, stream: true })) {
+                events.push(event.type)
+                if (event.type === "response.output_text.delta") streamed += event.delta
+              }
+              assert.strictEqual(streamed, whole.output_text)
+              assert.deepStrictEqual(events.slice(0, 2), ["response.created", "response.in_progress"])
+              assert.include(["response.completed", "response.incomplete"], events.at(-1))
+              const { name, parameters } = weather.function
+              const called = await client.responses
+                .stream({
+                  model: "tooly",
+                  input: asked.input,
+                  tools: [{ type: "function", name, parameters, strict: false }]
+                })
+                .finalResponse()
+              const [call] = called.output
+              assert.isTrue(call?.type === "function_call")
+              if (call?.type !== "function_call") return
+              assert.deepStrictEqual(
+                [call.name, JSON.parse(call.arguments)],
+                ["look_up", { text: asked.input }]
+              )
+              const told = await client.responses.create({
+                model: "tooly",
+                input: [
+                  { role: "user", content: asked.input },
+                  { type: "function_call", call_id: call.call_id, name, arguments: call.arguments },
+                  { type: "function_call_output", call_id: call.call_id, output: "42" }
+                ]
+              })
+              assert.strictEqual(told.output_text, "The tool said 42")
+            })
+          )
+        )
+
+        it.effect("is told that no response is kept", () =>
+          withClient((client) =>
+            Effect.map(failure(client.responses.create({ model, input: "Hi", store: true })), (error) =>
+              assert.deepStrictEqual([error.status, error.param], [400, "store"])
+            )
           )
         )
 
@@ -205,10 +257,10 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
           withClient((client) =>
             Effect.gen(function* () {
               const unknown = yield* failure(client.chat.completions.create({ ...pick, model: "none" }))
-              assert.instanceOf(unknown, OpenAI.NotFoundError)
+              assert.instanceOf(unknown, NotFoundError)
               assert.strictEqual(unknown.code, "model_not_found")
               const long = yield* failure(client.chat.completions.create({ ...pick, max_tokens: 5000 }))
-              assert.instanceOf(long, OpenAI.BadRequestError)
+              assert.instanceOf(long, BadRequestError)
               assert.strictEqual(long.code, "context_length_exceeded")
               const wrong = yield* failure(client.chat.completions.create({ ...pick, temperature: -1 }))
               assert.deepStrictEqual([wrong.status, wrong.param], [400, "temperature"])

@@ -1,0 +1,67 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { JobFailed } from "../job/clientErrors.ts"
+import type { IdempotencyConflict, TooManyJobs } from "../job/errors.ts"
+import { batches, Pulse } from "../job/Follower.ts"
+import { type LoggedEvent, readFailure } from "../job/JobEvent.ts"
+import { Jobs } from "../job/Jobs.ts"
+import { OperationRouter } from "../job/OperationRouter.ts"
+import type { RefusedOperation } from "../operation/errors.ts"
+
+/** Why an operation did not become a job. */
+export type SubmitError = IdempotencyConflict | RefusedOperation | TooManyJobs
+
+/** Runs operations of the daemon as jobs, for front doors that have more than answers. */
+export class OperationRunner extends Context.Service<
+  OperationRunner,
+  {
+    /** The job's id, and its events batch by batch; an empty batch whenever most of a second went by without any. */
+    readonly start: (
+      operation: Schema.JsonObject
+    ) => Effect.Effect<
+      { readonly jobId: string; readonly events: Stream.Stream<ReadonlyArray<LoggedEvent>> },
+      SubmitError
+    >
+    /** Returns when it is done, or fails as it failed. */
+    readonly run: (operation: Schema.JsonObject) => Effect.Effect<void, JobFailed | SubmitError>
+  }
+>()("rbee/gateway/OperationRunner") {
+  static readonly layerNoDeps = Layer.effect(
+    OperationRunner,
+    Effect.gen(function* () {
+      const jobs = yield* Jobs
+      const pulse = yield* Pulse
+      const operations = yield* OperationRouter
+
+      const start = Effect.fn("OperationRunner.start")(function* (operation: Schema.JsonObject) {
+        const submission = yield* operations.route(JSON.stringify(operation))
+        const { job_id: jobId } = yield* jobs.submit(submission)
+        const events = Stream.unwrap(
+          Effect.map(Effect.orDie(jobs.follow(jobId)), ({ log }) =>
+            batches({ log, pulse }, 0, (events) => events)
+          )
+        )
+        return { jobId, events }
+      })
+
+      return OperationRunner.of({
+        start,
+        run: Effect.fn("OperationRunner.run")(function* (operation) {
+          const { events } = yield* start(operation)
+          const last = yield* Stream.runLast(events)
+          const end = Option.getOrUndefined(last)?.at(-1)
+          if (end?.kind === "done") return
+          const failure = Option.getOrUndefined(readFailure(end?.json ?? ""))?.error
+          return yield* new JobFailed({
+            code: failure?.code ?? "JobFailed",
+            sentence: failure?.message ?? "The job was cancelled"
+          })
+        })
+      })
+    })
+  )
+}

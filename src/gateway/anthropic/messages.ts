@@ -1,0 +1,185 @@
+import * as Result from "effect/Result"
+import { type ChoicePiece, type EngineUsage, readChunk, tokensOf } from "../../job/EngineChunk.ts"
+import { type AnswerWriter, sseFrame } from "../AnswerWriter.ts"
+import type { About, Door, GatewayFailure } from "../Door.ts"
+import type { EngineAnswer } from "../EngineAnswer.ts"
+import { given, parsedArguments } from "../reading.ts"
+import { anthropicFormat } from "./format.ts"
+import { conversation, readCount, readMessages } from "./request.ts"
+
+const stopReasons: { readonly [finish: string]: string } = {
+  stop: "end_turn",
+  length: "max_tokens",
+  tool_calls: "tool_use",
+  function_call: "tool_use",
+  content_filter: "refusal"
+}
+
+const stopReason = (finish: string) => stopReasons[finish] ?? "end_turn"
+
+const usageOf = (usage: EngineUsage | undefined) => {
+  const { cached, completion, prompt } = tokensOf(usage)
+  return {
+    input_tokens: prompt,
+    output_tokens: completion,
+    cache_creation_input_tokens: 0,
+    cache_read_input_tokens: cached
+  }
+}
+
+const head = ({ jobId, model }: About) => ({
+  id: `msg_${jobId}`,
+  type: "message",
+  role: "assistant",
+  model
+})
+
+const whole = ({ choices: [choice], usage }: EngineAnswer, about: About) => ({
+  ...head(about),
+  content: [
+    ...(choice.reasoning === "" ? [] : [{ type: "thinking", thinking: choice.reasoning, signature: "" }]),
+    ...(choice.text === "" ? [] : [{ type: "text", text: choice.text }]),
+    ...choice.toolCalls.map(({ arguments: given, id, name }) => ({
+      type: "tool_use",
+      id,
+      name,
+      input: parsedArguments(given)
+    }))
+  ],
+  stop_reason: stopReason(choice.finishReason),
+  stop_sequence: null,
+  usage: usageOf(usage)
+})
+
+const event = (type: string, fields: object) => sseFrame(JSON.stringify({ type, ...fields }), type)
+
+/** Writes the events of a message: its blocks one after the other, each opened and closed. */
+class MessageWriter implements AnswerWriter {
+  readonly #about: About
+  #begun = false
+  #index = -1
+  /** What the open block holds; a call of a tool has its number. */
+  #open: string | undefined
+  #finish = "stop"
+  #usage: EngineUsage | undefined
+
+  constructor(about: About) {
+    this.#about = about
+  }
+
+  chunk(data: string) {
+    const chunk = readChunk(data)
+    if (chunk === undefined) return ""
+    this.#usage = chunk.usage ?? this.#usage
+    let text = this.#begin()
+    for (const choice of chunk.choices) if (choice.index === 0) text += this.#piece(choice)
+    return text
+  }
+
+  end() {
+    const delta = { stop_reason: stopReason(this.#finish), stop_sequence: null }
+    return (
+      this.#begin() +
+      this.#close() +
+      event("message_delta", { delta, usage: usageOf(this.#usage) }) +
+      event("message_stop", {})
+    )
+  }
+
+  failed(failure: GatewayFailure) {
+    return sseFrame(JSON.stringify(anthropicFormat.error(failure)), "error")
+  }
+
+  #begin() {
+    if (this.#begun) return ""
+    this.#begun = true
+    return event("message_start", {
+      message: {
+        ...head(this.#about),
+        content: [],
+        stop_reason: null,
+        stop_sequence: null,
+        usage: usageOf(undefined)
+      }
+    })
+  }
+
+  #piece({ finishReason, reasoning, text, toolCalls }: ChoicePiece) {
+    let written = ""
+    if (reasoning !== "") {
+      written += this.#in("thinking", { type: "thinking", thinking: "", signature: "" })
+      written += this.#delta({ type: "thinking_delta", thinking: reasoning })
+    }
+    if (text !== "") {
+      written += this.#in("text", { type: "text", text: "" })
+      written += this.#delta({ type: "text_delta", text })
+    }
+    for (const { arguments: piece, id, index, name } of toolCalls) {
+      written += this.#in(`tool ${index}`, { type: "tool_use", id: id ?? "", name: name ?? "", input: {} })
+      if (piece !== "") written += this.#delta({ type: "input_json_delta", partial_json: piece })
+    }
+    this.#finish = finishReason ?? this.#finish
+    return written
+  }
+
+  #in(what: string, content_block: object) {
+    if (this.#open === what) return ""
+    const closed = this.#close()
+    this.#open = what
+    this.#index++
+    return closed + event("content_block_start", { index: this.#index, content_block })
+  }
+
+  #delta(delta: object) {
+    return event("content_block_delta", { index: this.#index, delta })
+  }
+
+  #close() {
+    if (this.#open === undefined) return ""
+    this.#open = undefined
+    return event("content_block_stop", { index: this.#index })
+  }
+}
+
+/** `POST /v1/messages`. */
+export const messagesDoor: Door = {
+  path: "/v1/messages",
+  format: anthropicFormat,
+  read: (body) =>
+    Result.gen(function* () {
+      const request = yield* readMessages(body)
+      const { max_tokens, model, stop_sequences: stop, stream, temperature, top_k, top_p } = request
+      const talk = yield* conversation(request)
+      return {
+        model,
+        api: "chat/completions",
+        body: given({ ...talk, max_tokens, stop, temperature, top_k, top_p }),
+        reply:
+          stream === true
+            ? {
+                _tag: "Stream",
+                contentType: "text/event-stream",
+                idle: event("ping", {}),
+                writer: (about) => new MessageWriter(about)
+              }
+            : { _tag: "Whole", toJson: whole }
+      }
+    })
+}
+
+/** `POST /v1/messages/count_tokens`: the engine counts, by reading the prompt and writing one token. */
+export const countTokensDoor: Door = {
+  path: "/v1/messages/count_tokens",
+  format: anthropicFormat,
+  read: (body) =>
+    Result.gen(function* () {
+      const request = yield* readCount(body)
+      const talk = yield* conversation(request)
+      return {
+        model: request.model,
+        api: "chat/completions",
+        body: { ...talk, max_tokens: 1 },
+        reply: { _tag: "Whole", toJson: ({ usage }) => ({ input_tokens: tokensOf(usage).prompt }) }
+      }
+    })
+}

@@ -1,0 +1,150 @@
+import * as DateTime from "effect/DateTime"
+import { type EngineUsage, readChunk, tokensOf, type ToolCallPiece } from "../../job/EngineChunk.ts"
+import type { AnswerWriter } from "../AnswerWriter.ts"
+import type { About, Reply } from "../Door.ts"
+import type { EngineAnswer, ToolCall } from "../EngineAnswer.ts"
+import { parsedArguments } from "../reading.ts"
+import { ollamaFormat } from "./format.ts"
+
+/** A part of an answer: chats have it in a message, generations as it is. */
+export interface Part {
+  readonly text: string
+  readonly thinking: string
+  readonly calls: ReadonlyArray<ToolCall>
+}
+
+export type Shape = (part: Part) => object
+
+const toolCalls = (calls: ReadonlyArray<ToolCall>) =>
+  calls.length === 0
+    ? {}
+    : {
+        tool_calls: calls.map(({ arguments: given, name }) => ({
+          function: { name, arguments: parsedArguments(given) }
+        }))
+      }
+
+const thoughts = (thinking: string) => (thinking === "" ? {} : { thinking })
+
+/** `/api/chat`. */
+export const chatShape: Shape = ({ calls, text, thinking }) => ({
+  message: { role: "assistant", content: text, ...thoughts(thinking), ...toolCalls(calls) }
+})
+
+/** `/api/generate`. */
+export const generateShape: Shape = ({ text, thinking }) => ({ response: text, ...thoughts(thinking) })
+
+const nanos = (millis: number) => Math.round(millis * 1e6)
+
+const millisIn = (usage: EngineUsage | undefined, field: string, otherwise: number) => {
+  const millis = usage?.[field]
+  return typeof millis === "number" ? millis : otherwise
+}
+
+const head = ({ model, now }: About) => ({
+  model,
+  created_at: DateTime.formatIso(DateTime.makeUnsafe(now()))
+})
+
+const statistics = (usage: EngineUsage | undefined, { askedAt, now, placement }: About, firstAt: number) => {
+  const { completion, prompt } = tokensOf(usage)
+  const { loadMs = 0, queueMs = 0 } = placement() ?? {}
+  return {
+    total_duration: nanos(now() - askedAt),
+    load_duration: nanos(loadMs),
+    prompt_eval_count: prompt,
+    prompt_eval_duration: nanos(millisIn(usage, "prompt_ms", Math.max(0, firstAt - askedAt - queueMs))),
+    eval_count: completion,
+    eval_duration: nanos(millisIn(usage, "predicted_ms", now() - firstAt))
+  }
+}
+
+const doneReason = (finish: string) => (finish === "length" ? "length" : "stop")
+
+/** Writes a line for each piece; calls of tools come in one, as Ollama's clients expect them. */
+class LineWriter implements AnswerWriter {
+  readonly #about: About
+  readonly #shape: Shape
+  readonly #calls = new Map<number, { id: string; name: string; arguments: string }>()
+  #firstAt: number | undefined
+  #finish = "stop"
+  #usage: EngineUsage | undefined
+
+  constructor(shape: Shape, about: About) {
+    this.#shape = shape
+    this.#about = about
+  }
+
+  chunk(data: string) {
+    const chunk = readChunk(data)
+    this.#usage = chunk?.usage ?? this.#usage
+    let lines = ""
+    for (const { finishReason, index, reasoning, text, toolCalls } of chunk?.choices ?? []) {
+      if (index !== 0) continue
+      for (const piece of toolCalls) this.#gather(piece)
+      this.#finish = finishReason ?? this.#finish
+      if (text === "" && reasoning === "") continue
+      this.#firstAt ??= this.#about.now()
+      lines += this.#line({ text, thinking: reasoning, calls: [] })
+    }
+    return lines
+  }
+
+  end() {
+    const calls = [...this.#calls.values()]
+    const told = calls.length === 0 ? "" : this.#line({ text: "", thinking: "", calls })
+    return told + this.#line({ text: "", thinking: "", calls: [] }, true)
+  }
+
+  failed(failure: Parameters<AnswerWriter["failed"]>[0]) {
+    return `${JSON.stringify(ollamaFormat.error(failure))}\n`
+  }
+
+  #gather({ arguments: piece, id, index, name }: ToolCallPiece) {
+    const call = this.#calls.get(index) ?? { id: "", name: "", arguments: "" }
+    this.#calls.set(index, {
+      id: id ?? call.id,
+      name: name ?? call.name,
+      arguments: call.arguments + piece
+    })
+  }
+
+  #line(part: Part, done = false) {
+    const firstAt = this.#firstAt ?? this.#about.now()
+    const last = done
+      ? { done_reason: doneReason(this.#finish), ...statistics(this.#usage, this.#about, firstAt) }
+      : {}
+    return `${JSON.stringify({ ...head(this.#about), ...this.#shape(part), done, ...last })}\n`
+  }
+}
+
+/** How an answer is written: line by line unless the client wants it whole. */
+export const reply = (shape: Shape, stream: boolean | null | undefined): Reply =>
+  stream === false
+    ? {
+        _tag: "Whole",
+        toJson: ({ choices: [choice], usage }: EngineAnswer, about: About) => ({
+          ...head(about),
+          ...shape({ text: choice.text, thinking: choice.reasoning, calls: choice.toolCalls }),
+          done: true,
+          done_reason: doneReason(choice.finishReason),
+          ...statistics(usage, about, about.askedAt)
+        })
+      }
+    : {
+        _tag: "Stream",
+        contentType: "application/x-ndjson",
+        idle: "",
+        writer: (about) => new LineWriter(shape, about)
+      }
+
+/** The answer to a request without a prompt, which only wants the model to be loaded. */
+export const loadedReply = (shape: Shape): Reply => ({
+  _tag: "Whole",
+  toJson: (_answer, about) => ({
+    ...head(about),
+    ...shape({ text: "", thinking: "", calls: [] }),
+    done: true,
+    done_reason: "load"
+  })
+})

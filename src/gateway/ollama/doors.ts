@@ -1,0 +1,149 @@
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import type { About, Door, Exchange, InvalidRequest } from "../Door.ts"
+import { unsupported } from "../reading.ts"
+import { chatShape, generateShape, loadedReply, reply, type Shape } from "./answer.ts"
+import { ollamaFormat } from "./format.ts"
+import {
+  readChat,
+  readEmbed,
+  readGenerate,
+  readOldEmbedding,
+  responseFormat,
+  sampling,
+  says,
+  toMessages,
+  toTools
+} from "./request.ts"
+
+// A worker is loaded by being asked for the least that there is.
+const loading = (model: string, shape: Shape): Exchange => ({
+  model,
+  api: "completions",
+  body: { prompt: ".", max_tokens: 1 },
+  reply: loadedReply(shape)
+})
+
+const noUnloading = (keepAlive: string | number | null | undefined) =>
+  keepAlive === 0 || keepAlive === "0"
+    ? unsupported(
+        "keep_alive",
+        "a model is not unloaded this way, others may use it; 'rbee worker delete' does"
+      )
+    : Result.void
+
+/** `POST /api/chat`. */
+export const chatDoor: Door = {
+  path: "/api/chat",
+  format: ollamaFormat,
+  read: (body): Result.Result<Exchange, InvalidRequest> =>
+    Result.gen(function* () {
+      const { format, keep_alive, messages, model, options, stream, tools } = yield* readChat(body)
+      if (!says(messages)) {
+        yield* noUnloading(keep_alive)
+        return loading(model, chatShape)
+      }
+      const turns = messages ?? []
+      const withImage = turns.findIndex(({ images }) => says(images))
+      if (withImage !== -1) {
+        return yield* unsupported(`messages.${withImage}.images`, "images are not supported")
+      }
+      return {
+        model,
+        api: "chat/completions",
+        body: {
+          ...sampling(options),
+          ...responseFormat(format),
+          ...toTools(tools),
+          messages: toMessages(turns)
+        },
+        reply: reply(chatShape, stream)
+      }
+    })
+}
+
+const notInGenerate = ["suffix", "template", "context", "images"] as const
+
+/** `POST /api/generate`: by the model's chat template, unless `raw` is true. */
+export const generateDoor: Door = {
+  path: "/api/generate",
+  format: ollamaFormat,
+  read: (body): Result.Result<Exchange, InvalidRequest> =>
+    Result.gen(function* () {
+      const request = yield* readGenerate(body)
+      const { format, keep_alive, model, options, prompt, raw, stream, system } = request
+      const strange = notInGenerate.find((field) => says(request[field]))
+      if (strange !== undefined) return yield* unsupported(strange, "it is not supported here")
+      if (prompt === undefined || prompt === null || prompt === "") {
+        yield* noUnloading(keep_alive)
+        return loading(model, generateShape)
+      }
+      const asked = { ...sampling(options), ...responseFormat(format) }
+      if (raw === true) {
+        return { model, api: "completions", body: { ...asked, prompt }, reply: reply(generateShape, stream) }
+      }
+      const user = { role: "user", content: prompt }
+      const messages = says(system) ? [{ role: "system", content: system }, user] : [user]
+      return {
+        model,
+        api: "chat/completions",
+        body: { ...asked, messages },
+        reply: reply(generateShape, stream)
+      }
+    })
+}
+
+const vectorsOf = (document: string) => {
+  const parsed: unknown = JSON.parse(document)
+  const { data, usage } = Predicate.isReadonlyObject(parsed) ? parsed : {}
+  const rows = Array.isArray(data) ? data : []
+  const tokens = Predicate.isReadonlyObject(usage) ? usage["prompt_tokens"] : 0
+  return {
+    vectors: rows.map((row: unknown) => (Predicate.isReadonlyObject(row) ? row["embedding"] : [])),
+    tokens: typeof tokens === "number" ? tokens : 0
+  }
+}
+
+const embedded = (document: string, { askedAt, model, now, placement }: About) => {
+  const { tokens, vectors } = vectorsOf(document)
+  return JSON.stringify({
+    model,
+    embeddings: vectors,
+    total_duration: Math.round((now() - askedAt) * 1e6),
+    load_duration: Math.round((placement()?.loadMs ?? 0) * 1e6),
+    prompt_eval_count: tokens
+  })
+}
+
+/** `POST /api/embed`. */
+export const embedDoor: Door = {
+  path: "/api/embed",
+  format: ollamaFormat,
+  read: (body) =>
+    Result.flatMap(readEmbed(body), ({ dimensions, input, model }) =>
+      says(dimensions)
+        ? unsupported("dimensions", "the engines give all that a model has")
+        : Result.succeed({
+            model,
+            api: "embeddings" as const,
+            body: { input },
+            reply: { _tag: "Document" as const, toText: embedded }
+          })
+    )
+}
+
+/** `POST /api/embeddings`, which `/api/embed` came after. */
+export const oldEmbeddingsDoor: Door = {
+  path: "/api/embeddings",
+  format: ollamaFormat,
+  read: (body) =>
+    Result.map(readOldEmbedding(body), ({ model, prompt }) => ({
+      model,
+      api: "embeddings",
+      body: { input: prompt },
+      reply: {
+        _tag: "Document",
+        toText: (document) => JSON.stringify({ embedding: vectorsOf(document).vectors[0] ?? [] })
+      }
+    }))
+}

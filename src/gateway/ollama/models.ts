@@ -1,0 +1,79 @@
+import type { ServedModel, ServingWorker } from "../Upstream.ts"
+
+const sizes: ReadonlyArray<readonly [number, string]> = [
+  [1e12, "T"],
+  [1e9, "B"],
+  [1e6, "M"],
+  [1e3, "K"]
+]
+
+const inShort = (count: number) => {
+  const [unit = 1, letter = ""] = sizes.find(([unit]) => count >= unit) ?? []
+  return `${Math.round((count / unit) * 10) / 10}${letter}`
+}
+
+const digestOf = ({ facts }: ServedModel) => facts.sha256 ?? ""
+
+const detailsOf = ({ facts: { architecture, parameters, quantisation } }: ServedModel) => ({
+  parent_model: "",
+  format: "gguf",
+  family: architecture,
+  families: [architecture],
+  parameter_size: inShort(parameters),
+  quantization_level: quantisation
+})
+
+const modifiedAt = ({ facts }: ServedModel) => facts.downloaded_at ?? "1970-01-01T00:00:00Z"
+
+/** `GET /api/tags`. */
+export const tags = (models: ReadonlyArray<ServedModel>) => ({
+  models: models.map((model) => ({
+    name: model.name,
+    model: model.name,
+    modified_at: modifiedAt(model),
+    size: model.facts.size_bytes,
+    digest: digestOf(model),
+    details: detailsOf(model)
+  }))
+})
+
+/** `POST /api/show`. */
+export const show = (model: ServedModel) => {
+  const { architecture, chat_template, context_length, parameters } = model.facts
+  return {
+    license: "",
+    modelfile: `FROM ${model.id}\n`,
+    parameters: "",
+    template: chat_template ? "{{ .Messages }}" : "{{ .Prompt }}",
+    details: detailsOf(model),
+    model_info: {
+      "general.architecture": architecture,
+      "general.parameter_count": parameters,
+      [`${architecture}.context_length`]: context_length
+    },
+    capabilities: ["completion"],
+    modified_at: modifiedAt(model)
+  }
+}
+
+const far = "9999-12-31T23:59:59Z"
+
+/** `GET /api/ps`. Who stops a worker, and when, is not known to it: it expires in the far future. */
+export const loaded = (models: ReadonlyArray<ServedModel>, workers: ReadonlyArray<ServingWorker>) => ({
+  models: workers.flatMap(({ worker }) => {
+    const model = models.find(({ alias, id }) => alias === undefined && id === worker.model_id)
+    if (model === undefined || (worker.state !== "ready" && worker.state !== "busy")) return []
+    return [
+      {
+        name: model.name,
+        model: model.name,
+        size: worker.memory_bytes,
+        size_vram: worker.device.toLowerCase().startsWith("cpu") ? 0 : worker.memory_bytes,
+        digest: digestOf(model),
+        details: detailsOf(model),
+        expires_at: far,
+        context_length: worker.context_size
+      }
+    ]
+  })
+})

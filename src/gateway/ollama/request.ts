@@ -1,0 +1,136 @@
+import * as Schema from "effect/Schema"
+import type { Body } from "../Door.ts"
+import { type EngineMessage, engineTool, type EngineToolCall, given, optional, reader } from "../reading.ts"
+
+const Call = Schema.Struct({
+  function: Schema.Struct({
+    name: Schema.String,
+    arguments: optional(Schema.Record(Schema.String, Schema.Unknown))
+  })
+})
+
+const Message = Schema.Struct({
+  role: Schema.Literals(["system", "user", "assistant", "tool"]),
+  content: optional(Schema.String),
+  images: optional(Schema.Array(Schema.Unknown)),
+  tool_calls: optional(Schema.Array(Call))
+})
+type Message = typeof Message.Type
+
+const Tool = Schema.Struct({
+  function: Schema.Struct({
+    name: Schema.NonEmptyString,
+    description: optional(Schema.String),
+    parameters: optional(Schema.Record(Schema.String, Schema.Unknown))
+  })
+})
+
+const Options = Schema.Struct({
+  num_predict: optional(Schema.Int),
+  stop: optional(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
+  temperature: optional(Schema.Finite),
+  top_p: optional(Schema.Finite),
+  top_k: optional(Schema.Int),
+  min_p: optional(Schema.Finite),
+  seed: optional(Schema.Int),
+  presence_penalty: optional(Schema.Finite),
+  frequency_penalty: optional(Schema.Finite),
+  repeat_penalty: optional(Schema.Finite)
+})
+
+const KeepAlive = Schema.Union([Schema.String, Schema.Finite])
+
+const common = {
+  model: Schema.NonEmptyString,
+  stream: optional(Schema.Boolean),
+  format: optional(Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.Unknown)])),
+  options: optional(Options),
+  keep_alive: optional(KeepAlive)
+}
+
+/**
+ * The body of `/api/chat`. `think` is passed over: whether an engine thinks is its own affair. So is `num_ctx`: the
+ * context is that of the worker, which an alias of the settings can say.
+ */
+export const readChat = reader(
+  Schema.Struct({
+    ...common,
+    messages: optional(Schema.Array(Message).check(Schema.isMaxLength(4096))),
+    tools: optional(Schema.Array(Tool))
+  })
+)
+
+/** The body of `/api/generate`, as that of `/api/chat`. */
+export const readGenerate = reader(
+  Schema.Struct({
+    ...common,
+    prompt: optional(Schema.String),
+    system: optional(Schema.String),
+    raw: optional(Schema.Boolean),
+    suffix: optional(Schema.String),
+    template: optional(Schema.String),
+    context: optional(Schema.Array(Schema.Unknown)),
+    images: optional(Schema.Array(Schema.Unknown))
+  })
+)
+
+/** The body of `/api/embed`. */
+export const readEmbed = reader(
+  Schema.Struct({
+    model: Schema.NonEmptyString,
+    input: Schema.Union([Schema.String, Schema.Array(Schema.String)]),
+    dimensions: optional(Schema.Int)
+  })
+)
+
+/** The body of the older `/api/embeddings`. */
+export const readOldEmbedding = reader(Schema.Struct({ model: Schema.NonEmptyString, prompt: Schema.String }))
+
+/** The options as the engines call them. A negative `num_predict` is no limit. */
+export const sampling = (options: typeof Options.Type | null | undefined): Body => {
+  const { num_predict = null, ...others } = options ?? {}
+  return given({ ...others, max_tokens: num_predict !== null && num_predict >= 0 ? num_predict : undefined })
+}
+
+/** What the answer is to look like. */
+export const responseFormat = (format: string | Body | null | undefined): Body => {
+  if (format === undefined || format === null || format === "") return {}
+  return {
+    response_format:
+      typeof format === "string"
+        ? { type: "json_object" }
+        : { type: "json_schema", json_schema: { name: "answer", schema: format, strict: true } }
+  }
+}
+
+/** The conversation as the engines want it. Ollama's calls have no ids: what a tool gave belongs to the oldest open one. */
+export const toMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<EngineMessage> => {
+  const open: Array<string> = []
+  return messages.map(({ content, role, tool_calls }, turn): EngineMessage => {
+    const text = content ?? ""
+    if (role === "tool") return { role, content: text, tool_call_id: open.shift() ?? "" }
+    if (tool_calls === undefined || tool_calls === null || tool_calls.length === 0)
+      return { role, content: text }
+    const calls = tool_calls.map(({ function: called }, index): EngineToolCall => ({
+      id: `call_${turn}_${index}`,
+      type: "function",
+      function: { name: called.name, arguments: JSON.stringify(called.arguments ?? {}) }
+    }))
+    open.push(...calls.map(({ id }) => id))
+    return { role, content: text === "" ? null : text, tool_calls: calls }
+  })
+}
+
+/** The tools as the engines want them. */
+export const toTools = (tools: ReadonlyArray<typeof Tool.Type> | null | undefined): Body =>
+  tools === undefined || tools === null || tools.length === 0
+    ? {}
+    : {
+        tools: tools.map(({ function: { description, name, parameters } }) =>
+          engineTool(name, description, parameters)
+        )
+      }
+
+/** Whether there is something in a field. */
+export const says = (value: unknown) =>
+  value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && value.length === 0)
