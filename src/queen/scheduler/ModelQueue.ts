@@ -15,6 +15,7 @@ interface Load {
   /** Somebody wants to know when it is idle. */
   leaving: boolean
   openUntil: number
+  pausedUntil: number
   faults: number
 }
 
@@ -67,10 +68,6 @@ export class ModelQueue {
     return this.#loads.values()
   }
 
-  loaded(worker: WorkerView): LoadedWorker | undefined {
-    return this.#loads.get(keyOf(worker))
-  }
-
   ask(request: Asked, now: number): ReadonlyArray<Note | Order> {
     if (this.#waiting.size >= this.#limits.queueLength) {
       return [refuse(request.id, { _tag: "QueueFull", limit: this.#limits.queueLength })]
@@ -105,27 +102,29 @@ export class ModelQueue {
       if (load.faults >= this.#limits.breakerFaults) load.openUntil = now + this.#limits.breakerPause
     } else if (outcome === "ok") load.faults = 0
     // The worker is fuller than was known; it gets nothing until this has had time to change.
-    else if (outcome === "busy") load.openUntil = Math.max(load.openUntil, now + busyPause)
-    return [...this.#leaveIfIdle(load), ...this.#pump(now)]
+    else if (outcome === "busy") load.pausedUntil = now + busyPause
+    if (load.worker.state === gone && load.running === 0) this.#loads.delete(keyOf(load.worker))
+    return [usedNote(load), ...this.#leaveIfIdle(load), ...this.#pump(now)]
   }
 
   /** The workers of the model, as their hives tell of them now. */
   update(workers: ReadonlyArray<WorkerView>, now: number): ReadonlyArray<Note | Order> {
     const present = new Set(workers.map(keyOf))
-    const notes: Array<Note | Order> = []
+    const notes: Array<Note | Order> = workers.flatMap((worker) => this.#enter(worker, now))
     for (const [key, load] of this.#loads) {
       if (present.has(key)) continue
-      this.#loads.delete(key)
       if (load.leaving) notes.push({ _tag: "Drained", worker: load.worker, granted: false })
+      load.leaving = false
+      // It may only be late: what is reserved on it must be known when it is back.
+      if (load.running > 0) load.worker = { ...load.worker, state: gone }
+      else this.#loads.delete(key)
     }
-    for (const worker of workers) this.#enter(worker, now)
     return [...notes, ...this.#pump(now)]
   }
 
   placed(worker: WorkerView, now: number): ReadonlyArray<Note | Order> {
-    this.#enter(worker, now)
     this.#wanted = "no"
-    return this.#pump(now)
+    return [...this.#enter(worker, now), ...this.#pump(now)]
   }
 
   /** Those who wait for such a worker get none. */
@@ -184,13 +183,14 @@ export class ModelQueue {
     }))
   }
 
-  #enter(worker: WorkerView, now: number) {
+  #enter(worker: WorkerView, now: number): ReadonlyArray<Note> {
     const known = this.#loads.get(keyOf(worker))
     if (known !== undefined) {
+      if (known.worker.state === gone) known.draining = false
       known.worker = worker
-      return
+      return []
     }
-    this.#loads.set(keyOf(worker), {
+    const load: Load = {
       worker,
       prefixes: new Prefixes(),
       loadedAt: now,
@@ -200,8 +200,11 @@ export class ModelQueue {
       draining: false,
       leaving: false,
       openUntil: 0,
+      pausedUntil: 0,
       faults: 0
-    })
+    }
+    this.#loads.set(keyOf(worker), load)
+    return [usedNote(load)]
   }
 
   #leaveIfIdle(load: Load): ReadonlyArray<Note> {
@@ -241,7 +244,7 @@ export class ModelQueue {
     )
   }
 
-  #start(request: Asked, load: Load, now: number): Order {
+  #start(request: Asked, load: Load, now: number): ReadonlyArray<Note | Order> {
     const { id, key, prefixes, tokens } = request
     const sharedTokens = load.prefixes.shared(prefixes)
     this.#waiting.delete(id)
@@ -251,7 +254,7 @@ export class ModelQueue {
     load.usedAt = now
     load.prefixes.add(prefixes)
     this.#served.set(key, (this.#served.get(key) ?? 0) + tokens)
-    return { _tag: "Run", id, worker: load.worker, sharedTokens }
+    return [{ _tag: "Run", id, worker: load.worker, sharedTokens }, usedNote(load)]
   }
 
   #choose(request: Asked, now: number) {
@@ -271,7 +274,7 @@ export class ModelQueue {
       for (const request of this.#waiting.size === 1 ? this.#waiting.values() : this.#inOrder(now)) {
         const load = this.#choose(request, now)
         if (load === undefined) continue
-        done.push(this.#start(request, load, now))
+        done.push(...this.#start(request, load, now))
         // What was served changes who is next.
         started = true
         break
@@ -317,6 +320,12 @@ export class ModelQueue {
 }
 
 const busyPause = 250
+const gone = "gone"
+
+const usedNote = ({ loadedAt, running, usedAt, worker }: Load): Note => ({
+  _tag: "Used",
+  use: { worker, running, usedAt, loadedAt }
+})
 
 const needSame = (left: Needs, right: Needs) =>
   left.hive === right.hive && left.device === right.device && left.engine === right.engine

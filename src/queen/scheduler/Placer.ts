@@ -1,7 +1,8 @@
-import { type LoadedWorker, type PlacementView, placeWorker } from "./decide.ts"
+import { misfit, type WorkerUse } from "./decide.ts"
 import { type DeviceView, type HiveView, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import type { Note, Order, Placing } from "./messages.ts"
+import { type PlacementView, placeWorker } from "./placeWorker.ts"
 
 interface Loading {
   readonly hive: string
@@ -18,26 +19,26 @@ interface Leaving {
   readonly granted: boolean
 }
 
+const noRoomPause = 1_000
+
 /**
  * Decides which workers are started and which go, for all models: the one who knows what memory is free, on its way or
  * about to be given back. Told messages one after the other, like a `ModelQueue`.
  */
 export class Placer {
   readonly #limits: SchedulerLimits
-  readonly #loaded: (worker: WorkerView) => LoadedWorker | undefined
   #hives: ReadonlyMap<string, HiveView> = new Map()
   readonly #wanted = new Map<string, Placing>()
   readonly #loading = new Map<string, Loading>()
   readonly #leaving = new Map<string, Leaving>()
   readonly #rests = new Map<string, number>()
+  readonly #uses = new Map<string, WorkerUse>()
   /** Workers that this scheduler started, and so may end when nobody asks for them. */
   readonly #own = new Set<string>()
   #loads = 0
 
-  /** `loaded` asks the queue of a worker's model what it knows of it. */
-  constructor(limits: SchedulerLimits, loaded: (worker: WorkerView) => LoadedWorker | undefined) {
+  constructor(limits: SchedulerLimits) {
     this.#limits = limits
-    this.#loaded = loaded
   }
 
   get loading() {
@@ -57,6 +58,7 @@ export class Placer {
     this.#hives = new Map(hives.map((hive) => [hive.id, hive]))
     const present = new Set(hives.flatMap(({ workers }) => workers.map(keyOf)))
     for (const key of this.#own) if (!present.has(key)) this.#own.delete(key)
+    for (const key of this.#uses.keys()) if (!present.has(key)) this.#uses.delete(key)
     return this.#place(now)
   }
 
@@ -93,6 +95,15 @@ export class Placer {
     ]
   }
 
+  /** The hive had no room for a load: somebody else has taken it, as its next inventory will tell. */
+  noRoom(load: string, why: string, now: number): ReadonlyArray<Note | Order> {
+    const loading = this.#loading.get(load)
+    if (loading === undefined) return []
+    this.#loading.delete(load)
+    this.#rests.set(`${loading.hive}/${loading.device}`, now + noRoomPause)
+    return [...this.#place(now), { _tag: "Pending", model: loading.placing.model, why }]
+  }
+
   drained(worker: WorkerView, granted: boolean, now: number): ReadonlyArray<Note | Order> {
     const leaving = this.#leaving.get(keyOf(worker))
     if (leaving === undefined) return []
@@ -119,7 +130,13 @@ export class Placer {
     }
     this.#leaving.delete(key)
     this.#own.delete(key)
+    this.#uses.delete(key)
     return this.#place(now)
+  }
+
+  /** The queue of its model tells how a worker is used. */
+  used(use: WorkerUse) {
+    this.#uses.set(keyOf(use.worker), use)
   }
 
   expired(worker: WorkerView): ReadonlyArray<Note | Order> {
@@ -138,7 +155,10 @@ export class Placer {
   view(now: number): PlacementView {
     return {
       hives: this.#hives.values(),
-      loaded: (worker) => (this.#leaving.has(keyOf(worker)) ? undefined : this.#loaded(worker)),
+      useOf: (worker) => {
+        const key = keyOf(worker)
+        return this.#leaving.has(key) ? undefined : this.#uses.get(key)
+      },
       freeBytes: (hive, device) => this.#freeBytes(hive, device),
       rests: (hive, device) => (this.#rests.get(`${hive}/${device}`) ?? 0) > now
     }
@@ -154,6 +174,16 @@ export class Placer {
       if (loading.hive === hive.id && loading.device === device.id) free -= loading.memoryBytes
     }
     return free
+  }
+
+  /** Whether a hive starts a worker that will do, for whomever. */
+  #isStarting(placing: Placing) {
+    for (const { workers } of this.#hives.values()) {
+      const isComing = (worker: WorkerView) =>
+        worker.model === placing.model && worker.state === "starting" && misfit(worker, placing) === undefined
+      if (workers.some(isComing)) return true
+    }
+    return false
   }
 
   #isMakingRoomFor(model: string) {
@@ -172,7 +202,9 @@ export class Placer {
 
   #placeOne(placing: Placing, now: number): ReadonlyArray<Note | Order> {
     const { device, extra, hive, model, since } = placing
-    const isOnItsWay = [...this.#loading.values()].some((loading) => loading.placing.model === model)
+    const isOnItsWay =
+      [...this.#loading.values()].some((loading) => loading.placing.model === model) ||
+      this.#isStarting(placing)
     if (isOnItsWay || this.#isMakingRoomFor(model)) return []
     const rules = {
       mayEvict: !extra,

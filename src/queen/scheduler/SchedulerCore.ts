@@ -1,15 +1,9 @@
-import {
-  type Candidate,
-  chooseWorker,
-  type Decision,
-  type LoadedWorker,
-  placeWorker,
-  type Wish
-} from "./decide.ts"
+import { type Candidate, chooseWorker, type Decision, type LoadedWorker, type Wish } from "./decide.ts"
 import type { HiveView, WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import type { Message, Note, Order } from "./messages.ts"
 import { ModelQueue } from "./ModelQueue.ts"
+import { placeWorker } from "./placeWorker.ts"
 import { Placer } from "./Placer.ts"
 
 const orders: ReadonlySet<string> = new Set([
@@ -34,7 +28,7 @@ export class SchedulerCore {
 
   constructor(limits: SchedulerLimits) {
     this.#limits = limits
-    this.#placer = new Placer(limits, (worker) => this.#queues.get(worker.model)?.loaded(worker))
+    this.#placer = new Placer(limits)
   }
 
   /** Takes a message; gives what is to be done, in order. `now` never goes back. */
@@ -108,7 +102,9 @@ export class SchedulerCore {
       case "Loaded":
         return this.#placer.loaded(message.load, message.worker, now)
       case "LoadFailed":
-        return this.#placer.loadFailed(message.load, message.reason, now)
+        return message.isFull === true
+          ? this.#placer.noRoom(message.load, message.reason, now)
+          : this.#placer.loadFailed(message.load, message.reason, now)
       case "Deleted":
         return [
           ...this.#queue(message.worker.model).deleted(message.worker, now),
@@ -153,6 +149,9 @@ export class SchedulerCore {
         return this.#queue(note.worker.model).placed(note.worker, now)
       case "NotPlaced":
         return this.#queue(note.placing.model).notPlaced(note.placing, note.refusal)
+      case "Used":
+        this.#placer.used(note.use)
+        return []
       case "Pending":
         this.#queue(note.model).pending(note.why)
         return []

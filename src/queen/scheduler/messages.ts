@@ -1,4 +1,4 @@
-import type { Needs, Wish } from "./decide.ts"
+import type { Needs, Wish, WorkerUse } from "./decide.ts"
 import type { HiveView, WorkerView } from "./Fleet.ts"
 
 /** A request that wants a worker. Times in milliseconds of one clock. */
@@ -45,7 +45,8 @@ export type Message =
   /** All hives that can be reached, as they are now. */
   | { readonly _tag: "Fleet"; readonly hives: ReadonlyArray<HiveView> }
   | { readonly _tag: "Loaded"; readonly load: string; readonly worker: WorkerView }
-  | { readonly _tag: "LoadFailed"; readonly load: string; readonly reason: string }
+  /** `isFull`: the hive has no room, though it seemed so: somebody else takes it. */
+  | { readonly _tag: "LoadFailed"; readonly load: string; readonly reason: string; readonly isFull?: boolean }
   | { readonly _tag: "Deleted"; readonly worker: WorkerView }
   /** Time has passed. */
   | { readonly _tag: "Tick" }
@@ -70,6 +71,8 @@ export type Note =
   | { readonly _tag: "Unwanted"; readonly model: string }
   | { readonly _tag: "Placed"; readonly worker: WorkerView }
   | { readonly _tag: "NotPlaced"; readonly placing: Placing; readonly refusal: Refusal }
+  /** A worker was taken, given back, or seen for the first time. */
+  | { readonly _tag: "Used"; readonly use: WorkerUse }
   /** The placer waits for something. */
   | { readonly _tag: "Pending"; readonly model: string; readonly why: string }
   /** The worker should go, when it is idle, or with `force` when it has finished what it has. */

@@ -1,0 +1,150 @@
+import type { Candidate, Decision, WorkerUse } from "./decide.ts"
+import { type DeviceView, type HiveView, isServing, keyOf, type ModelView, type WorkerView } from "./Fleet.ts"
+import type { SchedulerLimits } from "./limits.ts"
+
+/** What the placing of a worker looks at. */
+export interface PlacementView {
+  readonly hives: Iterable<HiveView>
+  /** Free bytes of a device, with what is on its way there and what was just given back. */
+  readonly freeBytes: (hive: HiveView, device: DeviceView) => number
+  /** How a worker of a hive is used; those of which nothing is known, or that go already, are not touched. */
+  readonly useOf: (worker: WorkerView) => WorkerUse | undefined
+  /** Whether a load there failed a moment ago. */
+  readonly rests: (hive: string, device: string) => boolean
+}
+
+/** How a worker may be placed. */
+export interface PlacementRules {
+  /** Idle workers may go. */
+  readonly mayEvict: boolean
+  /** Busy workers may go too, when they have finished: somebody has waited for too long. */
+  readonly mayDrain: boolean
+  /** Only there; anywhere when it is not said. */
+  readonly hive?: string | undefined
+  readonly device?: string | undefined
+}
+
+const assumedBytesPerMs = 500_000
+
+/** What it costs to evict a worker: the time to load it again, less the longer nobody asked for it. */
+const evictionCost = ({ usedAt, worker }: WorkerUse, now: number) =>
+  worker.memoryBytes / assumedBytesPerMs / (1 + (now - usedAt) / 1000)
+
+const whatMustGo = (needed: number, free: number, victims: ReadonlyArray<WorkerUse>) => {
+  let room = free
+  const chosen: Array<WorkerUse> = []
+  for (const victim of victims) {
+    if (room >= needed) break
+    chosen.push(victim)
+    room += victim.worker.memoryBytes
+  }
+  if (room < needed) return undefined
+  // What was taken first may be too little to matter once a large one had to go.
+  return chosen.filter(({ worker }) => {
+    if (room - worker.memoryBytes < needed) return true
+    room -= worker.memoryBytes
+    return false
+  })
+}
+
+/** The workers of a device that may go, those first whose going costs the least. */
+const mayGo = (
+  { workers }: HiveView,
+  device: DeviceView,
+  { useOf }: PlacementView,
+  { mayDrain, mayEvict }: PlacementRules,
+  now: number,
+  { minResidency }: SchedulerLimits
+) => {
+  const victims: Array<WorkerUse> = []
+  if (!mayEvict && !mayDrain) return victims
+  for (const worker of workers) {
+    if (worker.device !== device.id || !isServing(worker)) continue
+    const use = useOf(worker)
+    if (use === undefined || now - use.loadedAt < minResidency) continue
+    if (use.running === 0 || mayDrain) victims.push(use)
+  }
+  return victims.sort(
+    (left, right) =>
+      Number(left.running > 0) - Number(right.running > 0) ||
+      evictionCost(left, now) - evictionCost(right, now)
+  )
+}
+
+/** Why a model never runs on a device of its hive, whatever goes; nothing when it may. */
+const neverFits = (file: ModelView, hive: HiveView, device: DeviceView, rules: PlacementRules) => {
+  if (!device.usable) return "the hive's engine cannot compute on it"
+  const hasGpu = hive.devices.some(({ kind, usable }) => usable && kind === "gpu")
+  if (rules.device === undefined && hasGpu && device.kind === "cpu") return "the hive has a GPU"
+  return file.memoryBytes > device.totalBytes
+    ? `the model needs ${file.memoryBytes} bytes and the device has ${device.totalBytes}`
+    : undefined
+}
+
+/**
+ * Chooses the device for a worker of a model: on a hive that has the model's file, a GPU before a CPU, where it fits
+ * without anything having to go before where something has to, and there where what goes is worth least. `look` is told
+ * of each.
+ */
+export const placeWorker = (
+  model: string,
+  view: PlacementView,
+  rules: PlacementRules,
+  now: number,
+  limits: SchedulerLimits,
+  look?: (candidate: Candidate) => void
+): Decision => {
+  let best: Extract<Decision, { _tag: "Place" }> | undefined
+  let bestScore = Number.POSITIVE_INFINITY
+  let hasFile = false
+  let couldFit = false
+  for (const hive of view.hives) {
+    if (rules.hive !== undefined && hive.id !== rules.hive) continue
+    const file = hive.models.find(({ id }) => id === model)
+    if (file === undefined) {
+      look?.({ where: hive.id, whyNot: "the model's file is not there" })
+      continue
+    }
+    hasFile = true
+    for (const device of hive.devices) {
+      if (rules.device !== undefined && device.id !== rules.device) continue
+      const never = neverFits(file, hive, device, rules)
+      if (never !== undefined) {
+        look?.({ where: whereOf(hive, device), whyNot: never })
+        continue
+      }
+      couldFit = true
+      if (view.rests(hive.id, device.id)) {
+        look?.({ where: whereOf(hive, device), whyNot: "a load there failed a moment ago" })
+        continue
+      }
+      const free = view.freeBytes(hive, device)
+      const needed = file.memoryBytes
+      const victims =
+        free >= needed ? [] : whatMustGo(needed, free, mayGo(hive, device, view, rules, now, limits))
+      if (victims === undefined) {
+        const whyNot = `the model needs ${needed} bytes, ${free} are free, and not enough may go now`
+        look?.({ where: whereOf(hive, device), whyNot })
+        continue
+      }
+      const score = scoreOf(device, free, victims, now)
+      const evict = victims.map(({ worker }) => worker)
+      look?.({ where: whereOf(hive, device), score, evict: evict.map(keyOf) })
+      if (score >= bestScore) continue
+      bestScore = score
+      best = { _tag: "Place", hive: hive.id, device: device.id, memoryBytes: needed, evict }
+    }
+  }
+  if (best !== undefined) return best
+  if (!hasFile) return { _tag: "Impossible", reason: "no hive that can be reached has the model's file" }
+  if (!couldFit) return { _tag: "Impossible", reason: "it fits no device of the hives that have its file" }
+  return { _tag: "Wait", reason: "no device has room for it now, and nothing may go yet" }
+}
+
+const whereOf = ({ id }: HiveView, device: DeviceView) => `${id}/${device.id}`
+
+/** Less is better: anything that has to go is worse than any device where nothing has to; then the most room. */
+const scoreOf = ({ kind }: DeviceView, free: number, victims: ReadonlyArray<WorkerUse>, now: number) => {
+  const cost = victims.reduce((sum, victim) => sum + 1 + evictionCost(victim, now), 0)
+  return (kind === "gpu" ? 0 : 1e9) + cost * 1e6 - Math.min(free / 1e9, 1e5)
+}
