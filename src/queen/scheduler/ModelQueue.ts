@@ -69,8 +69,11 @@ export class ModelQueue {
   }
 
   ask(request: Asked, now: number): ReadonlyArray<Note | Order> {
-    if (this.#waiting.size >= this.#limits.queueLength) {
-      return [refuse(request.id, { _tag: "QueueFull", limit: this.#limits.queueLength })]
+    const { queueLength } = this.#limits
+    // A worker that rested may have become free since the last look.
+    const before = this.#waiting.size >= queueLength ? this.#pump(now) : []
+    if (this.#waiting.size >= queueLength) {
+      return [...before, refuse(request.id, { _tag: "QueueFull", limit: queueLength })]
     }
     this.#waiting.set(request.id, request)
     // A key that comes anew is not owed what it did not use.
@@ -79,7 +82,7 @@ export class ModelQueue {
       const least = Math.min(...this.#served.values())
       this.#served.set(key, Number.isFinite(least) ? least : 0)
     }
-    const done = this.#pump(now)
+    const done = [...before, ...this.#pump(now)]
     if (!this.#waiting.has(request.id)) return done
     return [{ _tag: "Waits", id: request.id, position: this.#waiting.size, why: this.#why }, ...done]
   }

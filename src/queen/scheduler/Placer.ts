@@ -32,7 +32,8 @@ export class Placer {
   readonly #loading = new Map<string, Loading>()
   readonly #leaving = new Map<string, Leaving>()
   readonly #rests = new Map<string, number>()
-  readonly #uses = new Map<string, WorkerUse>()
+  /** By hive and by id: a decision asks for hundreds of them. */
+  readonly #uses = new Map<string, Map<string, WorkerUse>>()
   /** Workers that this scheduler started, and so may end when nobody asks for them. */
   readonly #own = new Set<string>()
   #loads = 0
@@ -58,7 +59,9 @@ export class Placer {
     this.#hives = new Map(hives.map((hive) => [hive.id, hive]))
     const present = new Set(hives.flatMap(({ workers }) => workers.map(keyOf)))
     for (const key of this.#own) if (!present.has(key)) this.#own.delete(key)
-    for (const key of this.#uses.keys()) if (!present.has(key)) this.#uses.delete(key)
+    for (const uses of this.#uses.values()) {
+      for (const [id, { worker }] of uses) if (!present.has(keyOf(worker))) uses.delete(id)
+    }
     return this.#place(now)
   }
 
@@ -130,13 +133,15 @@ export class Placer {
     }
     this.#leaving.delete(key)
     this.#own.delete(key)
-    this.#uses.delete(key)
+    this.#uses.get(worker.hive)?.delete(worker.id)
     return this.#place(now)
   }
 
   /** The queue of its model tells how a worker is used. */
   used(use: WorkerUse) {
-    this.#uses.set(keyOf(use.worker), use)
+    const { hive, id } = use.worker
+    const uses = this.#uses.get(hive) ?? new Map<string, WorkerUse>()
+    this.#uses.set(hive, uses.set(id, use))
   }
 
   expired(worker: WorkerView): ReadonlyArray<Note | Order> {
@@ -155,10 +160,10 @@ export class Placer {
   view(now: number): PlacementView {
     return {
       hives: this.#hives.values(),
-      useOf: (worker) => {
-        const key = keyOf(worker)
-        return this.#leaving.has(key) ? undefined : this.#uses.get(key)
-      },
+      useOf: (worker) =>
+        this.#leaving.size > 0 && this.#leaving.has(keyOf(worker))
+          ? undefined
+          : this.#uses.get(worker.hive)?.get(worker.id),
       freeBytes: (hive, device) => this.#freeBytes(hive, device),
       rests: (hive, device) => (this.#rests.get(`${hive}/${device}`) ?? 0) > now
     }

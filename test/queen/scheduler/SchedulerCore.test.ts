@@ -1,0 +1,293 @@
+import { assert, describe, it } from "@effect/vitest"
+import { gib, hive, inShort, limits, Scheduling, worker } from "./fleetFakes.ts"
+
+const two = hive({ workers: [worker("w1"), worker("w2")] })
+
+describe("which worker", () => {
+  it("is the one with the fewest outstanding tokens", () => {
+    const scheduling = new Scheduling(two)
+    assert.deepStrictEqual(inShort(scheduling.ask("a", { tokens: 500 })), ["run a on w1"])
+    assert.deepStrictEqual(inShort(scheduling.ask("b", { tokens: 100 })), ["run b on w2"])
+    assert.deepStrictEqual(inShort(scheduling.ask("c", { tokens: 100 })), ["run c on w2"])
+  })
+
+  it("is the one that knows the beginning of the prompt, as long as it has not far more to do", () => {
+    const scheduling = new Scheduling(two)
+    const prefixes = ["p", "q", "r"]
+    scheduling.ask("a", { prefixes, tokens: 600 })
+    assert.deepStrictEqual(inShort(scheduling.ask("b", { prefixes, tokens: 600 })), ["run b on w1"])
+    scheduling.end("a")
+    scheduling.end("b")
+    scheduling.ask("c", { prefixes, tokens: limits.imbalanceTokens + 100 })
+    assert.deepStrictEqual(inShort(scheduling.ask("d", { prefixes })), ["run d on w2"])
+  })
+
+  it("is reserved when it is decided, and free when the request ends", () => {
+    const scheduling = new Scheduling(hive({ workers: [worker("w1", { slots: 1 })] }))
+    scheduling.ask("a")
+    assert.deepStrictEqual(scheduling.core.load, { waiting: 0, requests: 1, tokens: 100, loading: 0 })
+    assert.deepStrictEqual(inShort(scheduling.ask("b")), ["b waits in 1"])
+    assert.deepStrictEqual(inShort(scheduling.end("a")), ["run b on w1"])
+    assert.deepStrictEqual(inShort(scheduling.end("a")), [])
+    scheduling.end("b")
+    assert.deepStrictEqual(scheduling.core.load, { waiting: 0, requests: 0, tokens: 0, loading: 0 })
+  })
+
+  it("is one that was not tried already, if there is another", () => {
+    const scheduling = new Scheduling(two)
+    assert.deepStrictEqual(inShort(scheduling.ask("a", { avoid: ["atlas/w1"] })), ["run a on w2"])
+    const alone = new Scheduling(hive({ workers: [worker("w1")] }))
+    assert.deepStrictEqual(inShort(alone.ask("a", { avoid: ["atlas/w1"] })), ["run a on w1"])
+  })
+
+  it("has the context, engine, hive and device that are needed", () => {
+    const workers = [worker("w1"), worker("w2", { contextSize: 8192, engine: "vllm", device: "gpu-1" })]
+    for (const needs of [{ contextSize: 5000 }, { engine: "vllm" }, { device: "gpu-1" }]) {
+      assert.deepStrictEqual(inShort(new Scheduling(hive({ workers })).ask("a", needs)), ["run a on w2"])
+    }
+    const scheduling = new Scheduling(hive({ workers }), hive({ id: "boreas", models: [] }))
+    assert.deepStrictEqual(inShort(scheduling.ask("a", { hive: "boreas" })), [
+      "a waits in 1",
+      "refuse a: Impossible"
+    ])
+  })
+
+  it("rests after faults in a row, and proves itself with one request then", () => {
+    const scheduling = new Scheduling(hive({ workers: [worker("w1")], free: 0 }))
+    for (const id of ["a", "b"]) {
+      scheduling.ask(id)
+      scheduling.end(id, "fault")
+    }
+    assert.deepStrictEqual(inShort(scheduling.ask("c")), ["c waits in 1"])
+    scheduling.ask("d")
+    assert.deepStrictEqual(inShort(scheduling.tick(limits.breakerPause)), ["run c on w1"])
+    assert.deepStrictEqual(inShort(scheduling.end("c")), ["run d on w1"])
+  })
+
+  it("is not blamed for what the client did, nor for being full", () => {
+    const scheduling = new Scheduling(hive({ workers: [worker("w1")] }))
+    for (const outcome of ["client", "busy", "client", "busy"] as const) {
+      scheduling.ask("a")
+      scheduling.end("a", outcome)
+      scheduling.tick(1000)
+    }
+    assert.deepStrictEqual(inShort(scheduling.ask("b")), ["run b on w1"])
+  })
+})
+
+describe("the queue", () => {
+  const busy = () => {
+    const scheduling = new Scheduling(hive({ workers: [worker("w1", { slots: 1 })], free: 0 }))
+    scheduling.ask("running")
+    return scheduling
+  }
+  const next = (scheduling: Scheduling, id: string) => inShort(scheduling.end(id))
+
+  it("is bounded", () => {
+    const scheduling = busy()
+    for (const id of ["a", "b", "c", "d"]) scheduling.ask(id)
+    assert.deepStrictEqual(inShort(scheduling.ask("e")), ["refuse e: QueueFull"])
+  })
+
+  it("gives up at the deadline, and not before", () => {
+    const scheduling = busy()
+    scheduling.ask("a", { deadline: scheduling.now + 2000 })
+    assert.deepStrictEqual(inShort(scheduling.tick(1999)), [])
+    assert.deepStrictEqual(inShort(scheduling.tick(1)), ["refuse a: QueueTimeout"])
+  })
+
+  it("has the higher priority go first", () => {
+    const scheduling = busy()
+    scheduling.ask("a")
+    scheduling.ask("b", { priority: 1 })
+    assert.deepStrictEqual(next(scheduling, "running"), ["run b on w1"])
+  })
+
+  it("is fair between keys, whoever asks more", () => {
+    const scheduling = busy()
+    for (const id of ["a1", "a2", "a3"]) scheduling.ask(id, { key: "a" })
+    scheduling.ask("b1", { key: "b" })
+    assert.deepStrictEqual(next(scheduling, "running"), ["run a1 on w1"])
+    assert.deepStrictEqual(next(scheduling, "a1"), ["run b1 on w1"])
+    assert.deepStrictEqual(next(scheduling, "b1"), ["run a2 on w1"])
+  })
+
+  it("lets nobody starve, whatever the priorities of others", () => {
+    const scheduling = busy()
+    scheduling.ask("a", { priority: -5 })
+    scheduling.now += limits.starvationBound
+    scheduling.ask("b", { priority: 5 })
+    assert.deepStrictEqual(next(scheduling, "running"), ["run a on w1"])
+  })
+
+  it("forgets who leaves", () => {
+    const scheduling = busy()
+    scheduling.ask("a")
+    scheduling.core.handle({ _tag: "Left", id: "a" }, scheduling.now)
+    assert.deepStrictEqual(next(scheduling, "running"), [])
+    assert.strictEqual(scheduling.core.load.waiting, 0)
+  })
+
+  it("tells where everybody stands", () => {
+    const scheduling = busy()
+    scheduling.ask("a")
+    scheduling.ask("b", { priority: 1 })
+    assert.deepStrictEqual(inShort(scheduling.core.positions(scheduling.now)), [
+      "b waits in 1",
+      "a waits in 2"
+    ])
+  })
+})
+
+describe("a model without a worker", () => {
+  it("is loaded where its file lies, and who waits runs when it is there", () => {
+    const scheduling = new Scheduling(hive({ id: "boreas", models: [] }), hive())
+    const [, load] = scheduling.ask("a")
+    assert.isTrue(load?._tag === "Load")
+    if (load?._tag !== "Load") return
+    assert.deepStrictEqual([load.hive, load.device, load.placing.model], ["atlas", "gpu-0", "m"])
+    assert.deepStrictEqual(inShort(scheduling.ask("b")), ["b waits in 2"])
+    const loaded = scheduling.core.handle(
+      { _tag: "Loaded", load: load.load, worker: worker("w1") },
+      scheduling.now
+    )
+    assert.deepStrictEqual(inShort(loaded), ["run a on w1", "run b on w1"])
+  })
+
+  it("is refused when no hive has its file, or no device could ever hold it", () => {
+    const scheduling = new Scheduling(hive({ models: [{ id: "m", memoryBytes: 17 * gib }] }))
+    assert.deepStrictEqual(inShort(scheduling.ask("a", { model: "none" })), [
+      "a waits in 1",
+      "refuse a: Impossible"
+    ])
+    assert.deepStrictEqual(inShort(scheduling.ask("b")), ["b waits in 1", "refuse b: Impossible"])
+  })
+
+  it("does not take memory that is on its way to another", () => {
+    const scheduling = new Scheduling(hive({ free: 12 }))
+    assert.include(inShort(scheduling.ask("a", { model: "n" })), "load n on atlas/gpu-0")
+    assert.deepStrictEqual(inShort(scheduling.ask("b")), ["b waits in 1"])
+  })
+
+  it("is tried elsewhere when a load fails, and refused when there is nowhere else", () => {
+    const scheduling = new Scheduling(hive(), hive({ id: "boreas" }))
+    const fail = (load: string) =>
+      scheduling.core.handle({ _tag: "LoadFailed", load, reason: "no" }, scheduling.now)
+    scheduling.ask("a")
+    assert.deepStrictEqual(inShort(fail("load-1")), ["load m on boreas/gpu-0"])
+    assert.deepStrictEqual(inShort(fail("load-2")), ["refuse a: LoadFailed"])
+  })
+
+  it("never holds back requests for another", () => {
+    const scheduling = new Scheduling(two)
+    scheduling.ask("cold", { model: "n" })
+    assert.deepStrictEqual(inShort(scheduling.ask("warm")), ["run warm on w1"])
+  })
+})
+
+describe("eviction", () => {
+  const full = () => {
+    const workers = [
+      worker("old", { model: "o", memoryBytes: 8 * gib }),
+      worker("new", { model: "p", memoryBytes: 8 * gib })
+    ]
+    const scheduling = new Scheduling(hive({ workers, free: 0 }))
+    scheduling.now += limits.minResidency
+    scheduling.ask("x", { model: "p" })
+    scheduling.end("x")
+    return scheduling
+  }
+
+  it("takes the idle worker that nobody asked for the longest, and only as many as must go", () => {
+    const scheduling = full()
+    assert.deepStrictEqual(inShort(scheduling.ask("a")), ["a waits in 1", "delete old"])
+    const deleted = scheduling.core.handle(
+      { _tag: "Deleted", worker: worker("old", { model: "o", memoryBytes: 8 * gib }) },
+      scheduling.now
+    )
+    assert.deepStrictEqual(inShort(deleted), ["load m on atlas/gpu-0"])
+  })
+
+  it("leaves a worker its minimum residency", () => {
+    const scheduling = new Scheduling(hive({ workers: [worker("young", { model: "o" })], free: 0 }))
+    assert.deepStrictEqual(inShort(scheduling.ask("a")), ["a waits in 1"])
+    assert.deepStrictEqual(inShort(scheduling.tick(limits.minResidency - 1)), [])
+    assert.deepStrictEqual(inShort(scheduling.tick(1)), ["delete young"])
+  })
+
+  it("touches no busy worker, until somebody has waited for too long: then it finishes and goes", () => {
+    const busy = worker("busy", { model: "o", memoryBytes: 16 * gib })
+    const models = [
+      { id: "m", memoryBytes: 4 * gib },
+      { id: "o", memoryBytes: 16 * gib }
+    ]
+    const scheduling = new Scheduling(hive({ models, workers: [busy], free: 0 }))
+    scheduling.now += limits.minResidency
+    scheduling.ask("x", { model: "o" })
+    assert.deepStrictEqual(inShort(scheduling.ask("a")), ["a waits in 1"])
+    assert.deepStrictEqual(inShort(scheduling.tick(limits.starvationBound)), [])
+    assert.deepStrictEqual(inShort(scheduling.ask("y", { model: "o" })), ["y waits in 1"])
+    assert.deepStrictEqual(inShort(scheduling.end("x")), ["delete busy"])
+  })
+})
+
+describe("workers", () => {
+  it("get company when requests wait for too long and there is room", () => {
+    const scheduling = new Scheduling(hive({ workers: [worker("w1", { slots: 1 })], free: 12 }))
+    scheduling.ask("a")
+    scheduling.ask("b")
+    assert.deepStrictEqual(inShort(scheduling.tick(limits.scaleAfter - 1)), [])
+    assert.deepStrictEqual(inShort(scheduling.tick(1)), ["load m on atlas/gpu-0"])
+  })
+
+  it("go after their time without a request, if the scheduler started them", () => {
+    const scheduling = new Scheduling(hive())
+    const [, load] = scheduling.ask("a")
+    const id = load?._tag === "Load" ? load.load : ""
+    scheduling.core.handle({ _tag: "Loaded", load: id, worker: worker("mine") }, scheduling.now)
+    scheduling.end("a")
+    scheduling.fleet(hive({ workers: [worker("mine"), worker("yours")] }))
+    assert.deepStrictEqual(inShort(scheduling.tick(limits.idleTtl - 1)), [])
+    assert.deepStrictEqual(inShort(scheduling.tick(1)), ["delete mine"])
+  })
+
+  it("keep what is reserved on them when their hive is late", () => {
+    const scheduling = new Scheduling(hive({ workers: [worker("w1", { slots: 1 })], free: 0 }))
+    scheduling.ask("a")
+    scheduling.fleet()
+    scheduling.fleet(hive({ workers: [worker("w1", { slots: 1 })], free: 0 }))
+    assert.deepStrictEqual(inShort(scheduling.ask("b")), ["b waits in 1"])
+    assert.deepStrictEqual(inShort(scheduling.end("a")), ["run b on w1"])
+  })
+})
+
+describe("explain", () => {
+  it("says what was looked at and why not, and reserves nothing", () => {
+    const scheduling = new Scheduling(hive({ workers: [worker("w1"), worker("w2", { state: "starting" })] }))
+    const wish = { model: "m", tokens: 10, prefixes: [] }
+    const { candidates, decision } = scheduling.core.explain(wish, scheduling.now)
+    assert.deepStrictEqual(decision, { _tag: "Run", worker: worker("w1"), sharedTokens: 0 })
+    assert.sameDeepMembers(
+      [...candidates],
+      [
+        { where: "atlas/w1", score: 0 },
+        { where: "atlas/w2", whyNot: "it is starting" }
+      ]
+    )
+    assert.strictEqual(scheduling.core.load.requests, 0)
+  })
+
+  it("says what would be evicted", () => {
+    const old = worker("old", { model: "o", memoryBytes: 16 * gib })
+    const scheduling = new Scheduling(hive({ workers: [old], free: 0 }))
+    scheduling.now += limits.minResidency
+    const { decision } = scheduling.core.explain({ model: "m", tokens: 10, prefixes: [] }, scheduling.now)
+    assert.deepStrictEqual(decision, {
+      _tag: "Place",
+      hive: "atlas",
+      device: "gpu-0",
+      memoryBytes: 4 * gib,
+      evict: [old]
+    })
+  })
+})
