@@ -33,7 +33,12 @@ export class Inventory extends Context.Service<
         known.map(({ gguf, record }) => {
           const { path: _path, memory_bytes: _memory, ...facts } = record
           const context = defaultContext(gguf.contextLength, engine)
-          return Struct.assign(facts, { memory_bytes: gguf.memoryBytes(context * engine.parallel) })
+          return Struct.assign(facts, {
+            memory_bytes: gguf.memoryBytes(context * engine.parallel),
+            worker_context: context,
+            worker_slots: engine.parallel,
+            token_bytes: gguf.kvBytesPerToken
+          })
         })
       )
 

@@ -7,6 +7,10 @@ export const StoredModel = Schema.Struct({
   size_bytes: Schema.Finite,
   /** What a worker takes that is started with it as the hive's settings say. */
   memory_bytes: Schema.Finite,
+  /** Tokens that one request of such a worker may have, requests at the same time, and what each token more takes. */
+  worker_context: Schema.Int,
+  worker_slots: Schema.Int,
+  token_bytes: Schema.Finite,
   architecture: Schema.String,
   parameters: Schema.Finite,
   context_length: Schema.Int,

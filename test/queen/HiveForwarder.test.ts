@@ -304,6 +304,27 @@ describe("leaving and repeating", () => {
     })
   )
 
+  it.live("cancels it when the hive tells its id after the fiber was interrupted", () =>
+    Effect.gen(function* () {
+      const held: Array<() => void> = []
+      const hive = yield* fakeHive((request, response, body) => {
+        const answer = () => hiveWith(done(1))(request, response, body)
+        if (request.method === "POST") held.push(answer)
+        else answer()
+      })
+      const fiber = yield* Effect.forkChild(Stream.runDrain(forward(hive.url)))
+      yield* hive.seen("POST", "/v1/jobs")
+      const leaving = yield* Effect.forkChild(Fiber.interrupt(fiber))
+      yield* Effect.yieldNow
+      for (const answer of held) answer()
+      yield* Fiber.join(leaving)
+      assert.deepStrictEqual(
+        hive.asked.map(({ method }) => method),
+        ["POST", "DELETE"]
+      )
+    })
+  )
+
   const resetOnce = () => {
     let times = 0
     return fakeHive((request, response, body) => {

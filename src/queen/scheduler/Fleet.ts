@@ -12,8 +12,14 @@ export interface DeviceView {
 /** A model whose file is on a hive. */
 export interface ModelView {
   readonly id: string
-  /** What a worker with it takes, in bytes. */
+  /** What a worker with it takes, in bytes, … */
   readonly memoryBytes: number
+  /** … if it has this context length and so many requests at the same time; each token more takes `tokenBytes`. */
+  readonly usual?: {
+    readonly contextSize: number
+    readonly slots: number
+    readonly tokenBytes: number
+  }
 }
 
 /** A worker, as its hive tells of it. */
@@ -43,4 +49,4 @@ export interface HiveView {
 export const keyOf = ({ hive, id }: Pick<WorkerView, "hive" | "id">) => `${hive}/${id}`
 
 /** Whether the worker takes requests. */
-export const isServing = ({ state }: WorkerView) => state === "ready" || state === "busy"
+export const isServing = ({ state }: Pick<WorkerView, "state">) => state === "ready" || state === "busy"

@@ -206,7 +206,7 @@ export class Placer {
   }
 
   #placeOne(placing: Placing, now: number): ReadonlyArray<Note | Order> {
-    const { device, extra, hive, model, since } = placing
+    const { contextSize, device, extra, hive, model, parallel, since } = placing
     const isOnItsWay =
       [...this.#loading.values()].some((loading) => loading.placing.model === model) ||
       this.#isStarting(placing)
@@ -215,7 +215,9 @@ export class Placer {
       mayEvict: !extra,
       mayDrain: !extra && now - since >= this.#limits.starvationBound,
       hive,
-      device
+      device,
+      contextSize,
+      parallel
     }
     const decision = placeWorker(model, this.view(now), rules, now, this.#limits)
     switch (decision._tag) {

@@ -57,7 +57,13 @@ export class SchedulerCore {
       const sharedTokens = best.prefixes.shared(wish.prefixes)
       return { decision: { _tag: "Run", worker: best.worker, sharedTokens }, candidates }
     }
-    const rules = { mayEvict: true, mayDrain: false, hive: wish.hive, device: wish.device }
+    const rules = {
+      mayEvict: true,
+      mayDrain: false,
+      hive: wish.hive,
+      device: wish.device,
+      contextSize: wish.contextSize
+    }
     const decision = placeWorker(wish.model, this.#placer.view(now), rules, now, this.#limits, look)
     return { decision, candidates }
   }

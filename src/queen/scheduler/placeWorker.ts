@@ -22,6 +22,16 @@ export interface PlacementRules {
   /** Only there; anywhere when it is not said. */
   readonly hive?: string | undefined
   readonly device?: string | undefined
+  /** Tokens of one request, and requests at the same time; what is usual on the hive when it is not said. */
+  readonly contextSize?: number | undefined
+  readonly parallel?: number | undefined
+}
+
+/** Bytes that a worker takes that is as the rules say. */
+const memoryOf = ({ memoryBytes, usual }: ModelView, { contextSize, parallel }: PlacementRules) => {
+  if (usual === undefined) return memoryBytes
+  const tokens = (contextSize ?? usual.contextSize) * (parallel ?? usual.slots)
+  return memoryBytes + (tokens - usual.contextSize * usual.slots) * usual.tokenBytes
 }
 
 const assumedBytesPerMs = 500_000
@@ -72,12 +82,12 @@ const mayGo = (
 }
 
 /** Why a model never runs on a device of its hive, whatever goes; nothing when it may. */
-const neverFits = (file: ModelView, hive: HiveView, device: DeviceView, rules: PlacementRules) => {
+const neverFits = (needed: number, hive: HiveView, device: DeviceView, rules: PlacementRules) => {
   if (!device.usable) return "the hive's engine cannot compute on it"
   const hasGpu = hive.devices.some(({ kind, usable }) => usable && kind === "gpu")
   if (rules.device === undefined && hasGpu && device.kind === "cpu") return "the hive has a GPU"
-  return file.memoryBytes > device.totalBytes
-    ? `the model needs ${file.memoryBytes} bytes and the device has ${device.totalBytes}`
+  return needed > device.totalBytes
+    ? `the model needs ${needed} bytes and the device has ${device.totalBytes}`
     : undefined
 }
 
@@ -106,9 +116,10 @@ export const placeWorker = (
       continue
     }
     hasFile = true
+    const needed = memoryOf(file, rules)
     for (const device of hive.devices) {
       if (rules.device !== undefined && device.id !== rules.device) continue
-      const never = neverFits(file, hive, device, rules)
+      const never = neverFits(needed, hive, device, rules)
       if (never !== undefined) {
         look?.({ where: whereOf(hive, device), whyNot: never })
         continue
@@ -119,7 +130,6 @@ export const placeWorker = (
         continue
       }
       const free = view.freeBytes(hive, device)
-      const needed = file.memoryBytes
       const victims =
         free >= needed ? [] : whatMustGo(needed, free, mayGo(hive, device, view, rules, now, limits))
       if (victims === undefined) {

@@ -163,6 +163,18 @@ describe("a model without a worker", () => {
     assert.deepStrictEqual(inShort(scheduling.ask("b")), ["b waits in 1", "refuse b: Impossible"])
   })
 
+  it("takes the memory of the context and the requests that are wanted", () => {
+    const usual = { contextSize: 1024, slots: 4, tokenBytes: gib / 1024 }
+    const models = [{ id: "m", memoryBytes: 5 * gib, usual }]
+    const scheduling = new Scheduling(hive({ models, free: 8 }))
+    const place = (contextSize?: number) =>
+      scheduling.core.explain({ model: "m", tokens: 1, prefixes: [], contextSize }, scheduling.now).decision
+    assert.deepInclude(place(), { _tag: "Place", memoryBytes: 5 * gib })
+    assert.deepInclude(place(256), { _tag: "Place", memoryBytes: 2 * gib })
+    assert.strictEqual(place(2048)._tag, "Wait")
+    assert.strictEqual(place(8192)._tag, "Impossible")
+  })
+
   it("does not take memory that is on its way to another", () => {
     const scheduling = new Scheduling(hive({ free: 12 }))
     assert.include(inShort(scheduling.ask("a", { model: "n" })), "load n on atlas/gpu-0")

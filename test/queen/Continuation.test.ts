@@ -1,0 +1,126 @@
+import { assert, describe, it } from "@effect/vitest"
+import { publicModels } from "../../src/gateway/Upstream.ts"
+import type { GatewayRequest } from "../../src/gateway/Upstream.ts"
+import { JobEvent } from "../../src/job/JobEvent.ts"
+import { Continuation } from "../../src/queen/Continuation.ts"
+import { storedModel } from "../support/gateway.ts"
+
+const [model] = publicModels([{ hive: "atlas", models: [storedModel("rbee:tiny")] }], {})
+
+const request = (
+  body: GatewayRequest["body"],
+  api: GatewayRequest["api"] = "chat/completions"
+): GatewayRequest => {
+  assert.isDefined(model)
+  return { model, api, body, prompt: "", key: "", priority: 0, onPlaced: () => {} }
+}
+
+const messages = [{ role: "user", content: "Hi" }]
+const chunk = (choice: object, more: object = {}) =>
+  new JobEvent("chunk", JSON.stringify({ choices: [{ index: 0, finish_reason: null, ...choice }], ...more }))
+const role = chunk({ delta: { role: "assistant", content: "" } })
+const says = (content: string) => chunk({ delta: { content } })
+const end = chunk({ delta: {}, finish_reason: "stop" })
+
+const after = (body: GatewayRequest["body"], ...events: ReadonlyArray<JobEvent>) => {
+  const answer = new Continuation(request(body))
+  for (const event of events) answer.take(event)
+  return answer
+}
+
+describe("an answer", () => {
+  it("has begun when something was said, and not when it was only opened", () => {
+    const silent = [
+      role,
+      chunk({ delta: {} }),
+      chunk({ delta: { role: "assistant", content: null, tool_calls: [], refusal: null } }),
+      chunk({ text: "" }),
+      new JobEvent("chunk", `{"choices":[]}`),
+      new JobEvent("narration", "{}")
+    ]
+    for (const event of silent) assert.isFalse(after({ messages }, event).hasBegun, event.json)
+    const telling = [
+      says("a"),
+      end,
+      chunk({ delta: { tool_calls: [{ index: 0 }] } }),
+      chunk({ delta: { reasoning_content: "hm" } }),
+      chunk({ text: "a" }),
+      chunk({ delta: { role: "assistant", content: "" } }, { usage: { prompt_tokens: 1 } }),
+      new JobEvent("chunk", "no JSON"),
+      new JobEvent("result", "{}")
+    ]
+    for (const event of telling) assert.isTrue(after({ messages }, event).hasBegun, event.json)
+    const second = JSON.stringify({ choices: [{ delta: {} }, { delta: { content: "a" } }] })
+    assert.isTrue(after({ messages, n: 2 }, new JobEvent("chunk", second)).hasBegun)
+  })
+
+  it("is opened once for a client, however many workers open it", () => {
+    const answer = new Continuation(request({ messages }))
+    assert.deepStrictEqual([answer.take(role), answer.take(role)], [true, true])
+    answer.next()
+    assert.deepStrictEqual(
+      [role, new JobEvent("narration", "{}"), says("a"), role].map((event) => answer.take(event)),
+      [false, true, true, true]
+    )
+    const unopened = new Continuation(request({ messages }))
+    unopened.next()
+    assert.isTrue(unopened.take(role))
+  })
+
+  it("is gone on with from its text", () => {
+    const answer = after({ messages, max_tokens: 10, seed: 3 }, role, says("Hel"), says("lo"))
+    answer.next()
+    assert.isTrue(answer.isPossible)
+    assert.deepStrictEqual([answer.length, answer.isWhole], [5, false])
+    assert.deepStrictEqual(answer.body, {
+      messages: [...messages, { role: "assistant", content: "Hello" }],
+      max_tokens: 8,
+      seed: 3,
+      add_generation_prompt: false,
+      continue_final_message: true
+    })
+    assert.isTrue(after({ messages }, says("a"), end).isWhole)
+  })
+
+  it("is gone on with in a message of the assistant that the client wrote", () => {
+    const begun = [...messages, { role: "assistant", content: "So, " }]
+    const { body } = after({ messages: begun, continue_final_message: true }, says("yes"))
+    assert.deepStrictEqual(body["messages"], [...messages, { role: "assistant", content: "So, yes" }])
+    const other = after({ messages: begun }, says("yes")).body["messages"]
+    assert.deepStrictEqual(other, [...begun, { role: "assistant", content: "yes" }])
+  })
+
+  it("to a prompt is gone on with behind it", () => {
+    const answer = new Continuation(request({ prompt: "The", max_tokens: 2 }, "completions"))
+    for (const text of [" sea", " is", " wide"]) answer.take(chunk({ text }))
+    assert.deepStrictEqual(answer.body, { prompt: "The sea is wide", max_tokens: 1 })
+  })
+
+  it("that holds more than text, or was asked for more, is not gone on with", () => {
+    for (const body of [
+      { messages, tools: [{}] },
+      { messages, n: 2 },
+      { messages, logprobs: true },
+      { messages, response_format: { type: "json_object" } }
+    ]) {
+      assert.isFalse(after(body, says("a")).isPossible)
+    }
+    assert.isTrue(after({ messages, tools: [], n: null, logprobs: false, suffix: "" }, says("a")).isPossible)
+    assert.isFalse(after({ messages }, chunk({ delta: { reasoning_content: "hm" } })).isPossible)
+    assert.isFalse(new Continuation(request({ input: "a" }, "embeddings")).isPossible)
+  })
+
+  it("tells what it took as if one worker had written all of it", () => {
+    const usage = (prompt_tokens: number, completion_tokens: number) =>
+      new JobEvent(
+        "chunk",
+        JSON.stringify({ choices: [], usage: { prompt_tokens, completion_tokens, total_tokens: 20 } })
+      )
+    const answer = after({ messages }, role, says("a"), says("b"))
+    assert.strictEqual(answer.mended(usage(10, 10)).json, usage(10, 10).json)
+    answer.next()
+    assert.strictEqual(answer.mended(usage(12, 8)).json, usage(10, 10).json)
+    const quoting = says(`"usage":{`)
+    assert.strictEqual(answer.mended(quoting), quoting)
+  })
+})
