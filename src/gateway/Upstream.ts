@@ -84,6 +84,8 @@ const forms: ReadonlyArray<(name: string) => string> = [
 
 /** Finds a model by what an application calls it: its name, or its id without the prefix of its source. */
 export const findModel = (models: ReadonlyArray<ServedModel>, asked: string): ServedModel | undefined => {
+  const exact = models.find(({ name }) => name === asked)
+  if (exact !== undefined) return exact
   for (const form of forms) {
     const wanted = form(asked).toLowerCase()
     const found = models.find(({ name }) => name.toLowerCase() === wanted)
