@@ -12,9 +12,11 @@ import { WorkerClient } from "./WorkerClient.ts"
 import { type Lease, Workers } from "./Workers.ts"
 
 /** What the worker of a request is to be like. */
-export interface WorkerWishes extends Pick<LeaseRequest, "contextSize" | "engine" | "parallel"> {
-  /** Is told the worker's id. */
-  readonly onWorker?: (id: string) => void
+export interface WorkerWishes extends Pick<LeaseRequest, "contextSize" | "engine" | "inLine" | "parallel"> {
+  /** How long it is waited for, in milliseconds. */
+  readonly waitMs?: number
+  /** Is told the worker's id, and how long it was waited for to load, in milliseconds. */
+  readonly onWorker?: (id: string, loadMs: number) => void
 }
 
 /** Answers the requests of applications on the workers of this hive. */
@@ -76,13 +78,14 @@ const make = Effect.gen(function* () {
     )
 
   return Completions.of({
-    run: (operation, job, { onWorker, ...wishes } = {}) =>
+    run: (operation, job, { onWorker, waitMs, ...wishes } = {}) =>
       withLease(workers, { ...wishes, model: operation.model, workerId: operation.worker_id }, job, {
         actor: "hv-gate",
         action: "complete",
         does: "answers the request",
-        answer: (lease) => {
-          onWorker?.(lease.id)
+        waitMs,
+        answer: (lease, loadMs) => {
+          onWorker?.(lease.id, loadMs)
           return answer(operation, job, lease)
         }
       })

@@ -1,4 +1,5 @@
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Settings } from "../config/Settings.ts"
@@ -14,7 +15,7 @@ export const hiveUpstream = Layer.effect(
     const completions = yield* Completions
     const inventory = yield* Inventory
     const clock = yield* Clock.Clock
-    const { aliases, hive } = yield* Settings
+    const { aliases, hive, timeouts } = yield* Settings
     const models = Effect.map(inventory.models, (models) =>
       publicModels([{ hive: hive.id, models }], aliases)
     )
@@ -25,7 +26,7 @@ export const hiveUpstream = Layer.effect(
         workers.map((worker) => ({ hive: hive.id, worker }))
       ),
       complete:
-        ({ api, body, model, onPlaced }) =>
+        ({ api, body, model, onPlaced, waitMs = Duration.toMillis(timeouts.queue) }) =>
         (job) => {
           const askedAt = clock.currentTimeMillisUnsafe()
           const operation = new Complete({ hive_id: hive.id, model: model.id, api, body })
@@ -34,9 +35,11 @@ export const hiveUpstream = Layer.effect(
             contextSize,
             engine,
             parallel,
-            onWorker: (worker) => {
+            inLine: true,
+            waitMs,
+            onWorker: (worker, loadMs) => {
               const queueMs = clock.currentTimeMillisUnsafe() - askedAt
-              onPlaced({ hive: hive.id, worker, queueMs, loadMs: 0 })
+              onPlaced({ hive: hive.id, worker, queueMs, loadMs })
             }
           })
         }

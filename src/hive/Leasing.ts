@@ -1,3 +1,4 @@
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -5,12 +6,13 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
+import { QueueTimeout } from "./errors.ts"
 import type { CompletionError, WorkerGone } from "./WorkerClient.ts"
 import type { LeaseRequest } from "./WorkerChoice.ts"
 import type { Lease, LeaseError, Workers } from "./Workers.ts"
 
 /** Why a request got no answer, or a part of one. */
-export type AnswerError = Exclude<CompletionError, WorkerGone> | LeaseError
+export type AnswerError = Exclude<CompletionError, WorkerGone> | LeaseError | QueueTimeout
 
 /** What is done with a worker, and who says so in the job's log. */
 export interface Use {
@@ -18,9 +20,28 @@ export interface Use {
   readonly action: string
   /** What the worker does now, for a sentence: `continues the prompt`. */
   readonly does: string
-  /** Its events. Of a worker that is gone it may just tell so. */
-  readonly answer: (lease: Lease) => Stream.Stream<JobEvent, CompletionError>
+  /** How long a worker is waited for, in milliseconds; as long as it takes when it is not said. */
+  readonly waitMs?: number | undefined
+  /** Its events. Of a worker that is gone it may just tell so. `loadMs` is how long it was waited for to load. */
+  readonly answer: (lease: Lease, loadMs: number) => Stream.Stream<JobEvent, CompletionError>
 }
+
+const loading: ReadonlySet<string> = new Set(["worker_spawn", "worker_wait"])
+
+/** Fails after a time. A worker that is loading by then is waited for all the same: the next request will want it. */
+const tooLate = Effect.fnUntraced(function* (
+  workers: Workers["Service"],
+  request: LeaseRequest,
+  waitMs: number
+) {
+  yield* Effect.sleep(waitMs)
+  const list = yield* workers.list
+  if (list.some(({ record, spec }) => spec.model === request.model && record.state === "starting")) {
+    const loaded = Effect.scoped(workers.lease({ ...request, inLine: false }, () => Effect.void))
+    yield* Effect.forkDetach(loaded, { startImmediately: true })
+  }
+  return yield* new QueueTimeout({ model: request.model, waitedMs: waitMs })
+})
 
 /**
  * Finds a worker and uses it as long as the stream lasts; what is said while it is sought comes out as it is said. A
@@ -30,28 +51,38 @@ export const withLease = (
   workers: Workers["Service"],
   request: LeaseRequest,
   job: RunningJob,
-  { action, actor, answer, does }: Use
+  { action, actor, answer, does, waitMs }: Use
 ): Stream.Stream<JobEvent, AnswerError> =>
   Stream.unwrap(
     Effect.gen(function* () {
-      const found = yield* Deferred.make<Lease>()
+      const found = yield* Deferred.make<{ readonly lease: Lease; readonly loadMs: number }>()
       const scope = yield* Effect.scope
-      const seeking = Stream.callback<JobEvent, LeaseError>((queue) =>
-        workers
-          .lease(request, (action, message) =>
-            Effect.asVoid(Queue.offer(queue, JobEvent.narration(actor, action, message, job.id)))
-          )
-          .pipe(
-            Scope.provide(scope),
-            Effect.flatMap((lease) => Deferred.succeed(found, lease)),
-            Effect.andThen(Queue.end(queue))
-          )
-      )
+      const clock = yield* Clock.Clock
+      let loadsSince: number | undefined
+      const seeking = Stream.callback<JobEvent, LeaseError | QueueTimeout>((queue) => {
+        const lease = workers
+          .lease(request, (action, message) => {
+            if (loading.has(action)) loadsSince ??= clock.currentTimeMillisUnsafe()
+            return Effect.asVoid(Queue.offer(queue, JobEvent.narration(actor, action, message, job.id)))
+          })
+          .pipe(Scope.provide(scope))
+        return (
+          waitMs === undefined ? lease : Effect.raceFirst(lease, tooLate(workers, request, waitMs))
+        ).pipe(
+          Effect.flatMap((lease) => {
+            const now = clock.currentTimeMillisUnsafe()
+            return Deferred.succeed(found, { lease, loadMs: now - (loadsSince ?? now) })
+          }),
+          Effect.andThen(Queue.end(queue))
+        )
+      })
       const using = Stream.unwrap(
-        Effect.map(Deferred.await(found), (lease) =>
+        Effect.map(Deferred.await(found), ({ lease, loadMs }) =>
           Stream.concat(
             Stream.make(JobEvent.narration(actor, action, `Worker ${lease.id} ${does}`, job.id)),
-            Stream.catchTag(answer(lease), "WorkerGone", () => Stream.fromEffect(Effect.flip(lease.whyGone)))
+            Stream.catchTag(answer(lease, loadMs), "WorkerGone", () =>
+              Stream.fromEffect(Effect.flip(lease.whyGone))
+            )
           )
         )
       )

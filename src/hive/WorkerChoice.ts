@@ -11,6 +11,8 @@ export interface LeaseRequest {
   readonly engine?: string | undefined
   readonly contextSize?: number | undefined
   readonly parallel?: number | undefined
+  /** Waits until a worker has room for it, behind those who came before; else a worker takes it and has it wait. */
+  readonly inLine?: boolean | undefined
 }
 
 /** Whether the worker has the model, and is what else was asked for. */
@@ -23,12 +25,18 @@ export const suits = (
   spec.engine === engine &&
   spec.contextSize >= contextSize
 
-/** The worker in a state that suits the request and has the fewest requests; the oldest of those. */
+const isLessBusy = (one: Entry, other: Entry) =>
+  hasRoom(one) === hasRoom(other) ? one.requests < other.requests : hasRoom(one)
+
+/** Whether the worker would work on one more request at once. */
+export const hasRoom = ({ requests, spec }: Entry) => requests < spec.parallel
+
+/** The worker in a state that suits the request, has room and the fewest requests; the oldest of those. */
 export const leastBusy = (entries: Iterable<Entry>, request: LeaseRequest, state: LastingState) => {
   let best: Entry | undefined
   for (const entry of entries) {
     if (entry.state !== state || !suits(entry, request)) continue
-    if (best === undefined || entry.requests < best.requests) best = entry
+    if (best === undefined || isLessBusy(entry, best)) best = entry
   }
   return best
 }

@@ -12,9 +12,10 @@ import { Pids } from "../config/Pids.ts"
 import { Settings } from "../config/Settings.ts"
 import type { Say } from "../job/narrated.ts"
 import type { Device } from "./Devices.ts"
-import { WorkerFailed, WorkerNotFound, WorkerNotReady, WrongDevice, WrongModel } from "./errors.ts"
+import { QueueFull, WorkerFailed, WorkerNotFound, WorkerNotReady, WrongDevice, WrongModel } from "./errors.ts"
 import * as ModelId from "./ModelId.ts"
-import { type LeaseRequest, leastBusy, suits } from "./WorkerChoice.ts"
+import { WaitingLines } from "./WaitingLines.ts"
+import { hasRoom, type LeaseRequest, leastBusy, suits } from "./WorkerChoice.ts"
 import * as WorkerLife from "./WorkerLife.ts"
 import * as WorkerPlan from "./WorkerPlan.ts"
 import type { StoredWorker, WorkerRecord, WorkerSpec } from "./WorkerRecord.ts"
@@ -38,6 +39,7 @@ export interface Lease {
 
 /** Why no worker can take a request. */
 export type LeaseError =
+  | QueueFull
   | WorkerFailed
   | WorkerNotFound
   | WorkerNotReady
@@ -60,7 +62,10 @@ export class Workers extends Context.Service<
     readonly stop: (id: string) => Effect.Effect<void, WorkerNotFound>
     /** Ends the process and starts another with the same settings, under the same id. */
     readonly restart: (id: string, say: Say) => Effect.Effect<WorkerRecord, WorkerFailed | WorkerNotFound>
-    /** Finds the least busy worker that is ready, else waits for one that is starting, else starts one. */
+    /**
+     * Finds the least busy worker that is ready, else waits for one that is starting, else starts one. `QueueFull` only
+     * of who stands in line.
+     */
     readonly lease: (request: LeaseRequest, say: Say) => Effect.Effect<Lease, LeaseError, Scope.Scope>
   }
 >()("rbee/hive/Workers") {
@@ -95,13 +100,14 @@ const whyGone = ({ spec }: Entry, { gone }: WorkerLife.Run) =>
 const make = Effect.gen(function* () {
   const pids = yield* Pids
   const clock = yield* Clock.Clock
-  const { workers: settings } = yield* Settings
+  const { scheduler, workers: settings } = yield* Settings
   const store = yield* WorkerStore
   const plan = yield* WorkerPlan.make
   const entries: WorkerLife.Entries = new Map()
   const lives = yield* WorkerLife.make(entries)
   // One at a time is planned, so that two requests for one model start one worker, and memory is not given twice.
   const planning = yield* Semaphore.make(1)
+  const lines = new WaitingLines()
 
   const find = (id: string) =>
     Effect.suspend(() => {
@@ -206,24 +212,48 @@ const make = Effect.gen(function* () {
       )
     })
 
-  const lease = Effect.fnUntraced(function* (asked: LeaseRequest, say: Say) {
-    const model = ModelId.format(yield* Effect.fromResult(ModelId.parse(asked.model)))
-    const request = { ...asked, model }
-    const { workerId } = asked
-    const entry = yield* readyEntry(
-      (restore): Effect.Effect<Entry, LeaseError> =>
-        workerId === undefined ? anyOrNew(request, say, restore) : named(workerId, request),
-      waiting(say)
-    )
-    const { process, run, state } = entry
-    if (process === undefined) return yield* new WorkerNotReady({ worker: entry.spec.id, state })
+  const occupy = Effect.fnUntraced(function* (entry: Entry) {
+    const { process, run, spec, state } = entry
+    if (process === undefined) return yield* new WorkerNotReady({ worker: spec.id, state })
     const count = (by: number) =>
       Effect.sync(() => {
         entry.requests += by
         entry.usedAt = clock.currentTimeMillisUnsafe()
       })
-    yield* Effect.acquireRelease(count(1), () => count(-1))
-    return { id: entry.spec.id, model, port: process.port, whyGone: whyGone(entry, run) }
+    yield* Effect.acquireRelease(count(1), () => Effect.andThen(count(-1), lines.wake))
+    return { id: spec.id, model: spec.model, port: process.port, whyGone: whyGone(entry, run) }
+  })
+
+  const lease = Effect.fnUntraced(function* (asked: LeaseRequest, say: Say) {
+    const model = ModelId.format(yield* Effect.fromResult(ModelId.parse(asked.model)))
+    const request = { ...asked, model }
+    const { contextSize, device, engine, workerId } = asked
+    const found = readyEntry(
+      (restore): Effect.Effect<Entry, LeaseError> =>
+        workerId === undefined ? anyOrNew(request, say, restore) : named(workerId, request),
+      waiting(say)
+    )
+    if (asked.inLine !== true || workerId !== undefined) return yield* occupy(yield* found)
+
+    // Who waits for the same stands in the same line.
+    const line = JSON.stringify([model, engine, contextSize, device])
+    const { queueLength } = scheduler
+    if (lines.lengthOf(line) >= queueLength) return yield* new QueueFull({ model, limit: queueLength })
+    return yield* lines.stand(
+      line,
+      Effect.fnUntraced(function* (place) {
+        let isTold = false
+        while (true) {
+          const entry = yield* found
+          if (place.isFirst() && hasRoom(entry)) return yield* occupy(entry)
+          if (!isTold) {
+            yield* say("queue", `Waiting in position ${place.before() + 1}: all workers are busy`)
+          }
+          isTold = true
+          yield* place.change
+        }
+      })
+    )
   })
 
   const adopt = Effect.fnUntraced(function* (stored: StoredWorker) {

@@ -56,6 +56,26 @@ export class WorkerNotReady extends Schema.TaggedError<WorkerNotReady>()("Worker
   }
 }
 
+/** As many requests wait for the model as may wait. */
+export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
+  model: Schema.String,
+  limit: Schema.Int
+}) {
+  override get message() {
+    return `${this.limit} requests wait for '${this.model}' already (scheduler.queue_length); try again in a moment`
+  }
+}
+
+/** The request waited for a worker for as long as it may. */
+export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeout", {
+  model: Schema.String,
+  waitedMs: Schema.Finite
+}) {
+  override get message() {
+    return `No worker of this hive was free for '${this.model}' within ${this.waitedMs} ms (timeouts.queue, or x-rbee-deadline-ms); try again later`
+  }
+}
+
 /** The worker that was named serves another model. */
 export class WrongModel extends Schema.TaggedError<WrongModel>()("WrongModel", {
   worker: Schema.String,

@@ -178,7 +178,8 @@ const make = Effect.gen(function* () {
             return job.fiber === undefined
               ? Effect.void
               : Effect.asVoid(Effect.forkIn(Fiber.interrupt(job.fiber), scope))
-          })
+          }),
+        write: job.log.append
       }
       return Stream.runForEachArray(work(running), job.log.append)
     })

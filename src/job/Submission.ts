@@ -1,7 +1,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { Routing } from "../operation/Routing.ts"
-import type { OperationError } from "./errors.ts"
+import type { LogFull, OperationError } from "./errors.ts"
 import type { JobEvent } from "./JobEvent.ts"
 
 /** What a running job may say to `Jobs` about itself. */
@@ -16,6 +16,8 @@ export interface RunningJob {
   readonly stopBy: (stop: Effect.Effect<void>) => Effect.Effect<void>
   /** Ends the work from outside of its stream, as if the stream had failed. */
   readonly fail: (error: OperationError) => Effect.Effect<void>
+  /** Writes into the job's log what does not come through the stream; after what came through it so far. */
+  readonly write: (events: ReadonlyArray<JobEvent>) => Effect.Effect<void, LogFull>
 }
 
 /** The work of a job: its events, in order, or why it failed. */

@@ -1,9 +1,14 @@
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import type { GatewayRequest } from "../gateway/Upstream.ts"
-import type { JobEvent } from "../job/JobEvent.ts"
+import { JobEvent } from "../job/JobEvent.ts"
 
 const meansNothing = (value: unknown) =>
-  value === undefined || value === null || value === false || (Array.isArray(value) && value.length === 0)
+  value === undefined ||
+  value === null ||
+  value === false ||
+  value === "" ||
+  (Array.isArray(value) && value.length === 0)
 
 /** What an answer may not depend on, if another worker is to go on with it. */
 const binding = ["tools", "functions", "logprobs", "echo", "best_of", "suffix"]
@@ -32,44 +37,108 @@ interface Read {
 
 const nothing: Read = { text: "", finished: false, more: false }
 
+const parse = (data: string) => {
+  const event = Result.try((): unknown => JSON.parse(data))
+  return Result.isSuccess(event) && Predicate.isReadonlyObject(event.success) ? event.success : undefined
+}
+
+const isSilent = (choice: unknown) => {
+  if (!Predicate.isReadonlyObject(choice)) return false
+  const { delta = {}, finish_reason, text } = choice
+  return (
+    Predicate.isReadonlyObject(delta) &&
+    meansNothing(finish_reason) &&
+    meansNothing(text) &&
+    Object.entries(delta).every(([field, value]) => field === "role" || meansNothing(value))
+  )
+}
+
+/** Whether the data only opens an answer, by its role, and says nothing of it. */
+const isOpening = (data: string) => {
+  const { choices, usage } = parse(data) ?? {}
+  return Array.isArray(choices) && meansNothing(usage) && choices.every(isSilent)
+}
+
 const read = (data: string): Read => {
-  let event: unknown
-  try {
-    event = JSON.parse(data)
-  } catch {
-    return nothing
-  }
-  if (!Predicate.isReadonlyObject(event) || !Array.isArray(event["choices"])) return nothing
-  const [choice]: ReadonlyArray<unknown> = event["choices"]
+  const choices = parse(data)?.["choices"]
+  if (!Array.isArray(choices)) return nothing
+  const [choice]: ReadonlyArray<unknown> = choices
   if (!Predicate.isReadonlyObject(choice)) return nothing
   const delta = Predicate.isReadonlyObject(choice["delta"]) ? choice["delta"] : {}
   const text = delta["content"] ?? choice["text"]
   return {
     text: typeof text === "string" ? text : "",
     finished: typeof choice["finish_reason"] === "string",
-    more: !meansNothing(delta["tool_calls"]) || !meansNothing(delta["reasoning_content"])
+    more: Object.entries(delta).some(
+      ([field, value]) => field !== "role" && field !== "content" && !meansNothing(value)
+    )
   }
 }
 
+/** The messages with what the assistant has said: in the last one, if the answer goes on in it, else in one more. */
+const withText = (messages: ReadonlyArray<unknown>, text: string, goesOn: boolean) => {
+  const last = messages.at(-1)
+  return goesOn && Predicate.isReadonlyObject(last) && typeof last["content"] === "string"
+    ? [...messages.slice(0, -1), { ...last, content: last["content"] + text }]
+    : [...messages, { role: "assistant", content: text }]
+}
+
 /**
- * What came of an answer, and how another worker can go on from there. Nothing is parsed unless a worker was lost: until
- * then the data of the chunks is only kept, which the job's log does anyway.
+ * What came of an answer, and how another worker can go on from there. Once a worker has begun, nothing is parsed unless
+ * it is lost: until then the data of the chunks is only kept, which the job's log does anyway.
  */
 export class Continuation {
   readonly #request: GatewayRequest
   readonly #chunks: Array<string> = []
   readonly #mayGoOn: boolean
   #hasBegun = false
+  #hasOpened = false
+  /** The worker of now has said nothing yet. */
+  #opens = true
+  #opensAgain = false
+  /** Pieces of the workers before. */
+  #earlier = 0
 
   constructor(request: GatewayRequest) {
     this.#request = request
     this.#mayGoOn = isFree(request)
   }
 
-  add({ json, kind }: JobEvent) {
-    if (kind !== "chunk" && kind !== "result") return
-    this.#hasBegun = true
+  /** Another worker follows. */
+  next() {
+    this.#opensAgain = this.#hasOpened
+    this.#opens = true
+    this.#earlier = this.#read().pieces
+  }
+
+  /** Takes note of an event; gives whether the client should see it, which has seen how an answer opens once. */
+  take({ json, kind }: JobEvent) {
+    if (kind !== "chunk" && kind !== "result") return true
+    if (this.#opens) {
+      this.#hasOpened = true
+      this.#opens = kind === "chunk" && isOpening(json)
+      if (this.#opens) return !this.#opensAgain
+      this.#hasBegun = true
+    }
     if (this.#mayGoOn) this.#chunks.push(json)
+    return true
+  }
+
+  /** The event as the client should see it: to a worker that goes on with an answer, what came before is prompt. */
+  mended(event: JobEvent) {
+    if (this.#earlier === 0 || event.kind !== "chunk" || !event.json.includes('"usage":{')) return event
+    const chunk = parse(event.json)
+    const usage = chunk?.["usage"]
+    if (!Predicate.isReadonlyObject(usage)) return event
+    const { completion_tokens, prompt_tokens } = usage
+    if (typeof completion_tokens !== "number" || typeof prompt_tokens !== "number") return event
+    const moved = Math.min(prompt_tokens, this.#earlier)
+    const mended = {
+      ...usage,
+      prompt_tokens: prompt_tokens - moved,
+      completion_tokens: completion_tokens + moved
+    }
+    return new JobEvent(event.kind, JSON.stringify({ ...chunk, usage: mended }), event.id)
   }
 
   /** Whether the client may have seen a part of the answer. */
@@ -102,12 +171,12 @@ export class Continuation {
         return typeof most === "number" ? [[field, Math.max(1, most - pieces)]] : []
       })
     )
-    const { messages, prompt } = body
+    const { continue_final_message, messages, prompt } = body
     return api === "chat/completions"
       ? {
           ...body,
           ...limits,
-          messages: [...(Array.isArray(messages) ? messages : []), { role: "assistant", content: text }],
+          messages: withText(Array.isArray(messages) ? messages : [], text, continue_final_message === true),
           // The words of vLLM; llama-server goes on from a last message of the assistant by itself.
           add_generation_prompt: false,
           continue_final_message: true

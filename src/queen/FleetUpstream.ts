@@ -1,3 +1,4 @@
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -13,6 +14,7 @@ import {
   type ServedModel,
   Upstream
 } from "../gateway/Upstream.ts"
+import { JobCancelled } from "../job/clientErrors.ts"
 import type { OperationError } from "../job/errors.ts"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
@@ -20,7 +22,7 @@ import { Complete } from "../operation/Operation.ts"
 import { Continuation } from "./Continuation.ts"
 import { HiveForwarder } from "./HiveForwarder.ts"
 import { outcomeOf } from "./outcomeOf.ts"
-import { AnswerLost, type ScheduleError } from "./scheduler/errors.ts"
+import { AnswerLost, HiveGaveUp, type ScheduleError } from "./scheduler/errors.ts"
 import { keyOf } from "./scheduler/Fleet.ts"
 import { FleetView, type HiveStock } from "./scheduler/FleetView.ts"
 import { estimateTokens, prefixesOf } from "./scheduler/Prefixes.ts"
@@ -50,6 +52,15 @@ export const wishOf = ({ alias, id }: ServedModel, prompt: string, body: Gateway
 // Of a second hive job the numbers begin anew, so its events get numbers of the queen's.
 const withoutId = ({ json, kind }: JobEvent) => new JobEvent(kind, json)
 
+/** Errors that are no matter of one worker: its hive as a whole is away, silent or full. */
+const hiveErrors: ReadonlySet<string> = new Set([
+  "ConnectionFailed",
+  "HiveGaveUp",
+  "HiveNotFound",
+  "HiveTimeout",
+  "InvalidResponse"
+])
+
 /** The fleet behind the queen's front doors: each request gets its worker from the scheduler, and another if that fails. */
 export const fleetUpstream = Layer.effect(
   Upstream,
@@ -57,7 +68,17 @@ export const fleetUpstream = Layer.effect(
     const fleet = yield* FleetView
     const forwarder = yield* HiveForwarder
     const schedule = yield* Scheduler
+    const clock = yield* Clock.Clock
     const { aliases, scheduler } = yield* Settings
+
+    const workersOf = (id: string) =>
+      Effect.map(fleet.look(Number.POSITIVE_INFINITY), (stocks) =>
+        stocks
+          .filter(({ hive }) => hive === id)
+          .flatMap(({ inventory }) =>
+            inventory.workers.map(({ worker_id }) => keyOf({ hive: id, id: worker_id }))
+          )
+      )
 
     const run = (request: GatewayRequest, job: RunningJob): Stream.Stream<JobEvent, OperationError> => {
       const { id: model } = request.model
@@ -65,14 +86,28 @@ export const fleetUpstream = Layer.effect(
       const wish = { ...wishOf(request.model, request.prompt, request.body), key, priority, waitMs }
       const answer = new Continuation(request)
       const avoid: Array<string> = []
+      const startedAt = clock.currentTimeMillisUnsafe()
+      let isCancelled = false
       const say = (action: string, message: string) => JobEvent.narration(actor, action, message, job.id)
+
+      const noteCancel = Effect.sync(() => {
+        isCancelled = true
+      })
 
       const attempt = (number: number): Stream.Stream<JobEvent, OperationError> =>
         Stream.unwrap(
           Effect.gen(function* () {
             const found = yield* Deferred.make<Turn>()
             const scope = yield* Effect.scope
-            const asked = { ...wish, id: job.id, attempt: number, avoid }
+            const waited = clock.currentTimeMillisUnsafe() - startedAt
+            const asked = {
+              ...wish,
+              id: job.id,
+              attempt: number,
+              avoid,
+              // An answer that has begun goes on, however long it took so far.
+              waitMs: waitMs === undefined || answer.hasBegun ? waitMs : Math.max(0, waitMs - waited)
+            }
             const waiting = Stream.callback<JobEvent, ScheduleError>((queue) =>
               schedule
                 .turn(asked, (sentence) => void Queue.offerUnsafe(queue, say("wait", sentence)))
@@ -100,20 +135,40 @@ export const fleetUpstream = Layer.effect(
           body
         })
         const { routing } = Complete
-        const events = forwarder
-          .forwardJson({ operation: "complete", hiveId: worker.hive, json, routing, job })
-          .pipe(
-            Stream.mapArray((batch) => {
-              for (const event of batch) answer.add(event)
-              if (number === 1) return batch
-              const [first, ...others] = batch
-              return [withoutId(first), ...others.map(withoutId)]
+        const answering = Effect.gen(function* () {
+          const lost = yield* Deferred.make<never, OperationError>()
+          const here: RunningJob = {
+            ...job,
+            // This hive's part of the job has failed, which is not yet the end of the job.
+            fail: (error) => Effect.asVoid(Deferred.fail(lost, error)),
+            stopBy: (stop) => job.stopBy(Effect.andThen(noteCancel, stop))
+          }
+          const events = forwarder.forwardJson({
+            operation: "complete",
+            hiveId: worker.hive,
+            json,
+            routing,
+            job: here
+          })
+          // Not through the stream, which could not be left alone by what comes in `lost`.
+          yield* Effect.raceFirst(
+            Stream.runForEachArray(events, (batch) => {
+              const shown = batch.filter((event) => answer.take(event))
+              return job.write(number === 1 ? shown : shown.map((event) => withoutId(answer.mended(event))))
             }),
-            Stream.concat(Stream.fromEffectDrain(turn.ended("ok"))),
-            Stream.catch((error) =>
-              Stream.unwrap(Effect.as(turn.ended(outcomeOf(error)), again(number, turn, error)))
+            Deferred.await(lost)
+          ).pipe(
+            Effect.mapError((error) =>
+              error._tag === "JobCancelled" && !isCancelled ? new HiveGaveUp({ hive: worker.hive }) : error
             )
           )
+          yield* turn.ended("ok")
+        })
+        const events = Stream.fromEffectDrain(answering).pipe(
+          Stream.catch((error) =>
+            Stream.unwrap(Effect.as(turn.ended(outcomeOf(error)), again(number, turn, error)))
+          )
+        )
         const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
         return Stream.concat(
           Stream.make(say("choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)),
@@ -128,10 +183,17 @@ export const fleetUpstream = Layer.effect(
       ): Stream.Stream<JobEvent, OperationError> => {
         if (outcomeOf(error) === "client") return Stream.fail(error)
         const hasTries = number < scheduler.attempts
-        const next = (action: string, message: string) => {
-          avoid.push(keyOf(worker))
-          return Stream.concat(Stream.make(say(action, message)), attempt(number + 1))
-        }
+        const isOfHive = hiveErrors.has(error._tag)
+        const next = (action: string, message: string) =>
+          Stream.unwrap(
+            Effect.gen(function* () {
+              avoid.push(keyOf(worker), ...(isOfHive ? yield* workersOf(worker.hive) : []))
+              answer.next()
+              // The hive's job, which a cancel would stop first, is over.
+              yield* job.stopBy(job.fail(new JobCancelled()))
+              return Stream.concat(Stream.make(say(action, message)), attempt(number + 1))
+            })
+          )
         if (!answer.hasBegun) {
           return hasTries
             ? next("retry", `Worker '${worker.id}' did not begin (${error.message}); trying another`)

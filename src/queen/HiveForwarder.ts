@@ -2,6 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -52,6 +53,7 @@ export class HiveForwarder extends Context.Service<
 }
 
 const cancelWithin = "5 seconds"
+const lateWithin = "1 second"
 const attempts = 3
 const pauseBeforeRetry = "100 millis"
 
@@ -74,6 +76,17 @@ const make = Effect.gen(function* () {
 
   const cancel = (hive: Peer, jobId: string) =>
     client.cancel(hive, jobId).pipe(Effect.timeout(cancelWithin), Effect.ignore)
+
+  // A hive that was asked takes the job, also when whoever asked has left before it answered.
+  const submit = Effect.fnUntraced(function* (hive: Peer, json: string) {
+    const submitting = yield* Effect.forkDetach(client.submit(hive, json))
+    const undo = Effect.ignore(Effect.flatMap(Fiber.join(submitting), (jobId) => cancel(hive, jobId)))
+    return yield* Effect.onInterrupt(Fiber.join(submitting), () =>
+      Effect.flatMap(Effect.forkDetach(undo), (undoing) =>
+        Effect.timeoutOption(Fiber.await(undoing), cancelWithin)
+      )
+    )
+  })
 
   // One fiber that looks at the clock, instead of a timer around the wait for each event.
   const watch = (hive: string, heard: Heard) =>
@@ -99,7 +112,10 @@ const make = Effect.gen(function* () {
           const from = since()
           if (after === undefined || from === undefined) continue
           const left = from + Duration.toMillis(after) - now
-          if (left <= 0) return yield* new HiveTimeout({ hive, limit, seconds: Duration.toSeconds(after) })
+          if (left <= 0) {
+            heard.isLate = true
+            return yield* new HiveTimeout({ hive, limit, seconds: Duration.toSeconds(after) })
+          }
           sleep = Math.min(sleep, left)
         }
         yield* Effect.sleep(sleep)
@@ -111,9 +127,14 @@ const make = Effect.gen(function* () {
       Effect.gen(function* () {
         const hive = yield* directory.find(request.hiveId)
         const toForwardError = Effect.mapError(fromPeer(request.hiveId))
-        const jobId = yield* toForwardError(client.submit(hive, request.json))
         let end: JobEvent | undefined
-        yield* Effect.addFinalizer(() => (end === undefined ? cancel(hive, jobId) : Effect.void))
+        const leave = (jobId: string) => {
+          if (end !== undefined) return Effect.void
+          // Nobody waits long for a hive that is silent, and it is told all the same.
+          return heard.isLate ? Effect.timeoutOption(cancel(hive, jobId), lateWithin) : cancel(hive, jobId)
+        }
+        const submitting = toForwardError(submit(hive, request.json))
+        const jobId = yield* Effect.acquireRelease(submitting, leave, { interruptible: true })
         if (request.job !== undefined) {
           yield* request.job.runsAt(request.hiveId, jobId)
           yield* request.job.stopBy(cancel(hive, jobId))
@@ -152,7 +173,7 @@ const make = Effect.gen(function* () {
   // Only a broken connection is worth a second try: who refuses once does so again.
   const attempt = (request: Forwarded, left: number): Stream.Stream<JobEvent, ForwardError> =>
     Stream.suspend(() => {
-      const heard: Heard = { at: undefined, event: false }
+      const heard: Heard = { at: undefined, event: false, isLate: false }
       return Stream.catchIf(
         run(request, heard),
         (error) => error._tag === "ConnectionFailed" && error.reason === "reset" && !heard.event && left > 1,
@@ -192,4 +213,6 @@ const make = Effect.gen(function* () {
 interface Heard {
   at: number | undefined
   event: boolean
+  /** It was silent for longer than it may. */
+  isLate: boolean
 }

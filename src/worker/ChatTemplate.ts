@@ -12,25 +12,27 @@ const frame = "\uE0FB"
 const place = new RegExp(`${frame}(\\d+)${frame}`)
 
 /**
- * The tokens of a conversation by the model's own template. The template's text may hold control tokens; the
- * messages' text is tokenized apart and never does.
+ * The tokens of a conversation by the model's own template, up to where the answer begins, or with `goesOn` to the end
+ * of the last message's text. The template's text may hold control tokens; the messages' text is tokenized apart and
+ * never does.
  */
 export const chatTokens = (
   jinja: typeof Jinja,
   model: LlamaModel,
-  messages: ReadonlyArray<ChatMessage>
+  messages: ReadonlyArray<ChatMessage>,
+  goesOn: boolean
 ): ReadonlyArray<Token> => {
   const source = model.fileInfo.metadata.tokenizer?.chat_template
   if (source === undefined) throw new Error("the model has no chat template; use /v1/completions")
   const rendered = new jinja.Template(source).render({
     messages: messages.map(({ role }, i) => ({ role, content: `${frame}${i}${frame}` })),
-    add_generation_prompt: true,
+    add_generation_prompt: !goesOn,
     bos_token: model.tokens.bosString ?? "",
     eos_token: model.tokens.eosString ?? ""
   })
-  return rendered
-    .split(place)
-    .flatMap((part, i) =>
-      i % 2 === 0 ? model.tokenize(part, true) : model.tokenize(messages[Number(part)]?.content ?? "", false)
-    )
+  const parts = rendered.split(place)
+  // What stands behind the last message would end it.
+  return (goesOn ? parts.slice(0, -1) : parts).flatMap((part, i) =>
+    i % 2 === 0 ? model.tokenize(part, true) : model.tokenize(messages[Number(part)]?.content ?? "", false)
+  )
 }

@@ -38,7 +38,8 @@ export class Engine extends Context.Service<
     readonly busy: () => number
     readonly tokenize: (text: string) => ReadonlyArray<Token>
     readonly tokenizeChat: (
-      messages: ReadonlyArray<ChatMessage>
+      messages: ReadonlyArray<ChatMessage>,
+      goesOn: boolean
     ) => Effect.Effect<ReadonlyArray<Token>, GenerationFailed>
     /** The grammar of what fits a JSON schema; a strict one must be held in all that it says. */
     readonly grammar: (schema: unknown, strict: boolean) => Effect.Effect<LlamaGrammar, BadRequest>
@@ -151,8 +152,8 @@ const makeEngine = (
     slots: slots.size,
     busy: () => slots.busy,
     tokenize: (text) => withBos(model.tokenize(text, false)),
-    tokenizeChat: (messages) =>
-      Effect.try({ try: () => withBos(chatTokens(packages.jinja, model, messages)), catch: failed }),
+    tokenizeChat: (messages, goesOn) =>
+      Effect.try({ try: () => withBos(chatTokens(packages.jinja, model, messages, goesOn)), catch: failed }),
     grammar: (schema, strict) =>
       Effect.tryPromise({
         try: async () => model.llama.createGrammar({ grammar: jsonGrammar(schema, strict) }),

@@ -66,6 +66,8 @@ const Message = Schema.Struct({
 export const ChatRequest = Schema.Struct({
   ...sampling,
   max_completion_tokens: optional(wholeUpTo(uint32)),
+  /** Goes on in the last message, which is the assistant's, instead of answering it: the words of vLLM. */
+  continue_final_message: optional(Schema.Boolean),
   logprobs: optional(Schema.Boolean),
   top_logprobs: optional(wholeUpTo(20)),
   messages: Schema.Array(Message).check(Schema.isMinLength(1), Schema.isMaxLength(4096))

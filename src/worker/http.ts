@@ -102,7 +102,15 @@ export const routes = HttpRouter.use(
           })
         }
         const messages = request.messages.map(({ content, role }) => ({ role, content: textOf(content) }))
-        const prompt = yield* engine.tokenizeChat(messages)
+        const goesOn = request.continue_final_message === true
+        if (goesOn && messages.at(-1)?.role !== "assistant") {
+          return yield* new BadRequest({
+            reason: "'continue_final_message' needs a last message of the assistant",
+            param: "continue_final_message",
+            code: "invalid_value"
+          })
+        }
+        const prompt = yield* engine.tokenizeChat(messages, goesOn)
         const room = Math.max(0, engine.contextSize - prompt.length)
         const maxTokens = request.max_completion_tokens ?? request.max_tokens ?? room
         return yield* generate(engine, prompt, request, maxTokens, chatShape)

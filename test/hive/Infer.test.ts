@@ -30,6 +30,7 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
     id: "job-1",
     runsAt: () => Effect.void,
     fail: () => Effect.void,
+    write: () => Effect.void,
     stopBy: (by) =>
       Effect.sync(() => {
         stop = by

@@ -26,6 +26,8 @@ export interface HiveOptions {
   readonly worker?: string
   readonly heartbeatEvery?: Duration.Duration
   readonly settings?: SettingChanges
+  /** In place of this machine's. */
+  readonly devices?: Layer.Layer<Devices>
 }
 
 /** A whole hive on a free port, its state below `home`, with workers from the source tree. */
@@ -35,7 +37,7 @@ export const hiveLayer = (options: HiveOptions) =>
       Layer.mergeAll(
         RunFile.layer,
         DetachedProcess.layer,
-        Devices.layerNoDeps,
+        options.devices ?? Devices.layerNoDeps,
         Engines.layerWith(options.worker ?? workerSource)
       )
     ),
@@ -51,7 +53,7 @@ export const hiveLayer = (options: HiveOptions) =>
             queenUrl: options.queenUrl ?? "http://127.0.0.1:9"
           },
           heartbeat: { every: options.heartbeatEvery ?? Duration.seconds(5) },
-          engine: { parallel: 2 }
+          engine: { parallel: 2, ...options.settings?.engine }
         }),
         Token.layerMemory(),
         Paths.layerAt(options.home)

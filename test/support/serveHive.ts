@@ -1,8 +1,8 @@
 import { NodeRuntime } from "@effect/platform-node"
 import { Layer } from "effect"
-import { hiveLayer } from "./hive.ts"
+import { hiveLayer, workerSource } from "./hive.ts"
 
-// A hive as a process of its own: `node serveHive.ts <home> [<id>]`.
-const [home = "", id = "test"] = process.argv.slice(2)
+// A hive as a process of its own: `node serveHive.ts <home> [<id> [<url of its queen> [<program of its workers>]]]`.
+const [home = "", id = "test", queenUrl = "http://127.0.0.1:9", worker = workerSource] = process.argv.slice(2)
 
-NodeRuntime.runMain(Layer.launch(hiveLayer({ home, id })))
+NodeRuntime.runMain(Layer.launch(hiveLayer({ home, id, queenUrl, worker })))

@@ -320,6 +320,40 @@ describe("a worker's choices", () => {
   )
 })
 
+describe("a message of the assistant that is to be gone on with", () => {
+  it.live("is gone on with as if it had never been broken off", () =>
+    Effect.gen(function* () {
+      const { client, port } = yield* worker
+      const body = { model, temperature: 0, max_tokens: 60 }
+      const pieces = yield* Effect.promise(async () => {
+        const pieces: Array<string> = []
+        for await (const { choices } of await client.chat.completions.create({
+          ...body,
+          messages,
+          stream: true
+        })) {
+          const content = choices[0]?.delta.content
+          if (typeof content === "string" && content !== "") pieces.push(content)
+        }
+        return pieces
+      })
+      assert.isAbove(pieces.length, 30)
+      for (const cut of [1, 2, 7, 20, 59]) {
+        const said = pieces.slice(0, cut).join("")
+        const { status, text } = yield* post(port, "/v1/chat/completions", {
+          ...body,
+          max_tokens: 60 - cut,
+          messages: [...messages, { role: "assistant", content: said }],
+          add_generation_prompt: false,
+          continue_final_message: true
+        })
+        assert.strictEqual(status, 200, text)
+        assert.strictEqual(JSON.parse(text).choices[0].message.content, pieces.slice(cut).join(""))
+      }
+    })
+  )
+})
+
 describe("a worker's refusals", () => {
   it.live("name the field", () =>
     Effect.gen(function* () {
@@ -334,7 +368,8 @@ describe("a worker's refusals", () => {
         [{ frequency_penalty: -3 }, "frequency_penalty", "2"],
         [{ stop: Array.from({ length: 17 }, () => "x") }, "stop", "16"],
         [{ messages: [{ role: "tool", content: "x" }] }, "messages.0.role", "user"],
-        [{ messages: [{ role: "assistant", content: null }] }, "messages.0.content", "string"]
+        [{ messages: [{ role: "assistant", content: null }] }, "messages.0.content", "string"],
+        [{ continue_final_message: true }, "continue_final_message", "assistant"]
       ]
       for (const [part, param, word] of wrong) {
         const { status, text } = yield* post(port, "/v1/chat/completions", { messages, ...part })

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../../config/Settings.ts"
@@ -12,7 +13,7 @@ import { WorkerDelete, WorkerSpawn } from "../../operation/Operation.ts"
 import type { ForwardError } from "../errors.ts"
 import { HiveForwarder } from "../HiveForwarder.ts"
 import { LoadStalled } from "./errors.ts"
-import type { WorkerView } from "./Fleet.ts"
+import { isServing, type WorkerView } from "./Fleet.ts"
 import { FleetView } from "./FleetView.ts"
 import type { Order } from "./messages.ts"
 
@@ -46,6 +47,8 @@ export class Loader extends Context.Service<
   )
 }
 
+const lookAgain = Schedule.spaced("250 millis").pipe(Schedule.upTo({ times: 8 }))
+
 const readWorker = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ id: Schema.String })))
 
 const make = Effect.gen(function* () {
@@ -77,6 +80,12 @@ const make = Effect.gen(function* () {
       }
     })
 
+  // What a hive tells that has much to do may be older than its worker.
+  const told = (hive: string, id: string | undefined) =>
+    Effect.map(fleet.look(0), (stocks) =>
+      stocks.find((stock) => stock.hive === hive)?.inventory.workers.find(({ worker_id }) => worker_id === id)
+    )
+
   return Loader.of({
     load: Effect.fn("Loader.load")(function* (order, say) {
       let heardAt = clock.currentTimeMillisUnsafe()
@@ -98,10 +107,10 @@ const make = Effect.gen(function* () {
         Stream.runForEach(forwarder.forward(spawn(order)), hear),
         stalled(order, () => heardAt)
       )
-      const stocks = yield* fleet.look(0)
-      const worker = stocks
-        .find(({ hive }) => hive === order.hive)
-        ?.inventory.workers.find(({ worker_id }) => worker_id === id)
+      const worker = yield* Effect.repeat(told(order.hive, id), {
+        until: (worker) => worker !== undefined && isServing(worker),
+        schedule: lookAgain
+      })
       if (worker === undefined) return yield* new WorkerNotTold({ hive: order.hive })
       return {
         hive: order.hive,

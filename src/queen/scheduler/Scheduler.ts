@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Settings } from "../../config/Settings.ts"
+import type { OperationError } from "../../job/errors.ts"
 import type { Candidate, Decision, Wish } from "./decide.ts"
 import { type ScheduleError, toError } from "./errors.ts"
 import { type HiveView, type WorkerView } from "./Fleet.ts"
@@ -76,6 +77,8 @@ const lookWhenIdle = 5_000
 const freshEnough = 1_000
 const keptExplanations = 256
 
+const isFull = ({ _tag: tag, failure }: OperationError) => (failure?.code ?? tag) === "ModelDoesNotFit"
+
 // Capabilities name devices in capitals, everything that people type in small letters.
 const inShort = (device: string) => device.toLowerCase()
 
@@ -88,7 +91,11 @@ const viewOf = ({ hive, inventory: { devices, models, workers } }: HiveStock): H
     freeBytes: free_bytes,
     usable
   })),
-  models: models.map(({ id, memory_bytes }) => ({ id, memoryBytes: memory_bytes })),
+  models: models.map(({ id, memory_bytes, token_bytes, worker_context, worker_slots }) => ({
+    id,
+    memoryBytes: memory_bytes,
+    usual: { contextSize: worker_context, slots: worker_slots, tokenBytes: token_bytes }
+  })),
   workers: workers.map(
     ({ context_size, device, engine, memory_bytes, model_id, slots, state, worker_id }) => ({
       hive,
@@ -175,7 +182,8 @@ const make = Effect.gen(function* () {
           Effect.ensuring(over),
           Effect.matchEffect({
             onSuccess: (worker) => tell({ _tag: "Loaded", load, worker }),
-            onFailure: ({ message }) => tell({ _tag: "LoadFailed", load, reason: message })
+            onFailure: (error) =>
+              tell({ _tag: "LoadFailed", load, reason: error.message, isFull: isFull(error) })
           }),
           Effect.forkIn(scope),
           Effect.asVoid
@@ -257,7 +265,14 @@ const make = Effect.gen(function* () {
       remember(asked.id, core.explain(request, askedAt))
       waiters.set(request.id, { turn, model: request.model, told })
       yield* tell({ _tag: "Asked", request: { ...request, askedAt, deadline } })
-      const given = yield* Deferred.await(turn)
+      // A round would see it too, and later.
+      const expire = Effect.sleep(deadline - clock.currentTimeMillisUnsafe() + 1).pipe(
+        Effect.andThen(tell({ _tag: "Tick" })),
+        Effect.andThen(Effect.never)
+      )
+      const given = Deferred.isDoneUnsafe(turn)
+        ? yield* Deferred.await(turn)
+        : yield* Effect.raceFirst(Deferred.await(turn), expire)
       const now = clock.currentTimeMillisUnsafe()
       const { from, to = now } = loads.get(request.model) ?? { from: now }
       return { ...given, queueMs: now - askedAt, loadMs: Math.max(0, to - Math.max(askedAt, from)), ended }

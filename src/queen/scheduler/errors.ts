@@ -66,6 +66,17 @@ export class NotExplained extends Schema.TaggedError<NotExplained>()("NotExplain
   }
 }
 
+/** A hive ended its part of a request that nobody here has cancelled, as a hive does that stops. */
+export class HiveGaveUp extends Schema.TaggedError<HiveGaveUp>()(
+  "HiveGaveUp",
+  { hive: Schema.String },
+  { httpApiStatus: 503 }
+) {
+  override get message() {
+    return `Hive '${this.hive}' gave the request up: it was stopped, or the job was cancelled there; ask again`
+  }
+}
+
 /** An answer had begun when its worker was lost, and no other could go on with it. */
 export class AnswerLost extends Schema.TaggedError<AnswerLost>()("AnswerLost", {
   worker: Schema.String,

@@ -1,0 +1,207 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Duration, Effect } from "effect"
+import { vi } from "vitest"
+import { type Came, read } from "../support/applications.ts"
+import { ask } from "../support/daemon.ts"
+import { type Fleet, startFleet } from "../support/fleet.ts"
+import { until } from "../support/hive.ts"
+
+const seconds = Number(process.env["RBEE_TEST_LOAD_SECONDS"] ?? 20)
+vi.setConfig({ testTimeout: (seconds + 240) * 1000 })
+
+const hives = ["atlas", "boreas", "cygnus"]
+const models = ["rbee:tiny", "alpha", "beta", "gamma", "delta"]
+const keys = ["ann", "ben", "cat"]
+const clients = 12
+/** Room for one worker on each hive, and not for two. */
+const memoryBytes = 200_000_000
+
+/** The same numbers each time, from 0 to 1. */
+const numbersFrom = (seed: number) => {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+const words = ["whale", "sea", "captain", "ball", "letter", "storm", "dinner", "carriage"]
+
+/** What one application asks for: how often of a hundred times, and whether the answer is what it must be. */
+interface Kind {
+  readonly share: number
+  readonly path: string
+  readonly leave?: (random: () => number) => NonNullable<Parameters<typeof read>[4]>
+  readonly body: (word: string, random: () => number) => object
+  readonly isRight: (came: Came) => boolean
+}
+
+const chatOf = (word: string, random: () => number) => ({
+  messages: [{ role: "user", content: `Tell me about the ${word}.` }],
+  max_tokens: 20 + Math.floor(random() * 150)
+})
+const streamOf = (word: string, random: () => number) => ({ ...chatOf(word, random), stream: true })
+
+const documentOf = ({ data }: Came) => JSON.parse(data[0] ?? "null")
+const isUnbroken = ({ data, status }: Came) =>
+  status === 200 && !data.some((item) => item.includes('"error"'))
+
+const kinds: Readonly<Record<string, Kind>> = {
+  stream: {
+    share: 35,
+    path: "/v1/chat/completions",
+    body: streamOf,
+    isRight: (came) => isUnbroken(came) && came.data.at(-1) === "[DONE]"
+  },
+  "left in mid-stream": {
+    share: 10,
+    path: "/v1/chat/completions",
+    body: streamOf,
+    leave: (random) => ({ afterPieces: 5 + Math.floor(random() * 20) }),
+    isRight: isUnbroken
+  },
+  "left before it began": {
+    share: 10,
+    path: "/v1/chat/completions",
+    body: streamOf,
+    leave: (random) => ({ afterMillis: random() * 1000 }),
+    isRight: (came) => came.status === 0 || isUnbroken(came)
+  },
+  chat: {
+    share: 20,
+    path: "/v1/chat/completions",
+    body: chatOf,
+    isRight: (came) => isUnbroken(came) && typeof documentOf(came).choices[0].message.content === "string"
+  },
+  completion: {
+    share: 15,
+    path: "/v1/completions",
+    body: (word) => ({ prompt: `The ${word}`, max_tokens: 20 }),
+    isRight: (came) => isUnbroken(came) && typeof documentOf(came).choices[0].text === "string"
+  },
+  embeddings: {
+    share: 10,
+    path: "/v1/embeddings",
+    body: (word) => ({ input: [`The ${word}`, word] }),
+    isRight: (came) => isUnbroken(came) && documentOf(came).data.length === 2
+  }
+}
+
+const everyKind = Object.entries(kinds).flatMap(([name, kind]) =>
+  Array.from({ length: kind.share }, () => ({ name, ...kind }))
+)
+
+interface Seen {
+  readonly counts: Map<string, number>
+  readonly firstAfter: Array<number>
+  readonly workers: Set<unknown>
+  readonly errors: Array<string>
+}
+
+/** One application that asks for one thing after the other until the time is over. */
+const application = Effect.fnUntraced(function* (fleet: Fleet, number: number, endsAt: number, seen: Seen) {
+  const random = numbersFrom(number + 1)
+  const from = <A>(list: ReadonlyArray<A>, place: number): A => {
+    const one = list[Math.floor(place * list.length)]
+    if (one === undefined) throw new Error("the list is empty")
+    return one
+  }
+  const oneOf = <A>(list: ReadonlyArray<A>) => from(list, random())
+  while ((yield* Clock.currentTimeMillis) < endsAt) {
+    const { body, isRight, leave, name, path } = oneOf(everyKind)
+    // Some models are asked for more than others.
+    const asked = { ...body(oneOf(words), random), model: from(models, random() ** 2) }
+    const headers = { authorization: `Bearer ${fleet.keyOf(oneOf(keys))}` }
+    const came = yield* read(fleet.queenUrl, path, asked, headers, leave?.(random))
+    seen.counts.set(name, (seen.counts.get(name) ?? 0) + 1)
+    seen.workers.add(came.headers["x-rbee-worker"])
+    if ("stream" in asked && came.firstAfter !== undefined) seen.firstAfter.push(came.firstAfter)
+    if (!isRight(came)) {
+      seen.errors.push(
+        `${name} of ${asked.model}: ${came.status} ${came.data.slice(-2).join(" ").slice(0, 500)}`
+      )
+    }
+  }
+})
+
+const isAlive = (pid: number) => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Notes the process of every worker that there is, again and again. */
+const watchProcesses = ({ workers }: Fleet, pids: Set<number>) =>
+  workers.pipe(
+    Effect.tap((list) =>
+      Effect.sync(() => {
+        for (const { pid } of list) if (pid !== undefined) pids.add(pid)
+      })
+    ),
+    Effect.delay("200 millis"),
+    Effect.forever
+  )
+
+const quantile = (values: ReadonlyArray<number>, share: number) => {
+  const sorted = values.toSorted((one, other) => one - other)
+  return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN)
+}
+
+describe("a fleet under load", () => {
+  it.live(`of ${models.length} models, of which ${hives.length} fit, answers everything`, () =>
+    Effect.gen(function* () {
+      const pids = new Set<number>()
+      const seen: Seen = { counts: new Map(), firstAfter: [], workers: new Set(), errors: [] }
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const fleet = yield* startFleet({
+            hives,
+            memoryBytes,
+            models: models.slice(1),
+            keys: keys.map((name) => ({ name })),
+            queen: { scheduler: { minResidency: Duration.seconds(2), starvationBound: Duration.seconds(5) } }
+          })
+          yield* Effect.forkChild(watchProcesses(fleet, pids))
+          const endsAt = (yield* Clock.currentTimeMillis) + seconds * 1000
+          yield* Effect.forEach(
+            Array.from({ length: clients }, (_, number) => number),
+            (number) => application(fleet, number, endsAt, seen),
+            { concurrency: "unbounded" }
+          )
+
+          // Nothing is left over of what the applications asked for, nor of what they left.
+          const load = { waiting: 0, requests: 0, tokens: 0, loading: 0 }
+          yield* until(fleet.scheduler.load, (now) => now.loading === 0)
+          assert.deepStrictEqual(yield* fleet.scheduler.load, load)
+          for (const url of [fleet.queenUrl, ...Object.values(fleet.hiveUrls)]) {
+            const { text } = yield* ask(url, { path: "/v1/jobs" })
+            assert.notMatch(text, /"state":"(queued|running)"/)
+          }
+          const inventories = yield* Effect.forEach(hives, (id) => fleet.hive(id).inventory)
+          const workers = inventories.flatMap(({ workers }) => workers)
+          assert.isTrue(workers.every(({ busy }) => busy === 0))
+          assert.isAtMost(workers.length, hives.length)
+
+          seen.workers.delete(undefined)
+          const requests = Object.fromEntries(seen.counts)
+          yield* Effect.logInfo("the load is over", {
+            seconds,
+            requests: [...seen.counts.values()].reduce((sum, count) => sum + count, 0),
+            ...requests,
+            errors: seen.errors.length,
+            firstTokenMillis: { p50: quantile(seen.firstAfter, 0.5), p99: quantile(seen.firstAfter, 0.99) },
+            longestFirstTokenMillis: quantile(seen.firstAfter, 1),
+            loads: seen.workers.size,
+            evictions: seen.workers.size - workers.length
+          })
+        })
+      )
+      assert.deepStrictEqual(seen.errors, [])
+      assert.isAbove(seen.workers.size, hives.length)
+      assert.deepStrictEqual([...pids].filter(isAlive), [])
+    })
+  )
+})

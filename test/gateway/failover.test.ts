@@ -1,0 +1,404 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber } from "effect"
+import { vi } from "vitest"
+import { dataOf, headOf, logOf, newestRequest, openStream, post, textIn } from "../support/applications.ts"
+import type { RawConnection } from "../support/daemon.ts"
+import { type Fleet, type FleetHive, signal, startFleet } from "../support/fleet.ts"
+import { until } from "../support/hive.ts"
+
+// Processes are started and killed here, which takes its time on a machine that does more.
+vi.setConfig({ testTimeout: 120_000 })
+
+const chat = {
+  path: "/v1/chat/completions",
+  body: {
+    model: "rbee:tiny",
+    messages: [{ role: "user", content: "Tell me about the whale." }],
+    temperature: 0,
+    max_tokens: 120,
+    stream_options: { include_usage: true }
+  }
+}
+const completion = {
+  path: "/v1/completions",
+  body: {
+    model: "rbee:tiny",
+    prompt: "It is a truth",
+    temperature: 0,
+    max_tokens: 120,
+    stream_options: { include_usage: true }
+  }
+}
+
+const listOfWords = {
+  type: "json_schema",
+  json_schema: {
+    name: "words",
+    strict: true,
+    schema: {
+      type: "object",
+      properties: { words: { type: "array", items: { type: "string" }, minItems: 50 } },
+      required: ["words"],
+      additionalProperties: false
+    }
+  }
+}
+/** Requests with which no other worker can go on. */
+const bound = [{ response_format: listOfWords }, { n: 2, temperature: 1 }]
+
+interface Whole {
+  readonly text: string
+  readonly finish: string
+  readonly usage: Readonly<Record<string, unknown>>
+}
+
+/** What the request is answered with when nothing happens. */
+const undisturbed = ({ queenUrl }: Fleet, { body, path }: typeof chat | typeof completion) =>
+  Effect.map(post(queenUrl, path, body), ({ text }): Whole => {
+    const { choices, usage } = JSON.parse(text)
+    const [choice] = choices
+    return { text: choice.message?.content ?? choice.text, finish: choice.finish_reason, usage }
+  })
+
+/** Nothing is reserved for anybody any more. */
+const isAtRest = Effect.fnUntraced(function* ({ scheduler }: Fleet) {
+  const { requests, tokens, waiting } = yield* scheduler.load
+  assert.deepStrictEqual({ requests, tokens, waiting }, { requests: 0, tokens: 0, waiting: 0 })
+})
+
+const roles = (data: ReadonlyArray<string>) => data.filter((item) => item.includes('"role"')).length
+
+const ended = (connection: RawConnection) => connection.until(({ closed }) => closed)
+
+const hasSome = (connection: RawConnection) =>
+  connection.until((connection) => dataOf(connection).length >= 20)
+
+const jobOf = (connection: RawConnection) => String(headOf(connection).headers["x-rbee-job-id"])
+
+/** The answer is whole, and the one that was expected. */
+const hasAnswer = (connection: RawConnection, expected: Whole) => {
+  const data = dataOf(connection)
+  assert.strictEqual(headOf(connection).status, 200)
+  assert.strictEqual(textIn(data), expected.text)
+  const [usage = "", end] = data.slice(-2)
+  assert.strictEqual(end, "[DONE]")
+  const { completion_tokens, prompt_tokens, total_tokens } = JSON.parse(usage).usage
+  assert.deepInclude(expected.usage, { completion_tokens, prompt_tokens, total_tokens })
+  const finish = data.findLast((item) => item.includes('"finish_reason":"'))
+  assert.include(finish, `"finish_reason":"${expected.finish}"`)
+}
+
+/** The stream ended with an error as the clients of OpenAI know them, and with nothing after it. */
+const hasError = (connection: RawConnection, code: string) => {
+  const data = dataOf(connection)
+  assert.notInclude(data, "[DONE]")
+  const { error } = JSON.parse(data.at(-1) ?? "")
+  assert.deepStrictEqual([error.code, error.type, error.param], [code, "server_error", null])
+  assert.isString(error.message)
+}
+
+const readyWorkers = ({ workers }: Fleet, count: number) =>
+  until(
+    workers,
+    (workers) => workers.length === count && workers.every(({ state }) => state === "ready")
+  ).pipe(Effect.orDie)
+
+const workerOf = (fleet: Fleet, connection: RawConnection) =>
+  Effect.map(fleet.workers, (workers) => {
+    const id = headOf(connection).headers["x-rbee-worker"]
+    return workers.find((worker) => worker.id === id)
+  })
+
+const killWorkerOf = (fleet: Fleet, connection: RawConnection) =>
+  Effect.map(workerOf(fleet, connection), (worker) => {
+    signal(worker?.pid, "SIGKILL")
+    return worker?.id
+  })
+
+/** Two hives with a worker of the model each; those that are named run as processes of their own. */
+const twoHives = Effect.fnUntraced(function* (
+  processes: ReadonlyArray<string> = [],
+  queen: Parameters<typeof startFleet>[0]["queen"] = {}
+) {
+  const fleet = yield* startFleet({ hives: ["atlas", "boreas"], processes, queen, slow: true })
+  yield* fleet.serve("rbee:tiny", ["atlas", "boreas"])
+  return fleet
+})
+
+describe("a worker that is killed", () => {
+  it.live("before its first token is not noticed: another one answers", () =>
+    Effect.gen(function* () {
+      const fleet = yield* twoHives()
+      const { queenUrl } = fleet
+      let requests = 0
+      const isBound = { response_format: { type: "json_object" } }
+      for (const [request, more] of [
+        [chat, {}],
+        [completion, {}],
+        [chat, isBound]
+      ] as const) {
+        const expected = yield* undisturbed(fleet, request)
+        requests++
+        // One that was killed before has been started again.
+        const workers = yield* readyWorkers(fleet, 2)
+        for (const { pid } of workers) signal(pid, "SIGSTOP")
+        const connection = yield* openStream(queenUrl, request.path, { ...request.body, ...more })
+        const job = yield* newestRequest(queenUrl, ++requests)
+        const log = yield* logOf(queenUrl, job, (log) => log.includes("answers the request"))
+        const lost = workers.find(({ id }) => log.includes(`Chose worker '${id}'`))
+        const other = workers.find(({ id }) => id !== lost?.id)
+        signal(lost?.pid, "SIGKILL")
+        signal(other?.pid, "SIGCONT")
+        yield* ended(connection)
+        if (more !== isBound) hasAnswer(connection, expected)
+        assert.strictEqual(headOf(connection).status, 200)
+        assert.strictEqual(headOf(connection).headers["x-rbee-worker"], other?.id)
+        assert.strictEqual(dataOf(connection).at(-1), "[DONE]")
+        assert.strictEqual(roles(dataOf(connection)), request === chat ? 1 : 0)
+        assert.include(yield* logOf(queenUrl, job), `Worker '${lost?.id}' did not begin`)
+        yield* isAtRest(fleet)
+      }
+    })
+  )
+
+  it.live("when it has said nothing but its role is not noticed either", () =>
+    Effect.gen(function* () {
+      const fleet = yield* twoHives()
+      const { queenUrl } = fleet
+      const expected = yield* undisturbed(fleet, chat)
+      for (const more of [{}, { n: 2 }]) {
+        const workers = yield* readyWorkers(fleet, 2)
+        // All its slots are taken, and more: what comes then has to wait behind its role.
+        for (const { port } of workers) {
+          for (let i = 0; i < 4; i++) {
+            yield* openStream(`http://127.0.0.1:${port}`, completion.path, completion.body)
+          }
+        }
+        const connection = yield* openStream(queenUrl, chat.path, { ...chat.body, ...more })
+        yield* connection.until((connection) => roles(dataOf(connection)) === (more.n ?? 1))
+        assert.strictEqual(textIn(dataOf(connection)), "")
+        const lost = yield* killWorkerOf(fleet, connection)
+        yield* ended(connection)
+        assert.strictEqual(roles(dataOf(connection)), more.n ?? 1)
+        if (more.n === undefined) hasAnswer(connection, expected)
+        assert.strictEqual(dataOf(connection).at(-1), "[DONE]")
+        assert.include(yield* logOf(queenUrl, jobOf(connection)), `Worker '${lost}' did not begin`)
+        yield* isAtRest(fleet)
+      }
+    })
+  )
+
+  it.live("in mid-stream has a text gone on with by another one, to the same end", () =>
+    Effect.gen(function* () {
+      const fleet = yield* twoHives()
+      const { queenUrl } = fleet
+      for (const request of [chat, completion]) {
+        const expected = yield* undisturbed(fleet, request)
+        yield* readyWorkers(fleet, 2)
+        const connection = yield* openStream(queenUrl, request.path, request.body)
+        yield* hasSome(connection)
+        const lost = yield* killWorkerOf(fleet, connection)
+        yield* ended(connection)
+        hasAnswer(connection, expected)
+        assert.isAtMost(roles(dataOf(connection)), 1)
+        const log = yield* logOf(queenUrl, jobOf(connection))
+        assert.match(log, new RegExp(`"continue".*Worker '${lost}' was lost in the middle`))
+        yield* isAtRest(fleet)
+      }
+    })
+  )
+
+  it.live("in mid-stream, and then the next one too, is made good for as well", () =>
+    Effect.gen(function* () {
+      const fleet = yield* twoHives()
+      const expected = yield* undisturbed(fleet, chat)
+      const connection = yield* openStream(fleet.queenUrl, chat.path, chat.body)
+      yield* hasSome(connection)
+      const lost = yield* killWorkerOf(fleet, connection)
+      const before = dataOf(connection).length
+      yield* connection.until((connection) => dataOf(connection).length > before + 20)
+      const next = (yield* fleet.workers).find(({ id }) => id !== lost)
+      signal(next?.pid, "SIGKILL")
+      yield* ended(connection)
+      hasAnswer(connection, expected)
+      yield* isAtRest(fleet)
+    })
+  )
+
+  it.live("in mid-stream ends what nobody else can go on with, with an error", () =>
+    Effect.gen(function* () {
+      const fleet = yield* twoHives()
+      const { queenUrl } = fleet
+      for (const more of bound) {
+        yield* readyWorkers(fleet, 2)
+        const connection = yield* openStream(queenUrl, chat.path, { ...chat.body, ...more })
+        yield* hasSome(connection)
+        yield* killWorkerOf(fleet, connection)
+        // The hive waits for a moment to say why its worker has gone.
+        yield* Effect.timeout(ended(connection), "3 seconds")
+        hasError(connection, "AnswerLost")
+        yield* isAtRest(fleet)
+      }
+    })
+  )
+
+  it.live("ends an answer that is not streamed with an error or with the whole of it", () =>
+    Effect.gen(function* () {
+      const fleet = yield* twoHives()
+      const { queenUrl } = fleet
+      const expected = yield* undisturbed(fleet, chat)
+      let requests = 1
+      for (const more of [{}, ...bound]) {
+        yield* readyWorkers(fleet, 2)
+        const asked = yield* Effect.forkChild(post(queenUrl, chat.path, { ...chat.body, ...more }))
+        const job = yield* newestRequest(queenUrl, ++requests)
+        const log = yield* logOf(queenUrl, job, (log) => log.split("event: chunk").length > 20)
+        const lost = (yield* fleet.workers).find(({ id }) => log.includes(`Chose worker '${id}'`))
+        signal(lost?.pid, "SIGKILL")
+        const { headers, status, text } = yield* Fiber.join(asked)
+        if (more === bound[0] || more === bound[1]) {
+          assert.deepStrictEqual([status, JSON.parse(text).error.code], [502, "AnswerLost"])
+        } else {
+          const { choices, usage } = JSON.parse(text)
+          assert.deepStrictEqual([status, choices[0].message.content], [200, expected.text])
+          assert.strictEqual(usage.completion_tokens, expected.usage["completion_tokens"])
+          assert.notStrictEqual(headers["x-rbee-worker"], lost?.id)
+        }
+        yield* isAtRest(fleet)
+      }
+    })
+  )
+})
+
+/** Of each kind of request one on each hive, in mid-stream; and what becomes of them when one of the hives is lost. */
+const onBothHives = Effect.fnUntraced(function* (
+  fleet: Fleet,
+  lose: (hive: FleetHive) => Effect.Effect<void>
+) {
+  const { queenUrl } = fleet
+  const expected = yield* undisturbed(fleet, chat)
+  const asked = yield* Effect.forEach([{}, {}, bound[0], bound[0]], (more) =>
+    Effect.map(openStream(queenUrl, chat.path, { ...chat.body, ...more }), (connection) => ({
+      connection,
+      isBound: more === bound[0]
+    }))
+  )
+  for (const { connection } of asked) yield* hasSome(connection)
+  const hiveOf = (connection: RawConnection) => String(headOf(connection).headers["x-rbee-hive"])
+  const placed = asked.map(({ connection, isBound }) => `${hiveOf(connection)} ${isBound}`)
+  assert.strictEqual(new Set(placed).size, 4)
+  const [lost = ""] = asked.map(({ connection }) => hiveOf(connection))
+  yield* lose(fleet.hive(lost))
+  for (const { connection, isBound } of asked) {
+    yield* Effect.timeout(ended(connection), "10 seconds")
+    if (hiveOf(connection) === lost && isBound) hasError(connection, "AnswerLost")
+    else if (isBound) assert.strictEqual(dataOf(connection).at(-1), "[DONE]")
+    else hasAnswer(connection, expected)
+  }
+  yield* isAtRest(fleet)
+})
+
+describe("a hive that dies", () => {
+  it.live("in mid-stream is made good for by the other one where that is possible", () =>
+    Effect.gen(function* () {
+      const fleet = yield* twoHives(["atlas", "boreas"])
+      yield* onBothHives(fleet, ({ kill }) => kill)
+    })
+  )
+
+  it.live("before its first token is not noticed, though it has more workers", () =>
+    Effect.gen(function* () {
+      const fleet = yield* startFleet({ hives: ["atlas", "boreas"], processes: ["atlas"], slow: true })
+      const { queenUrl } = fleet
+      const workers = yield* fleet.serve("rbee:tiny", ["atlas", "atlas", "atlas", "boreas"])
+      for (const { pid } of workers) signal(pid, "SIGSTOP")
+      const asked = yield* Effect.all([
+        Effect.forkChild(undisturbed(fleet, chat)),
+        Effect.forkChild(undisturbed(fleet, chat))
+      ])
+      const jobs = [yield* newestRequest(queenUrl, 1), yield* newestRequest(queenUrl, 2)]
+      const logs = yield* Effect.forEach(jobs, (job) =>
+        logOf(queenUrl, job, (log) => log.includes("answers the request"))
+      )
+      // The second goes to a worker that has nothing to do.
+      assert.include(logs.join(""), "of hive 'atlas'")
+      yield* fleet.hive("atlas").kill
+      for (const { pid } of workers) signal(pid, "SIGCONT")
+      const [one, two] = yield* Effect.forEach(asked, Fiber.join)
+      assert.strictEqual(one?.text, two?.text)
+      yield* isAtRest(fleet)
+    })
+  )
+
+  it.live("without a word is noticed by its silence", () =>
+    Effect.gen(function* () {
+      const fleet = yield* twoHives(["atlas", "boreas"], { timeouts: { idle: Duration.seconds(3) } })
+      yield* onBothHives(fleet, ({ freeze }) => freeze)
+    })
+  )
+
+  it.live("in an orderly way gives its work to the other one", () =>
+    Effect.gen(function* () {
+      const fleet = yield* twoHives()
+      const { queenUrl } = fleet
+      const expected = yield* undisturbed(fleet, chat)
+      const connection = yield* openStream(queenUrl, chat.path, chat.body)
+      yield* hasSome(connection)
+      const { headers } = headOf(connection)
+      yield* fleet.hive(String(headers["x-rbee-hive"])).stop
+      yield* ended(connection)
+      hasAnswer(connection, expected)
+      assert.include(yield* logOf(queenUrl, jobOf(connection)), `"continue"`)
+      yield* isAtRest(fleet)
+    })
+  )
+})
+
+describe("the only worker", () => {
+  it.live("is waited for when it is killed, until its hive has started it again", () =>
+    Effect.gen(function* () {
+      const fleet = yield* startFleet({ hives: ["atlas"], slow: true })
+      const { queenUrl } = fleet
+      const expected = yield* undisturbed(fleet, chat)
+      let requests = 1
+      // Before the first token, and in the middle of the answer.
+      for (const isReady of [false, true]) {
+        const [worker] = yield* readyWorkers(fleet, 1)
+        if (!isReady) signal(worker?.pid, "SIGSTOP")
+        const connection = yield* openStream(queenUrl, chat.path, chat.body)
+        const job = yield* newestRequest(queenUrl, ++requests)
+        if (isReady) yield* hasSome(connection)
+        else yield* logOf(queenUrl, job, (log) => log.includes("answers the request"))
+        signal(worker?.pid, "SIGKILL")
+        yield* ended(connection)
+        hasAnswer(connection, expected)
+        yield* isAtRest(fleet)
+      }
+      const connection = yield* openStream(queenUrl, chat.path, { ...chat.body, ...bound[0] })
+      yield* hasSome(connection)
+      yield* killWorkerOf(fleet, connection)
+      yield* Effect.timeout(ended(connection), "3 seconds")
+      hasError(connection, "AnswerLost")
+      yield* isAtRest(fleet)
+    })
+  )
+
+  it.live("is waited for no longer when the client leaves meanwhile", () =>
+    Effect.gen(function* () {
+      const fleet = yield* startFleet({ hives: ["atlas"], slow: true })
+      const { queenUrl } = fleet
+      yield* fleet.serve("rbee:tiny", ["atlas"])
+      const connection = yield* openStream(queenUrl, chat.path, chat.body)
+      yield* hasSome(connection)
+      yield* killWorkerOf(fleet, connection)
+      const job = jobOf(connection)
+      yield* logOf(queenUrl, job, (log) => log.includes('"continue"'))
+      connection.socket.destroy()
+      const left = performance.now()
+      const log = yield* logOf(queenUrl, job)
+      assert.include(log, "event: cancelled")
+      assert.isBelow(performance.now() - left, 1000)
+      yield* isAtRest(fleet)
+    })
+  )
+})
