@@ -13,7 +13,7 @@ import { countTokensDoor, messagesDoor } from "./anthropic/messages.ts"
 import { anthropicModel, anthropicModels } from "./anthropic/models.ts"
 import type { Door, Format } from "./Door.ts"
 import { fromError, fromFailure } from "./failures.ts"
-import { KeyLimits, mayUse } from "./KeyLimits.ts"
+import { asToldTo, KeyLimits, mayUse, ModelForbidden } from "./KeyLimits.ts"
 import { ModelFinder } from "./ModelFinder.ts"
 import * as Ollama from "./ollama/doors.ts"
 import { ollamaFormat } from "./ollama/format.ts"
@@ -90,7 +90,10 @@ const routes = HttpRouter.use(
         const all = (yield* upstream.models).filter((model) => mayUse(key, model))
         return HttpServerResponse.jsonUnsafe(isAnthropic(request) ? anthropicModels(all) : openAiModels(all))
       }
-      const model = yield* upstream.find(decodeURIComponent(name))
+      const model = yield* upstream
+        .find(decodeURIComponent(name))
+        .pipe(Effect.mapError((error) => asToldTo(key, error)))
+      if (!mayUse(key, model)) return yield* new ModelForbidden({ key: key?.name ?? "", model: name })
       return HttpServerResponse.jsonUnsafe(isAnthropic(request) ? anthropicModel(model) : openAiModel(model))
     }).pipe(
       Effect.catch((error) =>

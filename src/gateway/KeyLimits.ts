@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { ApiKey } from "../config/ApiKey.ts"
 import type { Failure } from "../job/JobEvent.ts"
+import { ModelUnknown } from "./Upstream.ts"
 
 /** A key has as much under way, or had as much in the last minute, as it may. */
 export class KeyLimited extends Schema.TaggedError<KeyLimited>()("KeyLimited", {
@@ -37,6 +38,10 @@ export const mayUse = (
   key: ApiKey | undefined,
   { id, name }: { readonly id: string; readonly name: string }
 ) => key?.models === undefined || key.models.includes(name) || key.models.includes(id)
+
+/** The error with those names only that the holder of a key may know. */
+export const asToldTo = (key: ApiKey | undefined, { known, model }: ModelUnknown) =>
+  new ModelUnknown({ model, known: known.filter((name) => mayUse(key, { id: name, name })) })
 
 /** Holds the keys of applications to their limits. */
 export class KeyLimits extends Context.Service<

@@ -7,6 +7,9 @@ import type { JobFailed } from "../job/clientErrors.ts"
 import { OperationRunner, type SubmitError } from "./OperationRunner.ts"
 import { type ModelUnknown, type ServedModel, Upstream } from "./Upstream.ts"
 
+// An application far away may not have files of a machine read, whatever form their path has.
+const isRemote = (id: string) => /^(?:(?:hf|ollama):[^/]|https:\/\/|[\w-][\w.-]*\/[\w.-]+)/.test(id)
+
 /** Finds the model that an application asks for, and brings it if that is allowed. */
 export class ModelFinder extends Context.Service<
   ModelFinder,
@@ -25,8 +28,7 @@ export class ModelFinder extends Context.Service<
           const found = yield* Effect.option(upstream.find(name))
           if (Option.isSome(found)) return found.value
           const model = aliases[name]?.model ?? name
-          // An application far away may not have files of a machine read.
-          if (scheduler.download && !model.startsWith("file:")) {
+          if (scheduler.download && isRemote(model)) {
             yield* operations.run({ operation: "model_download", hive_id: "auto", model })
           }
           return yield* upstream.find(name)

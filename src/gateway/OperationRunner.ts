@@ -26,8 +26,8 @@ export class OperationRunner extends Context.Service<
       { readonly jobId: string; readonly events: Stream.Stream<ReadonlyArray<LoggedEvent>> },
       SubmitError
     >
-    /** Returns when it is done, or fails as it failed. */
-    readonly run: (operation: Schema.JsonObject) => Effect.Effect<void, JobFailed | SubmitError>
+    /** Returns the job's id when it is done, or fails as it failed. */
+    readonly run: (operation: Schema.JsonObject) => Effect.Effect<string, JobFailed | SubmitError>
   }
 >()("rbee/gateway/OperationRunner") {
   static readonly layerNoDeps = Layer.effect(
@@ -51,10 +51,10 @@ export class OperationRunner extends Context.Service<
       return OperationRunner.of({
         start,
         run: Effect.fn("OperationRunner.run")(function* (operation) {
-          const { events } = yield* start(operation)
+          const { events, jobId } = yield* start(operation)
           const last = yield* Stream.runLast(events)
           const end = Option.getOrUndefined(last)?.at(-1)
-          if (end?.kind === "done") return
+          if (end?.kind === "done") return jobId
           const failure = Option.getOrUndefined(readFailure(end?.json ?? ""))?.error
           return yield* new JobFailed({
             code: failure?.code ?? "JobFailed",

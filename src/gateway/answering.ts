@@ -18,7 +18,7 @@ import { Complete } from "../operation/Operation.ts"
 import { type About, type Door, type Exchange, type GatewayFailure, InvalidRequest } from "./Door.ts"
 import { assemble } from "./EngineAnswer.ts"
 import { fromError, fromFailure } from "./failures.ts"
-import { KeyLimits, mayUse, ModelForbidden } from "./KeyLimits.ts"
+import { asToldTo, KeyLimits, mayUse, ModelForbidden } from "./KeyLimits.ts"
 import { ModelFinder } from "./ModelFinder.ts"
 import { parse, refuse } from "./refusing.ts"
 import { Spending } from "./Spending.ts"
@@ -216,7 +216,9 @@ export const makeAnswering = Effect.gen(function* () {
       const body = yield* Effect.flatMap(requestText(settings), parse)
       const exchange = yield* Effect.fromResult(door.read(body))
       const { key } = yield* Caller
-      const model = yield* finder.find(exchange.model)
+      const model = yield* finder
+        .find(exchange.model)
+        .pipe(Effect.catchTag("ModelUnknown", (error) => Effect.fail(asToldTo(key, error))))
       if (!mayUse(key, model)) {
         return yield* new ModelForbidden({ key: key?.name ?? "", model: exchange.model })
       }

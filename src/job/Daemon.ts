@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -84,6 +85,13 @@ const notFound = refusal(
   "There is no such path; GET /openapi.json lists those that there are"
 )
 
+const running = HttpServerResponse.text("rbee is running")
+
+// Clients of Ollama look here by GET or HEAD whether somebody is there.
+const rootAnswer = Effect.map(HttpServerRequest.HttpServerRequest, ({ method }) =>
+  method === "GET" || method === "HEAD" ? running : notFound
+)
+
 const commonRoutes = (name: string) =>
   HttpRouter.use(
     Effect.fn(function* (router) {
@@ -112,6 +120,8 @@ const commonRoutes = (name: string) =>
         "/v1/shutdown",
         Effect.as(shutdown.request, HttpServerResponse.jsonUnsafe({ status: "stopping" }))
       )
+      // Before `/*`, which takes the path itself too.
+      yield* router.add("*", "/", rootAnswer)
       yield* router.add("*", "/*", Effect.succeed(notFound))
     })
   )

@@ -1,6 +1,8 @@
+import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect } from "effect"
+import { Clock, Duration, Effect, Layer, Option } from "effect"
 import { vi } from "vitest"
+import { Pids, type ProcessId } from "../../src/config/Pids.ts"
 import { type Came, read } from "../support/applications.ts"
 import { ask } from "../support/daemon.ts"
 import { type Fleet, startFleet } from "../support/fleet.ts"
@@ -44,7 +46,7 @@ const streamOf = (word: string, random: () => number) => ({ ...chatOf(word, rand
 
 const documentOf = ({ data }: Came) => JSON.parse(data[0] ?? "null")
 const isUnbroken = ({ data, status }: Came) =>
-  status === 200 && !data.some((item) => item.includes('"error"'))
+  status === 200 && !data.some((item) => item.startsWith('{"error"'))
 
 const kinds: Readonly<Record<string, Kind>> = {
   stream: {
@@ -124,26 +126,15 @@ const application = Effect.fnUntraced(function* (fleet: Fleet, number: number, e
   }
 })
 
-const isAlive = (pid: number) => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
-
 /** Notes the process of every worker that there is, again and again. */
-const watchProcesses = ({ workers }: Fleet, pids: Set<number>) =>
-  workers.pipe(
-    Effect.tap((list) =>
-      Effect.sync(() => {
-        for (const { pid } of list) if (pid !== undefined) pids.add(pid)
-      })
-    ),
-    Effect.delay("200 millis"),
-    Effect.forever
-  )
+const watchProcesses = ({ workers }: Fleet, pids: Pids["Service"], seen: Map<string, ProcessId>) =>
+  Effect.gen(function* () {
+    for (const { pid } of yield* workers) {
+      const startTime = pid === undefined ? Option.none<string>() : yield* pids.startTime(pid)
+      if (pid === undefined || Option.isNone(startTime)) continue
+      seen.set(`${pid} ${startTime.value}`, { pid, startTime: startTime.value })
+    }
+  }).pipe(Effect.delay("200 millis"), Effect.forever)
 
 const quantile = (values: ReadonlyArray<number>, share: number) => {
   const sorted = values.toSorted((one, other) => one - other)
@@ -153,7 +144,8 @@ const quantile = (values: ReadonlyArray<number>, share: number) => {
 describe("a fleet under load", () => {
   it.live(`of ${models.length} models, of which ${hives.length} fit, answers everything`, () =>
     Effect.gen(function* () {
-      const pids = new Set<number>()
+      const pids = yield* Pids
+      const processes = new Map<string, ProcessId>()
       const seen: Seen = { counts: new Map(), firstAfter: [], workers: new Set(), errors: [] }
       yield* Effect.scoped(
         Effect.gen(function* () {
@@ -164,7 +156,7 @@ describe("a fleet under load", () => {
             keys: keys.map((name) => ({ name })),
             queen: { scheduler: { minResidency: Duration.seconds(2), starvationBound: Duration.seconds(5) } }
           })
-          yield* Effect.forkChild(watchProcesses(fleet, pids))
+          yield* Effect.forkChild(watchProcesses(fleet, pids, processes))
           const endsAt = (yield* Clock.currentTimeMillis) + seconds * 1000
           yield* Effect.forEach(
             Array.from({ length: clients }, (_, number) => number),
@@ -201,7 +193,8 @@ describe("a fleet under load", () => {
       )
       assert.deepStrictEqual(seen.errors, [])
       assert.isAbove(seen.workers.size, hives.length)
-      assert.deepStrictEqual([...pids].filter(isAlive), [])
-    })
+      assert.isAtLeast(processes.size, hives.length)
+      assert.deepStrictEqual(yield* Effect.filter(processes.values(), pids.isAlive), [])
+    }).pipe(Effect.provide(Pids.layer.pipe(Layer.provide(NodeServices.layer))))
   )
 })

@@ -90,7 +90,9 @@ describe("ModelFinder", () => {
   it.live("has no file of a hive's machine read", () =>
     Effect.gen(function* () {
       const { asked, find } = finding(true)
-      assert.strictEqual((yield* Effect.flip(find("file:/etc/passwd")))._tag, "ModelUnknown")
+      for (const name of ["file:/etc/passwd", "/etc/passwd", "FILE:/x.gguf", "../x/y", "x", "https:/x"]) {
+        assert.strictEqual((yield* Effect.flip(find(name)))._tag, "ModelUnknown", name)
+      }
       assert.deepStrictEqual(asked, [])
     })
   )

@@ -312,6 +312,11 @@ describe("keys", () => {
         JSON.parse(list.text).data.map(({ id }: { readonly id: string }) => id),
         ["fast"]
       )
+      const one = yield* ask(url, { path: "/v1/models/hf:org/repo", headers: bearer })
+      assert.strictEqual(one.status, 403)
+      const unknown = yield* post(url, { ...chat, model: "none" }, { headers: bearer })
+      assert.notInclude(unknown.text, "hf:org/repo")
+      assert.include(unknown.text, "fast")
     })
   )
 

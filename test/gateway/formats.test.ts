@@ -397,7 +397,7 @@ describe("Ollama's door", () => {
         })
         assert.match(String(headers["x-rbee-job-id"]), /^job-/)
         assert.deepStrictEqual(linesOf(text).slice(-2), [
-          { status: "pulling small", digest: "small", total: 10, completed: 5 },
+          { status: `pulling ${model}`, digest: headers["x-rbee-job-id"], total: 10, completed: 5 },
           { status: "success" }
         ])
       }

@@ -42,6 +42,18 @@ const isRefusal = ({ headers, status, text }: Answer, expected: number, code: st
   return error
 }
 
+const timed = (asking: Effect.Effect<Answer>) =>
+  Effect.suspend(() => {
+    const asked = performance.now()
+    return Effect.map(asking, (answer) => ({ answer, took: performance.now() - asked }))
+  })
+
+/** None ended before its time, and not all of them later: what else the machine does can only add to it. */
+const isDeadline = (times: ReadonlyArray<number>, least: number) => {
+  const best = Math.min(...times)
+  assert.isTrue(best >= least && best < least + 150, times.map(Math.round).join(" ms, "))
+}
+
 const isAtRest = Effect.fnUntraced(function* ({ scheduler }: Fleet) {
   assert.deepStrictEqual(yield* scheduler.load, { waiting: 0, requests: 0, tokens: 0, loading: 0 })
 })
@@ -85,9 +97,9 @@ describe("a client that leaves", () => {
         }
         const sorted = times.toSorted((one, other) => one - other)
         yield* Effect.logInfo("the worker had stopped", { afterMillis: sorted.map(Math.round) })
-        assert.isBelow(sorted[3] ?? Number.NaN, 100)
-        // A machine that runs other tests at the same time may need longer once.
-        assert.isBelow(sorted[6] ?? Number.NaN, 1000)
+        // What else the machine does can only add to it.
+        assert.isBelow(sorted[0] ?? Number.NaN, 100)
+        assert.isBelow(sorted[6] ?? Number.NaN, 3000)
       })
     )
   }
@@ -141,19 +153,16 @@ describe("the queue of a model", () => {
       const { queenUrl } = fleet
       yield* fleet.serve("rbee:tiny", ["atlas"])
       yield* takeSlot(queenUrl)
-      for (const stream of [true, false]) {
-        const asked = performance.now()
-        const refused = yield* post(
-          queenUrl,
-          chat.path,
-          { ...chat.body, stream },
-          { "x-rbee-deadline-ms": "200" }
+      const times: Array<number> = []
+      for (const stream of [true, false, true, false]) {
+        const { took, answer } = yield* timed(
+          post(queenUrl, chat.path, { ...chat.body, stream }, { "x-rbee-deadline-ms": "100" })
         )
-        const took = performance.now() - asked
-        const { message } = isRefusal(refused, 503, "QueueTimeout")
+        const { message } = isRefusal(answer, 503, "QueueTimeout")
         assert.include(message, "all its workers are busy")
-        assert.isTrue(took >= 200 && took < 600, `${took} ms`)
+        times.push(took)
       }
+      isDeadline(times, 100)
       const { requests, waiting } = yield* fleet.scheduler.load
       assert.deepStrictEqual({ requests, waiting }, { requests: 1, waiting: 0 })
     })
@@ -290,21 +299,23 @@ describe("a hive's own door", () => {
   it.live("gives up a request at its deadline, and at timeouts.queue", () =>
     Effect.gen(function* () {
       const fleet = yield* oneSlot({
-        hive: { engine: { parallel: 1 }, timeouts: { queue: Duration.millis(700) } }
+        hive: { engine: { parallel: 1 }, timeouts: { queue: Duration.millis(250) } }
       })
       const url = fleet.hiveUrls["atlas"] ?? ""
       yield* fleet.serve("rbee:tiny", ["atlas"])
-      yield* takeSlot(url)
-      for (const [deadline, least] of [
-        ["200", 200],
-        [undefined, 700]
+      for (const [least, headers] of [
+        [100, { "x-rbee-deadline-ms": "100" }],
+        [250, {}]
       ] as const) {
-        const headers = deadline === undefined ? {} : { "x-rbee-deadline-ms": deadline }
-        const asked = performance.now()
-        const refused = yield* post(url, chat.path, { ...chat.body, stream: true }, headers)
-        const took = performance.now() - asked
-        isRefusal(refused, 503, "QueueTimeout")
-        assert.isTrue(took >= least && took < least + 400, `${took} ms`)
+        const running = yield* takeSlot(url)
+        const times: Array<number> = []
+        for (const stream of [true, false, true]) {
+          const { answer, took } = yield* timed(post(url, chat.path, { ...chat.body, stream }, headers))
+          isRefusal(answer, 503, "QueueTimeout")
+          times.push(took)
+        }
+        isDeadline(times, least)
+        running.socket.destroy()
       }
     })
   )

@@ -34,7 +34,8 @@ export const chatShape: Shape = ({ calls, text, thinking }) => ({
 /** `/api/generate`. */
 export const generateShape: Shape = ({ text, thinking }) => ({ response: text, ...thoughts(thinking) })
 
-const nanos = (millis: number) => Math.round(millis * 1e6)
+/** Milliseconds in nanoseconds. */
+export const nanos = (millis: number) => Math.round(millis * 1e6)
 
 const millisIn = (usage: EngineUsage | undefined, field: string, otherwise: number) => {
   const millis = usage?.[field]
@@ -46,16 +47,22 @@ const head = ({ model, now }: About) => ({
   created_at: DateTime.formatIso(DateTime.makeUnsafe(now()))
 })
 
-const statistics = (usage: EngineUsage | undefined, { askedAt, now, placement }: About, firstAt: number) => {
+const statistics = (
+  usage: EngineUsage | undefined,
+  { askedAt, now, placement }: About,
+  firstAt: number | undefined
+) => {
   const { completion, prompt } = tokensOf(usage)
   const { loadMs = 0, queueMs = 0 } = placement() ?? {}
+  const placedAt = askedAt + queueMs
+  const readAt = Math.max(placedAt, firstAt ?? placedAt)
   return {
     total_duration: nanos(now() - askedAt),
     load_duration: nanos(loadMs),
     prompt_eval_count: prompt,
-    prompt_eval_duration: nanos(millisIn(usage, "prompt_ms", Math.max(0, firstAt - askedAt - queueMs))),
+    prompt_eval_duration: nanos(millisIn(usage, "prompt_ms", readAt - placedAt)),
     eval_count: completion,
-    eval_duration: nanos(millisIn(usage, "predicted_ms", now() - firstAt))
+    eval_duration: nanos(millisIn(usage, "predicted_ms", Math.max(0, now() - readAt)))
   }
 }
 
@@ -83,9 +90,9 @@ class LineWriter implements AnswerWriter {
       if (index !== 0) continue
       for (const piece of toolCalls) this.#gather(piece)
       this.#finish = finishReason ?? this.#finish
-      if (text === "" && reasoning === "") continue
-      this.#firstAt ??= this.#about.now()
-      lines += this.#line({ text, thinking: reasoning, calls: [] })
+      const hasText = text !== "" || reasoning !== ""
+      if (hasText || toolCalls.length > 0) this.#firstAt ??= this.#about.now()
+      if (hasText) lines += this.#line({ text, thinking: reasoning, calls: [] })
     }
     return lines
   }
@@ -110,9 +117,8 @@ class LineWriter implements AnswerWriter {
   }
 
   #line(part: Part, done = false) {
-    const firstAt = this.#firstAt ?? this.#about.now()
     const last = done
-      ? { done_reason: doneReason(this.#finish), ...statistics(this.#usage, this.#about, firstAt) }
+      ? { done_reason: doneReason(this.#finish), ...statistics(this.#usage, this.#about, this.#firstAt) }
       : {}
     return `${JSON.stringify({ ...head(this.#about), ...this.#shape(part), done, ...last })}\n`
   }
@@ -128,7 +134,7 @@ export const reply = (shape: Shape, stream: boolean | null | undefined): Reply =
           ...shape({ text: choice.text, thinking: choice.reasoning, calls: choice.toolCalls }),
           done: true,
           done_reason: doneReason(choice.finishReason),
-          ...statistics(usage, about, about.askedAt)
+          ...statistics(usage, about, undefined)
         })
       }
     : {

@@ -2,7 +2,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { About, Door, Exchange, InvalidRequest } from "../Door.ts"
 import { unsupported } from "../reading.ts"
-import { chatShape, generateShape, loadedReply, reply, type Shape } from "./answer.ts"
+import { chatShape, generateShape, loadedReply, nanos, reply, type Shape } from "./answer.ts"
 import { ollamaFormat } from "./format.ts"
 import {
   readChat,
@@ -25,7 +25,7 @@ const loading = (model: string, shape: Shape): Exchange => ({
 })
 
 const noUnloading = (keepAlive: string | number | null | undefined) =>
-  keepAlive === 0 || keepAlive === "0"
+  /^0+(ns|us|µs|ms|s|m|h)?$/.test(String(keepAlive))
     ? unsupported(
         "keep_alive",
         "a model is not unloaded this way, others may use it; 'rbee worker delete' does"
@@ -109,11 +109,27 @@ const embedded = (document: string, { askedAt, model, now, placement }: About) =
   return JSON.stringify({
     model,
     embeddings: vectors,
-    total_duration: Math.round((now() - askedAt) * 1e6),
-    load_duration: Math.round((placement()?.loadMs ?? 0) * 1e6),
+    total_duration: nanos(now() - askedAt),
+    load_duration: nanos(placement()?.loadMs ?? 0),
     prompt_eval_count: tokens
   })
 }
+
+// What is asked without a text only wants the model to be loaded.
+const embedding = (
+  model: string,
+  input: string | ReadonlyArray<string> | null | undefined,
+  toText: (document: string, about: About) => string,
+  loaded: (about: About) => object
+): Exchange => ({
+  model,
+  api: "embeddings",
+  body: { input: says(input) ? input : "." },
+  reply: {
+    _tag: "Document",
+    toText: says(input) ? toText : (_document, about) => JSON.stringify(loaded(about))
+  }
+})
 
 /** `POST /api/embed`. */
 export const embedDoor: Door = {
@@ -123,12 +139,7 @@ export const embedDoor: Door = {
     Result.flatMap(readEmbed(body), ({ dimensions, input, model }) =>
       says(dimensions)
         ? unsupported("dimensions", "the engines give all that a model has")
-        : Result.succeed({
-            model,
-            api: "embeddings" as const,
-            body: { input },
-            reply: { _tag: "Document" as const, toText: embedded }
-          })
+        : Result.succeed(embedding(model, input, embedded, ({ model }) => ({ model, embeddings: [] })))
     )
 }
 
@@ -137,13 +148,12 @@ export const oldEmbeddingsDoor: Door = {
   path: "/api/embeddings",
   format: ollamaFormat,
   read: (body) =>
-    Result.map(readOldEmbedding(body), ({ model, prompt }) => ({
-      model,
-      api: "embeddings",
-      body: { input: prompt },
-      reply: {
-        _tag: "Document",
-        toText: (document) => JSON.stringify({ embedding: vectorsOf(document).vectors[0] ?? [] })
-      }
-    }))
+    Result.map(readOldEmbedding(body), ({ model, prompt }) =>
+      embedding(
+        model,
+        prompt,
+        (document) => JSON.stringify({ embedding: vectorsOf(document).vectors[0] ?? [] }),
+        () => ({ embedding: [] })
+      )
+    )
 }

@@ -48,6 +48,7 @@ export const show = (model: ServedModel) => {
     details: detailsOf(model),
     model_info: {
       "general.architecture": architecture,
+      "general.basename": model.name,
       "general.parameter_count": parameters,
       [`${architecture}.context_length`]: context_length
     },
@@ -56,12 +57,17 @@ export const show = (model: ServedModel) => {
   }
 }
 
-const far = "9999-12-31T23:59:59Z"
+// As late as 64 bits can count nanoseconds.
+const far = "2262-04-11T23:47:16Z"
 
-/** `GET /api/ps`. Who stops a worker, and when, is not known to it: it expires in the far future. */
+/**
+ * `GET /api/ps`: the workers of these models, under their own names where they are among them. Who stops a worker, and
+ * when, is not known to it: it expires in the far future.
+ */
 export const loaded = (models: ReadonlyArray<ServedModel>, workers: ReadonlyArray<ServingWorker>) => ({
   models: workers.flatMap(({ worker }) => {
-    const model = models.find(({ alias, id }) => alias === undefined && id === worker.model_id)
+    const names = models.filter(({ id }) => id === worker.model_id)
+    const model = names.find(({ alias }) => alias === undefined) ?? names[0]
     if (model === undefined || (worker.state !== "ready" && worker.state !== "busy")) return []
     return [
       {

@@ -3,6 +3,7 @@ import type { Body } from "../Door.ts"
 import { type EngineMessage, engineTool, type EngineToolCall, given, optional, reader } from "../reading.ts"
 
 const Call = Schema.Struct({
+  id: optional(Schema.String),
   function: Schema.Struct({
     name: Schema.String,
     arguments: optional(Schema.Record(Schema.String, Schema.Unknown))
@@ -13,7 +14,9 @@ const Message = Schema.Struct({
   role: Schema.Literals(["system", "user", "assistant", "tool"]),
   content: optional(Schema.String),
   images: optional(Schema.Array(Schema.Unknown)),
-  tool_calls: optional(Schema.Array(Call))
+  tool_calls: optional(Schema.Array(Call)),
+  tool_call_id: optional(Schema.String),
+  tool_name: optional(Schema.String)
 })
 type Message = typeof Message.Type
 
@@ -38,19 +41,27 @@ const Options = Schema.Struct({
   repeat_penalty: optional(Schema.Finite)
 })
 
+const Format = Schema.Union([
+  Schema.String.check(
+    Schema.isPattern(/^(json)?$/, { expected: '"json", or the JSON schema of the answer' })
+  ),
+  Schema.Record(Schema.String, Schema.Unknown)
+])
+
 const KeepAlive = Schema.Union([Schema.String, Schema.Finite])
 
 const common = {
   model: Schema.NonEmptyString,
   stream: optional(Schema.Boolean),
-  format: optional(Schema.Union([Schema.String, Schema.Record(Schema.String, Schema.Unknown)])),
+  format: optional(Format),
   options: optional(Options),
   keep_alive: optional(KeepAlive)
 }
 
 /**
  * The body of `/api/chat`. `think` is passed over: whether an engine thinks is its own affair. So is `num_ctx`: the
- * context is that of the worker, which an alias of the settings can say.
+ * context is that of the worker, which an alias of the settings can say; and `keep_alive`: how long a worker stays is
+ * said by `scheduler.idle_ttl` and `workers.idle_stop`.
  */
 export const readChat = reader(
   Schema.Struct({
@@ -78,18 +89,31 @@ export const readGenerate = reader(
 export const readEmbed = reader(
   Schema.Struct({
     model: Schema.NonEmptyString,
-    input: Schema.Union([Schema.String, Schema.Array(Schema.String)]),
+    input: optional(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
     dimensions: optional(Schema.Int)
   })
 )
 
 /** The body of the older `/api/embeddings`. */
-export const readOldEmbedding = reader(Schema.Struct({ model: Schema.NonEmptyString, prompt: Schema.String }))
+export const readOldEmbedding = reader(
+  Schema.Struct({ model: Schema.NonEmptyString, prompt: optional(Schema.String) })
+)
 
-/** The options as the engines call them. A negative `num_predict` is no limit. */
+const from = (minimum: number, value: number | null | undefined) =>
+  value === undefined || value === null || value < minimum ? undefined : value
+
+/**
+ * The options as the engines call them. To Ollama a `num_predict` below 1 is no limit, a negative `seed` is any, and a
+ * negative `top_k` is 0, every token.
+ */
 export const sampling = (options: typeof Options.Type | null | undefined): Body => {
-  const { num_predict = null, ...others } = options ?? {}
-  return given({ ...others, max_tokens: num_predict !== null && num_predict >= 0 ? num_predict : undefined })
+  const { num_predict, seed, top_k, ...others } = options ?? {}
+  return given({
+    ...others,
+    max_tokens: from(1, num_predict),
+    seed: from(0, seed),
+    top_k: top_k === undefined || top_k === null ? undefined : Math.max(0, top_k)
+  })
 }
 
 /** What the answer is to look like. */
@@ -103,20 +127,29 @@ export const responseFormat = (format: string | Body | null | undefined): Body =
   }
 }
 
-/** The conversation as the engines want it. Ollama's calls have no ids: what a tool gave belongs to the oldest open one. */
+/**
+ * The conversation as the engines want it. Ollama's calls need no ids: what a tool gave belongs to the oldest open call
+ * of its name, or to the oldest.
+ */
 export const toMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<EngineMessage> => {
-  const open: Array<string> = []
-  return messages.map(({ content, role, tool_calls }, turn): EngineMessage => {
+  const open: Array<EngineToolCall> = []
+  const answered = (id: string | null | undefined, name: string | null | undefined) => {
+    const byId = open.findIndex((call) => call.id === id)
+    const found = byId === -1 ? open.findIndex((call) => call.function.name === name) : byId
+    const [call] = open.splice(Math.max(0, found), 1)
+    return call?.id ?? id ?? ""
+  }
+  return messages.map(({ content, role, tool_call_id, tool_calls, tool_name }, turn): EngineMessage => {
     const text = content ?? ""
-    if (role === "tool") return { role, content: text, tool_call_id: open.shift() ?? "" }
+    if (role === "tool") return { role, content: text, tool_call_id: answered(tool_call_id, tool_name) }
     if (tool_calls === undefined || tool_calls === null || tool_calls.length === 0)
       return { role, content: text }
-    const calls = tool_calls.map(({ function: called }, index): EngineToolCall => ({
-      id: `call_${turn}_${index}`,
+    const calls = tool_calls.map(({ function: called, id }, index): EngineToolCall => ({
+      id: id || `call_${turn}_${index}`,
       type: "function",
       function: { name: called.name, arguments: JSON.stringify(called.arguments ?? {}) }
     }))
-    open.push(...calls.map(({ id }) => id))
+    open.push(...calls)
     return { role, content: text === "" ? null : text, tool_calls: calls }
   })
 }

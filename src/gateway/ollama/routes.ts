@@ -1,24 +1,23 @@
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import { version } from "../../config/Program.ts"
 import { Settings } from "../../config/Settings.ts"
 import { Caller } from "../../job/Caller.ts"
-import { type LoggedEvent, readFailure, readNarration, readProgress } from "../../job/JobEvent.ts"
 import { requestText } from "../../job/requestText.ts"
 import { type Body, InvalidRequest } from "../Door.ts"
 import { fromError } from "../failures.ts"
-import { mayUse } from "../KeyLimits.ts"
+import { mayUse, ModelForbidden } from "../KeyLimits.ts"
 import { OperationRunner } from "../OperationRunner.ts"
 import { optional, reader } from "../reading.ts"
 import { parse, refuse } from "../refusing.ts"
 import { Upstream } from "../Upstream.ts"
 import { ollamaFormat } from "./format.ts"
 import { loaded, show, tags } from "./models.ts"
+import { pulledId, pullLines } from "./pull.ts"
 
 /** Keys are for asking models, and not for changing what machines have. */
 export class KeyForbidden extends Schema.TaggedError<KeyForbidden>()("KeyForbidden", {
@@ -31,65 +30,35 @@ export class KeyForbidden extends Schema.TaggedError<KeyForbidden>()("KeyForbidd
 
 const readNamed = reader(
   Schema.Struct({
-    model: optional(Schema.NonEmptyString),
-    name: optional(Schema.NonEmptyString),
+    model: optional(Schema.String),
+    name: optional(Schema.String),
     stream: optional(Schema.Boolean)
   })
 )
 
 const named = (body: Body) =>
   Result.flatMap(readNamed(body), ({ model, name, stream }) => {
-    const asked = model ?? name
-    return asked === undefined || asked === null
-      ? Result.fail(new InvalidRequest({ reason: "'model' must be the name of a model", param: "model" }))
-      : Result.succeed({ name: asked, stream: stream !== false })
+    // Ollama's own client sends both, one of them empty.
+    const asked = model || name
+    return asked
+      ? Result.succeed({ name: asked, stream: stream !== false })
+      : Result.fail(new InvalidRequest({ reason: "'model' must be the name of a model", param: "model" }))
   })
 
-/** The id of a model that is to be pulled: Ollama's own names have no prefix, and a hub's have its host. */
-export const pulledId = (name: string): Result.Result<string, InvalidRequest> => {
-  if (/^file:/i.test(name)) {
-    return Result.fail(
-      new InvalidRequest({
-        reason: "A file of a machine cannot be pulled; its owner adopts it by rbee model download"
-      })
-    )
-  }
-  if (/^(hf|ollama|https|rbee):/.test(name)) return Result.succeed(name)
-  const [, hub] = /^(?:hf\.co|huggingface\.co)\/(.+)$/.exec(name) ?? []
-  return Result.succeed(hub === undefined ? `ollama:${name}` : `hf:${hub}`)
-}
+// Clients compare it with Ollama's: what they know of this one's API is there.
+const versioned = HttpServerResponse.jsonUnsafe({ version: `0.12.0-rbee-${version}` })
 
-const line = (value: object) => `${JSON.stringify(value)}\n`
+const onlyLookedAt = refuse(ollamaFormat, {
+  status: 405,
+  code: "MethodNotAllowed",
+  message: "This path can only be read, by GET or HEAD"
+})
 
-/** What a client of Ollama is told of a download. */
-const pullLine = ({ json, kind }: LoggedEvent): string => {
-  switch (kind) {
-    case "narration":
-      return Option.match(readNarration(json), {
-        onNone: () => "",
-        onSome: ({ message }) => line({ status: message })
-      })
-    case "progress":
-      return Option.match(readProgress(json), {
-        onNone: () => "",
-        onSome: ({ current, stage, total }) =>
-          line({ status: `pulling ${stage}`, digest: stage, total: total ?? 0, completed: current })
-      })
-    case "done":
-      return line({ status: "success" })
-    case "failed":
-      return Option.match(readFailure(json), {
-        onNone: () => line({ error: "The download failed" }),
-        onSome: ({ error }) => line({ error: error.message })
-      })
-    case "cancelled":
-      return line({ error: "The download was cancelled" })
-    default:
-      return ""
-  }
-}
-
-const pulling = (events: ReadonlyArray<LoggedEvent>) => Buffer.from(events.map(pullLine).join(""))
+// Some clients look by HEAD whether somebody is there, and a router has no routes of that kind.
+const looked = (answer: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method }) =>
+    method === "GET" || method === "HEAD" ? answer : Effect.succeed(onlyLookedAt)
+  )
 
 /** What of Ollama's API is no answer of a model. */
 export const ollamaRoutes = HttpRouter.use(
@@ -114,8 +83,11 @@ export const ollamaRoutes = HttpRouter.use(
       return HttpServerResponse.jsonUnsafe(loaded(yield* mine, yield* upstream.workers))
     })
     const shown = Effect.gen(function* () {
+      const { key } = yield* Caller
       const { name } = yield* asked
-      return HttpServerResponse.jsonUnsafe(show(yield* upstream.find(name)))
+      const model = yield* upstream.find(name)
+      if (!mayUse(key, model)) return yield* new ModelForbidden({ key: key?.name ?? "", model: name })
+      return HttpServerResponse.jsonUnsafe(show(model))
     })
     const pull = Effect.gen(function* () {
       yield* mayChange
@@ -123,11 +95,11 @@ export const ollamaRoutes = HttpRouter.use(
       const model = yield* Effect.fromResult(pulledId(name))
       const operation = { operation: "model_download", hive_id: "auto", model }
       if (!stream) {
-        yield* operations.run(operation)
-        return HttpServerResponse.jsonUnsafe({ status: "success" })
+        const jobId = yield* operations.run(operation)
+        return HttpServerResponse.jsonUnsafe({ status: "success" }, { headers: { "x-rbee-job-id": jobId } })
       }
       const { events, jobId } = yield* operations.start(operation)
-      return HttpServerResponse.stream(Stream.map(events, pulling), {
+      return HttpServerResponse.stream(pullLines(name, jobId, events), {
         contentType: "application/x-ndjson",
         headers: { "x-rbee-job-id": jobId }
       })
@@ -136,16 +108,22 @@ export const ollamaRoutes = HttpRouter.use(
       yield* mayChange
       const { name } = yield* asked
       const { hives, id } = yield* upstream.find(name)
-      for (const hive_id of hives) yield* operations.run({ operation: "model_delete", hive_id, id })
+      // A hive that uses it, or is away, keeps no other from deleting it.
+      const outcomes = yield* Effect.forEach(
+        hives,
+        (hive_id) => Effect.result(operations.run({ operation: "model_delete", hive_id, id })),
+        { concurrency: "unbounded" }
+      )
+      for (const outcome of outcomes) yield* Effect.fromResult(outcome)
       return HttpServerResponse.empty({ status: 200 })
     })
 
     const answering = Effect.catch((error: Parameters<typeof fromError>[0]) =>
       Effect.succeed(refuse(ollamaFormat, fromError(error)))
     )
-    yield* router.add("GET", "/api/tags", tagged)
+    yield* router.add("*", "/api/tags", looked(tagged))
+    yield* router.add("*", "/api/version", looked(Effect.succeed(versioned)))
     yield* router.add("GET", "/api/ps", running)
-    yield* router.add("GET", "/api/version", Effect.succeed(HttpServerResponse.jsonUnsafe({ version })))
     yield* router.add("POST", "/api/show", answering(shown))
     yield* router.add("POST", "/api/pull", answering(pull))
     yield* router.add("DELETE", "/api/delete", answering(remove))
