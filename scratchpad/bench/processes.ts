@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process"
 import * as http from "node:http"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Layer } from "effect"
+import { Effect, Layer } from "effect"
 import { DetachedProcess } from "../../src/config/DetachedProcess.ts"
 import { HivesConf } from "../../src/config/HivesConf.ts"
 import { Paths } from "../../src/config/Paths.ts"
@@ -16,24 +16,22 @@ import { Queen } from "../../src/queen/Queen.ts"
 
 export const queenPort = 18_602
 
-/** A queen that knows one hive, `bench`, on the given port. */
-export const runQueen = (hivePort: number) => {
+/** The folder of the benchmarks' queens. */
+export const benchHome = `${process.env["TMPDIR"] ?? "/tmp"}/rbee-bench`
+
+/** A queen that knows one hive, `bench`, on the given port. Sends its own port when it listens. */
+export const runQueen = (hivePort: number, port = queenPort, home = benchHome) => {
   const hives = [{ aliases: ["bench"], hostName: "127.0.0.1", port: 22, user: "x", hivePort }]
   const machine = Layer.mergeAll(HivesConf.layerMemory(hives), RunFile.layer, DetachedProcess.layer).pipe(
     Layer.provideMerge(Pids.layer),
     Layer.provideMerge(hivePool),
-    Layer.provideMerge(Token.layerMemory()),
-    Layer.provideMerge(Settings.layerDefaults({ queen: { port: queenPort } })),
-    Layer.provideMerge(Paths.layerAt(`${process.env["TMPDIR"] ?? "/tmp"}/rbee-bench`)),
+    Layer.provideMerge(Token.layer),
+    Layer.provideMerge(Settings.layerDefaults({ queen: { port } })),
+    Layer.provideMerge(Paths.layerAt(home)),
     Layer.provideMerge(NodeServices.layer)
   )
-  const ready = () => {
-    http
-      .get({ port: queenPort, path: "/health" }, () => process.send?.("ready"))
-      .on("error", () => setTimeout(ready, 50))
-  }
-  ready()
-  NodeRuntime.runMain(serve(Queen.layerNoDeps.pipe(Layer.provide(machine))))
+  const tell = (url: string) => Effect.sync(() => process.send?.({ port: Number(new URL(url).port) }))
+  NodeRuntime.runMain(serve(Queen.layerNoDeps.pipe(Layer.provide(machine)), tell))
 }
 
 /** Runs one of the roles of a benchmark in a process of its own; returns when it is ready. */
