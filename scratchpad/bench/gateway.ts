@@ -214,7 +214,10 @@ const body = JSON.stringify({
   model,
   stream: true,
   messages: [
-    { role: "system", content: "You answer in one sentence, in plain words, and say when you do not know. ".repeat(8) },
+    {
+      role: "system",
+      content: "You answer in one sentence, in plain words, and say when you do not know. ".repeat(8)
+    },
     { role: "user", content: "What did the novelist mean by a truth universally acknowledged?" }
   ]
 })
@@ -234,7 +237,9 @@ const ask = (port: number) =>
 const check = (answer: string, expected: string) => {
   // While all of the answers open, the queen says that it is there.
   if (answer.replaceAll(": waiting\n\n", "") === expected) return
-  throw new Error(`an answer of ${answer.length} bytes in place of ${expected.length}: ${answer.slice(0, 300)}`)
+  throw new Error(
+    `an answer of ${answer.length} bytes in place of ${expected.length}: ${answer.slice(0, 300)}`
+  )
 }
 
 /** CPU of the process for each event that went through it, without the opening of the streams. */
@@ -256,7 +261,11 @@ const measure = async (worker: Listener, { child, port }: Listener, load: Load, 
     wall += performance.now() - startedAt
     cpu += (await usageOf(child)).cpu - before.cpu
   }
-  return { perEvent: cpu / (rounds * load.streams * load.events), share: cpu / 1000 / wall, ...(await usageOf(child)) }
+  return {
+    perEvent: cpu / (rounds * load.streams * load.events),
+    share: cpu / 1000 / wall,
+    ...(await usageOf(child))
+  }
 }
 
 const sorted = (numbers: ReadonlyArray<number>) => numbers.toSorted((left, right) => left - right)
@@ -271,7 +280,7 @@ const firstBytes = async (worker: Listener, { child, port }: Listener) => {
   const before = await usageOf(child)
   const startedAt = performance.now()
   const asked: Array<Promise<void>> = []
-  for (let sent = 0; sent < latency.requests; ) {
+  for (let sent = 0; sent < latency.requests;) {
     const due = Math.min(latency.requests, ((performance.now() - startedAt) / 1000) * latency.perSecond)
     for (; sent < due; sent++) {
       const askedAt = performance.now()
@@ -303,13 +312,19 @@ const main = async () => {
 
   if (only === undefined || only === "latency") {
     const targets = [{ ...pipe, name: "worker", port: worker.port }, pipe, queen]
-    const runs = new Map(targets.map(({ name }) => [name, new Array<Awaited<ReturnType<typeof firstBytes>>>()]))
+    const runs = new Map(
+      targets.map(({ name }) => [name, new Array<Awaited<ReturnType<typeof firstBytes>>>()])
+    )
     for (const target of targets) await firstBytes(worker, target)
     for (let round = 0; round < rounds(6); round++) {
       for (const target of targets) runs.get(target.name)?.push(await firstBytes(worker, target))
     }
     for (const [name, all] of runs) {
-      const middle = (field: "cpu" | "median" | "p99") => at(all.map((run) => run[field]), 0.5)
+      const middle = (field: "cpu" | "median" | "p99") =>
+        at(
+          all.map((run) => run[field]),
+          0.5
+        )
       console.log(
         `latency, ${name}: first byte after ${middle("median").toFixed(2)} ms, p99 ${middle("p99").toFixed(2)} ms; ${middle("cpu").toFixed(0)} us of CPU per request`
       )
