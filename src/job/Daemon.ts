@@ -88,8 +88,8 @@ const notFound = refusal(
 const running = HttpServerResponse.text("rbee is running")
 
 // Clients of Ollama look here by GET or HEAD whether somebody is there.
-const rootAnswer = Effect.map(HttpServerRequest.HttpServerRequest, ({ method }) =>
-  method === "GET" || method === "HEAD" ? running : notFound
+const rootAnswer = Effect.map(HttpServerRequest.HttpServerRequest, ({ method, url }) =>
+  url === "/" && (method === "GET" || method === "HEAD") ? running : notFound
 )
 
 const commonRoutes = (name: string) =>
