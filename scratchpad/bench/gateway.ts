@@ -128,7 +128,11 @@ const runWorker = () => {
     }, every)
   }
   const begin = (response: http.ServerResponse, wire: Wire) => {
-    response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" })
+    response.writeHead(200, {
+      "content-type": "text/event-stream",
+      "cache-control": "no-cache",
+      "x-rbee-job-id": `job-${++jobs}`
+    })
     response.write((wire === asHive ? narration : "") + wire.event(1, opening))
     if (load === undefined) return write([response, wire], latency.events, 0)
     open.push([response, wire])
@@ -139,12 +143,13 @@ const runWorker = () => {
   let jobs = 0
   listen((request, response) => {
     request.resume().on("end", () => {
-      const { method, url = "" } = request
+      const { headers, method, url = "" } = request
       if (method === "DELETE") json(response, { job_id: "job", status: "cancelled" })
-      else if (method === "POST" && url === "/v1/jobs") json(response, { job_id: `job-${++jobs}` })
-      else if (url === "/v1/inventory") json(response, inventory)
+      else if (method === "POST" && url === "/v1/jobs" && headers.accept !== "text/event-stream") {
+        json(response, { job_id: `job-${++jobs}` })
+      } else if (url === "/v1/inventory") json(response, inventory)
       else if (url === "/v1/heartbeat") json(response, { hive_id: "bench", workers: [] })
-      else begin(response, method === "POST" ? asWorker : asHive)
+      else begin(response, url === "/v1/chat/completions" ? asWorker : asHive)
     })
   })
   process.on("message", (message: { readonly load?: Load } | "go") => {

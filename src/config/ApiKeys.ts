@@ -118,7 +118,7 @@ const make = (store: Store) =>
           : Result.succeed([withoutHash(revoked), keys.filter((key) => key !== revoked)] as const)
       })
     ),
-    find: Effect.fn("ApiKeys.find")(function* (key: string) {
+    find: Effect.fnUntraced(function* (key: string) {
       const { known } = yield* store.latest
       return Option.fromUndefinedOr(known.get(hashOf(key)))
     }),

@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto"
 import * as path from "node:path"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -12,6 +13,7 @@ import { Paths } from "./Paths.ts"
 import { isLoopback } from "./reachableUrl.ts"
 
 const shortest = 16
+const lookEvery = 1000
 
 /** A token that is too short, or a file that should hold one and cannot be read. */
 export class TokenError extends Schema.TaggedError<TokenError>()("TokenError", {
@@ -37,7 +39,7 @@ export class Token extends Context.Service<
     readonly own: Option.Option<Redacted.Redacted<string>>
     /** Whether an `Authorization` header carries the token; always, when there is none. Takes the same time for all. */
     readonly accepts: (authorization: string) => boolean
-    /** The token for a hive: its own, else this machine's. */
+    /** The token for a hive: its own, as of at most a second ago, else this machine's. */
     readonly of: (alias: string) => Effect.Effect<Redacted.Redacted<string> | undefined>
   }
 >()("rbee/config/Token") {
@@ -120,15 +122,34 @@ const make = Effect.fnUntraced(function* (tokenFile: string | undefined) {
   const token = Option.isSome(found) ? yield* checked(found.value) : undefined
   const own = Option.map(Option.fromUndefinedOr(token), (value) => Redacted.make(value))
 
+  const clock = yield* Clock.Clock
+  const looks = new Map<
+    string,
+    { readonly at: number; readonly token: Redacted.Redacted<string> | undefined }
+  >()
+
+  const look = (alias: string) =>
+    fromFile(path.join(config, "tokens", alias)).pipe(
+      Effect.orElseSucceed(() => Option.none<{ readonly token: string }>()),
+      Effect.map((given) => {
+        const token = Option.getOrUndefined(
+          Option.isSome(given) ? Option.some(Redacted.make(given.value.token)) : own
+        )
+        looks.set(alias, { at: clock.currentTimeMillisUnsafe(), token })
+        return token
+      })
+    )
+
   return Token.of({
     own,
     accepts: acceptor(token),
     of: (alias) =>
-      fromFile(path.join(config, "tokens", alias)).pipe(
-        Effect.orElseSucceed(() => Option.none<{ readonly token: string }>()),
-        Effect.map((given) =>
-          Option.getOrUndefined(Option.isSome(given) ? Option.some(Redacted.make(given.value.token)) : own)
-        )
-      )
+      Effect.suspend(() => {
+        const known = looks.get(alias)
+        // Either way: the clock may be set back.
+        return known !== undefined && Math.abs(clock.currentTimeMillisUnsafe() - known.at) < lookEvery
+          ? Effect.succeed(known.token)
+          : look(alias)
+      })
   })
 })

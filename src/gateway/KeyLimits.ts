@@ -92,7 +92,7 @@ const make = Effect.gen(function* () {
           )
 
   return KeyLimits.of({
-    enter: Effect.fn("KeyLimits.enter")(function* (key) {
+    enter: Effect.fnUntraced(function* (key) {
       const { concurrency, id, name } = key
       if (concurrency !== undefined && (running.get(id) ?? 0) >= concurrency) {
         return yield* new KeyLimited({

@@ -24,7 +24,7 @@ export class ModelFinder extends Context.Service<
       const operations = yield* OperationRunner
       const { aliases, scheduler } = yield* Settings
       return ModelFinder.of({
-        find: Effect.fn("ModelFinder.find")(function* (name) {
+        find: Effect.fnUntraced(function* (name) {
           const found = yield* Effect.option(upstream.find(name))
           if (Option.isSome(found)) return found.value
           const model = aliases[name]?.model ?? name

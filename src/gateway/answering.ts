@@ -117,15 +117,19 @@ export const makeAnswering = Effect.gen(function* () {
         }
       })
     }
-    // Whoever leaves takes the work along; to cancel a job that has ended changes nothing.
+    let hasEnded = false
+    // Whoever leaves takes the work along.
     const { job_id: jobId } = yield* Effect.acquireRelease(jobs.submit(submission), ({ job_id }) =>
-      Effect.ignore(jobs.cancel(job_id))
+      hasEnded ? Effect.void : Effect.ignore(jobs.cancel(job_id))
     )
     const spending = yield* Spending.open(keyLimits, key, prompt)
     const { log } = yield* Effect.orDie(jobs.follow(jobId))
-    const pull = Effect.map(yield* Stream.toPull(batches({ log, pulse }, 0, (events) => events)), (batch) =>
-      batch.flat()
-    )
+    const batch = (events: ReadonlyArray<LoggedEvent>) => {
+      const last = events.at(-1)
+      if (last !== undefined && isEnd(last.kind)) hasEnded = true
+      return events
+    }
+    const pull = Effect.map(yield* Stream.toPull(batches({ log, pulse }, 0, batch)), ([events]) => events)
     const about: About = {
       jobId,
       model: exchange.model,

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import { Settings } from "../config/Settings.ts"
 import { causeCode } from "./causeCode.ts"
 import { type PeerError, PeerMisspoke, PeerRefused, PeerTimeout, PeerUnreachable } from "./clientErrors.ts"
@@ -32,12 +33,23 @@ export interface EventsOptions {
   readonly onEnd?: (end: JobEvent) => void
 }
 
+/** A job that a daemon has taken. */
+export interface StartedJob {
+  readonly jobId: string
+  /** As `JobsClient.events` gives them; to be asked for once, if at all. */
+  readonly events: (options?: EventsOptions) => Stream.Stream<JobEvent, PeerError>
+  /** Lets go of the events without reading them; the job goes on. */
+  readonly leave: Effect.Effect<void>
+}
+
 /** Submits operations to a daemon and follows its jobs. */
 export class JobsClient extends Context.Service<
   JobsClient,
   {
     /** Sends the body as it is; gives the id of the job. */
     readonly submit: (peer: Peer, body: string) => Effect.Effect<string, PeerError>
+    /** The same for who wants the job's events: a daemon that can gives them in the same answer. */
+    readonly start: (peer: Peer, body: string) => Effect.Effect<StartedJob, PeerError>
     /**
      * The job's events, its end event included. A stream without an end event is an error. Falls
      * back to the plain view when the daemon has no full one; its events then have no ids.
@@ -65,7 +77,12 @@ export class JobsClient extends Context.Service<
   )
 }
 
+const eventStream = "text/event-stream"
+/** The header of an answer that names the job behind it. */
+export const jobIdHeader = "x-rbee-job-id"
+
 const JobId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{1,128}$/))
+const isJobId = Schema.is(JobId)
 const readSubmitted = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ job_id: JobId })))
 const readError = Schema.decodeUnknownOption(
   Schema.fromJsonString(
@@ -106,8 +123,16 @@ const fromHttp =
       : new PeerUnreachable({ url: peer.url, reason })
   }
 
+const always = () => true
+
 const make = Effect.gen(function* () {
-  const http = yield* HttpClient.HttpClient
+  const given = yield* HttpClient.HttpClient
+  const tracer = yield* Effect.tracer
+  // Spans that nobody sees cost as much as the rest of a request.
+  const http =
+    tracer === Tracer.nativeTracer
+      ? HttpClient.transformResponse(given, Effect.provideService(HttpClient.TracerDisabledWhen, always))
+      : given
   const { limits, timeouts } = yield* Settings
 
   const send = (peer: Peer, request: HttpClientRequest.HttpClientRequest) =>
@@ -170,20 +195,43 @@ const make = Effect.gen(function* () {
       })
     )
 
-  const submit = Effect.fn("JobsClient.submit")(function* (peer: Peer, body: string) {
-    const text = yield* ask(
-      peer,
-      HttpClientRequest.post("/v1/jobs").pipe(HttpClientRequest.bodyText(body, "application/json"))
-    )
+  const submission = (body: string) =>
+    HttpClientRequest.post("/v1/jobs").pipe(HttpClientRequest.bodyText(body, "application/json"))
+
+  const readJobId = (peer: Peer, text: string) => {
     const submitted = readSubmitted(text)
-    if (Option.isSome(submitted)) return submitted.value.job_id
-    return yield* new PeerMisspoke({ url: peer.url, detail: "did not return job_id" })
+    return Option.isSome(submitted)
+      ? Effect.succeed(submitted.value.job_id)
+      : Effect.fail(new PeerMisspoke({ url: peer.url, detail: "did not return job_id" }))
+  }
+
+  const submit = Effect.fn("JobsClient.submit")(function* (peer: Peer, body: string) {
+    return yield* readJobId(peer, yield* ask(peer, submission(body)))
   })
+
+  const start = (peer: Peer, body: string): Effect.Effect<StartedJob, PeerError> =>
+    within(
+      peer,
+      Effect.gen(function* () {
+        const response = yield* send(peer, HttpClientRequest.accept(submission(body), eventStream))
+        if (response.status !== 200) return yield* refused(peer, response)
+        const { "content-type": type = "", [jobIdHeader]: jobId } = response.headers
+        if (type.startsWith(eventStream) && isJobId(jobId)) {
+          return {
+            jobId,
+            events: (options) => fullView(peer, response, options),
+            leave: Effect.ignore(Effect.scoped(Stream.toPull(response.stream)))
+          }
+        }
+        const submitted = yield* Effect.flatMap(textOf(peer, response), (text) => readJobId(peer, text))
+        return { jobId: submitted, events: (options) => events(peer, submitted, options), leave: Effect.void }
+      })
+    )
 
   const open = Effect.fnUntraced(function* (peer: Peer, path: string) {
     const response = yield* send(peer, HttpClientRequest.get(path))
     const type = response.headers["content-type"] ?? ""
-    if (response.status === 200 && !type.startsWith("text/event-stream")) {
+    if (response.status === 200 && !type.startsWith(eventStream)) {
       return yield* new PeerMisspoke({
         url: peer.url,
         detail: `sent ${type || "an untyped body"} instead of an event stream`
@@ -192,18 +240,32 @@ const make = Effect.gen(function* () {
     return response
   })
 
-  const events = (peer: Peer, jobId: string, { after = 0, onBytes, onEnd }: EventsOptions = {}) =>
+  const noted = (
+    peer: Peer,
+    response: HttpClientResponse.HttpClientResponse,
+    onBytes: EventsOptions["onBytes"]
+  ) =>
+    onBytes === undefined
+      ? bytesOf(peer, response)
+      : Stream.mapArray(bytesOf(peer, response), noting(onBytes))
+
+  const fullView = (
+    peer: Peer,
+    response: HttpClientResponse.HttpClientResponse,
+    { onBytes, onEnd }: EventsOptions = {}
+  ) => readFullView(noted(peer, response, onBytes), { url: peer.url, maxEventSize: limits.lineBytes, onEnd })
+
+  const events = (peer: Peer, jobId: string, options: EventsOptions = {}) =>
     Stream.unwrap(
       Effect.gen(function* () {
-        const view = { url: peer.url, maxEventSize: limits.lineBytes, onEnd }
-        const noted = (bytes: Stream.Stream<Uint8Array, PeerError>) =>
-          onBytes === undefined ? bytes : Stream.mapArray(bytes, noting(onBytes))
+        const { after = 0, onBytes, onEnd } = options
         const full = yield* open(peer, `/v1/jobs/${jobId}/events?after=${after}`)
-        if (full.status === 200) return readFullView(noted(bytesOf(peer, full)), view)
+        if (full.status === 200) return fullView(peer, full, options)
         if (full.status !== 404) return yield* refused(peer, full)
         const plain = yield* open(peer, `/v1/jobs/${jobId}/stream`)
-        if (plain.status === 200) return readPlainView(noted(bytesOf(peer, plain)), view)
-        return yield* refused(peer, full)
+        if (plain.status !== 200) return yield* refused(peer, full)
+        const view = { url: peer.url, maxEventSize: limits.lineBytes, onEnd }
+        return readPlainView(noted(peer, plain, onBytes), view)
       })
     )
 
@@ -218,6 +280,7 @@ const make = Effect.gen(function* () {
 
   return JobsClient.of({
     submit,
+    start,
     events,
     cancel: (peer, jobId) => Effect.asVoid(ask(peer, HttpClientRequest.delete(`/v1/jobs/${jobId}`))),
     get,

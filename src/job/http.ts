@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import type * as HttpHeaders from "effect/http/Headers"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -10,10 +11,12 @@ import { type Follower, Pulse } from "./Follower.ts"
 import { fullView } from "./FullView.ts"
 import { errorResponse, refusal } from "./httpErrors.ts"
 import { Jobs } from "./Jobs.ts"
+import { jobIdHeader } from "./JobsClient.ts"
 import { OperationRouter } from "./OperationRouter.ts"
 import { plainView } from "./PlainView.ts"
 import { requestText } from "./requestText.ts"
 
+const eventStream = "text/event-stream"
 const streamHeaders = { "cache-control": "no-cache", "x-accel-buffering": "no" }
 
 const EventNumber = Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(0))
@@ -50,6 +53,13 @@ export const jobRoutes = HttpRouter.use(
     const { limits, timeouts } = yield* Settings
     const pulse = yield* Pulse
 
+    // The follower leaves when the response's stream ends, so it must come inside of it.
+    const streamed = (id: string, render: View, after: number, headers: HttpHeaders.Input = streamHeaders) =>
+      HttpServerResponse.stream(
+        Stream.unwrap(Effect.map(Effect.orDie(jobs.follow(id)), ({ log }) => render({ log, pulse }, after))),
+        { contentType: eventStream, headers }
+      )
+
     const submit = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       const key = request.headers["idempotency-key"]
@@ -59,6 +69,9 @@ export const jobRoutes = HttpRouter.use(
       const { job_id } = yield* jobs.submit(
         key === undefined ? submission : { ...submission, idempotency: { key, body } }
       )
+      if (request.headers["accept"] === eventStream) {
+        return streamed(job_id, fullView, 0, { ...streamHeaders, [jobIdHeader]: job_id })
+      }
       return HttpServerResponse.jsonUnsafe({ job_id, sse_url: `/v1/jobs/${job_id}/stream` })
     })
 
@@ -69,11 +82,7 @@ export const jobRoutes = HttpRouter.use(
         const after = resumePoint(request)
         if (Option.isNone(after)) return badResumePoint
         yield* jobs.get(id)
-        // The follower leaves when the response's stream ends, so it must come inside of it.
-        const bytes = Stream.unwrap(
-          Effect.map(Effect.orDie(jobs.follow(id)), ({ log }) => render({ log, pulse }, after.value))
-        )
-        return HttpServerResponse.stream(bytes, { contentType: "text/event-stream", headers: streamHeaders })
+        return streamed(id, render, after.value)
       })
 
     const withId = <A, E, R>(use: (id: string) => Effect.Effect<A, E, R>) =>

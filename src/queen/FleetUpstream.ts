@@ -1,9 +1,8 @@
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
-import * as Queue from "effect/Queue"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import {
@@ -22,7 +21,7 @@ import { Complete } from "../operation/Operation.ts"
 import { Continuation } from "./Continuation.ts"
 import { HiveForwarder } from "./HiveForwarder.ts"
 import { outcomeOf } from "./outcomeOf.ts"
-import { AnswerLost, HiveGaveUp, type ScheduleError } from "./scheduler/errors.ts"
+import { AnswerLost, HiveGaveUp } from "./scheduler/errors.ts"
 import { keyOf } from "./scheduler/Fleet.ts"
 import { FleetView, type HiveStock } from "./scheduler/FleetView.ts"
 import { estimateTokens, prefixesOf } from "./scheduler/Prefixes.ts"
@@ -70,6 +69,7 @@ export const fleetUpstream = Layer.effect(
     const schedule = yield* Scheduler
     const clock = yield* Clock.Clock
     const { aliases, scheduler } = yield* Settings
+    const runAside = yield* FiberSet.makeRuntime<never, void, never>()
 
     const workersOf = (id: string) =>
       Effect.map(fleet.look(Number.POSITIVE_INFINITY), (stocks) =>
@@ -80,7 +80,7 @@ export const fleetUpstream = Layer.effect(
           )
       )
 
-    const run = (request: GatewayRequest, job: RunningJob): Stream.Stream<JobEvent, OperationError> => {
+    const run = (request: GatewayRequest, job: RunningJob): Effect.Effect<void, OperationError> => {
       const { id: model } = request.model
       const { key, priority, waitMs } = request
       const wish = { ...wishOf(request.model, request.prompt, request.body), key, priority, waitMs }
@@ -88,17 +88,16 @@ export const fleetUpstream = Layer.effect(
       const avoid: Array<string> = []
       const startedAt = clock.currentTimeMillisUnsafe()
       let isCancelled = false
-      const say = (action: string, message: string) => JobEvent.narration(actor, action, message, job.id)
+      const say = (action: string, message: string) =>
+        job.write([JobEvent.narration(actor, action, message, job.id)])
 
       const noteCancel = Effect.sync(() => {
         isCancelled = true
       })
 
-      const attempt = (number: number): Stream.Stream<JobEvent, OperationError> =>
-        Stream.unwrap(
+      const attempt = (number: number): Effect.Effect<void, OperationError> =>
+        Effect.scoped(
           Effect.gen(function* () {
-            const found = yield* Deferred.make<Turn>()
-            const scope = yield* Effect.scope
             const waited = clock.currentTimeMillisUnsafe() - startedAt
             const asked = {
               ...wish,
@@ -108,105 +107,88 @@ export const fleetUpstream = Layer.effect(
               // An answer that has begun goes on, however long it took so far.
               waitMs: waitMs === undefined || answer.hasBegun ? waitMs : Math.max(0, waitMs - waited)
             }
-            const waiting = Stream.callback<JobEvent, ScheduleError>((queue) =>
-              schedule
-                .turn(asked, (sentence) => void Queue.offerUnsafe(queue, say("wait", sentence)))
-                .pipe(
-                  Scope.provide(scope),
-                  Effect.flatMap((turn) => Deferred.succeed(found, turn)),
-                  Effect.andThen(Queue.end(queue))
-                )
+            const turn = yield* schedule.turn(
+              asked,
+              (sentence) => void runAside(Effect.ignore(say("wait", sentence)))
             )
-            const running = Stream.unwrap(Effect.map(Deferred.await(found), (turn) => forward(number, turn)))
-            return Stream.concat(waiting, running)
+            return yield* forward(number, turn).pipe(
+              Effect.andThen(turn.ended("ok")),
+              Effect.catch((error) =>
+                Effect.andThen(turn.ended(outcomeOf(error)), again(number, turn, error))
+              )
+            )
           })
         )
 
-      const forward = (number: number, turn: Turn): Stream.Stream<JobEvent, OperationError> => {
+      const forward = Effect.fnUntraced(function* (number: number, turn: Turn) {
         const { loadMs, queueMs, sharedTokens, worker } = turn
         request.onPlaced({ hive: worker.hive, worker: worker.id, queueMs, loadMs })
-        const body = number === 1 ? request.body : answer.body
-        const json = JSON.stringify({
-          operation: "complete",
-          hive_id: worker.hive,
-          model,
-          worker_id: worker.id,
-          api: request.api,
-          body
-        })
-        const { routing } = Complete
-        const answering = Effect.gen(function* () {
-          const lost = yield* Deferred.make<never, OperationError>()
-          const here: RunningJob = {
-            ...job,
-            // This hive's part of the job has failed, which is not yet the end of the job.
-            fail: (error) => Effect.asVoid(Deferred.fail(lost, error)),
-            stopBy: (stop) => job.stopBy(Effect.andThen(noteCancel, stop))
-          }
-          const events = forwarder.forwardJson({
-            operation: "complete",
-            hiveId: worker.hive,
-            json,
-            routing,
-            job: here
-          })
-          // Not through the stream, which could not be left alone by what comes in `lost`.
-          yield* Effect.raceFirst(
-            Stream.runForEachArray(events, (batch) => {
-              const shown = batch.filter((event) => answer.take(event))
-              return job.write(number === 1 ? shown : shown.map((event) => withoutId(answer.mended(event))))
-            }),
-            Deferred.await(lost)
-          ).pipe(
-            Effect.mapError((error) =>
-              error._tag === "JobCancelled" && !isCancelled ? new HiveGaveUp({ hive: worker.hive }) : error
-            )
-          )
-          yield* turn.ended("ok")
-        })
-        const events = Stream.fromEffectDrain(answering).pipe(
-          Stream.catch((error) =>
-            Stream.unwrap(Effect.as(turn.ended(outcomeOf(error)), again(number, turn, error)))
-          )
-        )
         const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
-        return Stream.concat(
-          Stream.make(say("choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)),
-          events
+        yield* say("choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)
+        const lost = yield* Deferred.make<never, OperationError>()
+        const here: RunningJob = {
+          ...job,
+          // This hive's part of the job has failed, which is not yet the end of the job.
+          fail: (error) => Effect.asVoid(Deferred.fail(lost, error)),
+          stopBy: (stop) => job.stopBy(Effect.andThen(noteCancel, stop))
+        }
+        const events = forwarder.forwardJson({
+          operation: "complete",
+          hiveId: worker.hive,
+          json: JSON.stringify({
+            operation: "complete",
+            hive_id: worker.hive,
+            model,
+            worker_id: worker.id,
+            api: request.api,
+            body: number === 1 ? request.body : answer.body
+          }),
+          routing: Complete.routing,
+          job: here
+        })
+        // Not through the stream, which could not be left alone by what comes in `lost`.
+        yield* Effect.raceFirst(
+          Stream.runForEachArray(events, (batch) => {
+            const shown = batch.filter((event) => answer.take(event))
+            return job.write(number === 1 ? shown : shown.map((event) => withoutId(answer.mended(event))))
+          }),
+          Deferred.await(lost)
+        ).pipe(
+          Effect.mapError((error) =>
+            error._tag === "JobCancelled" && !isCancelled ? new HiveGaveUp({ hive: worker.hive }) : error
+          )
         )
-      }
+      })
 
       const again = (
         number: number,
         { worker }: Turn,
         error: OperationError
-      ): Stream.Stream<JobEvent, OperationError> => {
-        if (outcomeOf(error) === "client") return Stream.fail(error)
+      ): Effect.Effect<void, OperationError> => {
+        if (outcomeOf(error) === "client") return Effect.fail(error)
         const hasTries = number < scheduler.attempts
         const isOfHive = hiveErrors.has(error._tag)
-        const next = (action: string, message: string) =>
-          Stream.unwrap(
-            Effect.gen(function* () {
-              avoid.push(keyOf(worker), ...(isOfHive ? yield* workersOf(worker.hive) : []))
-              answer.next()
-              // The hive's job, which a cancel would stop first, is over.
-              yield* job.stopBy(job.fail(new JobCancelled()))
-              return Stream.concat(Stream.make(say(action, message)), attempt(number + 1))
-            })
-          )
+        const next = Effect.fnUntraced(function* (action: string, message: string) {
+          avoid.push(keyOf(worker), ...(isOfHive ? yield* workersOf(worker.hive) : []))
+          answer.next()
+          // The hive's job, which a cancel would stop first, is over.
+          yield* job.stopBy(job.fail(new JobCancelled()))
+          yield* say(action, message)
+          yield* attempt(number + 1)
+        })
         if (!answer.hasBegun) {
           return hasTries
             ? next("retry", `Worker '${worker.id}' did not begin (${error.message}); trying another`)
-            : Stream.fail(error)
+            : Effect.fail(error)
         }
         // All that the client needs has come.
-        if (answer.isWhole) return Stream.empty
+        if (answer.isWhole) return Effect.void
         return hasTries && answer.isPossible
           ? next(
               "continue",
               `Worker '${worker.id}' was lost in the middle (${error.message}); another goes on after ${answer.length} characters`
             )
-          : Stream.fail(new AnswerLost({ worker: worker.id, reason: error.message, cause: error }))
+          : Effect.fail(new AnswerLost({ worker: worker.id, reason: error.message, cause: error }))
       }
 
       return attempt(1)
@@ -239,7 +221,7 @@ export const fleetUpstream = Layer.effect(
       workers: Effect.map(fleet.look(freshEnough), (stocks) =>
         stocks.flatMap(({ hive, inventory }) => inventory.workers.map((worker) => ({ hive, worker })))
       ),
-      complete: (request) => (job) => run(request, job)
+      complete: (request) => (job) => Stream.fromEffectDrain(run(request, job))
     })
   })
 )

@@ -11,7 +11,7 @@ import { Settings } from "../config/Settings.ts"
 import { JobCancelled, JobFailed } from "../job/clientErrors.ts"
 import { JobEvent, readFailure } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
-import { JobsClient, type Peer } from "../job/JobsClient.ts"
+import { JobsClient, type Peer, type StartedJob } from "../job/JobsClient.ts"
 import { hiveId, Operation, operationName } from "../operation/Operation.ts"
 import type { Routing } from "../operation/Routing.ts"
 import { type ForwardError, HiveTimeout } from "./errors.ts"
@@ -79,8 +79,10 @@ const make = Effect.gen(function* () {
 
   // A hive that was asked takes the job, also when whoever asked has left before it answered.
   const submit = Effect.fnUntraced(function* (hive: Peer, json: string) {
-    const submitting = yield* Effect.forkDetach(client.submit(hive, json))
-    const undo = Effect.ignore(Effect.flatMap(Fiber.join(submitting), (jobId) => cancel(hive, jobId)))
+    const submitting = yield* Effect.forkDetach(client.start(hive, json))
+    const undo = Effect.ignore(
+      Effect.flatMap(Fiber.join(submitting), ({ jobId, leave }) => Effect.andThen(cancel(hive, jobId), leave))
+    )
     return yield* Effect.onInterrupt(Fiber.join(submitting), () =>
       Effect.flatMap(Effect.forkDetach(undo), (undoing) =>
         Effect.timeoutOption(Fiber.await(undoing), cancelWithin)
@@ -128,13 +130,14 @@ const make = Effect.gen(function* () {
         const hive = yield* directory.find(request.hiveId)
         const toForwardError = Effect.mapError(fromPeer(request.hiveId))
         let end: JobEvent | undefined
-        const leave = (jobId: string) => {
+        const leave = ({ jobId }: StartedJob) => {
           if (end !== undefined) return Effect.void
           // Nobody waits long for a hive that is silent, and it is told all the same.
           return heard.isLate ? Effect.timeoutOption(cancel(hive, jobId), lateWithin) : cancel(hive, jobId)
         }
         const submitting = toForwardError(submit(hive, request.json))
-        const jobId = yield* Effect.acquireRelease(submitting, leave, { interruptible: true })
+        const started = yield* Effect.acquireRelease(submitting, leave, { interruptible: true })
+        const { jobId } = started
         if (request.job !== undefined) {
           yield* request.job.runsAt(request.hiveId, jobId)
           yield* request.job.stopBy(cancel(hive, jobId))
@@ -148,7 +151,7 @@ const make = Effect.gen(function* () {
         const onEnd = (event: JobEvent) => {
           end = event
         }
-        const events = client.events(hive, jobId, { onBytes, onEnd }).pipe(
+        const events = started.events({ onBytes, onEnd }).pipe(
           Stream.mapError(fromPeer(request.hiveId)),
           Stream.mapArray((batch) => {
             heard.event = true

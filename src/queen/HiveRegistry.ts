@@ -151,7 +151,7 @@ const make = Effect.gen(function* () {
 
   return HiveRegistry.of({
     list: Effect.flatMap(addresses, (all) => Effect.forEach(all, ([alias, url]) => known(alias, url))),
-    find: Effect.fn("HiveRegistry.find")(function* (alias) {
+    find: Effect.fnUntraced(function* (alias) {
       const all = yield* addresses
       if (!all.has(alias)) return yield* new HiveNotFound({ hive: alias, known: [...all.keys()] })
       return yield* known(alias, all.get(alias))

@@ -8,7 +8,7 @@ import { ask } from "../support/daemon.ts"
 import { type Fleet, startFleet } from "../support/fleet.ts"
 import { until } from "../support/hive.ts"
 
-const seconds = Number(process.env["RBEE_TEST_LOAD_SECONDS"] ?? 20)
+const seconds = Number(process.env["RBEE_TEST_LOAD_SECONDS"] ?? 10)
 vi.setConfig({ testTimeout: (seconds + 240) * 1000 })
 
 const hives = ["atlas", "boreas", "cygnus"]

@@ -54,7 +54,7 @@ export class FleetView extends Context.Service<
 
       const isOld = (maxAge: number) => clock.currentTimeMillisUnsafe() - seenAt > maxAge
       return FleetView.of({
-        look: Effect.fn("FleetView.look")(function* (maxAge) {
+        look: Effect.fnUntraced(function* (maxAge) {
           if (isOld(maxAge))
             yield* turn.withPermit(Effect.suspend(() => (isOld(maxAge) ? lookNow : Effect.void)))
           return known

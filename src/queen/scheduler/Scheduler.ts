@@ -240,7 +240,7 @@ const make = Effect.gen(function* () {
       return core.explain(wish, clock.currentTimeMillisUnsafe())
     }),
     explained: (id) => explanations.get(id) ?? [],
-    turn: Effect.fn("Scheduler.turn")(function* ({ attempt, waitMs, ...asked }, told) {
+    turn: Effect.fnUntraced(function* ({ attempt, waitMs, ...asked }, told) {
       const request = { ...asked, id: attempt === 1 ? asked.id : `${asked.id}#${attempt}` }
       const askedAt = clock.currentTimeMillisUnsafe()
       if (!isServed(request.model)) yield* look(freshEnough)

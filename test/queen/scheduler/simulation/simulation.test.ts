@@ -4,7 +4,7 @@ import { SchedulerCore } from "../../../../src/queen/scheduler/SchedulerCore.ts"
 import type { SchedulerLimits } from "../../../../src/queen/scheduler/limits.ts"
 import { BrokenInvariant, type Core, limits, Simulation } from "./Simulation.ts"
 
-const seeds = Number(process.env["RBEE_TEST_SEEDS"] ?? 1_000)
+const seeds = Number(process.env["RBEE_TEST_SEEDS"] ?? 500)
 const hour = 3_600_000
 
 describe("the scheduler in invented fleets", () => {
