@@ -32,13 +32,7 @@ export const acquire = Effect.fn("FileLock.acquire")(function* (file: string) {
   const pids = yield* Pids
   const startTime = Option.getOrElse(yield* pids.startTime(process.pid), () => "")
   const own = encode({ pid: process.pid, startTime })
-  // One that is there and cannot be read would be tried again without end.
-  const read = (lock: string) =>
-    Effect.catchIf(
-      Effect.map(fs.readFileString(lock), Option.some),
-      ({ reason }) => reason._tag === "NotFound",
-      () => Effect.succeedNone
-    )
+  const read = (lock: string) => Effect.option(fs.readFileString(lock))
   const remove = (lock: string) => Effect.ignore(fs.remove(lock))
 
   const unique = Effect.map(
@@ -76,14 +70,10 @@ export const acquire = Effect.fn("FileLock.acquire")(function* (file: string) {
       return yield* new LockHeld({ file, pid: holder.value.pid })
     }
     const broom = `${lock}.stale`
-    yield* Effect.acquireUseRelease(
-      attempt(broom),
-      () =>
-        Effect.flatMap(read(lock), (again) =>
-          Option.isSome(again) && again.value === text ? remove(lock) : Effect.void
-        ),
-      () => remove(broom)
-    )
+    yield* attempt(broom)
+    const again = yield* read(lock)
+    if (Option.isSome(again) && again.value === text) yield* remove(lock)
+    yield* remove(broom)
   })
 
   yield* Effect.acquireRelease(attempt(file), () => remove(file))

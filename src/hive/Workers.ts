@@ -80,7 +80,6 @@ type Entry = WorkerLife.Entry
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 const longestBetweenLooks = 10_000
-const tellEvery = "1 second"
 const adoptWithin = "2 seconds"
 const goneWithin = "1500 millis"
 
@@ -140,24 +139,10 @@ const make = Effect.gen(function* () {
         : Effect.void
     )
 
-  // How far its model is loaded, or that it is started again; as often as it changes.
-  const tellReasons = Effect.fnUntraced(function* (entry: Entry, say: Say) {
-    let told: string | undefined
-    while (true) {
-      const { reason, spec } = entry
-      if (reason !== undefined && reason !== told) {
-        yield* say("worker_wait", `Worker ${spec.id} is starting: ${reason}`)
-      }
-      told = reason
-      yield* Effect.sleep(tellEvery)
-    }
-  })
-
   /** Gets an entry and waits until it is ready. Uninterruptible but for the planning and the waiting. */
   const readyEntry = <E>(
     get: (restore: Restore) => Effect.Effect<Entry, E>,
-    tell: (entry: Entry) => Effect.Effect<void>,
-    say: Say
+    tell: (entry: Entry) => Effect.Effect<void>
   ) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(get(restore), (entry) => {
@@ -166,8 +151,12 @@ const make = Effect.gen(function* () {
         const leave = Effect.sync(() => {
           entry.waiters--
         })
-        const ready = Effect.suspend(() => Deferred.await(entry.run.ready))
-        return restore(Effect.andThen(tell(entry), Effect.raceFirst(ready, tellReasons(entry, say)))).pipe(
+        return restore(
+          Effect.andThen(
+            tell(entry),
+            Effect.suspend(() => Deferred.await(entry.run.ready))
+          )
+        ).pipe(
           Effect.ensuring(leave),
           Effect.onInterrupt(() => abandon(entry)),
           Effect.as(entry)
@@ -242,8 +231,7 @@ const make = Effect.gen(function* () {
     const found = readyEntry(
       (restore): Effect.Effect<Entry, LeaseError> =>
         workerId === undefined ? anyOrNew(request, say, restore) : named(workerId, request),
-      waiting(say),
-      say
+      waiting(say)
     )
     if (asked.inLine !== true || workerId !== undefined) return yield* occupy(yield* found)
 
@@ -320,8 +308,7 @@ const make = Effect.gen(function* () {
     spawn: Effect.fn("Workers.spawn")(function* (request, say) {
       const entry = yield* readyEntry(
         (restore) => planning.withPermit(begin(request, say, restore)),
-        loading(say),
-        say
+        loading(say)
       )
       return yield* told(entry, say)
     }),
@@ -332,7 +319,7 @@ const make = Effect.gen(function* () {
       const entry = yield* find(id)
       yield* say("worker_stop", `Stopping worker ${id}`)
       yield* lives.again(entry)
-      yield* readyEntry(() => find(id), loading(say), say)
+      yield* readyEntry(() => find(id), loading(say))
       return yield* told(entry, say)
     }),
     lease
