@@ -1,17 +1,18 @@
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { type PeerError, PeerMisspoke } from "./clientErrors.ts"
 import { EventKind, isEnd, JobEvent } from "./JobEvent.ts"
 import { endMarkers, isEndMarker } from "./PlainView.ts"
-import { readSse, type SseEvent } from "./SseReader.ts"
+import type { SseEvent } from "./SseParser.ts"
+import { readSseUntil } from "./SseReader.ts"
 
-const isKind = Schema.is(EventKind)
+const kinds: ReadonlyMap<string, EventKind> = new Map(EventKind.literals.map((kind) => [kind, kind]))
 
 /** An event of the full view; nothing for a kind that this version does not know. */
 const fromFullView = ({ data, event, id }: SseEvent) => {
-  if (!isKind(event)) return undefined
+  const kind = kinds.get(event)
+  if (kind === undefined) return undefined
   const number = Number(id)
-  return new JobEvent(event, data, Number.isSafeInteger(number) && number > 0 ? number : undefined)
+  return new JobEvent(kind, data, Number.isSafeInteger(number) && number > 0 ? number : undefined)
 }
 
 /** An event of the plain view, which says nothing of kinds: what is no end is a line. */
@@ -49,18 +50,15 @@ const readView =
         return undefined
       }
 
-      const misspoke = (detail: string) => Stream.fail(new PeerMisspoke({ url, detail }))
+      const misspoke = (detail: string) => new PeerMisspoke({ url, detail })
 
-      return readSse(bytes, { maxEventSize, map, isOver: () => end !== undefined }).pipe(
-        Stream.catchTag("SseError", () =>
-          misspoke(`sent an event longer than ${maxEventSize} characters (limits.line_bytes)`)
-        ),
-        Stream.concat(
-          Stream.suspend(() =>
-            end === undefined ? misspoke("ended the stream without an end event") : Stream.empty
-          )
-        )
-      )
+      return readSseUntil(bytes, {
+        maxEventSize,
+        map,
+        isOver: () => end !== undefined,
+        tooLarge: () => misspoke(`sent an event longer than ${maxEventSize} characters (limits.line_bytes)`),
+        brokenOff: () => (end === undefined ? misspoke("ended the stream without an end event") : undefined)
+      })
     })
 
 /** Reads the full view. Fails when the stream ends without an end event. */

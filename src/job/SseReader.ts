@@ -1,16 +1,11 @@
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Sse from "effect/encoding/Sse"
+import type * as Sse from "effect/encoding/Sse"
+import { identity } from "effect/Function"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-
-/** One event of a Server-Sent Events stream. */
-export interface SseEvent {
-  readonly id: string | undefined
-  readonly event: string
-  readonly data: string
-}
+import { type SseEvent, SseParser } from "./SseParser.ts"
 
 /** What becomes of the events of a stream. */
 export interface SseOptions<A> {
@@ -22,49 +17,59 @@ export interface SseOptions<A> {
   readonly isOver?: () => boolean
 }
 
+/** Also how a stream fails. */
+export interface SseEndings<A, E> extends SseOptions<A> {
+  readonly tooLarge: (error: Sse.SseError) => E
+  /** Why an end of the bytes is no good end of the stream; nothing, when it is one. */
+  readonly brokenOff: () => E | undefined
+}
+
 // How long the rest of a body may take when all that matters was read, so that its connection can be used again.
 const restWithin = "250 millis"
 
-/**
- * Reads Server-Sent Events as the WHATWG standard defines them, from chunks that are cut anywhere. Fails with
- * `SseError` on an event that is too large.
- */
-export const readSse = <A, E, R>(
+/** The same as `readSse`, with errors of one's own. */
+export const readSseUntil = <A, E, E2, R>(
   bytes: Stream.Stream<Uint8Array, E, R>,
-  { isOver = () => false, map, maxEventSize }: SseOptions<A>
-) =>
+  { brokenOff, isOver = () => false, map, maxEventSize, tooLarge }: SseEndings<A, E2>
+): Stream.Stream<A, E | E2, R> =>
   Stream.transformPull(bytes, (pull) =>
     Effect.sync(() => {
       const decoder = new TextDecoder()
       let ready: Array<A> = []
-      const parser = Sse.makeParser(
-        (event) => {
-          const mapped = event._tag === "Event" ? map(event) : undefined
-          if (mapped !== undefined) ready.push(mapped)
-        },
-        { maxEventSize }
-      )
-      const feed = Effect.flatMap(pull, (chunks) => {
-        for (const chunk of chunks) {
-          const error = parser.feed(decoder.decode(chunk, { stream: true }))
-          if (error !== undefined) return Effect.fail(error)
-        }
-        return Effect.void
+      const parser = new SseParser(maxEventSize, (event) => {
+        const mapped = map(event)
+        if (mapped !== undefined) ready.push(mapped)
       })
       const rest = Effect.forever(pull).pipe(
         Effect.timeoutOrElse({ duration: restWithin, orElse: () => Cause.done() }),
         Effect.catch(() => Cause.done())
       )
-      return Effect.suspend(function next(): Pull.Pull<
-        Arr.NonEmptyReadonlyArray<A>,
-        E | Sse.SseError,
-        void,
-        R
-      > {
-        if (!Arr.isArrayNonEmpty(ready)) return isOver() ? rest : Effect.flatMap(feed, next)
+      const give = (): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | E2, void, R> => {
+        if (!Arr.isArrayNonEmpty(ready)) return isOver() ? rest : next
         const events = ready
         ready = []
         return Effect.succeed(events)
+      }
+      const next = Effect.matchEffect(pull, {
+        onSuccess: (chunks) => {
+          for (const chunk of chunks) {
+            const error = parser.feed(decoder.decode(chunk, { stream: true }))
+            if (error !== undefined) return Effect.fail(tooLarge(error))
+          }
+          return give()
+        },
+        onFailure: (error): Effect.Effect<never, E | E2 | Cause.Done> => {
+          const broken = Cause.isDone(error) ? brokenOff() : undefined
+          return Effect.fail(broken ?? error)
+        }
       })
+      return Effect.suspend(give)
     })
   )
+
+/**
+ * Reads Server-Sent Events as the WHATWG standard defines them, from chunks that are cut anywhere. Fails with
+ * `SseError` on an event that is too large.
+ */
+export const readSse = <A, E, R>(bytes: Stream.Stream<Uint8Array, E, R>, options: SseOptions<A>) =>
+  readSseUntil<A, E, Sse.SseError, R>(bytes, { ...options, tooLarge: identity, brokenOff: () => undefined })

@@ -1,3 +1,4 @@
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -151,25 +152,29 @@ const make = Effect.gen(function* () {
         const onEnd = (event: JobEvent) => {
           end = event
         }
-        const events = started.events({ onBytes, onEnd }).pipe(
-          Stream.mapError(fromPeer(request.hiveId)),
-          Stream.mapArray((batch) => {
-            heard.event = true
-            return batch
-          })
+        // One step around each pull, because this runs for every token.
+        const events = Stream.transformPull(started.events({ onBytes, onEnd }), (pull) =>
+          Effect.succeed(
+            Effect.matchEffect(pull, {
+              onSuccess: (batch) => {
+                heard.event = true
+                return Effect.succeed(batch)
+              },
+              onFailure: (error): Effect.Effect<never, ForwardError | Cause.Done> => {
+                if (!Cause.isDone(error)) return Effect.fail(fromPeer(request.hiveId)(error))
+                return Effect.fail((end === undefined ? undefined : failureOf(end)) ?? error)
+              }
+            })
+          )
         )
-        const ending = Stream.suspend(() => {
-          const failure = end === undefined ? undefined : failureOf(end)
-          return failure === undefined ? Stream.empty : Stream.fail(failure)
-        })
         const { job } = request
         if (job === undefined) {
           const silence = Stream.fromEffectDrain(watch(request.hiveId, heard))
-          return Stream.concat(Stream.merge(events, silence, { haltStrategy: "left" }), ending)
+          return Stream.merge(events, silence, { haltStrategy: "left" })
         }
         // A job can be ended from outside, which spares each event the way through a second fiber.
         yield* watch(request.hiveId, heard).pipe(Effect.catch(job.fail), Effect.forkScoped)
-        return Stream.concat(events, ending)
+        return events
       })
     )
 
@@ -177,9 +182,10 @@ const make = Effect.gen(function* () {
   const attempt = (request: Forwarded, left: number): Stream.Stream<JobEvent, ForwardError> =>
     Stream.suspend(() => {
       const heard: Heard = { at: undefined, event: false, isLate: false }
+      if (left === 1) return run(request, heard)
       return Stream.catchIf(
         run(request, heard),
-        (error) => error._tag === "ConnectionFailed" && error.reason === "reset" && !heard.event && left > 1,
+        (error) => error._tag === "ConnectionFailed" && error.reason === "reset" && !heard.event,
         () => Stream.unwrap(Effect.as(Effect.sleep(pauseBeforeRetry), attempt(request, left - 1)))
       )
     })

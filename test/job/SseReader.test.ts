@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema, Stream } from "effect"
+import * as Sse from "effect/encoding/Sse"
 import { readFullView, readPlainView } from "../../src/job/JobReader.ts"
 import { toFrame } from "../../src/job/FullView.ts"
 import { toPlainFrame } from "../../src/job/PlainView.ts"
+import type { SseEvent } from "../../src/job/SseParser.ts"
 import { readSse } from "../../src/job/SseReader.ts"
 
 const url = "http://hive"
@@ -36,6 +38,56 @@ describe("readSse", () => {
       for (let size = 1; size <= Buffer.byteLength(text); size++) {
         assert.deepStrictEqual(yield* dataOf(text, size), ["zwölf 日本 🐝", "a\nb", "c"], `cut at ${size}`)
       }
+    })
+  )
+
+  const Pieces = Schema.Array(
+    Schema.Literals([
+      "data",
+      "data:",
+      "data: a",
+      "data:  b: c",
+      "event: token",
+      "event:",
+      "id: 1",
+      "id",
+      "id: 2\0",
+      ": d",
+      "x: y",
+      "é🐝",
+      "\n",
+      "\n\n",
+      "\n\n\n",
+      "\r",
+      "\r\n"
+    ])
+  )
+  const Size = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 }))
+
+  it.effect.prop("reads what Effect's parser reads, whatever comes", [Pieces, Size], ([pieces, size]) =>
+    Effect.gen(function* () {
+      const text = pieces.join("")
+      const expected: Array<SseEvent> = []
+      const parser = Sse.makeParser((event) => {
+        if (event._tag === "Event") expected.push({ id: event.id, event: event.event, data: event.data })
+      })
+      parser.feed(text)
+      const bytes = cut(text, size)
+      const events = yield* Stream.runCollect(readSse(bytes, { maxEventSize: 1000, map: (event) => event }))
+      assert.deepStrictEqual(
+        events.map(({ data, event, id }) => ({ id, event, data })),
+        expected
+      )
+    })
+  )
+
+  it.effect("refuses an event beyond the limit also when it comes in one chunk", () =>
+    Effect.gen(function* () {
+      const bytes = Stream.succeed(new TextEncoder().encode(`data: ${"x".repeat(200)}\n\n`))
+      const error = yield* Effect.flip(
+        Stream.runDrain(readSse(bytes, { maxEventSize: 100, map: (event) => event }))
+      )
+      assert.strictEqual(error.reason._tag, "EventTooLarge")
     })
   )
 
