@@ -44,12 +44,25 @@ describe("the format of hives.conf", () => {
     for (const port of ["0", "abc", "-1", "65536", ""]) {
       assert.strictEqual(refusal(block("HostName h", "User me", `HivePort ${port}`)).field, "HivePort", port)
     }
+    for (const port of ["0", "abc", "-1", "65536", ""]) {
+      const { field, line, value } = refusal(block(...good, `Port ${port}`))
+      assert.deepStrictEqual([field, line, value], ["Port", 5, port])
+    }
     for (const field of ["HostName", "User", "HivePort"]) {
       const refused = refusal(block(...good.filter((line) => !line.startsWith(field))))
       assert.deepStrictEqual([refused.field, refused.line, refused.host], [field, 1, "atlas"])
     }
-    assert.strictEqual(refusal(`${block(...good)}\n${block(...good)}`).value, "atlas")
-    assert.strictEqual(refusal("User me").line, 1)
+    for (const [first, second] of [
+      ["atlas", "atlas"],
+      ["atlas other", "other"],
+      ["atlas", "second atlas"]
+    ]) {
+      const twice = refusal(`Host ${first}\n${good.join("\n")}\nHost ${second}\n${good.join("\n")}`)
+      assert.deepStrictEqual([twice.field, twice.line], ["Host", 5])
+      assert.strictEqual(twice.value, second?.split(" ").at(-1))
+    }
+    const outside = refusal("User me")
+    assert.deepStrictEqual([outside.field, outside.line, outside.value], ["User", 1, "me"])
     for (const bad of ["$(id)", "a;b", "-oProxyCommand=x", "a`b"]) {
       assert.strictEqual(refusal(block(`HostName ${bad}`, "User me", "HivePort 1")).field, "HostName", bad)
       assert.strictEqual(refusal(`Host ${bad}\n${good.join("\n")}`).field, "Host", bad)
@@ -109,6 +122,14 @@ describe("a running HivesConf", () => {
         assert.deepStrictEqual(yield* HivesConf.use(({ hives }) => hives), [])
       }).pipe(Effect.provide(Layer.provideMerge(layer, Logger.layer([logger]))))
       assert.deepStrictEqual(notes, [["there is no hives.conf, and so no hive on another machine", { file }]])
+    })
+  )
+
+  it.live("takes an empty file as no hives", () =>
+    Effect.gen(function* () {
+      const { file, layer } = yield* inFolder
+      writeFileSync(file, "")
+      assert.deepStrictEqual(yield* HivesConf.use(({ load }) => load).pipe(Effect.provide(layer)), [])
     })
   )
 
