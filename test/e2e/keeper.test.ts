@@ -19,6 +19,12 @@ const processesOf = (home: string) =>
     })
     .map(Number)
 
+/** The command line of the hive's daemon in a home (proc(5)). */
+const hiveCommandOf = (home: string) =>
+  processesOf(home)
+    .map((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " "))
+    .find((command) => command.includes(" hive serve "))
+
 /** A home of its own with ports of its own; whatever was started in it is stopped at the end. */
 const fleet = Effect.gen(function* () {
   const home = yield* temporaryFolder
@@ -34,7 +40,7 @@ const infer = ["infer", "--model", "rbee:tiny", "--max-tokens", "12", prompt] as
 describe("the main job", () => {
   it.live("starts what is needed, prints tokens, stays up, and stops without leaving a process", () =>
     Effect.gen(function* () {
-      const { home, run } = yield* fleet
+      const { env, home, run } = yield* fleet
       const cold = yield* run(...infer)
       assert.strictEqual(cold.code, 0, cold.stderr)
       assert.isAbove(cold.stdout.trim().length, 5)
@@ -52,6 +58,20 @@ describe("the main job", () => {
       const cpu = status.devices.at(-1)
       assert.isTrue(cpu.id === "CPU-0" && cpu.total_gb > 0 && cpu.used_gb <= cpu.total_gb)
       assert.strictEqual(status.models[0].id, "rbee:tiny")
+
+      assert.include(
+        hiveCommandOf(home),
+        `--hive-id localhost --host 127.0.0.1 --port ${env.RBEE_HIVE_PORT} ` +
+          `--queen-url http://127.0.0.1:${env.RBEE_QUEEN_PORT}`
+      )
+      for (const [command, processes] of [
+        ["start", 3],
+        ["stop", 1],
+        ["stop", 1]
+      ] as const) {
+        assert.strictEqual((yield* run("hive", command, "localhost")).code, 0, command)
+        assert.strictEqual(processesOf(home).length, processes, command)
+      }
 
       const stopped = yield* run("stop")
       assert.strictEqual(stopped.code, 0)

@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { DetachedProcess } from "../../src/config/DetachedProcess.ts"
 import { Paths } from "../../src/config/Paths.ts"
 import { Pids } from "../../src/config/Pids.ts"
-import { RunFile } from "../../src/config/RunFile.ts"
+import { RunFile, type Running } from "../../src/config/RunFile.ts"
 import { Settings } from "../../src/config/Settings.ts"
 import { PeerUnreachable } from "../../src/job/clientErrors.ts"
 import { DaemonLauncher } from "../../src/job/DaemonLauncher.ts"
@@ -12,8 +12,11 @@ import { JobsClient } from "../../src/job/JobsClient.ts"
 
 const queen = { name: "queen", peer: { url: "http://127.0.0.1:8500" }, args: ["queen", "serve"] }
 
-/** A launcher whose daemon answers from the given look on, and when the looks came: milliseconds after the start. */
-const launcher = Effect.fnUntraced(function* (answersFrom: number) {
+/**
+ * A launcher whose daemon answers from the given look on, and when the looks came: milliseconds after the start. Others
+ * may be starting the same daemon.
+ */
+const launcher = Effect.fnUntraced(function* (answersFrom: number, others: ReadonlyArray<Running> = []) {
   const looks: Array<number> = []
   const terminated: Array<number> = []
   const exited = yield* Deferred.make<{ readonly code: number | null; readonly signal: string | null }>()
@@ -34,7 +37,7 @@ const launcher = Effect.fnUntraced(function* (answersFrom: number) {
       startTime: () => Effect.succeed(Option.some("1")),
       terminate: ({ pid }) => Effect.sync(() => void terminated.push(pid))
     }),
-    Layer.mock(RunFile)({ starting: () => Effect.void, processes: () => Effect.succeed([]) }),
+    Layer.mock(RunFile)({ starting: () => Effect.void, processes: () => Effect.succeed(others) }),
     FileSystem.layerNoop({
       makeDirectory: () => Effect.void,
       readFileString: () => Effect.succeed("one\ntwo\n")
@@ -95,6 +98,19 @@ describe("looking for a daemon that was started", () => {
       yield* Deferred.succeed(exited, { code: 7, signal: null })
       const error = yield* Effect.flip(launch)
       assert.include(error.message, "it ended with code 7")
+    })
+  )
+
+  it.effect("takes the daemon of another starter that was faster for its own", () =>
+    Effect.gen(function* () {
+      const { url } = queen.peer
+      const other = { version: "0.1.0", pid: 78, startTime: "2", url, startedAt: "2026-01-01T00:00:00Z" }
+      const { exited, launch, terminated } = yield* launcher(4, [other])
+      yield* Deferred.succeed(exited, { code: 1, signal: null })
+      const fiber = yield* Effect.forkChild(launch)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* Fiber.join(fiber), 77)
+      assert.deepStrictEqual(terminated, [])
     })
   )
 })

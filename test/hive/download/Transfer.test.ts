@@ -15,7 +15,8 @@ import {
   fileServer,
   type FileServerOptions,
   generated,
-  sha256Of
+  sha256Of,
+  serveFile
 } from "../../support/fileServer.ts"
 import { until } from "../../support/hive.ts"
 
@@ -206,6 +207,26 @@ describe("Transfer", () => {
       writeFileSync(join(incoming, "plan.json"), JSON.stringify(plan))
       yield* fetch(folder, fileAt(server.url, { sha256: undefined }))
       isWhole(folder)
+    }).pipe(Effect.provide(layer()))
+  )
+
+  it.live("begins anew when the file at the server becomes another one between two parts", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporary
+      const other = { size, slice: (from: number, to: number) => Buffer.alloc(to - from, 7) }
+      let parts = 0
+      const server = yield* fileServer({
+        content,
+        etag: '"one"',
+        misbehave: (request, response, seen) => {
+          if (seen.range !== "bytes=0-0") parts++
+          if (parts <= 1) return false
+          serveFile(request, response, { content: other, etag: '"two"' }, seen)
+          return true
+        }
+      })
+      yield* fetch(folder, fileAt(server.url, { sha256: undefined }))
+      assert.isTrue(readFileSync(join(folder, "model.gguf")).equals(other.slice(0, size)))
     }).pipe(Effect.provide(layer()))
   )
 
