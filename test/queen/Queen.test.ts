@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Layer, Stream } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer, Logger, Stream } from "effect"
 import { HttpClient } from "effect/http"
 import { CapabilitiesCache } from "../../src/config/CapabilitiesCache.ts"
 import { boundUrl } from "../../src/job/Daemon.ts"
@@ -546,6 +546,11 @@ describe("watching over hives", () => {
   it.live("suspects itself when most of the hives that it knew seem gone at once", () =>
     Effect.gen(function* () {
       let isUp = true
+      const doubts: Array<string> = []
+      const logger = Logger.make(({ message }) => {
+        const text = JSON.stringify(message)
+        if (text.includes("most hives seem gone at once")) doubts.push(text)
+      })
       const hive = yield* fakeHive((request, response) =>
         isUp ? void response.end(beatOf("x")) : void request.socket.destroy()
       )
@@ -561,7 +566,8 @@ describe("watching over hives", () => {
         }
         yield* Effect.sleep("400 millis")
         assert.strictEqual((yield* stateOf("atlas")).state, "stale")
-      }).pipe((test) => withQueen(test, { hives, settings: quick }))
+        assert.lengthOf(doubts, 1)
+      }).pipe((test) => withQueen(test, { hives, settings: quick }), Effect.provide(Logger.layer([logger])))
     })
   )
 })
