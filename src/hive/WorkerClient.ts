@@ -173,17 +173,22 @@ const make = Effect.gen(function* () {
         else return data
         return undefined
       }
+      const brokenOff = () => {
+        if (failure !== undefined) return refusal(worker, 200, failure)
+        return isWhole ? undefined : new WorkerGone({ reason: "the answer broke off" })
+      }
       const data = Stream.unwrap(
         Effect.map(open(worker, requestId, request), (response) =>
-          Stream.mapError(readSse(response.stream, { maxEventSize: limits.lineBytes, map }), gone)
+          readSse(Stream.mapError(response.stream, gone), {
+            maxEventSize: limits.lineBytes,
+            map,
+            tooLarge: gone,
+            brokenOff
+          })
         )
       )
-      const end = Stream.suspend((): Stream.Stream<never, CompletionError> => {
-        if (failure !== undefined) return Stream.fail(refusal(worker, 200, failure))
-        return isWhole ? Stream.empty : Stream.fail(new WorkerGone({ reason: "the answer broke off" }))
-      })
       return Stream.merge(
-        Stream.concat(data, end),
+        data,
         Stream.fromEffectDrain(silence(worker, request.promptTokens, () => heardAt)),
         { haltStrategy: "left" }
       )

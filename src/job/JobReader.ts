@@ -3,7 +3,7 @@ import { type PeerError, PeerMisspoke } from "./clientErrors.ts"
 import { EventKind, isEnd, JobEvent } from "./JobEvent.ts"
 import { endMarkers, isEndMarker } from "./PlainView.ts"
 import type { SseEvent } from "./SseParser.ts"
-import { readSseUntil } from "./SseReader.ts"
+import { readSse } from "./SseReader.ts"
 
 const kinds: ReadonlyMap<string, EventKind> = new Map(EventKind.literals.map((kind) => [kind, kind]))
 
@@ -52,7 +52,7 @@ const readView =
 
       const misspoke = (detail: string) => new PeerMisspoke({ url, detail })
 
-      return readSseUntil(bytes, {
+      return readSse(bytes, {
         maxEventSize,
         map,
         isOver: () => end !== undefined,

@@ -2,23 +2,18 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Sse from "effect/encoding/Sse"
-import { identity } from "effect/Function"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { type SseEvent, SseParser } from "./SseParser.ts"
 
-/** What becomes of the events of a stream. */
-export interface SseOptions<A> {
+/** What becomes of the events of a stream, and how it fails. */
+export interface SseOptions<A, E> {
   /** The largest event that is taken, in UTF-16 units. */
   readonly maxEventSize: number
   /** What an event means; nothing, when it is to be passed over. */
   readonly map: (event: SseEvent) => A | undefined
   /** Whether no event that matters can follow. */
   readonly isOver?: () => boolean
-}
-
-/** Also how a stream fails. */
-export interface SseEndings<A, E> extends SseOptions<A> {
   readonly tooLarge: (error: Sse.SseError) => E
   /** Why an end of the bytes is no good end of the stream; nothing, when it is one. */
   readonly brokenOff: () => E | undefined
@@ -27,10 +22,10 @@ export interface SseEndings<A, E> extends SseOptions<A> {
 // How long the rest of a body may take when all that matters was read, so that its connection can be used again.
 const restWithin = "250 millis"
 
-/** The same as `readSse`, with errors of one's own. */
-export const readSseUntil = <A, E, E2, R>(
+/** Reads Server-Sent Events as the WHATWG standard defines them, from chunks that are cut anywhere. */
+export const readSse = <A, E, E2, R>(
   bytes: Stream.Stream<Uint8Array, E, R>,
-  { brokenOff, isOver = () => false, map, maxEventSize, tooLarge }: SseEndings<A, E2>
+  { brokenOff, isOver = () => false, map, maxEventSize, tooLarge }: SseOptions<A, E2>
 ): Stream.Stream<A, E | E2, R> =>
   Stream.transformPull(bytes, (pull) =>
     Effect.sync(() => {
@@ -66,10 +61,3 @@ export const readSseUntil = <A, E, E2, R>(
       return Effect.suspend(give)
     })
   )
-
-/**
- * Reads Server-Sent Events as the WHATWG standard defines them, from chunks that are cut anywhere. Fails with
- * `SseError` on an event that is too large.
- */
-export const readSse = <A, E, R>(bytes: Stream.Stream<Uint8Array, E, R>, options: SseOptions<A>) =>
-  readSseUntil<A, E, Sse.SseError, R>(bytes, { ...options, tooLarge: identity, brokenOff: () => undefined })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schema, Stream } from "effect"
+import { Effect, identity, Schema, Stream } from "effect"
 import * as Sse from "effect/encoding/Sse"
 import { readFullView, readPlainView } from "../../src/job/JobReader.ts"
 import { toFrame } from "../../src/job/FullView.ts"
@@ -17,8 +17,12 @@ const cut = (text: string, size: number) => {
   return Stream.fromIterable(chunks)
 }
 
+/** Reads all events, to whatever end; fails as the parser does. */
+const read = (bytes: Stream.Stream<Uint8Array>, { maxEventSize }: { readonly maxEventSize: number }) =>
+  readSse(bytes, { maxEventSize, map: (event) => event, tooLarge: identity, brokenOff: () => undefined })
+
 const dataOf = (text: string, size = 1_000_000) =>
-  readSse(cut(text, size), { maxEventSize: 1_000_000, map: (event) => event }).pipe(
+  read(cut(text, size), { maxEventSize: 1_000_000 }).pipe(
     Stream.map(({ data }) => data),
     Stream.runCollect
   )
@@ -73,7 +77,7 @@ describe("readSse", () => {
       })
       parser.feed(text)
       const bytes = cut(text, size)
-      const events = yield* Stream.runCollect(readSse(bytes, { maxEventSize: 1000, map: (event) => event }))
+      const events = yield* Stream.runCollect(read(bytes, { maxEventSize: 1000 }))
       assert.deepStrictEqual(
         events.map(({ data, event, id }) => ({ id, event, data })),
         expected
@@ -84,9 +88,7 @@ describe("readSse", () => {
   it.effect("refuses an event beyond the limit also when it comes in one chunk", () =>
     Effect.gen(function* () {
       const bytes = Stream.succeed(new TextEncoder().encode(`data: ${"x".repeat(200)}\n\n`))
-      const error = yield* Effect.flip(
-        Stream.runDrain(readSse(bytes, { maxEventSize: 100, map: (event) => event }))
-      )
+      const error = yield* Effect.flip(Stream.runDrain(read(bytes, { maxEventSize: 100 })))
       assert.strictEqual(error.reason._tag, "EventTooLarge")
     })
   )
@@ -94,15 +96,12 @@ describe("readSse", () => {
   it.effect("reads a line of 1 MB, and refuses one beyond the limit", () =>
     Effect.gen(function* () {
       const line = "x".repeat(1_000_000)
-      const all = readSse(cut(`data: ${line}\n\n`, 65_536), {
-        maxEventSize: 2_000_000,
-        map: (event) => event
-      })
+      const all = read(cut(`data: ${line}\n\n`, 65_536), { maxEventSize: 2_000_000 })
       assert.strictEqual((yield* Stream.runCollect(all))[0]?.data.length, 1_000_000)
-      const error = yield* readSse(cut(`data: ${line}\n\n`, 65_536), {
-        maxEventSize: 500_000,
-        map: (event) => event
-      }).pipe(Stream.runDrain, Effect.flip)
+      const error = yield* read(cut(`data: ${line}\n\n`, 65_536), { maxEventSize: 500_000 }).pipe(
+        Stream.runDrain,
+        Effect.flip
+      )
       assert.strictEqual(error._tag, "SseError")
     })
   )
