@@ -300,12 +300,13 @@ const onBothHives = Effect.fnUntraced(function* (
   const long = { ...chat, body: { ...chat.body, max_tokens: 400 } }
   const expected = yield* undisturbed(fleet, long)
   const asked = yield* Effect.forEach([{}, {}, bound[0], bound[0]], (more) =>
-    Effect.map(openStream(queenUrl, long.path, { ...long.body, ...more }), (connection) => ({
-      connection,
-      isBound: more === bound[0]
-    }))
+    Effect.gen(function* () {
+      const connection = yield* openStream(queenUrl, long.path, { ...long.body, ...more })
+      // The next one is placed by what this one is doing, so it comes when this one has its place.
+      yield* hasSome(connection)
+      return { connection, isBound: more === bound[0] }
+    })
   )
-  for (const { connection } of asked) yield* hasSome(connection)
   const hiveOf = (connection: RawConnection) => String(headOf(connection).headers["x-rbee-hive"])
   const placed = asked.map(({ connection, isBound }) => `${hiveOf(connection)} ${isBound}`)
   assert.strictEqual(new Set(placed).size, 4)
