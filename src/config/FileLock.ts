@@ -32,7 +32,12 @@ export const acquire = Effect.fn("FileLock.acquire")(function* (file: string) {
   const pids = yield* Pids
   const startTime = Option.getOrElse(yield* pids.startTime(process.pid), () => "")
   const own = encode({ pid: process.pid, startTime })
-  const read = (lock: string) => Effect.option(fs.readFileString(lock))
+  // One that is there and cannot be read would be tried again without end.
+  const read = (lock: string) =>
+    fs.readFileString(lock).pipe(
+      Effect.map(Option.some),
+      Effect.catchReason("PlatformError", "NotFound", () => Effect.succeedNone)
+    )
   const remove = (lock: string) => Effect.ignore(fs.remove(lock))
 
   const unique = Effect.map(
@@ -70,10 +75,14 @@ export const acquire = Effect.fn("FileLock.acquire")(function* (file: string) {
       return yield* new LockHeld({ file, pid: holder.value.pid })
     }
     const broom = `${lock}.stale`
-    yield* attempt(broom)
-    const again = yield* read(lock)
-    if (Option.isSome(again) && again.value === text) yield* remove(lock)
-    yield* remove(broom)
+    yield* Effect.acquireUseRelease(
+      attempt(broom),
+      () =>
+        Effect.flatMap(read(lock), (again) =>
+          Option.isSome(again) && again.value === text ? remove(lock) : Effect.void
+        ),
+      () => remove(broom)
+    )
   })
 
   yield* Effect.acquireRelease(attempt(file), () => remove(file))

@@ -80,6 +80,7 @@ type Entry = WorkerLife.Entry
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 const longestBetweenLooks = 10_000
+const tellEvery = "1 second"
 const adoptWithin = "2 seconds"
 const goneWithin = "1500 millis"
 
@@ -139,10 +140,24 @@ const make = Effect.gen(function* () {
         : Effect.void
     )
 
+  // How far its model is loaded, or that it is started again; as often as it changes.
+  const tellReasons = Effect.fnUntraced(function* (entry: Entry, say: Say) {
+    let told: string | undefined
+    while (true) {
+      const { reason, spec } = entry
+      if (reason !== undefined && reason !== told) {
+        yield* say("worker_wait", `Worker ${spec.id} is starting: ${reason}`)
+      }
+      told = reason
+      yield* Effect.sleep(tellEvery)
+    }
+  })
+
   /** Gets an entry and waits until it is ready. Uninterruptible but for the planning and the waiting. */
   const readyEntry = <E>(
     get: (restore: Restore) => Effect.Effect<Entry, E>,
-    tell: (entry: Entry) => Effect.Effect<void>
+    tell: (entry: Entry) => Effect.Effect<void>,
+    say: Say
   ) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(get(restore), (entry) => {
@@ -151,12 +166,8 @@ const make = Effect.gen(function* () {
         const leave = Effect.sync(() => {
           entry.waiters--
         })
-        return restore(
-          Effect.andThen(
-            tell(entry),
-            Effect.suspend(() => Deferred.await(entry.run.ready))
-          )
-        ).pipe(
+        const ready = Effect.suspend(() => Deferred.await(entry.run.ready))
+        return restore(Effect.andThen(tell(entry), Effect.raceFirst(ready, tellReasons(entry, say)))).pipe(
           Effect.ensuring(leave),
           Effect.onInterrupt(() => abandon(entry)),
           Effect.as(entry)
@@ -231,7 +242,8 @@ const make = Effect.gen(function* () {
     const found = readyEntry(
       (restore): Effect.Effect<Entry, LeaseError> =>
         workerId === undefined ? anyOrNew(request, say, restore) : named(workerId, request),
-      waiting(say)
+      waiting(say),
+      say
     )
     if (asked.inLine !== true || workerId !== undefined) return yield* occupy(yield* found)
 
@@ -308,7 +320,8 @@ const make = Effect.gen(function* () {
     spawn: Effect.fn("Workers.spawn")(function* (request, say) {
       const entry = yield* readyEntry(
         (restore) => planning.withPermit(begin(request, say, restore)),
-        loading(say)
+        loading(say),
+        say
       )
       return yield* told(entry, say)
     }),
@@ -319,7 +332,7 @@ const make = Effect.gen(function* () {
       const entry = yield* find(id)
       yield* say("worker_stop", `Stopping worker ${id}`)
       yield* lives.again(entry)
-      yield* readyEntry(() => find(id), loading(say))
+      yield* readyEntry(() => find(id), loading(say), say)
       return yield* told(entry, say)
     }),
     lease

@@ -2,6 +2,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import type { SpawnFailed } from "../config/DetachedProcess.ts"
 import { Pids } from "../config/Pids.ts"
@@ -53,6 +54,8 @@ export class HiveLifecycle extends Context.Service<
 
 const askWithin = "1 second"
 
+const Named = Schema.Struct({ hive_id: Schema.String })
+
 const make = Effect.gen(function* () {
   const registry = yield* HiveRegistry
   const client = yield* JobsClient
@@ -60,7 +63,7 @@ const make = Effect.gen(function* () {
   const pids = yield* Pids
   const runFiles = yield* RunFile
   const workerFiles = yield* WorkerProcessFiles
-  const { queen, timeouts } = yield* Settings
+  const { hive, queen, timeouts } = yield* Settings
   const remote = yield* RemoteHive
   const configured = yield* hiveTargets
 
@@ -99,14 +102,23 @@ const make = Effect.gen(function* () {
     return yield* alias === "localhost" ? startHere(alias, peer, say) : startThere(alias, peer, say)
   })
 
+  // At its address another hive may answer, such as one that was given a name of its own.
+  const isItself = (alias: string, peer: Peer) =>
+    client.get(peer, "/v1/heartbeat", Named).pipe(
+      Effect.timeout(askWithin),
+      Effect.map(({ hive_id }) => hive_id === alias || hive_id === hive.id),
+      Effect.orElseSucceed(() => false)
+    )
+
   const stopHere = Effect.fnUntraced(function* (alias: string, peer: Peer, say: Say) {
     const running = yield* runFiles.processes(`hive-${alias}`)
     const orphans = yield* workerFiles.ofHive(alias)
-    if (running.length === 0 && orphans.length === 0 && !(yield* isWell(peer))) {
+    const answers = yield* isItself(alias, peer)
+    if (running.length === 0 && orphans.length === 0 && !answers) {
       return yield* say("hive_stop", `Hive '${alias}' does not run`)
     }
     yield* say("hive_stop", `Stopping hive '${alias}' and its workers`)
-    yield* client.post(peer, "/v1/shutdown").pipe(Effect.timeout(askWithin), Effect.ignore)
+    if (answers) yield* client.post(peer, "/v1/shutdown").pipe(Effect.timeout(askWithin), Effect.ignore)
     // The workers of a hive that was killed outlive it.
     for (const daemon of [...running, ...orphans]) yield* pids.terminate(daemon, timeouts.shutdown)
     yield* say("hive_stop", `Hive '${alias}' has stopped`)
@@ -122,19 +134,19 @@ const make = Effect.gen(function* () {
     return { alias, state: "stopped", url: peer.url } as const
   })
 
-  // Starting and stopping take turns for each hive, and do not wait for those of another.
+  // Starting and stopping take turns for each hive, and do not wait for those of another. One that is not known has none:
+  // there is no end to names.
   const turns = new Map<string, Semaphore.Semaphore>()
-  const inTurn =
-    (alias: string) =>
-    <A, E>(work: Effect.Effect<A, E>) => {
-      const turn = turns.get(alias) ?? Semaphore.makeUnsafe(1)
-      turns.set(alias, turn)
-      return turn.withPermit(work)
-    }
+  const inTurn = Effect.fnUntraced(function* <A, E>(alias: string, work: Effect.Effect<A, E>) {
+    yield* registry.find(alias)
+    const turn = turns.get(alias) ?? Semaphore.makeUnsafe(1)
+    turns.set(alias, turn)
+    return yield* turn.withPermit(work)
+  })
 
   return HiveLifecycle.of({
-    start: (alias, say) => inTurn(alias)(start(alias, say)),
-    stop: (alias, say) => inTurn(alias)(stop(alias, say)),
+    start: (alias, say) => inTurn(alias, start(alias, say)),
+    stop: (alias, say) => inTurn(alias, stop(alias, say)),
     isWell
   })
 })

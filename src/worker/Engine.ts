@@ -91,8 +91,23 @@ const openBackend = async ({ llama }: LlamaPackage, options: EngineOptions) => {
   return backend
 }
 
+/** Tells every tenth of the way, for a hive that reads the log. */
+const loadTeller = () => {
+  let told = 0
+  return (loaded: number) => {
+    const percent = Math.floor(loaded * 10) * 10
+    if (percent <= told || percent >= 100) return
+    told = percent
+    process.stdout.write(`Loaded ${percent}% of the model\n`)
+  }
+}
+
 const openModel = async (backend: Llama, options: EngineOptions) => {
-  const model = await backend.loadModel({ modelPath: options.modelPath, gpuLayers: options.gpu ? "max" : 0 })
+  const model = await backend.loadModel({
+    modelPath: options.modelPath,
+    gpuLayers: options.gpu ? "max" : 0,
+    onLoadProgress: loadTeller()
+  })
   const contextSize = options.contextSize ?? Math.min(model.trainContextSize, largestDefaultContext)
   const context = await model.createContext({
     contextSize: contextSize + reserve,

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
@@ -48,6 +48,16 @@ describe("FileLock", () => {
           assert.deepStrictEqual(took, Option.some("took"), JSON.stringify(files))
           assert.deepStrictEqual(readdirSync(folder), [])
         }
+      })
+    )
+  )
+
+  it.live("is not tried without end when it cannot be read", () =>
+    inFolder((lock) =>
+      Effect.gen(function* () {
+        mkdirSync(lock)
+        const error = yield* Effect.timeout(Effect.flip(withLock(lock)(Effect.void)), "5 seconds")
+        assert.strictEqual(error._tag, "PlatformError")
       })
     )
   )

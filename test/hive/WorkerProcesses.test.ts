@@ -37,24 +37,28 @@ interface Fake {
   /** What the process does: the models that it serves, or how it ends at once. */
   readonly starts: ReadonlyArray<{ readonly serves?: ReadonlyArray<string>; readonly ends?: Ending }>
   readonly cannotStart?: boolean
+  /** How often it says that it is not ready. */
+  readonly hesitates?: number
 }
 
-const setUp = Effect.fnUntraced(function* ({ cannotStart = false, starts }: Fake) {
+const setUp = Effect.fnUntraced(function* ({ cannotStart = false, hesitates = 0, starts }: Fake) {
   const home = yield* temporaryHome
   const logFile = yield* Deferred.make<string>()
   const ready = yield* Queue.unbounded<WorkerProcess>()
+  const loading = yield* Queue.unbounded<number>()
   const terminated: Array<number> = []
   const ports: Array<number> = []
   const endings: Array<Deferred.Deferred<Ending>> = []
   const fs = yield* Effect.provide(FileSystem.FileSystem, NodeServices.layer)
   let count = 0
+  let refusals = hesitates
 
   const processes = Layer.mock(DetachedProcess)({
     start: ({ args, command, logFile: file }) =>
       Effect.gen(function* () {
         if (cannotStart) return yield* new SpawnFailed({ command, reason: "ENOENT" })
         yield* Deferred.succeed(logFile, file)
-        yield* Effect.orDie(fs.writeFileString(file, "one\n\ntwo\r\nthree\n"))
+        yield* Effect.orDie(fs.writeFileString(file, "one\n\n40 percent\r\nthree\n"))
         ports.push(Number(args[0]))
         const ending = yield* Deferred.make<Ending>()
         const { ends } = starts[count] ?? {}
@@ -64,7 +68,7 @@ const setUp = Effect.fnUntraced(function* ({ cannotStart = false, starts }: Fake
       })
   })
   const client = Layer.mock(WorkerClient)({
-    isReady: () => Effect.sync(() => starts[count - 1]?.serves !== undefined),
+    isReady: () => Effect.sync(() => refusals-- <= 0 && starts[count - 1]?.serves !== undefined),
     models: () => Effect.sync(() => starts[count - 1]?.serves ?? [])
   })
   const pids = Layer.mock(Pids)({
@@ -78,6 +82,7 @@ const setUp = Effect.fnUntraced(function* ({ cannotStart = false, starts }: Fake
       backends: ["cpu"],
       install: "",
       readyPath: "/health",
+      loaded: (line) => (line.endsWith(" percent") ? Number.parseInt(line) : undefined),
       command: (_, port) => ({ command: "w", args: [String(port)] })
     }
   ])
@@ -91,7 +96,7 @@ const setUp = Effect.fnUntraced(function* ({ cannotStart = false, starts }: Fake
   const run = Effect.flatMap(WorkerProcesses, (all) =>
     all.run(spec, {
       started: () => Effect.void,
-      loading: () => Effect.void,
+      loading: (percent) => Effect.asVoid(Queue.offer(loading, percent)),
       ready: (process) => Effect.asVoid(Queue.offer(ready, process))
     })
   ).pipe(Effect.provide(context))
@@ -102,6 +107,7 @@ const setUp = Effect.fnUntraced(function* ({ cannotStart = false, starts }: Fake
   return {
     run,
     ready: Queue.take(ready),
+    loading: Queue.take(loading),
     terminated,
     ports,
     endings,
@@ -123,10 +129,20 @@ describe("WorkerProcesses", () => {
       const end = yield* Fiber.join(fiber)
       assert.strictEqual(
         end.message,
-        "Worker 'w-1' with m failed: its process was ended by SIGSEGV; its last lines: one | two | three"
+        "Worker 'w-1' with m failed: its process was ended by SIGSEGV; its last lines: one | 40 percent | three"
       )
       // What it may have left in its group is ended.
       assert.deepStrictEqual(terminated, [100])
+    })
+  )
+
+  it.live("tells how far the model is loaded, as the process's log says", () =>
+    Effect.gen(function* () {
+      const { loading, ready, run } = yield* setUp({ starts: [{ serves: ["m"] }], hesitates: 1 })
+      const fiber = yield* Effect.forkChild(run)
+      assert.strictEqual(yield* loading, 40)
+      yield* ready
+      yield* Fiber.interrupt(fiber)
     })
   )
 

@@ -169,6 +169,29 @@ describe("Workers", () => {
     })
   )
 
+  it.effect("tells those who wait how far the model is loaded, and each time only once", () =>
+    Effect.gen(function* () {
+      const { started, workers } = yield* setUp()
+      const said: Array<string> = []
+      const say = (_: string, sentence: string) => Effect.sync(() => void said.push(sentence))
+      const fiber = yield* Effect.forkChild(workers.spawn(request, say))
+      const process = yield* started
+      const reasonOf = Effect.map(workers.list, ([worker]) => worker?.record.reason)
+      yield* process.loading(40)
+      assert.strictEqual(yield* reasonOf, "its model is loaded to 40%")
+      yield* TestClock.adjust("3 seconds")
+      yield* process.loading(80)
+      yield* TestClock.adjust("3 seconds")
+      yield* process.ready
+      const { id } = yield* Fiber.join(fiber)
+      assert.isUndefined(yield* reasonOf)
+      assert.deepStrictEqual(
+        said.filter((sentence) => sentence.includes("%")),
+        [40, 80].map((percent) => `Worker ${id} is starting: its model is loaded to ${percent}%`)
+      )
+    })
+  )
+
   it.effect("takes the least busy worker, and starts one for all who ask at once", () =>
     Effect.gen(function* () {
       const { started, startedNow, workers } = yield* setUp()

@@ -84,6 +84,8 @@ export const fakeModels = (sizes: Readonly<Record<string, number>>) => {
 export interface FakeProcess {
   readonly spec: WorkerSpec
   readonly ready: Effect.Effect<void>
+  /** Tells how far its model is loaded, in percent. */
+  readonly loading: (percent: number) => Effect.Effect<void>
   /** Ends it: before it is ready, this is a failed start. */
   readonly end: (reason: string) => Effect.Effect<void>
   readonly interrupted: Effect.Effect<void>
@@ -103,6 +105,7 @@ export const fakeProcesses = Effect.gen(function* () {
         yield* Queue.offer(started, {
           spec,
           ready: Effect.asVoid(Deferred.succeed(ready, undefined)),
+          loading: events.loading,
           end: (reason) => {
             const failure = new WorkerFailed({
               worker: spec.id,

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schedule from "effect/Schedule"
@@ -23,6 +24,7 @@ import {
   writeManifest
 } from "./ModelManifest.ts"
 import { ModelSources } from "./ModelSources.ts"
+import { checkRoom } from "./PartFile.ts"
 import { Rate } from "./Rate.ts"
 import type { RemoteFile, RemoteModel } from "./RemoteModel.ts"
 import type { SourceError } from "./SourceErrors.ts"
@@ -56,6 +58,8 @@ interface Flight {
 }
 
 const tellEvery = "500 millis"
+// What the system counts blocks in (stat(2)).
+const blockBytes = 512
 
 const FetchedJson = Schema.fromJsonString(ManifestFile)
 const decodeFetched = Schema.decodeUnknownOption(FetchedJson)
@@ -91,30 +95,48 @@ const make = Effect.fnUntraced(function* (folder: string) {
     )
 
   const targetOf = (model: RemoteModel, file: RemoteFile) => path.join(folder, model.folder, file.name)
+  const isThere = (file: string) => Effect.orElseSucceed(fs.exists(file), () => false)
 
-  /** Fetches a file into the incoming folder, unless it is there already, whole. */
+  const incomingOf = (model: RemoteModel, file: RemoteFile) => {
+    const incoming = path.join(folder, incomingFolder, model.folder, file.name)
+    const parts = path.join(incoming, "parts")
+    return { incoming, parts, whole: path.join(incoming, "whole"), facts: path.join(incoming, "whole.json") }
+  }
+
+  /** A file that came whole before: it waits for the others of its model, or was the last that is in its place. */
+  const arrivedBefore = Effect.fnUntraced(function* (model: RemoteModel, file: RemoteFile) {
+    const { facts, incoming, whole } = incomingOf(model, file)
+    const fetched = decodeFetched(yield* Effect.orElseSucceed(fs.readFileString(facts), () => ""))
+    if (fetched._tag === "None") return undefined
+    if (file.sha256 !== undefined && file.sha256 !== fetched.value.sha256) return undefined
+    for (const place of [whole, targetOf(model, file)]) {
+      if (yield* isThere(place)) return { fetched: fetched.value, incoming, place }
+    }
+    return undefined
+  })
+
+  /** Fetches a file into the incoming folder. */
   const fetchFile = Effect.fnUntraced(function* (
     model: RemoteModel,
     file: RemoteFile,
     report: (received: number) => void
   ) {
-    const incoming = path.join(folder, incomingFolder, model.folder, file.name)
-    const whole = path.join(incoming, "whole")
-    const facts = path.join(incoming, "whole.json")
-    const fetched = decodeFetched(yield* Effect.orElseSucceed(fs.readFileString(facts), () => ""))
-    if (fetched._tag === "Some" && (file.sha256 ?? fetched.value.sha256) === fetched.value.sha256) {
-      const there = yield* Effect.orElseSucceed(fs.exists(whole), () => false)
-      if (there) {
-        report(fetched.value.size)
-        return { fetched: fetched.value, incoming, whole }
-      }
-    }
-    const got = yield* transfer.fetch(file, whole, path.join(incoming, "parts"), (received) =>
-      Effect.sync(() => report(received))
+    const { facts, incoming, parts, whole } = incomingOf(model, file)
+    const got = yield* transfer.fetch(file, whole, parts, (received) => Effect.sync(() => report(received)))
+    const fetched: ManifestFile = { name: file.name, ...got }
+    yield* onDisk(fs.writeFileString(facts, encodeFetched(fetched)), facts)
+    return { fetched, incoming, place: whole }
+  })
+
+  /** Bytes of a file that have still to come, if its size is known. What has come of it fills blocks of the disk. */
+  const missingOf = Effect.fnUntraced(function* (model: RemoteModel, file: RemoteFile) {
+    if (file.size === undefined || (yield* arrivedBefore(model, file)) !== undefined) return 0
+    const parts = path.join(incomingOf(model, file).parts, "data")
+    const blocks = yield* Effect.orElseSucceed(
+      Effect.map(fs.stat(parts), (info) => Option.getOrElse(info.blocks, () => 0)),
+      () => 0
     )
-    const found: ManifestFile = { name: file.name, ...got }
-    yield* onDisk(fs.writeFileString(facts, encodeFetched(found)), facts)
-    return { fetched: found, incoming, whole }
+    return Math.max(0, file.size - Number(blocks) * blockBytes)
   })
 
   /** Fetches the files of a model and shows them when all are whole: the first, by which it is found, last. */
@@ -123,29 +145,35 @@ const make = Effect.fnUntraced(function* (folder: string) {
     model: RemoteModel,
     report: (received: number) => void
   ) {
+    const missing = yield* Effect.forEach(model.files, (file) => missingOf(model, file))
+    const room = missing.reduce((sum, bytes) => sum + bytes, 0)
+    yield* checkRoom(path.join(folder, incomingFolder), room)
+
     const received = new Map<string, number>()
-    const arrived: Array<{ fetched: ManifestFile; incoming: string; whole: string; target: string }> = []
+    const arrived: Array<{ fetched: ManifestFile; incoming: string; place: string; target: string }> = []
     for (const file of model.files) {
-      const got = yield* fetchFile(model, file, (bytes) => {
+      const count = (bytes: number) => {
         received.set(file.name, bytes)
         report([...received.values()].reduce((sum, count) => sum + count, 0))
-      })
+      }
+      const got = (yield* arrivedBefore(model, file)) ?? (yield* fetchFile(model, file, count))
+      count(got.fetched.size)
       arrived.push({ ...got, target: targetOf(model, file) })
     }
     const first = targetOf(model, model.files[0])
     const at = DateTime.formatIso(yield* DateTime.now)
     yield* onDisk(
       Effect.gen(function* () {
-        for (const { target, whole } of arrived.toReversed()) {
+        for (const { place, target } of arrived.toReversed()) {
           yield* fs.makeDirectory(path.dirname(target), { recursive: true })
           if (target === first) {
             const files = arrived.map(({ fetched }) => fetched)
             yield* writeManifest(first + manifestExtension, { ids: [id], from: model.from, at, files })
           }
-          yield* fs.rename(whole, target)
+          yield* fs.rename(place, target)
         }
         for (const { incoming } of arrived) yield* removeWithEmptyParents(incoming)
-      }),
+      }).pipe(Effect.uninterruptible),
       first
     )
   })
@@ -168,9 +196,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
     yield* onDisk(writeManifest(file, manifest), file)
   })
 
-  const flightOf = Effect.fnUntraced(function* (id: string, model: RemoteModel, key: string) {
-    const running = flights.get(key)
-    if (running !== undefined) return running
+  const begin = Effect.fnUntraced(function* (id: string, model: RemoteModel, key: string) {
     const state = { received: 0 }
     const fiber: Fiber.Fiber<void, DownloadError> = yield* bring(id, model, (received) => {
       state.received = received
@@ -184,6 +210,15 @@ const make = Effect.fnUntraced(function* (folder: string) {
       }
     }
     flights.set(key, flight)
+    return flight
+  })
+
+  /** Joins the download that runs, or begins one; none when the model has come since it was looked for. */
+  const board = Effect.fnUntraced(function* (id: string, model: RemoteModel, target: string) {
+    const running = flights.get(target)
+    if (running === undefined && (yield* isThere(target))) return undefined
+    const flight = running ?? (yield* begin(id, model, target))
+    flight.followers++
     return flight
   })
 
@@ -217,8 +252,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
 
   const adopt = Effect.fnUntraced(function* (id: string, file: string) {
     const manifest = path.join(folder, "files", `${encodeURIComponent(file)}${manifestExtension}`)
-    const known = yield* Effect.orElseSucceed(fs.exists(manifest), () => false)
-    if (known) return file
+    if (yield* isThere(manifest)) return file
     const at = DateTime.formatIso(yield* DateTime.now)
     yield* onDisk(
       Effect.gen(function* () {
@@ -249,7 +283,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
       if (partial === undefined) return false
       const running = [...flights.keys()].some((target) => target.startsWith(path.join(folder, partial)))
       const incoming = path.join(folder, incomingFolder, partial)
-      if (running || !(yield* Effect.orElseSucceed(fs.exists(incoming), () => false))) return false
+      if (running || !(yield* isThere(incoming))) return false
       yield* Effect.ignore(removeWithEmptyParents(incoming))
       return true
     }),
@@ -260,7 +294,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
       yield* say("model_find", `Looking for ${id}`)
       const model = yield* sources.resolve(parsed)
       const target = targetOf(model, model.files[0])
-      if (yield* Effect.orElseSucceed(fs.exists(target), () => false)) {
+      if (yield* isThere(target)) {
         yield* alsoKnownAs(id, target + manifestExtension)
         yield* say("model_ready", `${id} is on this hive already`)
         return target
@@ -272,15 +306,9 @@ const make = Effect.fnUntraced(function* (folder: string) {
         joined ? `Joining the download of ${names} that runs` : `Downloading ${names} from ${model.from}`
       )
       yield* Effect.acquireUseRelease(
-        boarding.withPermit(
-          Effect.tap(flightOf(id, model, target), (flight) =>
-            Effect.sync(() => {
-              flight.followers++
-            })
-          )
-        ),
-        (flight) => follow(flight, tell),
-        leave
+        boarding.withPermit(board(id, model, target)),
+        (flight) => (flight === undefined ? Effect.void : follow(flight, tell)),
+        (flight) => (flight === undefined ? Effect.void : leave(flight))
       )
       yield* alsoKnownAs(id, target + manifestExtension)
       yield* say("model_ready", `${id} is whole and checked`)

@@ -21,6 +21,9 @@ const PlanJson = Schema.fromJsonString(PartPlan)
 const decodePlan = Schema.decodeUnknownOption(PlanJson)
 const encodePlan = Schema.encodeSync(PlanJson)
 
+/** The size in the plan of a file whose size the server does not tell. */
+export const unknownSize = Number.MAX_SAFE_INTEGER
+
 const counterBytes = 8
 
 const isSame = (plan: PartPlan, stored: PartPlan) =>
@@ -70,7 +73,10 @@ export class PartFile {
   /** Opens what is there if it belongs to the same plan, else begins anew. Closed with the scope. */
   static readonly open = Effect.fn("PartFile.open")((folder: string, plan: PartPlan) =>
     Effect.acquireRelease(
-      Effect.tryPromise({ try: () => PartFile.#open(folder, plan), catch: failure(folder, plan.size) }),
+      Effect.tryPromise({
+        try: () => PartFile.#open(folder, plan),
+        catch: failure(folder, plan.size === unknownSize ? 0 : plan.size)
+      }),
       (file) => Effect.promise(() => file.#close())
     )
   )
@@ -135,14 +141,16 @@ export class PartFile {
 
   /** Adds bytes to a part, behind those that are there. */
   append(part: number, chunks: ReadonlyArray<Uint8Array>) {
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    // Of a file whose size is not known, no more than these bytes are known to be missing.
+    const missing = this.plan.size === unknownSize ? bytes : this.plan.size - this.#received
     return Effect.tryPromise({
-      try: () => this.#append(part, chunks),
-      catch: failure(this.#folder, this.plan.size - this.#received)
+      try: () => this.#append(part, chunks, bytes),
+      catch: failure(this.#folder, missing)
     }).pipe(Effect.uninterruptible)
   }
 
-  async #append(part: number, chunks: ReadonlyArray<Uint8Array>) {
-    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+  async #append(part: number, chunks: ReadonlyArray<Uint8Array>, bytes: number) {
     let at = this.offsetOf(part) + this.doneOf(part)
     let left = chunks
     while (left.length > 0) {

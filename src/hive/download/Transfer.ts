@@ -17,7 +17,7 @@ import {
   WrongSize
 } from "./errors.ts"
 import { Fetcher, type Opened } from "./Fetcher.ts"
-import { checkRoom, PartFile } from "./PartFile.ts"
+import { checkRoom, PartFile, unknownSize } from "./PartFile.ts"
 import type { RemoteFile } from "./RemoteModel.ts"
 
 /** A file that is there, whole. Size in bytes. */
@@ -265,9 +265,9 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     yield* checkRoom(incoming, size ?? 0)
     const attempt = Effect.scoped(
       Effect.gen(function* () {
-        const most = Number.MAX_SAFE_INTEGER
+        const url = shownUrl(file.url)
         // Without an etag nothing of an earlier attempt is taken for this one.
-        const plan = { url: shownUrl(file.url), size: size ?? most, etag: null, sha256: null, partSize: most }
+        const plan = { url, size: size ?? unknownSize, etag: null, sha256: null, partSize: unknownSize }
         const parts = yield* PartFile.open(incoming, plan)
         yield* fetchWhole(
           file,
@@ -275,8 +275,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
           Effect.suspend(() => report(parts.received, size))
         )
         if (size !== undefined && parts.received < size) {
-          const reason = "the server ended the answer early"
-          return yield* new DownloadInterrupted({ url: shownUrl(file.url), reason })
+          return yield* new DownloadInterrupted({ url, reason: "the server ended the answer early" })
         }
         yield* parts.sync
         const sha256 = yield* hasher(parts).digest

@@ -1,6 +1,12 @@
 import type { Backend } from "../Devices.ts"
 import { type Engine, ggufOnly, onlyDevice } from "./Engine.ts"
 
+/** How far the worker's log says that it is: `Loaded 40% of the model`. */
+export const loadedIn = (line: string) => {
+  const percent = /^Loaded (\d{1,3})% of the model$/.exec(line)?.[1]
+  return percent === undefined ? undefined : Number(percent)
+}
+
 const gpuBackends: ReadonlyArray<Backend> = ["cuda", "vulkan", "metal"]
 
 /**
@@ -20,6 +26,7 @@ export const makeLlama = (
   ],
   install: `rbee engine install ${name}`,
   readyPath: "/health",
+  loaded: loadedIn,
   refuses: ggufOnly,
   command: (spec, port) => ({
     command: process.execPath,

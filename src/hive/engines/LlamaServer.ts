@@ -29,6 +29,12 @@ const deviceOf = ({ backend, device }: WorkerSpec, listed: string) => {
 }
 
 /**
+ * How far its log says that it is: llama.cpp prints a dot each time that another percent of the model is loaded
+ * (`llama_model_load_from_file_impl` in llama.cpp), so there are at most as many dots as percent.
+ */
+export const loadedIn = (line: string) => (/^\.{1,100}$/.test(line) ? line.length : undefined)
+
+/**
  * llama.cpp's own server. Its flags are those of tools/server/README.md in ggml-org/llama.cpp; its context is for all
  * requests together.
  */
@@ -43,6 +49,7 @@ export const makeLlamaServer = (
   install: `install llama.cpp so that llama-server is on the PATH, or set program in [engines.${name}] of config.toml`,
   ...(program === undefined ? { missing: "there is no llama-server on the PATH" } : {}),
   readyPath: "/health",
+  loaded: loadedIn,
   refuses: ggufOnly,
   command: (spec, port) => ({
     command: program ?? "llama-server",

@@ -25,8 +25,8 @@ const partSize = 1_000_000
 const content = generated(size)
 const sha256 = sha256Of(contentOf(size))
 
-const layer = (models: { retries?: number; connections?: number } = {}) =>
-  Transfer.layerWith(partSize).pipe(
+const layer = (models: { retries?: number; connections?: number } = {}, part = partSize) =>
+  Transfer.layerWith(part).pipe(
     Layer.provide(Fetcher.layerNoDeps),
     Layer.provideMerge(
       Settings.layerDefaults({
@@ -120,6 +120,26 @@ describe("Transfer", () => {
           isMonotone(reports)
         })
     )
+  )
+
+  it.live("goes on where it was cut, at whichever tenth of the file that was", () =>
+    Effect.gen(function* () {
+      for (let tenth = 1; tenth < 10; tenth++) {
+        const came = (size / 10) * tenth
+        const server = yield* fileServer({
+          content,
+          etag: '"one"',
+          // The first asks what the server says of the file.
+          misbehave: cutAfter({ content, etag: '"one"' }, came, (count) => count === 2)
+        })
+        const folder = yield* temporary
+        yield* fetch(folder, fileAt(server.url))
+        isWhole(folder)
+        const ranges = server.seen.map(({ range }) => range)
+        const last = size - 1
+        assert.deepStrictEqual(ranges, ["bytes=0-0", `bytes=0-${last}`, `bytes=${came}-${last}`])
+      }
+    }).pipe(Effect.provide(layer({}, size)))
   )
 
   it.live("gives up when a part is cut off again and again before anything comes, and keeps what came", () =>
@@ -359,7 +379,14 @@ describe("Transfer", () => {
           const error = yield* Effect.flip(fetch(disk, fileAt(url)))
           assert.strictEqual(error._tag, "DiskFull")
           assert.match(error.message, /needs 3\.0 MB more in .* which has 1\.0 MB free/)
-        }).pipe(Effect.ensuring(Effect.sync(() => execFileSync("umount", [disk]))))
+          // Nobody knows how long this one is, until the disk is full.
+          const endless = yield* fileServer({ content, ranges: false, contentLength: false })
+          const file = fileAt(endless.url, { size: undefined, sha256: undefined })
+          const full = yield* Effect.flip(fetch(disk, file))
+          assert.strictEqual(full._tag, "DiskFull")
+          assert.match(full.message, /needs [12]\.\d MB more in /)
+          assert.isFalse(existsSync(join(disk, "model.gguf")))
+        }).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => execFileSync("umount", [disk]))))
       })
     )
   )

@@ -12,7 +12,8 @@ import { type SettingChanges, Settings } from "../../../src/config/Settings.ts"
 import { Token } from "../../../src/config/Token.ts"
 import { Devices } from "../../../src/hive/Devices.ts"
 import type { Engine } from "../../../src/hive/engines/Engine.ts"
-import { backendsIn } from "../../../src/hive/engines/LlamaServer.ts"
+import { loadedIn as loadedInLlama } from "../../../src/hive/engines/Llama.ts"
+import { backendsIn, loadedIn as loadedInLlamaServer } from "../../../src/hive/engines/LlamaServer.ts"
 import { loadedIn } from "../../../src/hive/engines/Vllm.ts"
 import { Engines } from "../../../src/hive/Engines.ts"
 import { Hive } from "../../../src/hive/Hive.ts"
@@ -84,7 +85,19 @@ const answerOf = Effect.fnUntraced(function* (worker: string) {
 
 const pairsOf = (args: ReadonlyArray<string>) => new Map(args.map((word, i) => [word, args[i + 1]]))
 
+describe("the built-in engine", () => {
+  it("tells how far it is from its log", () => {
+    assert.strictEqual(loadedInLlama("Loaded 40% of the model"), 40)
+    assert.isUndefined(loadedInLlama("Serving rbee:tiny on http://127.0.0.1:1, context 512"))
+  })
+})
+
 describe("llama-server", () => {
+  it("tells how far it is from its log", () => {
+    assert.strictEqual(loadedInLlamaServer("......."), 7)
+    assert.isUndefined(loadedInLlamaServer("load_tensors: loading model tensors, this can take a while..."))
+  })
+
   it("is built for what it lists", () => {
     assert.deepStrictEqual(backendsIn(""), ["cpu"])
     assert.deepStrictEqual(backendsIn("Available devices:\n  CUDA0: A (1 MiB, 1 MiB free)\n  CUDA1: B\n"), [
