@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { fakeHive } from "../support/fakeHive.ts"
+import { until } from "../support/hive.ts"
 import { freePort } from "../support/ports.ts"
 import { rbee, temporaryFolder } from "../support/rbee.ts"
 
@@ -77,6 +78,33 @@ describe("the main job", () => {
       assert.strictEqual(stopped.code, 0)
       assert.deepStrictEqual(processesOf(home), [])
       assert.include((yield* run("stop")).stderr, "Nothing was running")
+    })
+  )
+
+  it.live("has a hive healthy within a second and a half of its start", () =>
+    Effect.gen(function* () {
+      const { env, home, run } = yield* fleet
+      const url = `http://127.0.0.1:${env.RBEE_HIVE_PORT}/health`
+      const isHealthy = Effect.tryPromise(() => fetch(url)).pipe(Effect.filterOrFail(({ ok }) => ok))
+      const waits = Schedule.spaced("10 millis").pipe(Schedule.upTo({ duration: "10 seconds" }))
+      const start = Effect.gen(function* () {
+        const startedAt = performance.now()
+        yield* Effect.forkScoped(
+          run("hive", "serve", "--hive-id", "localhost", "--port", env.RBEE_HIVE_PORT)
+        )
+        yield* Effect.retry(isHealthy, waits)
+        return performance.now() - startedAt
+      }).pipe(Effect.scoped)
+      const taken: Array<number> = []
+      for (let round = 0; round < 5; round++) {
+        taken.push(yield* start)
+        yield* until(
+          Effect.sync(() => processesOf(home).length),
+          (count) => count === 0
+        )
+      }
+      // The other tests of the run have the same two cores, so the quickest counts.
+      assert.isBelow(Math.min(...taken), 1_500)
     })
   )
 
