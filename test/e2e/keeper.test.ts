@@ -81,6 +81,30 @@ describe("the main job", () => {
     })
   )
 
+  it.live("stops the hive that is meant, and no other of this machine, nor its workers", () =>
+    Effect.gen(function* () {
+      const { env, home, run } = yield* fleet
+      yield* run(...infer)
+      const queen = ["--queen-url", `http://127.0.0.1:${env.RBEE_QUEEN_PORT}`]
+      const serve = (port: string) =>
+        run("hive", "serve", "--detach", "--hive-id", "other", "--port", port, ...queen)
+      yield* serve(String(yield* freePort))
+      const spawned = yield* run("worker", "spawn", "--model", "rbee:tiny", "--hive-id", "other")
+      assert.strictEqual(spawned.code, 0, spawned.stderr)
+      assert.strictEqual(processesOf(home).length, 5)
+
+      yield* run("hive", "stop", "localhost")
+      assert.strictEqual(processesOf(home).length, 3)
+      assert.include(hiveCommandOf(home), "--hive-id other")
+
+      // One that has taken the address of the hive that is meant is not that hive.
+      yield* run("stop", "--hive-id", "other")
+      yield* serve(env.RBEE_HIVE_PORT)
+      assert.include((yield* run("hive", "stop", "localhost")).stderr, "does not run")
+      assert.include(hiveCommandOf(home), "--hive-id other")
+    })
+  )
+
   it.live("has a hive healthy within a second and a half of its start", () =>
     Effect.gen(function* () {
       const { env, home, run } = yield* fleet
@@ -89,9 +113,7 @@ describe("the main job", () => {
       const waits = Schedule.spaced("10 millis").pipe(Schedule.upTo({ duration: "10 seconds" }))
       const start = Effect.gen(function* () {
         const startedAt = performance.now()
-        yield* Effect.forkScoped(
-          run("hive", "serve", "--hive-id", "localhost", "--port", env.RBEE_HIVE_PORT)
-        )
+        yield* Effect.forkScoped(run("hive", "serve", "--hive-id", "localhost", "--port", env.RBEE_HIVE_PORT))
         yield* Effect.retry(isHealthy, waits)
         return performance.now() - startedAt
       }).pipe(Effect.scoped)
