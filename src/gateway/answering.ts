@@ -10,7 +10,7 @@ import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { Caller } from "../job/Caller.ts"
 import { InternalError } from "../job/errors.ts"
-import { batches, Pulse } from "../job/Follower.ts"
+import { pullBatches, Pulse } from "../job/Follower.ts"
 import { isEnd, type LoggedEvent, readFailure } from "../job/JobEvent.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { requestText } from "../job/requestText.ts"
@@ -129,7 +129,7 @@ export const makeAnswering = Effect.gen(function* () {
       if (last !== undefined && isEnd(last.kind)) hasEnded = true
       return events
     }
-    const pull = Effect.map(yield* Stream.toPull(batches({ log, pulse }, 0, batch)), ([events]) => events)
+    const pull = yield* pullBatches({ log, pulse }, 0, batch)
     const about: About = {
       jobId,
       model: exchange.model,

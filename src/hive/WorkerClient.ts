@@ -179,9 +179,10 @@ const make = Effect.gen(function* () {
       }
       const data = Stream.unwrap(
         Effect.map(open(worker, requestId, request), (response) =>
-          readSse(Stream.mapError(response.stream, gone), {
+          readSse(response.stream, {
             maxEventSize: limits.lineBytes,
             map,
+            failed: gone,
             tooLarge: gone,
             brokenOff
           })

@@ -57,62 +57,67 @@ export interface Follower {
 
 /**
  * The events of a log after `after`, rendered one batch a pull, and an empty batch whenever nothing was given for most
- * of a second. `render` gives undefined for events that it does not show. Ends after the job's end event.
+ * of a second, until the scope closes. `render` gives undefined for events that it does not show. Done after the job's
+ * end event. One at a time may pull.
  */
-export const batches = <A>(
+export const pullBatches = Effect.fnUntraced(function* <A>(
   { log, pulse }: Follower,
+  after: number,
+  render: (events: ReadonlyArray<LoggedEvent>) => A | undefined
+) {
+  const clock = yield* Clock.Clock
+  let cursor: Cursor = { ...start, after }
+  let ended = false
+  let lastGiven = clock.currentTimeMillisUnsafe()
+  let waiting: (() => void) | undefined
+
+  const isSilent = () => clock.currentTimeMillisUnsafe() - lastGiven >= silenceMillis
+  const wake = () => waiting?.()
+  const leaveLog = log.onAppend(wake)
+  const leavePulse = pulse.onBeat(() => {
+    if (waiting !== undefined && isSilent()) wake()
+  })
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      leaveLog()
+      leavePulse()
+    })
+  )
+
+  const appendedOrSilent = Effect.callback<void>((resume) => {
+    if (log.lastId() > cursor.after) return resume(Effect.void)
+    waiting = () => {
+      waiting = undefined
+      resume(Effect.void)
+    }
+    return Effect.sync(() => {
+      waiting = undefined
+    })
+  })
+
+  const give = (batch: Batch): Pull.Pull<A> => {
+    cursor = batch.next
+    ended = batch.ended
+    if (ended && batch.events.length === 0) return Cause.done()
+    if (batch.events.length === 0 && !isSilent()) return Effect.flatMap(appendedOrSilent, pull)
+    const rendered = render(batch.events)
+    // What is not shown is no sign of life.
+    if (rendered === undefined) return Effect.suspend(pull)
+    lastGiven = clock.currentTimeMillisUnsafe()
+    return Effect.succeed(rendered)
+  }
+  const pull = (): Pull.Pull<A> => (ended ? Cause.done() : Effect.flatMap(log.read(cursor), give))
+  return Effect.suspend(pull)
+})
+
+/** What `pullBatches` gives, as a stream. */
+export const batches = <A>(
+  follower: Follower,
   after: number,
   render: (events: ReadonlyArray<LoggedEvent>) => A | undefined
 ): Stream.Stream<A> =>
   Stream.unwrap(
-    Effect.gen(function* () {
-      const clock = yield* Clock.Clock
-      let cursor: Cursor = { ...start, after }
-      let ended = false
-      let lastGiven = clock.currentTimeMillisUnsafe()
-      let waiting: (() => void) | undefined
-
-      const isSilent = () => clock.currentTimeMillisUnsafe() - lastGiven >= silenceMillis
-      const wake = () => waiting?.()
-      const leaveLog = log.onAppend(wake)
-      const leavePulse = pulse.onBeat(() => {
-        if (waiting !== undefined && isSilent()) wake()
-      })
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          leaveLog()
-          leavePulse()
-        })
-      )
-
-      const appendedOrSilent = Effect.callback<void>((resume) => {
-        if (log.lastId() > cursor.after) return resume(Effect.void)
-        waiting = () => {
-          waiting = undefined
-          resume(Effect.void)
-        }
-        return Effect.sync(() => {
-          waiting = undefined
-        })
-      })
-
-      const give = (batch: Batch): Pull.Pull<readonly [A]> => {
-        cursor = batch.next
-        ended = batch.ended
-        if (ended && batch.events.length === 0) return Cause.done()
-        if (batch.events.length === 0) {
-          if (ended) return Cause.done()
-          if (!isSilent()) return Effect.flatMap(appendedOrSilent, pull)
-        }
-        const rendered = render(batch.events)
-        // What is not shown is no sign of life.
-        if (rendered === undefined) return Effect.suspend(pull)
-        lastGiven = clock.currentTimeMillisUnsafe()
-        return Effect.succeed([rendered])
-      }
-      const pull = (): Pull.Pull<readonly [A]> =>
-        ended ? Cause.done() : Effect.flatMap(log.read(cursor), give)
-
-      return Stream.fromPull(Effect.succeed(Effect.suspend(pull)))
-    })
+    Effect.map(pullBatches(follower, after, render), (pull) =>
+      Stream.fromPull(Effect.succeed(Effect.map(pull, (batch) => [batch] as const)))
+    )
   )

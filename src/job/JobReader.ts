@@ -26,18 +26,22 @@ const fromPlainView = ({ data }: SseEvent) => {
 }
 
 /** How to read a view. */
-export interface ViewOptions {
+export interface ViewOptions<E> {
   /** The base URL of the daemon, for errors. */
   readonly url: string
   /** The largest event that is taken, in UTF-16 units. */
   readonly maxEventSize: number
+  /** Called whenever bytes have come. */
+  readonly onBytes?: (() => void) | undefined
+  /** What it means that the bytes failed. */
+  readonly failed: (error: E) => PeerError
   /** Gets the end event in place of the stream. */
   readonly onEnd?: ((end: JobEvent) => void) | undefined
 }
 
 const readView =
   (toEvent: (event: SseEvent) => JobEvent | undefined) =>
-  (bytes: Stream.Stream<Uint8Array, PeerError>, { maxEventSize, onEnd, url }: ViewOptions) =>
+  <E>(bytes: Stream.Stream<Uint8Array, E>, { failed, maxEventSize, onBytes, onEnd, url }: ViewOptions<E>) =>
     Stream.suspend((): Stream.Stream<JobEvent, PeerError> => {
       let end: JobEvent | undefined
 
@@ -55,6 +59,8 @@ const readView =
       return readSse(bytes, {
         maxEventSize,
         map,
+        onBytes,
+        failed,
         isOver: () => end !== undefined,
         tooLarge: () => misspoke(`sent an event longer than ${maxEventSize} characters (limits.line_bytes)`),
         brokenOff: () => (end === undefined ? misspoke("ended the stream without an end event") : undefined)

@@ -104,13 +104,6 @@ const unreachable: { readonly [code: string]: PeerUnreachable["reason"] } = {
   UND_ERR_SOCKET: "reset"
 }
 
-const noting =
-  (note: () => void) =>
-  <A>(chunks: A) => {
-    note()
-    return chunks
-  }
-
 const fromHttp =
   (peer: Peer) =>
   (error: HttpClientError.HttpClientError): PeerError => {
@@ -240,32 +233,29 @@ const make = Effect.gen(function* () {
     return response
   })
 
-  const noted = (
-    peer: Peer,
-    response: HttpClientResponse.HttpClientResponse,
-    onBytes: EventsOptions["onBytes"]
-  ) =>
-    onBytes === undefined
-      ? bytesOf(peer, response)
-      : Stream.mapArray(bytesOf(peer, response), noting(onBytes))
+  const viewOf = (peer: Peer, { onBytes, onEnd }: EventsOptions) => ({
+    url: peer.url,
+    maxEventSize: limits.lineBytes,
+    failed: fromHttp(peer),
+    onBytes,
+    onEnd
+  })
 
   const fullView = (
     peer: Peer,
     response: HttpClientResponse.HttpClientResponse,
-    { onBytes, onEnd }: EventsOptions = {}
-  ) => readFullView(noted(peer, response, onBytes), { url: peer.url, maxEventSize: limits.lineBytes, onEnd })
+    options: EventsOptions = {}
+  ) => readFullView(response.stream, viewOf(peer, options))
 
   const events = (peer: Peer, jobId: string, options: EventsOptions = {}) =>
     Stream.unwrap(
       Effect.gen(function* () {
-        const { after = 0, onBytes, onEnd } = options
-        const full = yield* open(peer, `/v1/jobs/${jobId}/events?after=${after}`)
+        const full = yield* open(peer, `/v1/jobs/${jobId}/events?after=${options.after ?? 0}`)
         if (full.status === 200) return fullView(peer, full, options)
         if (full.status !== 404) return yield* refused(peer, full)
         const plain = yield* open(peer, `/v1/jobs/${jobId}/stream`)
         if (plain.status !== 200) return yield* refused(peer, full)
-        const view = { url: peer.url, maxEventSize: limits.lineBytes, onEnd }
-        return readPlainView(noted(peer, plain, onBytes), view)
+        return readPlainView(plain.stream, viewOf(peer, options))
       })
     )
 

@@ -7,13 +7,17 @@ import * as Stream from "effect/Stream"
 import { type SseEvent, SseParser } from "./SseParser.ts"
 
 /** What becomes of the events of a stream, and how it fails. */
-export interface SseOptions<A, E> {
+export interface SseOptions<A, E0, E> {
   /** The largest event that is taken, in UTF-16 units. */
   readonly maxEventSize: number
   /** What an event means; nothing, when it is to be passed over. */
   readonly map: (event: SseEvent) => A | undefined
+  /** Called whenever bytes have come. */
+  readonly onBytes?: (() => void) | undefined
   /** Whether no event that matters can follow. */
   readonly isOver?: () => boolean
+  /** What it means that the bytes failed. */
+  readonly failed: (error: E0) => E
   readonly tooLarge: (error: Sse.SseError) => E
   /** Why an end of the bytes is no good end of the stream; nothing, when it is one. */
   readonly brokenOff: () => E | undefined
@@ -22,11 +26,14 @@ export interface SseOptions<A, E> {
 // How long the rest of a body may take when all that matters was read, so that its connection can be used again.
 const restWithin = "250 millis"
 
-/** Reads Server-Sent Events as the WHATWG standard defines them, from chunks that are cut anywhere. */
-export const readSse = <A, E, E2, R>(
-  bytes: Stream.Stream<Uint8Array, E, R>,
-  { brokenOff, isOver = () => false, map, maxEventSize, tooLarge }: SseOptions<A, E2>
-): Stream.Stream<A, E | E2, R> =>
+/**
+ * Reads Server-Sent Events as the WHATWG standard defines them, from chunks that are cut anywhere. All in one step around
+ * the pull of the bytes, because it runs for every token.
+ */
+export const readSse = <A, E0, E, R>(
+  bytes: Stream.Stream<Uint8Array, E0, R>,
+  { brokenOff, failed, isOver = () => false, map, maxEventSize, onBytes, tooLarge }: SseOptions<A, E0, E>
+): Stream.Stream<A, E, R> =>
   Stream.transformPull(bytes, (pull) =>
     Effect.sync(() => {
       const decoder = new TextDecoder()
@@ -39,7 +46,7 @@ export const readSse = <A, E, E2, R>(
         Effect.timeoutOrElse({ duration: restWithin, orElse: () => Cause.done() }),
         Effect.catch(() => Cause.done())
       )
-      const give = (): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | E2, void, R> => {
+      const give = (): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E, void, R> => {
         if (!Arr.isArrayNonEmpty(ready)) return isOver() ? rest : next
         const events = ready
         ready = []
@@ -47,16 +54,15 @@ export const readSse = <A, E, E2, R>(
       }
       const next = Effect.matchEffect(pull, {
         onSuccess: (chunks) => {
+          onBytes?.()
           for (const chunk of chunks) {
             const error = parser.feed(decoder.decode(chunk, { stream: true }))
             if (error !== undefined) return Effect.fail(tooLarge(error))
           }
           return give()
         },
-        onFailure: (error): Effect.Effect<never, E | E2 | Cause.Done> => {
-          const broken = Cause.isDone(error) ? brokenOff() : undefined
-          return Effect.fail(broken ?? error)
-        }
+        onFailure: (error): Effect.Effect<never, E | Cause.Done> =>
+          Effect.fail(Cause.isDone(error) ? (brokenOff() ?? error) : failed(error))
       })
       return Effect.suspend(give)
     })

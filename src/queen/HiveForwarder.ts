@@ -1,3 +1,4 @@
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -59,6 +60,14 @@ const attempts = 3
 const pauseBeforeRetry = "100 millis"
 
 const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
+
+const forwarding = ({ hiveId, job, operation }: Forwarded) =>
+  JobEvent.narration(
+    "qn-fwd",
+    "forward_start",
+    `Forwarding ${operation} operation to hive '${hiveId}'`,
+    job?.id
+  )
 
 const failureOf = (end: JobEvent): JobFailed | JobCancelled | undefined => {
   if (end.kind === "done") return undefined
@@ -191,16 +200,16 @@ const make = Effect.gen(function* () {
     })
 
   const forwardJson = (request: Forwarded) =>
-    Stream.concat(
-      Stream.make(
-        JobEvent.narration(
-          "qn-fwd",
-          "forward_start",
-          `Forwarding ${request.operation} operation to hive '${request.hiveId}'`,
-          request.job?.id
-        )
-      ),
-      attempt(request, request.routing.repeatable ? attempts : 1)
+    // Not `Stream.concat`, which has a step of its own for every event.
+    Stream.transformPull(attempt(request, request.routing.repeatable ? attempts : 1), (pull) =>
+      Effect.sync(() => {
+        let hasBegun = false
+        return Effect.suspend(() => {
+          if (hasBegun) return pull
+          hasBegun = true
+          return Effect.succeed(Arr.of(forwarding(request)))
+        })
+      })
     )
 
   return HiveForwarder.of({

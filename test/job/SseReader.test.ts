@@ -8,6 +8,7 @@ import type { SseEvent } from "../../src/job/SseParser.ts"
 import { readSse } from "../../src/job/SseReader.ts"
 
 const url = "http://hive"
+const view = { url, failed: (error: never) => error }
 
 /** The text as chunks of bytes, cut after every `size` of them. */
 const cut = (text: string, size: number) => {
@@ -19,7 +20,13 @@ const cut = (text: string, size: number) => {
 
 /** Reads all events, to whatever end; fails as the parser does. */
 const read = (bytes: Stream.Stream<Uint8Array>, { maxEventSize }: { readonly maxEventSize: number }) =>
-  readSse(bytes, { maxEventSize, map: (event) => event, tooLarge: identity, brokenOff: () => undefined })
+  readSse(bytes, {
+    maxEventSize,
+    map: (event) => event,
+    failed: identity,
+    tooLarge: identity,
+    brokenOff: () => undefined
+  })
 
 const dataOf = (text: string, size = 1_000_000) =>
   read(cut(text, size), { maxEventSize: 1_000_000 }).pipe(
@@ -118,7 +125,9 @@ describe("readFullView", () => {
       const wire = [...written, { id: texts.length + 1, kind: "done", json: "{}" } as const]
         .map(toFrame)
         .join("")
-      const events = yield* Stream.runCollect(readFullView(cut(wire, 7), { url, maxEventSize: 1_000_000 }))
+      const events = yield* Stream.runCollect(
+        readFullView(cut(wire, 7), { ...view, maxEventSize: 1_000_000 })
+      )
       assert.deepStrictEqual(
         events.map(({ id, json, kind }) => ({ id, kind, json })),
         [...written, { id: texts.length + 1, kind: "done", json: "{}" }]
@@ -130,7 +139,7 @@ describe("readFullView", () => {
     Effect.gen(function* () {
       const seen: Array<string> = []
       const error = yield* readFullView(cut(toFrame({ id: 1, kind: "token", json: `{"text":"a"}` }), 9), {
-        url,
+        ...view,
         maxEventSize: 100
       }).pipe(
         Stream.runForEach(({ json }) => Effect.sync(() => seen.push(json))),
@@ -145,7 +154,7 @@ describe("readFullView", () => {
     Effect.gen(function* () {
       const wire =
         "id: 1\nevent: dance\ndata: {}\n\nid: 2\nevent: cancelled\ndata: {}\n\nid: 3\nevent: token\ndata: {}\n\n"
-      const events = yield* Stream.runCollect(readFullView(cut(wire, 1000), { url, maxEventSize: 100 }))
+      const events = yield* Stream.runCollect(readFullView(cut(wire, 1000), { ...view, maxEventSize: 100 }))
       assert.deepStrictEqual(
         events.map(({ kind }) => kind),
         ["cancelled"]
@@ -158,7 +167,7 @@ describe("readPlainView", () => {
   it.effect("knows the end markers, and a text that only looks like one", () =>
     Effect.gen(function* () {
       const wire = ["so [DONE] it is", " [DONE]", "a\nb", "[DONE]", "after"].map(toPlainFrame).join("")
-      const events = yield* Stream.runCollect(readPlainView(cut(wire, 3), { url, maxEventSize: 100 }))
+      const events = yield* Stream.runCollect(readPlainView(cut(wire, 3), { ...view, maxEventSize: 100 }))
       assert.deepStrictEqual(
         events.map(({ json, kind }) => [kind, json]),
         [
@@ -169,7 +178,7 @@ describe("readPlainView", () => {
         ]
       )
       const failed = yield* Stream.runCollect(
-        readPlainView(cut(toPlainFrame("[ERROR] No such worker"), 3), { url, maxEventSize: 100 })
+        readPlainView(cut(toPlainFrame("[ERROR] No such worker"), 3), { ...view, maxEventSize: 100 })
       )
       assert.strictEqual(failed[0]?.json, `{"error":{"code":"JobFailed","message":"No such worker"}}`)
     })
