@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { ApiKey } from "../config/ApiKey.ts"
 import type { Failure } from "../job/JobEvent.ts"
+import { acquireRelease } from "../job/lightScope.ts"
 import { ModelUnknown } from "./Upstream.ts"
 
 /** A key has as much under way, or had as much in the last minute, as it may. */
@@ -102,7 +103,7 @@ const make = Effect.gen(function* () {
         })
       }
       yield* consume(key, 1, "fail")
-      yield* Effect.acquireRelease(
+      yield* acquireRelease(
         Effect.sync(() => count(id, 1)),
         () => Effect.sync(() => count(id, -1))
       )

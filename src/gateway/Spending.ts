@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import type { ApiKey } from "../config/ApiKey.ts"
 import { readChunk, tokensOf } from "../job/EngineChunk.ts"
+import { addFinalizer } from "../job/lightScope.ts"
 import type { KeyLimits } from "./KeyLimits.ts"
 
 const charactersPerToken = 4
@@ -24,7 +25,7 @@ export class Spending {
     prompt: string
   ) {
     const spending = new Spending(prompt, key?.tokens_per_minute !== undefined)
-    if (key !== undefined) yield* Effect.addFinalizer(() => limits.spend(key, spending.#tokens))
+    if (key !== undefined) yield* addFinalizer(() => limits.spend(key, spending.#tokens))
     return spending
   })
 

@@ -13,6 +13,7 @@ import { InternalError } from "../job/errors.ts"
 import { pullBatches, Pulse } from "../job/Follower.ts"
 import { isEnd, type LoggedEvent, readFailure } from "../job/JobEvent.ts"
 import { Jobs } from "../job/Jobs.ts"
+import { acquireRelease } from "../job/lightScope.ts"
 import { requestText } from "../job/requestText.ts"
 import { Complete } from "../operation/Operation.ts"
 import { type About, type Door, type Exchange, type GatewayFailure, InvalidRequest } from "./Door.ts"
@@ -119,7 +120,7 @@ export const makeAnswering = Effect.gen(function* () {
     }
     let hasEnded = false
     // Whoever leaves takes the work along.
-    const { job_id: jobId } = yield* Effect.acquireRelease(jobs.submit(submission), ({ job_id }) =>
+    const { job_id: jobId } = yield* acquireRelease(jobs.submit(submission), ({ job_id }) =>
       hasEnded ? Effect.void : Effect.ignore(jobs.cancel(job_id))
     )
     const spending = yield* Spending.open(keyLimits, key, prompt)

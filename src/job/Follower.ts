@@ -8,6 +8,7 @@ import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { LoggedEvent } from "./JobEvent.ts"
 import { type Batch, type Cursor, type JobLog, start } from "./JobLog.ts"
+import { addFinalizer } from "./lightScope.ts"
 
 const beatEvery = 250
 // A beat comes at the latest 250 ms after this, so that a reader is never left without a word for a second.
@@ -77,7 +78,7 @@ export const pullBatches = Effect.fnUntraced(function* <A>(
   const leavePulse = pulse.onBeat(() => {
     if (waiting !== undefined && isSilent()) wake()
   })
-  yield* Effect.addFinalizer(() =>
+  yield* addFinalizer(() =>
     Effect.sync(() => {
       leaveLog()
       leavePulse()

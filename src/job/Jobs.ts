@@ -17,6 +17,7 @@ import { type Failure, JobEvent } from "./JobEvent.ts"
 import { type JobLog, JobLogs } from "./JobLog.ts"
 import { outcomeOf } from "./JobOutcome.ts"
 import type { JobRecord, JobState } from "./JobRecord.ts"
+import { acquireRelease } from "./lightScope.ts"
 import type { RunningJob, Submission, Work } from "./Submission.ts"
 
 /** A job's log, for one who follows it. */
@@ -277,7 +278,7 @@ const make = Effect.gen(function* () {
       job.followers++
       job.visits++
     })
-    yield* Effect.acquireRelease(come, () => leave(job))
+    yield* acquireRelease(come, () => leave(job))
     return { record: Effect.sync(() => recordOf(job)), log: job.log }
   })
 

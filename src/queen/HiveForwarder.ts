@@ -14,6 +14,7 @@ import { JobCancelled, JobFailed } from "../job/clientErrors.ts"
 import { JobEvent, readFailure } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import { JobsClient, type Peer, type StartedJob } from "../job/JobsClient.ts"
+import { acquireRelease } from "../job/lightScope.ts"
 import { hiveId, Operation, operationName } from "../operation/Operation.ts"
 import type { Routing } from "../operation/Routing.ts"
 import { type ForwardError, HiveTimeout } from "./errors.ts"
@@ -146,7 +147,7 @@ const make = Effect.gen(function* () {
           return heard.isLate ? Effect.timeoutOption(cancel(hive, jobId), lateWithin) : cancel(hive, jobId)
         }
         const submitting = toForwardError(submit(hive, request.json))
-        const started = yield* Effect.acquireRelease(submitting, leave, { interruptible: true })
+        const started = yield* acquireRelease(submitting, leave, { interruptible: true })
         const { jobId } = started
         if (request.job !== undefined) {
           yield* request.job.runsAt(request.hiveId, jobId)

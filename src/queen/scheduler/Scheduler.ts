@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Settings } from "../../config/Settings.ts"
 import type { OperationError } from "../../job/errors.ts"
+import { addFinalizer } from "../../job/lightScope.ts"
 import type { Candidate, Decision, Wish } from "./decide.ts"
 import { type ScheduleError, toError } from "./errors.ts"
 import { type HiveView, type WorkerView } from "./Fleet.ts"
@@ -254,7 +255,7 @@ const make = Effect.gen(function* () {
           return tell({ _tag: "Ended", id: request.id, outcome })
         })
       // From the moment that it is asked for, a worker may be reserved.
-      yield* Effect.addFinalizer((exit) =>
+      yield* addFinalizer((exit) =>
         Effect.andThen(
           Effect.suspend(() =>
             waiters.delete(request.id) ? tell({ _tag: "Left", id: request.id }) : Effect.void
