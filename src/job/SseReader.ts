@@ -1,3 +1,5 @@
+// @effect-diagnostics nodeBuiltinImport:off -- a TextDecoder that is fed in pieces gives two bytes for every character
+import { StringDecoder } from "node:string_decoder"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -23,6 +25,8 @@ export interface SseOptions<A, E0, E> {
   readonly brokenOff: () => E | undefined
 }
 
+const byteOrderMark = "\uFEFF"
+
 // How long the rest of a body may take when all that matters was read, so that its connection can be used again.
 const restWithin = "250 millis"
 
@@ -36,7 +40,8 @@ export const readSse = <A, E0, E, R>(
 ): Stream.Stream<A, E, R> =>
   Stream.transformPull(bytes, (pull) =>
     Effect.sync(() => {
-      const decoder = new TextDecoder()
+      const decoder = new StringDecoder()
+      let isStart = true
       let ready: Array<A> = []
       const parser = new SseParser(maxEventSize, (event) => {
         const mapped = map(event)
@@ -56,7 +61,10 @@ export const readSse = <A, E0, E, R>(
         onSuccess: (chunks) => {
           onBytes?.()
           for (const chunk of chunks) {
-            const error = parser.feed(decoder.decode(chunk, { stream: true }))
+            const text = decoder.write(chunk)
+            if (text === "") continue
+            const error = parser.feed(isStart && text.startsWith(byteOrderMark) ? text.slice(1) : text)
+            isStart = false
             if (error !== undefined) return Effect.fail(tooLarge(error))
           }
           return give()
