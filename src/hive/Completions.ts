@@ -64,7 +64,7 @@ const make = Effect.gen(function* () {
           return Stream.concat(Stream.fromEffect(Effect.map(text, toResult)), whole)
         }
         const options = Predicate.isReadonlyObject(body["stream_options"]) ? body["stream_options"] : {}
-        const data = client.stream(lease, job.id, {
+        const asked = {
           ...request,
           body: {
             ...body,
@@ -72,7 +72,8 @@ const make = Effect.gen(function* () {
             stream: true,
             stream_options: { ...options, include_usage: true }
           }
-        })
+        }
+        const data = client.stream(lease, job.id, asked, job.fail)
         return Stream.concat(Stream.map(data, toChunk), whole)
       })
     )

@@ -68,7 +68,7 @@ const make = Effect.gen(function* () {
         yield* job.stopBy(stop)
 
         const { max_tokens, prompt, temperature, top_k, top_p } = operation
-        const data = client.stream(lease, job.id, {
+        const asked = {
           api: "completions",
           promptTokens: prompt.length / charactersPerToken,
           body: {
@@ -81,7 +81,8 @@ const make = Effect.gen(function* () {
             stream: true,
             stream_options: { include_usage: true }
           }
-        })
+        } as const
+        const data = client.stream(lease, job.id, asked, job.fail)
         const toEvent = (text: string) => {
           const chunk = readChunk(text)
           if (chunk === undefined) return undefined

@@ -45,12 +45,14 @@ export class WorkerClient extends Context.Service<
     readonly models: (port: number) => Effect.Effect<ReadonlyArray<string>>
     /**
      * The data of an answer's events as they come, as they came. An answer that breaks off, or that the worker ends with
-     * an error, fails. `requestId` is what `cancel` takes.
+     * an error, fails. `requestId` is what `cancel` takes. When the worker is silent for too long, `onSilent` has to end
+     * whoever reads: this spares each event the way through a second fiber.
      */
     readonly stream: (
       worker: WorkerAddress,
       requestId: string,
-      request: WorkerRequest
+      request: WorkerRequest,
+      onSilent: (error: WorkerSilent) => Effect.Effect<void>
     ) => Stream.Stream<string, CompletionError>
     /** The whole of an answer that is not streamed, as it came. */
     readonly ask: (
@@ -149,51 +151,56 @@ const make = Effect.gen(function* () {
   const silence = (worker: WorkerAddress, promptTokens: number, heardAt: () => number | undefined) =>
     Effect.gen(function* () {
       const startedAt = clock.currentTimeMillisUnsafe()
+      const betweenTokens = Duration.toMillis(timeouts.betweenTokens)
       while (true) {
         const last = heardAt()
         const [limit, most] =
           last === undefined
             ? (["first_token", firstWithin(promptTokens)] as const)
-            : (["between_tokens", Duration.toMillis(timeouts.betweenTokens)] as const)
+            : (["between_tokens", betweenTokens] as const)
         const left = (last ?? startedAt) + most - clock.currentTimeMillisUnsafe()
         if (left <= 0) return yield* new WorkerSilent({ worker: worker.id, limit, seconds: most / 1000 })
-        yield* Effect.sleep(left)
+        // The first token may come in the meantime, and then nothing more.
+        yield* Effect.sleep(Math.min(left, betweenTokens))
       }
     })
 
-  const stream = (worker: WorkerAddress, requestId: string, request: WorkerRequest) =>
-    Stream.suspend(() => {
-      let heardAt: number | undefined
-      let isWhole = false
-      let failure: string | undefined
-      const map = ({ data }: SseEvent) => {
-        heardAt = clock.currentTimeMillisUnsafe()
-        if (data === endMark) isWhole = true
-        else if (data.startsWith(errorStart)) failure ??= data
-        else return data
-        return undefined
-      }
-      const brokenOff = () => {
-        if (failure !== undefined) return refusal(worker, 200, failure)
-        return isWhole ? undefined : new WorkerGone({ reason: "the answer broke off" })
-      }
-      const data = Stream.unwrap(
-        Effect.map(open(worker, requestId, request), (response) =>
-          readSse(response.stream, {
-            maxEventSize: limits.lineBytes,
-            map,
-            failed: gone,
-            tooLarge: gone,
-            brokenOff
-          })
+  const stream = (
+    worker: WorkerAddress,
+    requestId: string,
+    request: WorkerRequest,
+    onSilent: (error: WorkerSilent) => Effect.Effect<void>
+  ) =>
+    Stream.unwrap(
+      Effect.gen(function* () {
+        let heardAt: number | undefined
+        let isWhole = false
+        let failure: string | undefined
+        const map = ({ data }: SseEvent) => {
+          heardAt = clock.currentTimeMillisUnsafe()
+          if (data === endMark) isWhole = true
+          else if (data.startsWith(errorStart)) failure ??= data
+          else return data
+          return undefined
+        }
+        const brokenOff = () => {
+          if (failure !== undefined) return refusal(worker, 200, failure)
+          return isWhole ? undefined : new WorkerGone({ reason: "the answer broke off" })
+        }
+        yield* silence(worker, request.promptTokens, () => heardAt).pipe(
+          Effect.catch(onSilent),
+          Effect.forkScoped
         )
-      )
-      return Stream.merge(
-        data,
-        Stream.fromEffectDrain(silence(worker, request.promptTokens, () => heardAt)),
-        { haltStrategy: "left" }
-      )
-    })
+        const response = yield* open(worker, requestId, request)
+        return readSse(response.stream, {
+          maxEventSize: limits.lineBytes,
+          map,
+          failed: gone,
+          tooLarge: gone,
+          brokenOff
+        })
+      })
+    )
 
   const ask = (worker: WorkerAddress, requestId: string, request: WorkerRequest) =>
     Effect.raceFirst(

@@ -10,7 +10,6 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
 import { Settings } from "../config/Settings.ts"
 import { causeCode } from "./causeCode.ts"
 import { type PeerError, PeerMisspoke, PeerRefused, PeerTimeout, PeerUnreachable } from "./clientErrors.ts"
@@ -116,16 +115,8 @@ const fromHttp =
       : new PeerUnreachable({ url: peer.url, reason })
   }
 
-const always = () => true
-
 const make = Effect.gen(function* () {
-  const given = yield* HttpClient.HttpClient
-  const tracer = yield* Effect.tracer
-  // Spans that nobody sees cost as much as the rest of a request.
-  const http =
-    tracer === Tracer.nativeTracer
-      ? HttpClient.transformResponse(given, Effect.provideService(HttpClient.TracerDisabledWhen, always))
-      : given
+  const http = yield* HttpClient.HttpClient
   const { limits, timeouts } = yield* Settings
 
   const send = (peer: Peer, request: HttpClientRequest.HttpClientRequest) =>

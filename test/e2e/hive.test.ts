@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Fiber, Stream } from "effect"
+import { Clock, Deferred, Duration, Effect, Fiber, Stream } from "effect"
 import { HttpClient } from "effect/http"
 import { Pids } from "../../src/config/Pids.ts"
 import {
@@ -211,6 +211,41 @@ describe("a hive with real workers", () => {
         assert.notStrictEqual(again?.pid, worker.pid)
         assert.notStrictEqual(again?.port, worker.port)
       })
+    )
+  )
+
+  it.live("ends what a worker answers that has fallen silent, by name and within the bound", () =>
+    withHive(
+      Effect.gen(function* () {
+        const client = yield* Client
+        const worker = workerOf(yield* client.events(spawnTiny))
+        const { max_tokens, model, prompt } = slowAnswer
+        const complete = {
+          operation: "complete",
+          hive_id: "test",
+          model,
+          api: "completions",
+          body: { prompt, max_tokens }
+        }
+        for (const operation of [slowAnswer, complete]) {
+          const begun = yield* Deferred.make<void>()
+          const following = yield* client.follow(yield* client.submit(operation)).pipe(
+            Stream.tap(({ kind }) =>
+              kind === "token" || kind === "chunk" ? Deferred.succeed(begun, undefined) : Effect.void
+            ),
+            Stream.runCollect,
+            Effect.forkChild
+          )
+          yield* Deferred.await(begun)
+          process.kill(worker.pid ?? 0, "SIGSTOP")
+          // The hive asks the worker for two seconds to leave it.
+          const failure = failureOf(yield* Effect.timeout(Fiber.join(following), "5 seconds"))
+          process.kill(worker.pid ?? 0, "SIGCONT")
+          assert.strictEqual(failure.code, "WorkerSilent")
+          assert.include(failure.message, "sent nothing for 0.5 s (timeouts.between_tokens)")
+        }
+      }),
+      { settings: { timeouts: { betweenTokens: Duration.millis(500) } } }
     )
   )
 

@@ -1,8 +1,9 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Stream } from "effect"
+import { Deferred, Duration, Effect, Layer, Stream } from "effect"
 import { Settings } from "../../src/config/Settings.ts"
+import type { WorkerSilent } from "../../src/hive/errors.ts"
 import { WorkerClient } from "../../src/hive/WorkerClient.ts"
 import { workerPool } from "../../src/hive/WorkerPool.ts"
 
@@ -54,7 +55,12 @@ const sse = (response: ServerResponse) => response.writeHead(200, { "content-typ
 const complete = Effect.fnUntraced(function* (answer: Answer) {
   const { port } = yield* worker(answer)
   const client = yield* WorkerClient
-  return yield* Stream.runCollect(client.stream({ id: "w", port }, "job-1", request))
+  const silent = yield* Deferred.make<never, WorkerSilent>()
+  const onSilent = (error: WorkerSilent) => Effect.asVoid(Deferred.fail(silent, error))
+  return yield* Effect.raceFirst(
+    Stream.runCollect(client.stream({ id: "w", port }, "job-1", request, onSilent)),
+    Deferred.await(silent)
+  )
 })
 
 describe("WorkerClient", () => {

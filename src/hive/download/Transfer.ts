@@ -160,7 +160,10 @@ const make = Effect.fnUntraced(function* (partSize: number) {
         const batch = waiting
         waiting = []
         bytes = 0
-        return Effect.andThen(parts.append(part, batch), Effect.sync(() => batch.forEach(giveBack))).pipe(Effect.andThen(tell))
+        return Effect.andThen(
+          parts.append(part, batch),
+          Effect.sync(() => batch.forEach(giveBack))
+        ).pipe(Effect.andThen(tell))
       })
       return opened
         .read((chunks): Effect.Effect<void, DownloadError> => {

@@ -1,0 +1,39 @@
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Tracer from "effect/Tracer"
+import { Settings } from "../config/Settings.ts"
+
+const always = () => true
+
+const client = Effect.gen(function* () {
+  const given = yield* NodeHttpClient.makeUndici
+  const tracer = yield* Effect.tracer
+  // Spans that nobody sees cost as much as the rest of a request.
+  return tracer === Tracer.nativeTracer
+    ? HttpClient.transformResponse(given, Effect.provideService(HttpClient.TracerDisabledWhen, always))
+    : given
+})
+
+/**
+ * An HTTP client with connections of its own. Every stream holds one for as long as it lasts, and a cancel takes one
+ * more, so the cap stands above the number of jobs that may run.
+ */
+export const httpPool = Layer.unwrap(
+  Settings.use(({ limits, timeouts }) =>
+    Effect.succeed(
+      // Not `layerUndiciOptions`, which merges all services of the daemon into the context of every request.
+      Layer.effect(HttpClient.HttpClient, client).pipe(
+        Layer.provide(
+          NodeHttpClient.layerDispatcherOptions({
+            connections: limits.jobsRunning * 2 + 64,
+            connectTimeout: Duration.toMillis(timeouts.connect),
+            keepAliveTimeout: 4_000
+          })
+        )
+      )
+    )
+  )
+)
