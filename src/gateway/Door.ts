@@ -64,8 +64,8 @@ export type Reply =
     }
   /** When it is whole; the result is written as JSON. */
   | { readonly _tag: "Whole"; readonly toJson: (answer: EngineAnswer, about: About) => unknown }
-  /** The engine's own document, such as that of embeddings; `toText` gives what the client gets. */
-  | { readonly _tag: "Document"; readonly toText: (document: string, about: About) => string }
+  /** The engine's own document, such as that of embeddings; `toText` gives what the client gets, if it can be read. */
+  | { readonly _tag: "Document"; readonly toText: (document: string, about: About) => string | undefined }
 
 /** A request of a client in the engines' words, and how its answer is written. */
 export interface Exchange {

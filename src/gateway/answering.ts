@@ -70,6 +70,11 @@ const cancelled: GatewayFailure = fromFailure({
   message: "The request was cancelled by somebody else"
 })
 
+const unreadable: GatewayFailure = fromFailure({
+  code: "InvalidResponse",
+  message: "The engine's answer is not what was asked for; its log may say why (rbee worker logs)"
+})
+
 /** Why a job ended; nothing when it was done. */
 const failureOf = ({ json, kind }: LoggedEvent): GatewayFailure | undefined => {
   if (kind === "done") return undefined
@@ -208,10 +213,9 @@ export const makeAnswering = Effect.gen(function* () {
     if (reply._tag === "Whole") {
       return HttpServerResponse.jsonUnsafe(reply.toJson(assemble(chunks), about), { headers })
     }
-    return HttpServerResponse.text(reply.toText(document ?? "", about), {
-      contentType: "application/json",
-      headers
-    })
+    const text = reply.toText(document ?? "", about)
+    if (text === undefined) return refuse(format, unreadable, headers)
+    return HttpServerResponse.text(text, { contentType: "application/json", headers })
   })
 
   return (door: Door) =>

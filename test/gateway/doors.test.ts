@@ -85,6 +85,19 @@ describe("the OpenAI door", () => {
     })
   )
 
+  it.live("says so when the engine's document is not what it should be", () =>
+    Effect.gen(function* () {
+      for (const document of ["<html>", "{}", `{"data":[{"embedding":"AAA="}]}`]) {
+        const { url } = yield* startGateway({
+          complete: () => () => Stream.make(new JobEvent("result", document))
+        })
+        const { status, text } = yield* post(url, { model: "tiny", input: "Hi" }, { path: "/api/embed" })
+        assert.strictEqual(status, 502)
+        assert.include(JSON.parse(text).error, "not what was asked for")
+      }
+    })
+  )
+
   it.live("gives the engine's document of embeddings as it came", () =>
     Effect.gen(function* () {
       const document = `{"object":"list","data":[{"embedding":[0.5],"index":0}]}`

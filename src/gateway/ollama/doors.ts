@@ -1,5 +1,6 @@
-import * as Predicate from "effect/Predicate"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import type { About, Door, Exchange, InvalidRequest } from "../Door.ts"
 import { unsupported } from "../reading.ts"
 import { chatShape, generateShape, loadedReply, nanos, reply, type Shape } from "./answer.ts"
@@ -93,33 +94,36 @@ export const generateDoor: Door = {
     })
 }
 
-const vectorsOf = (document: string) => {
-  const parsed: unknown = JSON.parse(document)
-  const { data, usage } = Predicate.isReadonlyObject(parsed) ? parsed : {}
-  const rows = Array.isArray(data) ? data : []
-  const tokens = Predicate.isReadonlyObject(usage) ? usage["prompt_tokens"] : 0
-  return {
-    vectors: rows.map((row: unknown) => (Predicate.isReadonlyObject(row) ? row["embedding"] : [])),
-    tokens: typeof tokens === "number" ? tokens : 0
-  }
-}
+const Embeddings = Schema.Struct({
+  data: Schema.Array(Schema.Struct({ embedding: Schema.Array(Schema.Finite) })),
+  usage: Schema.optionalKey(Schema.Struct({ prompt_tokens: Schema.optionalKey(Schema.Finite) }))
+})
+const readEmbeddings = Schema.decodeUnknownOption(Schema.fromJsonString(Embeddings))
 
-const embedded = (document: string, { askedAt, model, now, placement }: About) => {
-  const { tokens, vectors } = vectorsOf(document)
-  return JSON.stringify({
-    model,
-    embeddings: vectors,
-    total_duration: nanos(now() - askedAt),
-    load_duration: nanos(placement()?.loadMs ?? 0),
-    prompt_eval_count: tokens
-  })
-}
+/** What is written for the engine's embeddings; nothing when its document is none of those. */
+const fromEmbeddings =
+  (toJson: (vectors: ReadonlyArray<ReadonlyArray<number>>, tokens: number, about: About) => object) =>
+  (document: string, about: About) => {
+    const read = Option.getOrUndefined(readEmbeddings(document))
+    if (read === undefined) return undefined
+    const { data, usage } = read
+    const vectors = data.map(({ embedding }) => embedding)
+    return JSON.stringify(toJson(vectors, usage?.prompt_tokens ?? 0, about))
+  }
+
+const embedded = fromEmbeddings((embeddings, tokens, { askedAt, model, now, placement }) => ({
+  model,
+  embeddings,
+  total_duration: nanos(now() - askedAt),
+  load_duration: nanos(placement()?.loadMs ?? 0),
+  prompt_eval_count: tokens
+}))
 
 // What is asked without a text only wants the model to be loaded.
 const embedding = (
   model: string,
   input: string | ReadonlyArray<string> | null | undefined,
-  toText: (document: string, about: About) => string,
+  toText: (document: string, about: About) => string | undefined,
   loaded: (about: About) => object
 ): Exchange => ({
   model,
@@ -152,7 +156,7 @@ export const oldEmbeddingsDoor: Door = {
       embedding(
         model,
         prompt,
-        (document) => JSON.stringify({ embedding: vectorsOf(document).vectors[0] ?? [] }),
+        fromEmbeddings(([embedding = []]) => ({ embedding })),
         () => ({ embedding: [] })
       )
     )

@@ -57,7 +57,7 @@ export const written = (
       return JSON.stringify(reply.toJson(assemble(chunks), about))
     case "Document":
       elapsed = 100
-      return reply.toText(chunks.join(""), about)
+      return reply.toText(chunks.join(""), about) ?? ""
   }
 }
 
