@@ -27,6 +27,8 @@ export interface GatewayFailure {
 
 /** How a kind of client wants its errors. */
 export interface Format {
+  /** Whose API it is. */
+  readonly api: string
   /** The body of an error's answer, to be written as JSON. */
   readonly error: (failure: GatewayFailure) => unknown
 }

@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { ApiKeys } from "../config/ApiKeys.ts"
 import { Caller } from "../job/Caller.ts"
-import { Doors } from "../job/Doors.ts"
+import { type DoorPath, Doors } from "../job/Doors.ts"
 import { makeAnswering } from "./answering.ts"
 import { anthropicFormat } from "./anthropic/format.ts"
 import { countTokensDoor, messagesDoor } from "./anthropic/messages.ts"
@@ -17,7 +17,7 @@ import { asToldTo, KeyLimits, mayUse, ModelForbidden } from "./KeyLimits.ts"
 import { ModelFinder } from "./ModelFinder.ts"
 import * as Ollama from "./ollama/doors.ts"
 import { ollamaFormat } from "./ollama/format.ts"
-import { ollamaRoutes } from "./ollama/routes.ts"
+import { ollamaPaths, ollamaRoutes } from "./ollama/routes.ts"
 import { OperationRunner } from "./OperationRunner.ts"
 import { chatDoor, completionsDoor, embeddingsDoor } from "./openai/completions.ts"
 import { openAiFormat } from "./openai/format.ts"
@@ -56,12 +56,20 @@ const formatOf = (request: HttpServerRequest.HttpServerRequest) => {
   return formats.get(path)
 }
 
+const paths: ReadonlyArray<DoorPath> = [
+  ...doors.map(({ format: { api }, path }) => ({ method: "post", path, api }) as const),
+  { method: "get", path: modelsPath, api: openAiFormat.api },
+  { method: "get", path: `${modelsPath}/{id}`, api: openAiFormat.api },
+  ...ollamaPaths
+]
+
 /** Says to the guard which paths are for applications, and whose requests their keys let through. */
 export const gatewayDoors = Layer.effect(
   Doors,
   Effect.gen(function* () {
     const keys = yield* ApiKeys
     return {
+      paths,
       refusalAt: (request: HttpServerRequest.HttpServerRequest) => {
         const format = formatOf(request)
         return format === undefined

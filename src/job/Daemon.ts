@@ -13,6 +13,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { version } from "../config/Program.ts"
 import { checkBind } from "../config/Token.ts"
+import { Doors } from "./Doors.ts"
 import { Pulse } from "./Follower.ts"
 import { guard } from "./Guard.ts"
 import { Handlers } from "./Handlers.ts"
@@ -97,6 +98,7 @@ const commonRoutes = (name: string) =>
     Effect.fn(function* (router) {
       const shutdown = yield* Shutdown
       const handlers = yield* Handlers
+      const doors = yield* Doors
       yield* router.add("GET", "/health", Effect.succeed(HttpServerResponse.text("ok")))
       yield* router.add(
         "GET",
@@ -113,7 +115,9 @@ const commonRoutes = (name: string) =>
       yield* router.add(
         "GET",
         "/openapi.json",
-        Effect.map(handlers.catalog, (catalog) => HttpServerResponse.jsonUnsafe(openApi(name, catalog)))
+        Effect.map(handlers.catalog, (catalog) =>
+          HttpServerResponse.jsonUnsafe(openApi(name, catalog, doors.paths))
+        )
       )
       yield* router.add(
         "POST",

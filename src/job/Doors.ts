@@ -11,8 +11,17 @@ export type WriteRefusal = (
   message: string
 ) => HttpServerResponse.HttpServerResponse
 
+/** A path for applications, as the OpenAPI page names it. */
+export interface DoorPath {
+  readonly method: "delete" | "get" | "post"
+  readonly path: `/${string}`
+  /** Whose API it is. */
+  readonly api: string
+}
+
 /** The paths that are there for applications: who may use them is said by keys, besides the token. */
 export interface Doors {
+  readonly paths: ReadonlyArray<DoorPath>
   /** How the clients of the request's path want to be refused; nothing for a path that is not for applications. */
   readonly refusalAt: (request: HttpServerRequest.HttpServerRequest) => WriteRefusal | undefined
   /** The key whose text this is; nothing when there is none. */
@@ -24,6 +33,7 @@ export interface Doors {
 /** The doors of this daemon; it has none unless a gateway says so. */
 export const Doors = Context.Reference<Doors>("rbee/job/Doors", {
   defaultValue: () => ({
+    paths: [],
     refusalAt: () => undefined,
     find: () => Effect.undefined,
     wantKey: Effect.succeed(false)

@@ -1,5 +1,6 @@
 import { version } from "../config/Program.ts"
 import { type Catalog, jsonSchemas } from "../operation/Catalog.ts"
+import type { DoorPath } from "./Doors.ts"
 
 const stream = {
   description: "Server-Sent Events",
@@ -13,8 +14,20 @@ const error = json('{"error":{"code","message","details"?}}')
 const jobId = { name: "id", in: "path", required: true, schema: { type: "string" } }
 const after = { name: "after", in: "query", required: false, schema: { type: "integer", minimum: 0 } }
 
-/** The OpenAPI 3.1 page of a daemon; the operations in it are those of its catalog. */
-export const openApi = (title: string, catalog: Catalog) => {
+const doorPaths = (doors: ReadonlyArray<DoorPath>) => {
+  const paths: Record<string, Record<string, object>> = {}
+  for (const { api, method, path } of doors) {
+    const responses = { 200: { description: `As ${api} defines it` } }
+    paths[path] = {
+      ...paths[path],
+      [method]: { summary: `For applications that speak ${api}'s API`, responses }
+    }
+  }
+  return paths
+}
+
+/** The OpenAPI 3.1 page of a daemon: the operations in it are those of its catalog, with the doors for applications. */
+export const openApi = (title: string, catalog: Catalog, doors: ReadonlyArray<DoorPath> = []) => {
   const schemas = Object.values(jsonSchemas(catalog))
   return {
     openapi: "3.1.0",
@@ -49,6 +62,7 @@ export const openApi = (title: string, catalog: Catalog) => {
       },
       "/health": { get: { summary: "Whether the daemon runs", responses: { 200: { description: "ok" } } } },
       "/v1/build-info": { get: { summary: "Versions", responses: { 200: json("Versions") } } },
+      ...doorPaths(doors),
       "/v1/shutdown": { post: { summary: "Stop gracefully", responses: { 200: json('{"status"}') } } }
     },
     components: { schemas: Object.assign({}, ...schemas.map(({ definitions }) => definitions)) }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Stream } from "effect"
+import { Deferred, Effect, Fiber, Schema, Stream } from "effect"
 import { JobEvent } from "../../src/job/JobEvent.ts"
 import type { Work } from "../../src/job/Submission.ts"
 import { ask, connect } from "../support/daemon.ts"
@@ -25,6 +25,10 @@ interface Asking {
 
 const post = (url: string, body: unknown, { headers = {}, path = "/v1/chat/completions" }: Asking = {}) =>
   ask(url, { method: "POST", path, headers, body: typeof body === "string" ? body : JSON.stringify(body) })
+
+const Page = Schema.Struct({
+  paths: Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown))
+})
 
 const errorOf = (text: string) => JSON.parse(text).error
 
@@ -94,6 +98,26 @@ describe("the OpenAI door", () => {
         const { status, text } = yield* post(url, { model: "tiny", input: "Hi" }, { path: "/api/embed" })
         assert.strictEqual(status, 502)
         assert.include(JSON.parse(text).error, "not what was asked for")
+      }
+    })
+  )
+
+  it.live("are listed on the OpenAPI page, and those that are listed are there", () =>
+    Effect.gen(function* () {
+      const { url } = yield* startGateway({})
+      const page = yield* Effect.promise(() => fetch(`${url}/openapi.json`).then((answer) => answer.json()))
+      const { paths } = Schema.decodeUnknownSync(Page)(page)
+      const doors = Object.entries(paths).flatMap(([path, methods]) =>
+        Object.entries(methods).flatMap(([method, described]) =>
+          JSON.stringify(described).includes("For applications") ? [{ method, path }] : []
+        )
+      )
+      assert.lengthOf(doors, 18)
+      for (const { method, path } of doors) {
+        const text = yield* Effect.promise(() =>
+          fetch(url + path, { method: method.toUpperCase() }).then((answer) => answer.text())
+        )
+        assert.notInclude(text, `"NotFound"`, `${method} ${path}`)
       }
     })
   )

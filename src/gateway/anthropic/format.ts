@@ -15,5 +15,6 @@ const typeOf = (status: number) => types[status] ?? (status < 500 ? "invalid_req
 
 /** The errors of Anthropic's API, as they also stand in streams. */
 export const anthropicFormat: Format = {
+  api: "Anthropic",
   error: ({ message, status }) => ({ type: "error", error: { type: typeOf(status), message } })
 }

@@ -4,10 +4,12 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { version } from "../../config/Program.ts"
 import { Settings } from "../../config/Settings.ts"
 import { Caller } from "../../job/Caller.ts"
 import { requestText } from "../../job/requestText.ts"
+import type { DoorPath } from "../../job/Doors.ts"
 import { type Body, InvalidRequest } from "../Door.ts"
 import { fromError } from "../failures.ts"
 import { mayUse, ModelForbidden } from "../KeyLimits.ts"
@@ -59,6 +61,24 @@ const looked = (answer: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method }) =>
     method === "GET" || method === "HEAD" ? answer : Effect.succeed(onlyLookedAt)
   )
+
+const methods = {
+  "/api/tags": "*",
+  "/api/version": "*",
+  "/api/ps": "GET",
+  "/api/show": "POST",
+  "/api/pull": "POST",
+  "/api/delete": "DELETE"
+} as const
+
+const documented = { "*": "get", GET: "get", POST: "post", DELETE: "delete" } as const
+
+/** The paths of Ollama's API that do not answer with what an engine writes. */
+export const ollamaPaths: ReadonlyArray<DoorPath> = Struct.keys(methods).map((path) => ({
+  method: documented[methods[path]],
+  path,
+  api: ollamaFormat.api
+}))
 
 /** What of Ollama's API is no answer of a model. */
 export const ollamaRoutes = HttpRouter.use(
@@ -121,11 +141,14 @@ export const ollamaRoutes = HttpRouter.use(
     const answering = Effect.catch((error: Parameters<typeof fromError>[0]) =>
       Effect.succeed(refuse(ollamaFormat, fromError(error)))
     )
-    yield* router.add("*", "/api/tags", looked(tagged))
-    yield* router.add("*", "/api/version", looked(Effect.succeed(versioned)))
-    yield* router.add("GET", "/api/ps", running)
-    yield* router.add("POST", "/api/show", answering(shown))
-    yield* router.add("POST", "/api/pull", answering(pull))
-    yield* router.add("DELETE", "/api/delete", answering(remove))
+    const routes = {
+      "/api/tags": looked(tagged),
+      "/api/version": looked(Effect.succeed(versioned)),
+      "/api/ps": running,
+      "/api/show": answering(shown),
+      "/api/pull": answering(pull),
+      "/api/delete": answering(remove)
+    }
+    for (const path of Struct.keys(methods)) yield* router.add(methods[path], path, routes[path])
   })
 )

@@ -24,4 +24,7 @@ export const openAiError = ({ code, engine, message, param, status }: GatewayFai
 })
 
 /** The errors of OpenAI's API. */
-export const openAiFormat: Format = { error: (failure) => ({ error: openAiError(failure) }) }
+export const openAiFormat: Format = {
+  api: "OpenAI",
+  error: (failure) => ({ error: openAiError(failure) })
+}
