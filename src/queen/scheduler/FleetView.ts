@@ -32,14 +32,21 @@ export class FleetView extends Context.Service<
       let known: ReadonlyArray<HiveStock> = []
       let seenAt = Number.NEGATIVE_INFINITY
 
-      // A hive that is well and late with its answer has what it had.
+      // A hive that is well and late with its answer has what it had. Where nobody listens there is nothing to run on, but
+      // what models there were is known: it may be only that its daemon starts again.
       const ask = ({ peer, record }: KnownHive) =>
         client.get(peer, "/v1/inventory", HiveInventory).pipe(
           Effect.timeout(askWithin),
           Effect.map((inventory) => ({ hive: record.alias, inventory })),
-          Effect.orElseSucceed(() =>
-            record.state === "active" ? known.find(({ hive }) => hive === record.alias) : undefined
-          )
+          Effect.catch((error) => {
+            const had = known.find(({ hive }) => hive === record.alias)
+            if (record.state !== "active" || had === undefined) return Effect.undefined
+            const isGone = error._tag === "PeerUnreachable" && error.reason === "refused"
+            const { models } = had.inventory
+            return Effect.succeed(
+              isGone ? { hive: had.hive, inventory: { devices: [], models, workers: [] } } : had
+            )
+          })
         )
 
       const lookNow = Effect.gen(function* () {
