@@ -13,6 +13,7 @@ import { Transfer } from "../../../src/hive/download/Transfer.ts"
 import { contentOf, generated } from "../../support/fileServer.ts"
 import { modelHubs } from "../../support/modelHubs.ts"
 import { temporaryFolder } from "../../support/rbee.ts"
+import { mountTmpfs } from "../../support/tmpfs.ts"
 
 const size = 600_000
 const split = ["big-00001-of-00002.gguf", "big-00002-of-00002.gguf"] as const
@@ -42,15 +43,6 @@ const setUp = Effect.fnUntraced(function* (folder: string) {
   const downloads = yield* Effect.provide(Downloads, yield* Layer.build(layer))
   return { downloads, sent: hubs.cdn.sent, model: join(folder, "hf", "acme", "big") }
 })
-
-const mountTmpfs = (folder: string) => {
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], { stdio: "ignore" })
-    return true
-  } catch {
-    return false
-  }
-}
 
 describe("Downloads", () => {
   it.live(

@@ -19,6 +19,7 @@ import {
   serveFile
 } from "../../support/fileServer.ts"
 import { until } from "../../support/hive.ts"
+import { mountTmpfs } from "../../support/tmpfs.ts"
 
 const size = 3_000_000
 const partSize = 1_000_000
@@ -73,15 +74,6 @@ const withServer = <A, E>(
     const folder = yield* temporary
     return yield* test(server.url, folder, server.sent, server)
   }).pipe(Effect.provide(layer()))
-
-const mountTmpfs = (folder: string) => {
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], { stdio: "ignore" })
-    return true
-  } catch {
-    return false
-  }
-}
 
 const isWhole = (folder: string) => {
   assert.strictEqual(sha256Of(readFileSync(join(folder, "model.gguf"))), sha256)
