@@ -71,8 +71,8 @@ export class Placer {
     this.#loading.delete(load)
     this.#own.add(keyOf(worker))
     const hive = this.#hives.get(worker.hive)
-    if (hive !== undefined) {
-      // Until the hive tells of itself again.
+    // Until the hive tells of itself again, if it has not told of the worker already.
+    if (hive !== undefined && !hive.workers.some(({ id }) => id === worker.id)) {
       const devices = hive.devices.map((device) =>
         device.id === worker.device ? { ...device, freeBytes: device.freeBytes - worker.memoryBytes } : device
       )

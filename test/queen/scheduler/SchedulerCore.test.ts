@@ -220,6 +220,17 @@ describe("eviction", () => {
     assert.deepStrictEqual(inShort(deleted), ["load m on atlas/gpu-0"])
   })
 
+  it("takes a worker once of which its hive told before its load had ended", () => {
+    const scheduling = new Scheduling(hive())
+    scheduling.ask("a")
+    const told = hive({ free: 8, workers: [worker("w1")] })
+    assert.deepStrictEqual(inShort(scheduling.fleet(told)), ["run a on w1"])
+    scheduling.core.handle({ _tag: "Loaded", load: "load-1", worker: worker("w1") }, scheduling.now)
+    scheduling.end("a")
+    scheduling.tick(limits.minResidency)
+    assert.deepStrictEqual(inShort(scheduling.ask("b", { model: "n" })), ["b waits in 1", "delete w1"])
+  })
+
   it("leaves a worker its minimum residency", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("young", { model: "o" })], free: 0 }))
     assert.deepStrictEqual(inShort(scheduling.ask("a")), ["a waits in 1"])
