@@ -89,39 +89,6 @@ describe("the OpenAI door", () => {
     })
   )
 
-  it.live("says so when the engine's document is not what it should be", () =>
-    Effect.gen(function* () {
-      for (const document of ["<html>", "{}", `{"data":[{"embedding":"AAA="}]}`]) {
-        const { url } = yield* startGateway({
-          complete: () => () => Stream.make(new JobEvent("result", document))
-        })
-        const { status, text } = yield* post(url, { model: "tiny", input: "Hi" }, { path: "/api/embed" })
-        assert.strictEqual(status, 502)
-        assert.include(JSON.parse(text).error, "not what was asked for")
-      }
-    })
-  )
-
-  it.live("are listed on the OpenAPI page, and those that are listed are there", () =>
-    Effect.gen(function* () {
-      const { url } = yield* startGateway({})
-      const page = yield* Effect.promise(() => fetch(`${url}/openapi.json`).then((answer) => answer.json()))
-      const { paths } = Schema.decodeUnknownSync(Page)(page)
-      const doors = Object.entries(paths).flatMap(([path, methods]) =>
-        Object.entries(methods).flatMap(([method, described]) =>
-          JSON.stringify(described).includes("For applications") ? [{ method, path }] : []
-        )
-      )
-      assert.lengthOf(doors, 18)
-      for (const { method, path } of doors) {
-        const text = yield* Effect.promise(() =>
-          fetch(url + path, { method: method.toUpperCase() }).then((answer) => answer.text())
-        )
-        assert.notInclude(text, `"NotFound"`, `${method} ${path}`)
-      }
-    })
-  )
-
   it.live("gives the engine's document of embeddings as it came", () =>
     Effect.gen(function* () {
       const document = `{"object":"list","data":[{"embedding":[0.5],"index":0}]}`
@@ -397,6 +364,43 @@ describe("keys", () => {
       assert.deepStrictEqual([third.status, errorOf(third.text).code], [429, "rate_limit_exceeded"])
       const wait = Number(third.headers["retry-after"])
       assert.isTrue(wait > 20 && wait <= 60, `${wait} s`)
+    })
+  )
+})
+
+describe("the Ollama door", () => {
+  it.live("says so when the engine's document is not what it should be", () =>
+    Effect.gen(function* () {
+      for (const document of ["<html>", "{}", `{"data":[{"embedding":"AAA="}]}`]) {
+        const { url } = yield* startGateway({
+          complete: () => () => Stream.make(new JobEvent("result", document))
+        })
+        const { status, text } = yield* post(url, { model: "tiny", input: "Hi" }, { path: "/api/embed" })
+        assert.strictEqual(status, 502)
+        assert.include(JSON.parse(text).error, "not what was asked for")
+      }
+    })
+  )
+})
+
+describe("all doors", () => {
+  it.live("are listed on the OpenAPI page, and those that are listed are there", () =>
+    Effect.gen(function* () {
+      const { url } = yield* startGateway({})
+      const page = yield* Effect.promise(() => fetch(`${url}/openapi.json`).then((answer) => answer.json()))
+      const { paths } = Schema.decodeUnknownSync(Page)(page)
+      const doors = Object.entries(paths).flatMap(([path, methods]) =>
+        Object.entries(methods).flatMap(([method, described]) =>
+          JSON.stringify(described).includes("For applications") ? [{ method, path }] : []
+        )
+      )
+      assert.lengthOf(doors, 18)
+      for (const { method, path } of doors) {
+        const text = yield* Effect.promise(() =>
+          fetch(url + path, { method: method.toUpperCase() }).then((answer) => answer.text())
+        )
+        assert.notInclude(text, `"NotFound"`, `${method} ${path}`)
+      }
     })
   )
 })

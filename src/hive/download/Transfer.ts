@@ -160,10 +160,11 @@ const make = Effect.fnUntraced(function* (partSize: number) {
         const batch = waiting
         waiting = []
         bytes = 0
-        return Effect.andThen(
-          parts.append(part, batch),
-          Effect.sync(() => batch.forEach(giveBack))
-        ).pipe(Effect.andThen(tell))
+        const written = Effect.suspend(() => {
+          batch.forEach(giveBack)
+          return tell
+        })
+        return Effect.andThen(parts.append(part, batch), written)
       })
       return opened
         .read((chunks): Effect.Effect<void, DownloadError> => {
