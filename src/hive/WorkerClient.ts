@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
+import { overstepped } from "../job/overstepped.ts"
 import type { SseEvent } from "../job/SseParser.ts"
 import { readSse } from "../job/SseReader.ts"
 import type { CompletionApi } from "../operation/fields.ts"
@@ -147,22 +148,20 @@ const make = Effect.gen(function* () {
     Duration.toMillis(timeouts.firstToken) +
     (Duration.toMillis(timeouts.firstTokenPer1000) * promptTokens) / 1000
 
-  // One fiber that looks at the clock, instead of a timer around the wait for each piece.
   const silence = (worker: WorkerAddress, promptTokens: number, heardAt: () => number | undefined) =>
-    Effect.gen(function* () {
+    Effect.suspend(() => {
       const startedAt = clock.currentTimeMillisUnsafe()
-      const betweenTokens = Duration.toMillis(timeouts.betweenTokens)
-      while (true) {
-        const last = heardAt()
-        const [limit, most] =
-          last === undefined
-            ? (["first_token", firstWithin(promptTokens)] as const)
-            : (["between_tokens", betweenTokens] as const)
-        const left = (last ?? startedAt) + most - clock.currentTimeMillisUnsafe()
-        if (left <= 0) return yield* new WorkerSilent({ worker: worker.id, limit, seconds: most / 1000 })
-        // The first token may come in the meantime, and then nothing more.
-        yield* Effect.sleep(Math.min(left, betweenTokens))
-      }
+      const bound = (limit: WorkerSilent["limit"], millis: number, since: () => number | undefined) => ({
+        millis,
+        since,
+        error: () => new WorkerSilent({ worker: worker.id, limit, seconds: millis / 1000 })
+      })
+      return overstepped([
+        bound("first_token", firstWithin(promptTokens), () =>
+          heardAt() === undefined ? startedAt : undefined
+        ),
+        bound("between_tokens", Duration.toMillis(timeouts.betweenTokens), heardAt)
+      ])
     })
 
   const stream = (

@@ -15,6 +15,7 @@ import { JobEvent, readFailure } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import { JobsClient, type Peer, type StartedJob } from "../job/JobsClient.ts"
 import { acquireRelease } from "../job/lightScope.ts"
+import { overstepped } from "../job/overstepped.ts"
 import { hiveId, Operation, operationName } from "../operation/Operation.ts"
 import type { Routing } from "../operation/Routing.ts"
 import { type ForwardError, HiveTimeout } from "./errors.ts"
@@ -101,38 +102,27 @@ const make = Effect.gen(function* () {
     )
   })
 
-  // One fiber that looks at the clock, instead of a timer around the wait for each event.
   const watch = (hive: string, heard: Heard) =>
-    Effect.gen(function* () {
+    Effect.suspend(() => {
       const startedAt = clock.currentTimeMillisUnsafe()
-      const bounds = [
-        {
-          limit: "first_event",
-          after: timeouts.firstEvent,
-          since: () => (heard.event ? undefined : startedAt)
-        },
-        { limit: "idle", after: timeouts.idle, since: () => heard.at },
-        {
-          limit: "total",
-          after: timeouts.total,
-          since: () => (timeouts.total === undefined ? undefined : startedAt)
+      const bound = (
+        limit: HiveTimeout["limit"],
+        after: Duration.Duration,
+        since: () => number | undefined
+      ) => ({
+        millis: Duration.toMillis(after),
+        since,
+        error: () => {
+          heard.isLate = true
+          return new HiveTimeout({ hive, limit, seconds: Duration.toSeconds(after) })
         }
-      ] as const
-      while (true) {
-        const now = clock.currentTimeMillisUnsafe()
-        let sleep = Number.POSITIVE_INFINITY
-        for (const { after, limit, since } of bounds) {
-          const from = since()
-          if (after === undefined || from === undefined) continue
-          const left = from + Duration.toMillis(after) - now
-          if (left <= 0) {
-            heard.isLate = true
-            return yield* new HiveTimeout({ hive, limit, seconds: Duration.toSeconds(after) })
-          }
-          sleep = Math.min(sleep, left)
-        }
-        yield* Effect.sleep(sleep)
-      }
+      })
+      const { firstEvent, idle, total } = timeouts
+      return overstepped([
+        bound("first_event", firstEvent, () => (heard.event ? undefined : startedAt)),
+        bound("idle", idle, () => heard.at),
+        ...(total === undefined ? [] : [bound("total", total, () => startedAt)])
+      ])
     })
 
   const run = (request: Forwarded, heard: Heard): Stream.Stream<JobEvent, ForwardError> =>
