@@ -146,8 +146,10 @@ export class ModelQueue {
 
   drain(worker: WorkerView, force: boolean): ReadonlyArray<Note | Order> {
     const load = this.#loads.get(keyOf(worker))
-    if (load === undefined || load.draining) return [{ _tag: "Drained", worker, granted: false }]
-    if (load.running > 0 && !force) return [{ _tag: "Drained", worker, granted: false }]
+    if (load === undefined) return [{ _tag: "Drained", worker, granted: false }]
+    if (load.draining || (load.running > 0 && !force)) {
+      return [{ _tag: "Drained", worker, granted: false }, usedNote(load)]
+    }
     load.draining = true
     load.leaving = true
     return this.#leaveIfIdle(load)

@@ -107,12 +107,15 @@ export class Placer {
     return [...this.#place(now), { _tag: "Pending", model: loading.placing.model, why }]
   }
 
-  drained(worker: WorkerView, granted: boolean, now: number): ReadonlyArray<Note | Order> {
+  drained(worker: WorkerView, granted: boolean): ReadonlyArray<Note | Order> {
     const leaving = this.#leaving.get(keyOf(worker))
     if (leaving === undefined) return []
     if (!granted) {
       this.#leaving.delete(keyOf(worker))
-      return this.#place(now)
+      // How it is used is not what was thought: its queue says it anew, if it knows the worker. The next tick tries
+      // again; to do so at once could go on for ever.
+      this.#uses.get(worker.hive)?.delete(worker.id)
+      return []
     }
     this.#leaving.set(keyOf(worker), { ...leaving, granted: true })
     const reason =

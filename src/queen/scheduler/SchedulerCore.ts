@@ -164,7 +164,7 @@ export class SchedulerCore {
       case "Drain":
         return this.#queue(note.worker.model).drain(note.worker, note.force)
       case "Drained":
-        return this.#placer.drained(note.worker, note.granted, now)
+        return this.#placer.drained(note.worker, note.granted)
       case "Expired":
         return this.#placer.expired(note.worker)
     }

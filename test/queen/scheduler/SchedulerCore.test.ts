@@ -220,15 +220,22 @@ describe("eviction", () => {
     assert.deepStrictEqual(inShort(deleted), ["load m on atlas/gpu-0"])
   })
 
-  it("takes a worker once of which its hive told before its load had ended", () => {
+  it("counts a worker once of which its hive told before its load had ended", () => {
     const scheduling = new Scheduling(hive())
     scheduling.ask("a")
-    const told = hive({ free: 8, workers: [worker("w1")] })
+    const models = [
+      { id: "m", memoryBytes: 4 * gib },
+      { id: "k", memoryBytes: 8 * gib }
+    ]
+    const told = hive({ free: 8, models, workers: [worker("w1")] })
     assert.deepStrictEqual(inShort(scheduling.fleet(told)), ["run a on w1"])
     scheduling.core.handle({ _tag: "Loaded", load: "load-1", worker: worker("w1") }, scheduling.now)
     scheduling.end("a")
     scheduling.tick(limits.minResidency)
-    assert.deepStrictEqual(inShort(scheduling.ask("b", { model: "n" })), ["b waits in 1", "delete w1"])
+    assert.deepStrictEqual(inShort(scheduling.ask("b", { model: "k" })), [
+      "b waits in 1",
+      "load k on atlas/gpu-0"
+    ])
   })
 
   it("leaves a worker its minimum residency", () => {

@@ -40,6 +40,7 @@ const keys = ["", "alice", "bob", "carol"]
 export class Simulation {
   readonly #seed: number
   readonly #random: Random
+  readonly #limits: SchedulerLimits
   readonly #timeline = new Timeline()
   readonly #world: World
   readonly #core: Core
@@ -64,7 +65,8 @@ export class Simulation {
     this.#seed = seed
     this.#random = new Random(seed)
     this.#world = new World(this.#random)
-    this.#core = makeCore(limits)
+    this.#limits = { ...limits, minResidency: this.#random.pick([100, limits.minResidency]) }
+    this.#core = makeCore(this.#limits)
     this.#endsAt = this.#random.whole(5, 20) * 60_000
   }
 
@@ -344,7 +346,10 @@ export class Simulation {
         contextSize: placing.contextSize ?? 2048,
         loadedAt: this.#timeline.now
       })
-      this.#tell({ _tag: "Loaded", load, worker: this.#world.viewOf(hive, worker) })
+      const tell = () => this.#tell({ _tag: "Loaded", load, worker: this.#world.viewOf(hive, worker) })
+      // Its hive may tell of it before whoever asked for it is answered.
+      if (random.chance(0.3)) this.#timeline.after(random.whole(1, 1_500), tell)
+      else tell()
     })
   }
 
@@ -353,7 +358,7 @@ export class Simulation {
     if ((this.#onWorker.get(key) ?? 0) > 0) this.#fail(`${key} is deleted and works`)
     if (this.#leaving.has(key)) this.#fail(`${key} is deleted twice`)
     const worker = this.#world.worker(view)
-    if (worker !== undefined && this.#timeline.now - worker.loadedAt < limits.minResidency) {
+    if (worker !== undefined && this.#timeline.now - worker.loadedAt < this.#limits.minResidency) {
       this.#fail(`${key} is deleted ${this.#timeline.now - worker.loadedAt} ms after it was loaded`)
     }
     this.#leaving.add(key)

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Message, Order } from "../../../../src/queen/scheduler/messages.ts"
 import { SchedulerCore } from "../../../../src/queen/scheduler/SchedulerCore.ts"
 import type { SchedulerLimits } from "../../../../src/queen/scheduler/limits.ts"
-import { BrokenInvariant, type Core, limits, Simulation } from "./Simulation.ts"
+import { BrokenInvariant, type Core, Simulation } from "./Simulation.ts"
 
 const seeds = Number(process.env["RBEE_TEST_SEEDS"] ?? 500)
 const hour = 3_600_000
@@ -41,8 +41,8 @@ type Handle = (
 /** The scheduler with a bug between it and the fleet. */
 const withBug =
   (handle: Handle, changed: Partial<SchedulerLimits> = {}) =>
-  (): Core => {
-    const core = new SchedulerCore({ ...limits, ...changed })
+  (given: SchedulerLimits): Core => {
+    const core = new SchedulerCore({ ...given, ...changed })
     return {
       handle: (message, now) => handle(message, now, (message) => core.handle(message, now)),
       explain: (wish, now) => core.explain(wish, now),
