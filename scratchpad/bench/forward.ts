@@ -1,8 +1,8 @@
 // CPU per event of the queen's forwarding, from a hive's /events to its own, beside a bare node:http pipe in the
-// same run. `node scratchpad/bench/forward.ts [burst|paced] [rounds]`; without an argument both are run.
+// same run. `node scratchpad/bench/forward.ts [burst|paced] [rounds]`; without an argument both are run, after `npm run build`.
 import type { ChildProcess } from "node:child_process"
 import * as http from "node:http"
-import { agent, answerUsage, queenPort, request, runQueen, start, textOf, usageOf } from "./processes.ts"
+import { agent, queenPort, request, start, startQueen, textOf, usageOf } from "./processes.ts"
 
 const hivePort = 18_601
 const pipePort = 18_603
@@ -56,9 +56,7 @@ const runHive = () => {
       process.send?.({ open: open.length })
     })
     .listen(hivePort, "127.0.0.1", () => process.send?.("ready"))
-  process.on("message", (load: Load | "usage") => {
-    if (load !== "usage") go(load)
-  })
+  process.on("message", go)
 }
 
 const runPipe = () => {
@@ -101,11 +99,11 @@ const measure = async (hive: ChildProcess, proxy: ChildProcess, port: number, lo
     })
     const streams = await Promise.all(Array.from({ length: load.streams }, () => openStream(port)))
     await allOpen
-    const before = await usageOf(proxy)
+    const before = usageOf(proxy)
     const reading = Promise.all(streams.map((read) => read()))
     hive.send(load)
     const counts = await reading
-    cpu += (await usageOf(proxy)).cpu - before.cpu
+    cpu += usageOf(proxy).cpu - before.cpu
     for (const count of counts) {
       if (count !== load.events) throw new Error(`a stream gave ${count} events of ${load.events}`)
       events += count
@@ -118,7 +116,7 @@ const main = async () => {
   const [only, given] = process.argv.slice(2)
   const hive = await start(import.meta.filename, "hive")
   const pipe = await start(import.meta.filename, "pipe")
-  const queen = await start(import.meta.filename, "queen")
+  const queen = await startQueen(hivePort)
   for (const [name, load] of Object.entries(loads)) {
     if (only !== undefined && only !== name) continue
     const rounds = given === undefined ? (name === "burst" ? 300 : 1) : Number(given)
@@ -136,12 +134,8 @@ const main = async () => {
 
 const roles: Readonly<Record<string, () => void>> = {
   hive: runHive,
-  pipe: runPipe,
-  queen: () => runQueen(hivePort)
+  pipe: runPipe
 }
 const role = roles[process.argv[2] ?? ""]
 if (role === undefined) await main()
-else {
-  answerUsage()
-  role()
-}
+else role()

@@ -1,6 +1,7 @@
 // What the queen's OpenAI door adds to a request, beside a bare node:http pipe in its place, in the same run: the whole
 // way of a request (its key with its limits, its job, the scheduler, the hive's job, the answer) and of each event.
-// `node scratchpad/bench/gateway.ts [latency|burst|paced|streams] [rounds]`; without an argument all are run.
+// After `npm run build`: `node scratchpad/bench/gateway.ts [latency|burst|paced|streams] [rounds]`; without an argument all
+// are run.
 import { type ChildProcess, execFileSync, fork } from "node:child_process"
 import * as fs from "node:fs"
 import * as http from "node:http"
@@ -9,7 +10,7 @@ import * as path from "node:path"
 import { Result } from "effect"
 import { newRecord, printKeys } from "../../src/config/ApiKey.ts"
 import type { HiveInventory } from "../../src/operation/Inventory.ts"
-import { agent, answerUsage, benchHome, runQueen, textOf, usageOf } from "./processes.ts"
+import { agent, benchHome, startQueen, textOf, usageOf } from "./processes.ts"
 
 interface Load {
   readonly streams: number
@@ -29,6 +30,7 @@ const latency = { requests: 1000, perSecond: 200, events: 3 }
 const model = "hf:bench/model:Q4_K_M"
 const key = `rbee-${"benchmark".repeat(5)}`
 const home = `${benchHome}-gateway`
+const doorPort = 18_605
 
 const chunk = (delta: object, finish_reason: string | null) =>
   JSON.stringify({
@@ -180,14 +182,6 @@ const runPipe = (workerPort: number) => {
   })
 }
 
-const runOwnQueen = (workerPort: number) => {
-  const wanted = { name: "bench", concurrency: 1000, tokensPerMinute: 1_000_000_000 }
-  const record = Result.getOrThrow(newRecord(key, new Date(0).toISOString(), wanted))
-  fs.mkdirSync(path.join(home, "config"), { recursive: true })
-  fs.writeFileSync(path.join(home, "config", "keys.json"), printKeys([record]))
-  runQueen(workerPort, 0, home)
-}
-
 interface Listener {
   readonly name: string
   readonly child: ChildProcess
@@ -199,6 +193,14 @@ const start = (name: string, ...args: ReadonlyArray<string>) =>
     const child = fork(import.meta.filename, [name, ...args])
     child.once("message", ({ port }: { readonly port: number }) => resolve({ name, child, port }))
   })
+
+const startOwnQueen = async (workerPort: number): Promise<Listener> => {
+  const wanted = { name: "bench", concurrency: 1000, tokensPerMinute: 1_000_000_000 }
+  const record = Result.getOrThrow(newRecord(key, new Date(0).toISOString(), wanted))
+  fs.mkdirSync(path.join(home, "config"), { recursive: true })
+  fs.writeFileSync(path.join(home, "config", "keys.json"), printKeys([record]))
+  return { name: "queen", child: await startQueen(workerPort, doorPort, home), port: doorPort }
+}
 
 /** Whether a process now runs on the last core only, and this one with the worker on the others. */
 const pin = (measured: ReadonlyArray<Listener>, others: ReadonlyArray<Listener>) => {
@@ -258,18 +260,18 @@ const measure = async (worker: Listener, { child, port }: Listener, load: Load, 
     for (let left = load.streams; left > 0; left -= 50) {
       answers.push(...(await Promise.all(Array.from({ length: Math.min(left, 50) }, () => ask(port)))))
     }
-    const before = await usageOf(child)
+    const before = usageOf(child)
     const startedAt = performance.now()
     const reading = Promise.all(answers.map(textOf))
     worker.child.send("go")
     for (const answer of await reading) check(answer, expected)
     wall += performance.now() - startedAt
-    cpu += (await usageOf(child)).cpu - before.cpu
+    cpu += usageOf(child).cpu - before.cpu
   }
   return {
     perEvent: cpu / (rounds * load.streams * load.events),
     share: cpu / 1000 / wall,
-    ...(await usageOf(child))
+    ...usageOf(child)
   }
 }
 
@@ -282,7 +284,7 @@ const firstBytes = async (worker: Listener, { child, port }: Listener) => {
   const expected = answerOf(latency.events)
   const waits: Array<number> = []
   worker.child.send({})
-  const before = await usageOf(child)
+  const before = usageOf(child)
   const startedAt = performance.now()
   const asked: Array<Promise<void>> = []
   for (let sent = 0; sent < latency.requests;) {
@@ -298,7 +300,7 @@ const firstBytes = async (worker: Listener, { child, port }: Listener) => {
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
   await Promise.all(asked)
-  const { cpu } = await usageOf(child)
+  const { cpu } = usageOf(child)
   return { median: at(waits, 0.5), p99: at(waits, 0.99), cpu: (cpu - before.cpu) / latency.requests }
 }
 
@@ -306,7 +308,7 @@ const main = async () => {
   const [only, given] = process.argv.slice(2)
   const worker = await start("worker")
   const pipe = await start("pipe", String(worker.port))
-  const queen = await start("queen", String(worker.port))
+  const queen = await startOwnQueen(worker.port)
   const isPinned = pin([pipe, queen], [worker])
   console.log(isPinned ? "queen and pipe on a core of their own" : "no taskset: nothing is pinned")
   // A queen that has just begun does not know what its hives have.
@@ -346,7 +348,7 @@ const main = async () => {
     const bare = await measure(worker, pipe, load, count)
     const own = await measure(worker, queen, load, count)
     console.log(
-      `${name}: pipe ${bare.perEvent.toFixed(1)} us, queen ${own.perEvent.toFixed(1)} us of CPU per event, ratio ${(own.perEvent / bare.perEvent).toFixed(2)}; queen ${(own.share * 100).toFixed(0)} % of a core, ${(own.rss / 1e6).toFixed(0)} MB; every answer whole and in order`
+      `${name}: pipe ${bare.perEvent.toFixed(1)} us, queen ${own.perEvent.toFixed(1)} us of CPU per event, ratio ${(own.perEvent / bare.perEvent).toFixed(2)}; queen ${(own.share * 100).toFixed(0)} % of a core, ${(own.peak / 1e6).toFixed(0)} MB at most (pipe ${(bare.peak / 1e6).toFixed(0)}); every answer whole and in order`
     )
   }
   for (const { child } of [worker, pipe, queen]) child.kill()
@@ -356,13 +358,11 @@ const main = async () => {
 const [role, workerPort] = process.argv.slice(2)
 const roles: Readonly<Record<string, (workerPort: number) => void>> = {
   worker: runWorker,
-  pipe: runPipe,
-  queen: runOwnQueen
+  pipe: runPipe
 }
 const run = roles[role ?? ""]
 if (run === undefined) await main()
 else {
-  answerUsage()
   process.on("disconnect", () => process.exit())
   run(Number(workerPort))
 }

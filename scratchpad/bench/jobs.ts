@@ -1,6 +1,6 @@
 // How many jobs a second a queen takes and answers, by its own CPU time, from the first to the 20,000th; and what it
-// uses when it has nothing to do. `node scratchpad/bench/jobs.ts [jobs] [idle seconds]`
-import { agent, answerUsage, queenPort, request, runQueen, start, textOf, usageOf } from "./processes.ts"
+// uses when it has nothing to do. After `npm run build`: `node scratchpad/bench/jobs.ts [jobs] [idle seconds]`
+import { agent, queenPort, request, startQueen, textOf, usageOf } from "./processes.ts"
 
 const sections = 5
 const concurrency = 8
@@ -14,22 +14,22 @@ const runJob = async () => {
 
 const main = async () => {
   const [jobs = "20000", idleSeconds = "60"] = process.argv.slice(2)
-  const queen = await start(import.meta.filename, "queen")
-  const idle = await usageOf(queen)
+  const queen = await startQueen(1)
+  const idle = usageOf(queen)
   await new Promise((resolve) => setTimeout(resolve, Number(idleSeconds) * 1000))
-  const after = await usageOf(queen)
+  const after = usageOf(queen)
   const share = (after.cpu - idle.cpu) / Number(idleSeconds) / 10_000
   console.log(`idle: ${share.toFixed(3)} % of a core, ${(after.rss / 1e6).toFixed(0)} MB`)
 
   const each = Math.floor(Number(jobs) / sections)
   for (let section = 0; section < sections; section++) {
-    const before = await usageOf(queen)
+    const before = usageOf(queen)
     let left = each
     const lane = async () => {
       while (left-- > 0) await runJob()
     }
     await Promise.all(Array.from({ length: concurrency }, lane))
-    const { cpu, rss } = await usageOf(queen)
+    const { cpu, rss } = usageOf(queen)
     const perSecond = each / ((cpu - before.cpu) / 1e6)
     const upTo = (section + 1) * each
     console.log(`jobs up to ${upTo}: ${perSecond.toFixed(0)} a second of CPU, ${(rss / 1e6).toFixed(0)} MB`)
@@ -38,7 +38,4 @@ const main = async () => {
   agent.destroy()
 }
 
-if (process.argv[2] === "queen") {
-  answerUsage()
-  runQueen(1)
-} else await main()
+await main()

@@ -1,37 +1,32 @@
-// What the benchmarks share: a queen in a process of its own, and how much a process has used.
-import { type ChildProcess, fork } from "node:child_process"
+// What the benchmarks share: the queen as users run it (`npm run build` first), and how much a process has used, by
+// Linux's /proc.
+import { type ChildProcess, fork, spawn } from "node:child_process"
+import * as fs from "node:fs"
 import * as http from "node:http"
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Effect, Layer } from "effect"
-import { DetachedProcess } from "../../src/config/DetachedProcess.ts"
-import { HivesConf } from "../../src/config/HivesConf.ts"
-import { Paths } from "../../src/config/Paths.ts"
-import { Pids } from "../../src/config/Pids.ts"
-import { RunFile } from "../../src/config/RunFile.ts"
-import { Settings } from "../../src/config/Settings.ts"
-import { Token } from "../../src/config/Token.ts"
-import { serve } from "../../src/job/Daemon.ts"
-import { hivePool } from "../../src/queen/HivePool.ts"
-import { Queen } from "../../src/queen/Queen.ts"
+import * as path from "node:path"
 
 export const queenPort = 18_602
 
 /** The folder of the benchmarks' queens. */
 export const benchHome = `${process.env["TMPDIR"] ?? "/tmp"}/rbee-bench`
 
-/** A queen that knows one hive, `bench`, on the given port. Sends its own port when it listens. */
-export const runQueen = (hivePort: number, port = queenPort, home = benchHome) => {
-  const hives = [{ aliases: ["bench"], hostName: "127.0.0.1", port: 22, user: "x", hivePort }]
-  const machine = Layer.mergeAll(HivesConf.layerMemory(hives), RunFile.layer, DetachedProcess.layer).pipe(
-    Layer.provideMerge(Pids.layer),
-    Layer.provideMerge(hivePool),
-    Layer.provideMerge(Token.layer),
-    Layer.provideMerge(Settings.layerDefaults({ queen: { port } })),
-    Layer.provideMerge(Paths.layerAt(home)),
-    Layer.provideMerge(NodeServices.layer)
-  )
-  const tell = (url: string) => Effect.sync(() => process.send?.({ port: Number(new URL(url).port) }))
-  NodeRuntime.runMain(serve(Queen.layerNoDeps.pipe(Layer.provide(machine)), tell))
+const program = new URL("../../dist/bin.js", import.meta.url).pathname
+
+/** Starts a queen that knows one hive, `bench`, on the given port; returns when it answers. */
+export const startQueen = async (hivePort: number, port = queenPort, home = benchHome) => {
+  fs.mkdirSync(path.join(home, "config"), { recursive: true })
+  const hive = `Host bench\n  HostName 127.0.0.1\n  User x\n  HivePort ${hivePort}\n`
+  fs.writeFileSync(path.join(home, "config", "hives.conf"), hive)
+  const child = spawn(process.execPath, [...process.execArgv, program, "queen", "serve"], {
+    env: { ...process.env, RBEE_HOME: home, RBEE_QUEEN_PORT: String(port) },
+    stdio: ["ignore", "ignore", "inherit"]
+  })
+  while (child.exitCode === null) {
+    const health = await request(port, "GET", "/health").catch(() => undefined)
+    if (health !== undefined && (await textOf(health)) !== "") return child
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error(`the queen ended with ${child.exitCode}; was it built?`)
 }
 
 /** Runs one of the roles of a benchmark in a process of its own; returns when it is ready. */
@@ -41,23 +36,17 @@ export const start = (file: string, ...role: ReadonlyArray<string>) =>
     child.once("message", () => resolve(child))
   })
 
-/** Answers `usageOf` in a process that was started with `start`. */
-export const answerUsage = () =>
-  process.on("message", (message) => {
-    if (message === "usage") process.send?.({ cpu: process.cpuUsage(), rss: process.memoryUsage().rss })
-  })
-
-interface Usage {
-  readonly cpu: NodeJS.CpuUsage
-  readonly rss: number
+/** CPU time of all its threads in microseconds, and memory in bytes, now and at most, of a process. */
+export const usageOf = ({ pid }: ChildProcess) => {
+  let cpu = 0
+  for (const thread of fs.readdirSync(`/proc/${pid}/task`)) {
+    const [nanos] = fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")
+    cpu += Number(nanos) / 1000
+  }
+  const status = fs.readFileSync(`/proc/${pid}/status`, "utf8")
+  const bytes = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024
+  return { cpu, rss: bytes("VmRSS"), peak: bytes("VmHWM") }
 }
-
-/** User and system time in microseconds and memory in bytes of a process, by its own account. */
-export const usageOf = (child: ChildProcess) =>
-  new Promise<{ readonly cpu: number; readonly rss: number }>((resolve) => {
-    child.once("message", ({ cpu, rss }: Usage) => resolve({ cpu: cpu.user + cpu.system, rss }))
-    child.send("usage")
-  })
 
 export const agent = new http.Agent({ keepAlive: true, maxSockets: 1000 })
 

@@ -56,3 +56,12 @@ export class JobLogs extends Context.Service<
 
 /** Before the first event. */
 export const start: Cursor = { after: 0, toldOf: 0 }
+
+/** Everything that a log holds now. */
+export const readAll = Effect.fnUntraced(function* (log: JobLog) {
+  const events: Array<LoggedEvent> = []
+  for (let batch = yield* log.read(start); batch.events.length > 0; batch = yield* log.read(batch.next)) {
+    events.push(...batch.events)
+  }
+  return events
+})

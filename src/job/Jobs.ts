@@ -14,7 +14,7 @@ import { Settings } from "../config/Settings.ts"
 import type { Routing } from "../operation/Routing.ts"
 import { IdempotencyConflict, JobEnded, JobNotFound, type OperationError, TooManyJobs } from "./errors.ts"
 import { type Failure, JobEvent } from "./JobEvent.ts"
-import { type JobLog, JobLogs } from "./JobLog.ts"
+import { type JobLog, JobLogs, readAll } from "./JobLog.ts"
 import { outcomeOf } from "./JobOutcome.ts"
 import type { JobRecord, JobState } from "./JobRecord.ts"
 import { acquireRelease } from "./lightScope.ts"
@@ -180,7 +180,8 @@ const make = Effect.gen(function* () {
               ? Effect.void
               : Effect.asVoid(Effect.forkIn(Fiber.interrupt(job.fiber), scope))
           }),
-        write: job.log.append
+        write: job.log.append,
+        written: readAll(job.log)
       }
       return Stream.runForEachArray(work(running), job.log.append)
     })

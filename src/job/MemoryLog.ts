@@ -1,14 +1,15 @@
 import * as Effect from "effect/Effect"
 import { LogFull } from "./errors.ts"
+import { EventBlock } from "./EventBlock.ts"
 import { isDroppable, JobEvent, type LoggedEvent } from "./JobEvent.ts"
 import type { Batch, Cursor, JobLog } from "./JobLog.ts"
 
 const bytesOfOneRead = 256 * 1024
 const overheadOfEvent = 64
+const smallestBlock = 1024
+const largestBlock = 64 * 1024
 // Making room for a single event each time would cost a pass over the whole log for each.
 const shareToFree = 1 / 8
-
-const sizeOf = (json: string) => Buffer.byteLength(json) + overheadOfEvent
 
 /** The index of the first item above `id` in a list that grows. */
 const indexAbove = <A>(items: ReadonlyArray<A>, id: number, idOf: (item: A) => number) => {
@@ -23,15 +24,20 @@ const indexAbove = <A>(items: ReadonlyArray<A>, id: number, idOf: (item: A) => n
   return low
 }
 
-const idOfEvent = (event: LoggedEvent) => event.id
+const lastIdOf = (block: EventBlock) => block.lastId
 const idItself = (id: number) => id
 
-/** A job's log in memory. */
+/** A job's log in memory, as bytes: only what was appended last is kept as it came. */
 export class MemoryLog implements JobLog {
   readonly #limitBytes: number
   readonly #listeners = new Set<() => void>()
   readonly #dropped: Array<number> = []
-  #events: Array<LoggedEvent> = []
+  #blocks: Array<EventBlock> = []
+  /** What was appended last, for those who follow and are up to date. */
+  #latest: Array<LoggedEvent> = []
+  #latestBytes = 0
+  /** The id before the first of them. */
+  #beforeLatest = 0
   #bytes = 0
   #lastId = 0
   #ownEvents: number | undefined
@@ -43,14 +49,16 @@ export class MemoryLog implements JobLog {
 
   readonly append = (events: ReadonlyArray<JobEvent>) =>
     Effect.suspend(() => {
+      this.#startLatest()
       for (const event of events) {
         if (this.#ended) break
-        const size = sizeOf(event.json)
+        const dataBytes = Buffer.byteLength(event.json)
+        const size = dataBytes + overheadOfEvent
         if (this.#bytes + size > this.#limitBytes && !this.#makeRoom(size)) {
           this.#wake()
           return Effect.fail(new LogFull({ limitBytes: this.#limitBytes }))
         }
-        this.#push(event, size)
+        this.#push(event, dataBytes)
       }
       this.#wake()
       return Effect.void
@@ -59,7 +67,9 @@ export class MemoryLog implements JobLog {
   readonly end = (event: JobEvent) =>
     Effect.sync(() => {
       if (this.#ended) return
-      this.#push(event, sizeOf(event.json))
+      this.#startLatest()
+      this.#push(event, Buffer.byteLength(event.json))
+      this.#blocks.at(-1)?.trim()
       this.#ended = true
       this.#wake()
     })
@@ -77,41 +87,69 @@ export class MemoryLog implements JobLog {
 
   readonly bytes = Effect.sync(() => this.#bytes)
 
-  #push(event: JobEvent, size: number) {
-    const id = this.#numberOf(event)
+  #startLatest() {
+    this.#latest = []
+    this.#latestBytes = 0
+    this.#beforeLatest = this.#lastId
+  }
+
+  #push({ id: given, json, kind }: JobEvent, dataBytes: number) {
+    const id = this.#numberOf(given)
     if (id <= this.#lastId) return
-    this.#lastId = id
+    const event = { id, kind, json }
+    this.#blockFor(dataBytes).append(event, dataBytes)
+    const size = dataBytes + overheadOfEvent
+    if (this.#latestBytes + size > bytesOfOneRead) this.#startLatest()
+    this.#latest.push(event)
+    this.#latestBytes += size
     this.#bytes += size
-    this.#events.push({ id, kind: event.kind, json: event.json })
+    this.#lastId = id
+  }
+
+  #blockFor(dataBytes: number) {
+    const last = this.#blocks.at(-1)
+    if (last?.hasRoomFor(dataBytes) === true) return last
+    const usual = Math.min(largestBlock, smallestBlock * 2 ** this.#blocks.length)
+    const block = new EventBlock(Math.max(usual, EventBlock.sizeOf(dataBytes)))
+    this.#blocks.push(block)
+    return block
   }
 
   // An event that a hive numbered keeps its number, plus the count of the queen's own events before the first.
-  #numberOf(event: JobEvent) {
-    if (event.id === undefined) return this.#lastId + 1
+  #numberOf(given: number | undefined) {
+    if (given === undefined) return this.#lastId + 1
     this.#ownEvents ??= this.#lastId
-    return this.#ownEvents + event.id
+    return this.#ownEvents + given
   }
 
   #makeRoom(needed: number) {
     const target = this.#limitBytes * (1 - shareToFree) - needed
-    this.#events = this.#events.filter((event) => {
-      if (this.#bytes <= target || !isDroppable(event.kind)) return true
-      this.#bytes -= sizeOf(event.json)
-      this.#dropped.push(event.id)
+    const isKept = ({ id, kind }: LoggedEvent, dataBytes: number) => {
+      if (this.#bytes <= target || !isDroppable(kind)) return true
+      this.#bytes -= dataBytes + overheadOfEvent
+      this.#dropped.push(id)
       return false
+    }
+    this.#blocks = this.#blocks.flatMap((block) => {
+      if (this.#bytes <= target || !block.hasDroppable) return [block]
+      const kept = block.filter(isKept)
+      return kept.lastId === 0 ? [] : [kept]
     })
+    this.#startLatest()
     return this.#bytes + needed <= this.#limitBytes
   }
 
   #read({ after, toldOf }: Cursor): Batch {
+    if (after === this.#beforeLatest) {
+      const next = { after: this.#lastId, toldOf }
+      return { events: this.#latest, next, ended: this.#ended }
+    }
     const events: Array<LoggedEvent> = []
     const untold = indexAbove(this.#dropped, Math.max(after, toldOf), idItself)
     let firstDropped = this.#dropped[untold]
     let bytes = 0
-    let i = indexAbove(this.#events, after, idOfEvent)
-    for (; i < this.#events.length && bytes < bytesOfOneRead; i++) {
-      const event = this.#events[i]
-      if (event === undefined) break
+    for (const event of this.#eventsAfter(after)) {
+      if (bytes >= bytesOfOneRead) break
       if (firstDropped !== undefined && event.id > firstDropped) {
         events.push(noticeOfDropped(this.#dropped.length - untold, event.id - 1))
         toldOf = this.#dropped[this.#dropped.length - 1] ?? toldOf
@@ -121,7 +159,15 @@ export class MemoryLog implements JobLog {
       bytes += event.json.length + overheadOfEvent
       after = event.id
     }
-    return { events, next: { after, toldOf }, ended: this.#ended && i === this.#events.length }
+    return { events, next: { after, toldOf }, ended: this.#ended && after === this.#lastId }
+  }
+
+  *#eventsAfter(id: number) {
+    for (let i = indexAbove(this.#blocks, id, lastIdOf); ; i++) {
+      const block = this.#blocks[i]
+      if (block === undefined) return
+      yield* block.events(id)
+    }
   }
 
   #wake() {

@@ -2,7 +2,7 @@ import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { Routing } from "../operation/Routing.ts"
 import type { LogFull, OperationError } from "./errors.ts"
-import type { JobEvent } from "./JobEvent.ts"
+import type { JobEvent, LoggedEvent } from "./JobEvent.ts"
 
 /** What a running job may say to `Jobs` about itself. */
 export interface RunningJob {
@@ -18,6 +18,8 @@ export interface RunningJob {
   readonly fail: (error: OperationError) => Effect.Effect<void>
   /** Writes into the job's log what does not come through the stream; after what came through it so far. */
   readonly write: (events: ReadonlyArray<JobEvent>) => Effect.Effect<void, LogFull>
+  /** All that the job's log holds by now. */
+  readonly written: Effect.Effect<ReadonlyArray<LoggedEvent>>
 }
 
 /** The work of a job: its events, in order, or why it failed. */

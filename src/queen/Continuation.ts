@@ -1,7 +1,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { GatewayRequest } from "../gateway/Upstream.ts"
-import { JobEvent } from "../job/JobEvent.ts"
+import { JobEvent, type LoggedEvent } from "../job/JobEvent.ts"
 
 const meansNothing = (value: unknown) =>
   value === undefined ||
@@ -13,8 +13,11 @@ const meansNothing = (value: unknown) =>
 /** What an answer may not depend on, if another worker is to go on with it. */
 const binding = ["tools", "functions", "logprobs", "echo", "best_of", "suffix"]
 
-const isFree = ({ api, body }: GatewayRequest) => {
-  const { messages, n = 1, prompt, response_format } = body
+const isOne = ({ body: { n } }: GatewayRequest) => n === undefined || n === null || n === 1
+
+const isFree = (request: GatewayRequest) => {
+  const { api, body } = request
+  const { messages, prompt, response_format } = body
   const isText =
     meansNothing(response_format) ||
     (Predicate.isReadonlyObject(response_format) && response_format["type"] === "text")
@@ -23,7 +26,7 @@ const isFree = ({ api, body }: GatewayRequest) => {
     api !== "embeddings" &&
     hasPrompt &&
     isText &&
-    (n === 1 || n === null) &&
+    isOne(request) &&
     binding.every((field) => meansNothing(body[field]))
   )
 }
@@ -83,14 +86,48 @@ const withText = (messages: ReadonlyArray<unknown>, text: string, goesOn: boolea
     : [...messages, { role: "assistant", content: text }]
 }
 
+/** What a client got of an answer so far, when its worker was lost. */
+export interface Said {
+  /** Characters of it. */
+  readonly length: number
+  /** Pieces of it, of about a token each. */
+  readonly pieces: number
+  /** All that the client needs has come. */
+  readonly isWhole: boolean
+  /** Whether another worker can go on with it. */
+  readonly isPossible: boolean
+  /** The request for the rest. */
+  readonly body: GatewayRequest["body"]
+}
+
+/** The request for what is missing behind a text. */
+const bodyAfter = ({ api, body }: GatewayRequest, text: string, pieces: number): GatewayRequest["body"] => {
+  if (text === "") return body
+  const limits = Object.fromEntries(
+    ["max_tokens", "max_completion_tokens"].flatMap((field) => {
+      const most = body[field]
+      return typeof most === "number" ? [[field, Math.max(1, most - pieces)]] : []
+    })
+  )
+  const { continue_final_message, messages, prompt } = body
+  return api === "chat/completions"
+    ? {
+        ...body,
+        ...limits,
+        messages: withText(Array.isArray(messages) ? messages : [], text, continue_final_message === true),
+        // The words of vLLM; llama-server goes on from a last message of the assistant by itself.
+        add_generation_prompt: false,
+        continue_final_message: true
+      }
+    : { ...body, ...limits, prompt: `${String(prompt)}${text}` }
+}
+
 /**
  * What came of an answer, and how another worker can go on from there. Once a worker has begun, nothing is parsed unless
- * it is lost: until then the data of the chunks is only kept, which the job's log does anyway.
+ * it is lost: what was said stands in the job's log.
  */
 export class Continuation {
   readonly #request: GatewayRequest
-  readonly #chunks: Array<string> = []
-  readonly #mayGoOn: boolean
   #hasBegun = false
   #hasOpened = false
   /** The worker of now has said nothing yet. */
@@ -101,26 +138,23 @@ export class Continuation {
 
   constructor(request: GatewayRequest) {
     this.#request = request
-    this.#mayGoOn = isFree(request)
   }
 
-  /** Another worker follows. */
-  next() {
+  /** Another worker follows, after this. */
+  next({ pieces }: Said) {
     this.#opensAgain = this.#hasOpened
     this.#opens = true
-    this.#earlier = this.#read().pieces
+    this.#earlier = pieces
   }
 
   /** Takes note of an event; gives whether the client should see it, which has seen how an answer opens once. */
   take({ json, kind }: JobEvent) {
-    if (kind !== "chunk" && kind !== "result") return true
-    if (this.#opens) {
+    if (this.#opens && (kind === "chunk" || kind === "result")) {
       this.#hasOpened = true
       this.#opens = kind === "chunk" && isOpening(json)
       if (this.#opens) return !this.#opensAgain
       this.#hasBegun = true
     }
-    if (this.#mayGoOn) this.#chunks.push(json)
     return true
   }
 
@@ -146,56 +180,22 @@ export class Continuation {
     return this.#hasBegun
   }
 
-  get isWhole() {
-    return this.#read().finished
-  }
-
-  get isPossible() {
-    return this.#mayGoOn && !this.#read().more
-  }
-
-  /** Characters that came. */
-  get length() {
-    return this.#read().text.length
-  }
-
-  /** The request for the rest of the answer. */
-  get body(): GatewayRequest["body"] {
-    const { api, body } = this.#request
-    const { pieces, text } = this.#read()
-    if (text === "") return body
-    // One piece is about one token.
-    const limits = Object.fromEntries(
-      ["max_tokens", "max_completion_tokens"].flatMap((field) => {
-        const most = body[field]
-        return typeof most === "number" ? [[field, Math.max(1, most - pieces)]] : []
-      })
-    )
-    const { continue_final_message, messages, prompt } = body
-    return api === "chat/completions"
-      ? {
-          ...body,
-          ...limits,
-          messages: withText(Array.isArray(messages) ? messages : [], text, continue_final_message === true),
-          // The words of vLLM; llama-server goes on from a last message of the assistant by itself.
-          add_generation_prompt: false,
-          continue_final_message: true
-        }
-      : { ...body, ...limits, prompt: `${String(prompt)}${text}` }
-  }
-
-  #read() {
+  /** What the client got, by the job's log. */
+  said(events: ReadonlyArray<LoggedEvent>): Said {
     let text = ""
     let pieces = 0
-    let finished = false
-    let more = false
-    for (const chunk of this.#chunks) {
-      const piece = read(chunk)
+    let hasFinished = false
+    let isPossible = isFree(this.#request)
+    for (const { json, kind } of events) {
+      if (kind !== "chunk") continue
+      const piece = read(json)
       text += piece.text
       if (piece.text !== "") pieces++
-      finished ||= piece.finished
-      more ||= piece.more
+      hasFinished ||= piece.finished
+      if (piece.more) isPossible = false
     }
-    return { text, pieces, finished, more }
+    const body = bodyAfter(this.#request, text, pieces)
+    // Where several answers are one, that one of them has finished says nothing.
+    return { length: text.length, pieces, isWhole: hasFinished && isOne(this.#request), isPossible, body }
   }
 }

@@ -95,7 +95,7 @@ export const fleetUpstream = Layer.effect(
         isCancelled = true
       })
 
-      const attempt = (number: number): Effect.Effect<void, OperationError> =>
+      const attempt = (number: number, body: GatewayRequest["body"]): Effect.Effect<void, OperationError> =>
         Effect.scoped(
           Effect.gen(function* () {
             const waited = clock.currentTimeMillisUnsafe() - startedAt
@@ -111,7 +111,7 @@ export const fleetUpstream = Layer.effect(
               asked,
               (sentence) => void runAside(Effect.ignore(say("wait", sentence)))
             )
-            return yield* forward(number, turn).pipe(
+            return yield* forward(number, turn, body).pipe(
               Effect.andThen(turn.ended("ok")),
               Effect.catch((error) =>
                 Effect.andThen(turn.ended(outcomeOf(error)), again(number, turn, error))
@@ -120,7 +120,7 @@ export const fleetUpstream = Layer.effect(
           })
         )
 
-      const forward = Effect.fnUntraced(function* (number: number, turn: Turn) {
+      const forward = Effect.fnUntraced(function* (number: number, turn: Turn, body: GatewayRequest["body"]) {
         const { loadMs, queueMs, sharedTokens, worker } = turn
         request.onPlaced({ hive: worker.hive, worker: worker.id, queueMs, loadMs })
         const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
@@ -141,7 +141,7 @@ export const fleetUpstream = Layer.effect(
             model,
             worker_id: worker.id,
             api: request.api,
-            body: number === 1 ? request.body : answer.body
+            body
           }),
           routing: Complete.routing,
           job: here
@@ -160,38 +160,35 @@ export const fleetUpstream = Layer.effect(
         )
       })
 
-      const again = (
-        number: number,
-        { worker }: Turn,
-        error: OperationError
-      ): Effect.Effect<void, OperationError> => {
-        if (outcomeOf(error) === "client") return Effect.fail(error)
+      const again = Effect.fnUntraced(function* (number: number, { worker }: Turn, error: OperationError) {
+        if (outcomeOf(error) === "client") return yield* Effect.fail(error)
         const hasTries = number < scheduler.attempts
-        const isOfHive = hiveErrors.has(error._tag)
+        const said = answer.said(yield* job.written)
         const next = Effect.fnUntraced(function* (action: string, message: string) {
+          const isOfHive = hiveErrors.has(error._tag)
           avoid.push(keyOf(worker), ...(isOfHive ? yield* workersOf(worker.hive) : []))
-          answer.next()
+          answer.next(said)
           // The hive's job, which a cancel would stop first, is over.
           yield* job.stopBy(job.fail(new JobCancelled()))
           yield* say(action, message)
-          yield* attempt(number + 1)
+          yield* attempt(number + 1, said.body)
         })
         if (!answer.hasBegun) {
-          return hasTries
-            ? next("retry", `Worker '${worker.id}' did not begin (${error.message}); trying another`)
-            : Effect.fail(error)
+          if (!hasTries) return yield* Effect.fail(error)
+          const sentence = `Worker '${worker.id}' did not begin (${error.message}); trying another`
+          return yield* next("retry", sentence)
         }
-        // All that the client needs has come.
-        if (answer.isWhole) return Effect.void
-        return hasTries && answer.isPossible
-          ? next(
-              "continue",
-              `Worker '${worker.id}' was lost in the middle (${error.message}); another goes on after ${answer.length} characters`
-            )
-          : Effect.fail(new AnswerLost({ worker: worker.id, reason: error.message, cause: error }))
-      }
+        if (said.isWhole) return
+        if (!hasTries || !said.isPossible) {
+          return yield* new AnswerLost({ worker: worker.id, reason: error.message, cause: error })
+        }
+        yield* next(
+          "continue",
+          `Worker '${worker.id}' was lost in the middle (${error.message}); another goes on after ${said.length} characters`
+        )
+      })
 
-      return attempt(1)
+      return attempt(1, request.body)
     }
 
     // What hives have changes seldom, and is asked for with every request.

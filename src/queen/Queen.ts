@@ -94,7 +94,9 @@ const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
     Layer.provide(machine),
     Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
     Layer.provideMerge(Paths.layer),
-    Layer.provideMerge(NodeServices.layer)
+    Layer.provideMerge(NodeServices.layer),
+    // Whoever starts it may have a `JobsClient`, over a client of its own, which would be taken for this one's.
+    Layer.fresh
   )
 
 /** The queen: its HTTP server with all that is behind it, and `Handlers`, to which an application adds its own. */

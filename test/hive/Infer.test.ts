@@ -31,6 +31,7 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
     runsAt: () => Effect.void,
     fail: () => Effect.void,
     write: () => Effect.void,
+    written: Effect.succeed([]),
     stopBy: (by) =>
       Effect.sync(() => {
         stop = by

@@ -103,6 +103,42 @@ describe("MemoryLog", () => {
     })
   )
 
+  it.effect("gives from every point what was written, however long ago that was", () =>
+    Effect.gen(function* () {
+      const texts = ["a", "äöü", "日本語", "🐝", "\u0000", "x".repeat(3_000)]
+      // Rows of one kind, broken now and then by narration, by a gap in a hive's numbers, by data of several lines.
+      const written = Array.from({ length: 2_000 }, (_, i) => {
+        if (i % 151 === 0) return narration(`step ${i}`)
+        if (i % 97 === 0) return new JobEvent("chunk", `{"lines":\n${i}}`)
+        const id = i % 401 === 0 ? 2 * i : undefined
+        return new JobEvent(
+          i % 600 < 300 ? "token" : "chunk",
+          JSON.stringify([i, texts[i % texts.length]]),
+          id
+        )
+      })
+      const log = new MemoryLog(64_000_000)
+      const given: Array<LoggedEvent> = []
+      let cursor: Cursor = start
+      for (const event of written) {
+        yield* log.append([event])
+        const batch = yield* log.read(cursor)
+        given.push(...batch.events)
+        cursor = batch.next
+      }
+      const known = given.map(({ json, kind }) => ({ json, kind }))
+      assert.deepStrictEqual(
+        known,
+        written.map(({ json, kind }) => ({ json, kind }))
+      )
+      for (const [index, { id }] of given.entries()) {
+        const { events } = yield* log.read({ ...start, after: id })
+        assert.deepStrictEqual(events[0], given[index + 1])
+        if (index % 50 === 0) assert.deepStrictEqual(yield* readAll(log, id), given.slice(index + 1))
+      }
+    })
+  )
+
   it.effect("loses nothing of 100,000 lines written at once", () =>
     Effect.gen(function* () {
       const log = new MemoryLog(64_000_000)

@@ -28,6 +28,12 @@ const after = (body: GatewayRequest["body"], ...events: ReadonlyArray<JobEvent>)
   return answer
 }
 
+const logged = (events: ReadonlyArray<JobEvent>) =>
+  events.map(({ json, kind }, index) => ({ id: index + 1, kind, json }))
+
+const saidAfter = (body: GatewayRequest["body"], ...events: ReadonlyArray<JobEvent>) =>
+  new Continuation(request(body)).said(logged(events))
+
 describe("an answer", () => {
   it("has begun when something was said, and not when it was only opened", () => {
     const silent = [
@@ -57,43 +63,48 @@ describe("an answer", () => {
   it("is opened once for a client, however many workers open it", () => {
     const answer = new Continuation(request({ messages }))
     assert.deepStrictEqual([answer.take(role), answer.take(role)], [true, true])
-    answer.next()
+    answer.next(saidAfter({ messages }))
     assert.deepStrictEqual(
       [role, new JobEvent("narration", "{}"), says("a"), role].map((event) => answer.take(event)),
       [false, true, true, true]
     )
     const unopened = new Continuation(request({ messages }))
-    unopened.next()
+    unopened.next(saidAfter({ messages }))
     assert.isTrue(unopened.take(role))
   })
 
   it("is gone on with from its text", () => {
-    const answer = after({ messages, max_tokens: 10, seed: 3 }, role, says("Hel"), says("lo"))
-    answer.next()
-    assert.isTrue(answer.isPossible)
-    assert.deepStrictEqual([answer.length, answer.isWhole], [5, false])
-    assert.deepStrictEqual(answer.body, {
-      messages: [...messages, { role: "assistant", content: "Hello" }],
-      max_tokens: 8,
-      seed: 3,
-      add_generation_prompt: false,
-      continue_final_message: true
+    const events = [role, new JobEvent("narration", "{}"), says("Hel"), says("lo")]
+    assert.deepStrictEqual(saidAfter({ messages, max_tokens: 10, seed: 3 }, ...events), {
+      length: 5,
+      pieces: 2,
+      isWhole: false,
+      isPossible: true,
+      body: {
+        messages: [...messages, { role: "assistant", content: "Hello" }],
+        max_tokens: 8,
+        seed: 3,
+        add_generation_prompt: false,
+        continue_final_message: true
+      }
     })
-    assert.isTrue(after({ messages }, says("a"), end).isWhole)
+    assert.isTrue(saidAfter({ messages }, says("a"), end).isWhole)
+    assert.isTrue(saidAfter({ messages, tools: [{}] }, says("a"), end).isWhole)
+    assert.isFalse(saidAfter({ messages, n: 2 }, says("a"), end).isWhole)
   })
 
   it("is gone on with in a message of the assistant that the client wrote", () => {
     const begun = [...messages, { role: "assistant", content: "So, " }]
-    const { body } = after({ messages: begun, continue_final_message: true }, says("yes"))
+    const { body } = saidAfter({ messages: begun, continue_final_message: true }, says("yes"))
     assert.deepStrictEqual(body["messages"], [...messages, { role: "assistant", content: "So, yes" }])
-    const other = after({ messages: begun }, says("yes")).body["messages"]
+    const other = saidAfter({ messages: begun }, says("yes")).body["messages"]
     assert.deepStrictEqual(other, [...begun, { role: "assistant", content: "yes" }])
   })
 
   it("to a prompt is gone on with behind it", () => {
     const answer = new Continuation(request({ prompt: "The", max_tokens: 2 }, "completions"))
-    for (const text of [" sea", " is", " wide"]) answer.take(chunk({ text }))
-    assert.deepStrictEqual(answer.body, { prompt: "The sea is wide", max_tokens: 1 })
+    const events = [" sea", " is", " wide"].map((text) => chunk({ text }))
+    assert.deepStrictEqual(answer.said(logged(events)).body, { prompt: "The sea is wide", max_tokens: 1 })
   })
 
   it("that holds more than text, or was asked for more, is not gone on with", () => {
@@ -103,11 +114,13 @@ describe("an answer", () => {
       { messages, logprobs: true },
       { messages, response_format: { type: "json_object" } }
     ]) {
-      assert.isFalse(after(body, says("a")).isPossible)
+      assert.isFalse(saidAfter(body, says("a")).isPossible)
     }
-    assert.isTrue(after({ messages, tools: [], n: null, logprobs: false, suffix: "" }, says("a")).isPossible)
-    assert.isFalse(after({ messages }, chunk({ delta: { reasoning_content: "hm" } })).isPossible)
-    assert.isFalse(new Continuation(request({ input: "a" }, "embeddings")).isPossible)
+    assert.isTrue(
+      saidAfter({ messages, tools: [], n: null, logprobs: false, suffix: "" }, says("a")).isPossible
+    )
+    assert.isFalse(saidAfter({ messages }, chunk({ delta: { reasoning_content: "hm" } })).isPossible)
+    assert.isFalse(new Continuation(request({ input: "a" }, "embeddings")).said([]).isPossible)
   })
 
   it("tells what it took as if one worker had written all of it", () => {
@@ -118,7 +131,7 @@ describe("an answer", () => {
       )
     const answer = after({ messages }, role, says("a"), says("b"))
     assert.strictEqual(answer.mended(usage(10, 10)).json, usage(10, 10).json)
-    answer.next()
+    answer.next(saidAfter({ messages }, role, says("a"), says("b")))
     assert.strictEqual(answer.mended(usage(12, 8)).json, usage(10, 10).json)
     const quoting = says(`"usage":{`)
     assert.strictEqual(answer.mended(quoting), quoting)
