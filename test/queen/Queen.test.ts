@@ -1,15 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Layer, Logger, Stream } from "effect"
+import { ConfigProvider, Deferred, Duration, Effect, Fiber, Layer, Logger, Stream } from "effect"
 import { HttpClient } from "effect/http"
 import { CapabilitiesCache } from "../../src/config/CapabilitiesCache.ts"
+import { Settings } from "../../src/config/Settings.ts"
 import { boundUrl } from "../../src/job/Daemon.ts"
 import { JobFailed } from "../../src/job/clientErrors.ts"
 import { handle } from "../../src/job/Handlers.ts"
 import { type JobEvent, JobEvent as Event } from "../../src/job/JobEvent.ts"
+import { JobsClient } from "../../src/job/JobsClient.ts"
 import { HiveList } from "../../src/operation/Operation.ts"
+import { Queen } from "../../src/queen/Queen.ts"
 import { FakeHive } from "../../src/testing/FakeHive.ts"
 import { eventStream, fakeHive, hiveWith, json } from "../support/fakeHive.ts"
 import { Client, failureOf, hiveLayer, narrationOf, resultOf, temporaryHome, until } from "../support/hive.ts"
+import { freePort } from "../support/ports.ts"
 import { QueenClient, queenLayer, withQueen } from "../support/queen.ts"
 
 const spawn = { operation: "worker_spawn", hive_id: "atlas", model: "rbee:tiny", worker: "cpu", device: 0 }
@@ -58,6 +62,35 @@ describe("forwarding through the queen", () => {
         assert.deepInclude(record, { hive_id: "localhost", hive_job_id: "job-7", state: "completed" })
         // Nothing names this hive: it is on this machine, at the port that hives have here.
       }).pipe((test) => withQueen(test, { settings: { hive: { port: hive.port } } }))
+    })
+  )
+
+  it.live("goes through a client of the queen's own, whatever its process has made before", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith(frame(1, "result", { id: "tiny-1" }) + done(2)))
+      const home = yield* temporaryHome
+      const port = yield* freePort
+      const deaf = HttpClient.make(() => Effect.die("a client of somebody else"))
+      const othersClient = JobsClient.layerNoDeps.pipe(
+        Layer.provideMerge(Layer.succeed(HttpClient.HttpClient, deaf)),
+        Layer.provide(Settings.layerDefaults())
+      )
+      const overrides = { "queen.port": String(port), "hive.port": String(hive.port) }
+      yield* Effect.gen(function* () {
+        yield* JobsClient
+        yield* Layer.build(Queen.layerWith(overrides))
+        const answer = yield* Effect.promise(() =>
+          fetch(`http://127.0.0.1:${port}/v1/jobs`, {
+            method: "POST",
+            headers: { accept: "text/event-stream" },
+            body: JSON.stringify({ ...list, hive_id: "localhost" })
+          })
+        )
+        assert.include(yield* Effect.promise(() => answer.text()), `"id":"tiny-1"`)
+      }).pipe(
+        Effect.provide(othersClient),
+        Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown({ RBEE_HOME: home }))
+      )
     })
   )
 
