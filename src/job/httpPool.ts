@@ -5,16 +5,14 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
 import { Settings } from "../config/Settings.ts"
-
-const always = () => true
+import { makePooledClient } from "./PooledClient.ts"
 
 const client = Effect.gen(function* () {
-  const given = yield* NodeHttpClient.makeUndici
   const tracer = yield* Effect.tracer
   // Spans that nobody sees cost as much as the rest of a request.
   return tracer === Tracer.nativeTracer
-    ? HttpClient.transformResponse(given, Effect.provideService(HttpClient.TracerDisabledWhen, always))
-    : given
+    ? makePooledClient(yield* NodeHttpClient.Dispatcher)
+    : yield* NodeHttpClient.makeUndici
 })
 
 /**
