@@ -6,11 +6,11 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { Caller } from "../job/Caller.ts"
 import { InternalError } from "../job/errors.ts"
 import { pullBatches, Pulse } from "../job/Follower.ts"
+import { fromScopedPull } from "../job/fromScopedPull.ts"
 import { isEnd, type LoggedEvent, readFailure } from "../job/JobEvent.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { acquireRelease } from "../job/lightScope.ts"
@@ -179,7 +179,7 @@ export const makeAnswering = Effect.gen(function* () {
           (events) => [write(events)] as const
         )
       })
-      return HttpServerResponse.stream(Stream.fromPull(Effect.succeed(bytes)), {
+      return HttpServerResponse.stream(fromScopedPull(Effect.succeed(bytes)), {
         contentType: reply.contentType,
         headers: { ...headersOf(jobId, placement), "x-accel-buffering": "no" }
       })

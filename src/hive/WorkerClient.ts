@@ -11,8 +11,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
+import { fromScopedPull } from "../job/fromScopedPull.ts"
 import { overstepped } from "../job/overstepped.ts"
-import type { SseEvent } from "../job/SseParser.ts"
 import { readSse } from "../job/SseReader.ts"
 import type { CompletionApi } from "../operation/fields.ts"
 import { ContextLengthExceeded, WorkerRefused, WorkerSilent } from "./errors.ts"
@@ -170,34 +170,33 @@ const make = Effect.gen(function* () {
     request: WorkerRequest,
     onSilent: (error: WorkerSilent) => Effect.Effect<void>
   ) =>
-    Stream.unwrap(
+    fromScopedPull(
       Effect.gen(function* () {
         let heardAt: number | undefined
         let isWhole = false
         let failure: string | undefined
-        const map = ({ data }: SseEvent) => {
-          heardAt = clock.currentTimeMillisUnsafe()
-          if (data === endMark) isWhole = true
-          else if (data.startsWith(errorStart)) failure ??= data
-          else return data
-          return undefined
-        }
-        const brokenOff = () => {
-          if (failure !== undefined) return refusal(worker, 200, failure)
-          return isWhole ? undefined : new WorkerGone({ reason: "the answer broke off" })
-        }
         yield* silence(worker, request.promptTokens, () => heardAt).pipe(
           Effect.catch(onSilent),
           Effect.forkScoped
         )
         const response = yield* open(worker, requestId, request)
-        return readSse(response.stream, {
+        const data = readSse(response.stream, {
           maxEventSize: limits.lineBytes,
-          map,
+          map: ({ data }) => {
+            heardAt = clock.currentTimeMillisUnsafe()
+            if (data === endMark) isWhole = true
+            else if (data.startsWith(errorStart)) failure ??= data
+            else return data
+            return undefined
+          },
           failed: gone,
           tooLarge: gone,
-          brokenOff
+          brokenOff: (): CompletionError | undefined => {
+            if (failure !== undefined) return refusal(worker, 200, failure)
+            return isWhole ? undefined : new WorkerGone({ reason: "the answer broke off" })
+          }
         })
+        return yield* Stream.toPull(data)
       })
     )
 

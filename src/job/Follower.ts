@@ -1,3 +1,4 @@
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -5,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type * as Pull from "effect/Pull"
-import * as Stream from "effect/Stream"
+import { fromScopedPull } from "./fromScopedPull.ts"
 import type { LoggedEvent } from "./JobEvent.ts"
 import { type Batch, type Cursor, type JobLog, start } from "./JobLog.ts"
 import { addFinalizer } from "./lightScope.ts"
@@ -116,9 +117,7 @@ export const batches = <A>(
   follower: Follower,
   after: number,
   render: (events: ReadonlyArray<LoggedEvent>) => A | undefined
-): Stream.Stream<A> =>
-  Stream.unwrap(
-    Effect.map(pullBatches(follower, after, render), (pull) =>
-      Stream.fromPull(Effect.succeed(Effect.map(pull, (batch) => [batch] as const)))
-    )
+) =>
+  fromScopedPull(
+    Effect.map(pullBatches(follower, after, render), (pull) => Effect.map(pull, (batch) => Arr.of(batch)))
   )

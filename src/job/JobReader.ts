@@ -1,4 +1,4 @@
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { type PeerError, PeerMisspoke } from "./clientErrors.ts"
 import { EventKind, isEnd, JobEvent } from "./JobEvent.ts"
 import { endMarkers, isEndMarker } from "./PlainView.ts"
@@ -41,31 +41,26 @@ export interface ViewOptions<E> {
 
 const readView =
   (toEvent: (event: SseEvent) => JobEvent | undefined) =>
-  <E>(bytes: Stream.Stream<Uint8Array, E>, { failed, maxEventSize, onBytes, onEnd, url }: ViewOptions<E>) =>
-    Stream.suspend((): Stream.Stream<JobEvent, PeerError> => {
-      let end: JobEvent | undefined
-
-      const map = (event: SseEvent) => {
+  <E>(bytes: Stream.Stream<Uint8Array, E>, { failed, maxEventSize, onBytes, onEnd, url }: ViewOptions<E>) => {
+    let end: JobEvent | undefined
+    const misspoke = (detail: string): PeerError => new PeerMisspoke({ url, detail })
+    return readSse(bytes, {
+      maxEventSize,
+      map: (event) => {
         const read = end === undefined ? toEvent(event) : undefined
         if (read === undefined || !isEnd(read.kind)) return read
         end = read
         if (onEnd === undefined) return read
         onEnd(read)
         return undefined
-      }
-
-      const misspoke = (detail: string) => new PeerMisspoke({ url, detail })
-
-      return readSse(bytes, {
-        maxEventSize,
-        map,
-        onBytes,
-        failed,
-        isOver: () => end !== undefined,
-        tooLarge: () => misspoke(`sent an event longer than ${maxEventSize} characters (limits.line_bytes)`),
-        brokenOff: () => (end === undefined ? misspoke("ended the stream without an end event") : undefined)
-      })
+      },
+      onBytes,
+      failed,
+      isOver: () => end !== undefined,
+      tooLarge: () => misspoke(`sent an event longer than ${maxEventSize} characters (limits.line_bytes)`),
+      brokenOff: () => (end === undefined ? misspoke("ended the stream without an end event") : undefined)
     })
+  }
 
 /** Reads the full view. Fails when the stream ends without an end event. */
 export const readFullView = readView(fromFullView)

@@ -62,18 +62,18 @@ interface Job {
   readonly log: JobLog
   readonly createdAt: number
   state: JobState
-  startedAt?: number
-  endedAt?: number
-  error?: Failure
+  startedAt: number | undefined
+  endedAt: number | undefined
+  error: Failure | undefined
   hiveId: string | undefined
-  hiveJobId?: string
-  stop?: Effect.Effect<void>
-  failure?: OperationError
+  hiveJobId: string | undefined
+  stop: Effect.Effect<void> | undefined
+  failure: OperationError | undefined
   cancelling: boolean
   followers: number
   /** Counts the followers who came, so that a grace period can see whether somebody did. */
   visits: number
-  fiber?: Fiber.Fiber<void>
+  fiber: Fiber.Fiber<void> | undefined
   keptBytes: number
 }
 
@@ -140,10 +140,10 @@ const make = Effect.gen(function* () {
       const now = clock.currentTimeMillisUnsafe()
       const outcome = yield* outcomeOf(job, exit)
       job.state = outcome.state
-      if (outcome.error !== undefined) job.error = outcome.error
+      job.error = outcome.error
       job.endedAt = now
-      delete job.fiber
-      delete job.stop
+      job.fiber = undefined
+      job.stop = undefined
       const startedAt = job.startedAt ?? now
       yield* job.log.end(
         outcome.state === "completed"
@@ -211,10 +211,17 @@ const make = Effect.gen(function* () {
       log: yield* logs.make(id, limits.logBytes),
       createdAt: clock.currentTimeMillisUnsafe(),
       state: "queued",
+      startedAt: undefined,
+      endedAt: undefined,
+      error: undefined,
       hiveId: submission.hiveId,
+      hiveJobId: undefined,
+      stop: undefined,
+      failure: undefined,
       cancelling: false,
       followers: 0,
       visits: 0,
+      fiber: undefined,
       keptBytes: 0
     }
     jobs.set(id, job)

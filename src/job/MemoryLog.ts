@@ -159,7 +159,7 @@ export class MemoryLog implements JobLog {
       bytes += event.json.length + overheadOfEvent
       after = event.id
     }
-    return { events, next: { after, toldOf }, ended: this.#ended && after === this.#lastId }
+    return { events, next: { after, toldOf }, ended: this.#ended && after >= this.#lastId }
   }
 
   *#eventsAfter(id: number) {

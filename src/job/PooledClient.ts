@@ -1,7 +1,6 @@
 import type * as Undici from "@effect/platform-node/Undici"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Cookies from "effect/http/Cookies"
 import * as Headers from "effect/http/Headers"
@@ -16,8 +15,9 @@ import * as Option from "effect/Option"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Pull from "effect/Pull"
 import type * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { fromScopedPull } from "./fromScopedPull.ts"
+import { addFinalizer } from "./lightScope.ts"
 
 type Failed = HttpClientError.HttpClientError
 type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
@@ -180,16 +180,14 @@ class PooledResponse extends Inspectable.Class implements HttpClientResponse.Htt
 
   get stream(): Stream.Stream<Uint8Array, Failed> {
     const exchange = this.#exchange
-    return Stream.fromChannel(
-      Channel.fromTransform((_, scope) =>
-        Effect.suspend(() => {
-          exchange.read()
-          return Effect.as(
-            Scope.addFinalizerExit(scope, () => Effect.sync(() => exchange.leave())),
-            exchange.body
-          )
-        })
-      )
+    return fromScopedPull(
+      Effect.suspend(() => {
+        exchange.read()
+        return Effect.as(
+          addFinalizer(() => Effect.sync(() => exchange.leave())),
+          exchange.body
+        )
+      })
     )
   }
 

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Sse from "effect/encoding/Sse"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
+import { fromScopedPull } from "./fromScopedPull.ts"
 import { type SseEvent, SseParser } from "./SseParser.ts"
 
 /** What becomes of the events of a stream, and how it fails. */
@@ -32,14 +33,15 @@ const restWithin = "250 millis"
 
 /**
  * Reads Server-Sent Events as the WHATWG standard defines them, from chunks that are cut anywhere. All in one step around
- * the pull of the bytes, because it runs for every token.
+ * the pull of the bytes, because it runs for every token. To be run once.
  */
-export const readSse = <A, E0, E, R>(
-  bytes: Stream.Stream<Uint8Array, E0, R>,
-  { brokenOff, failed, isOver = () => false, map, maxEventSize, onBytes, tooLarge }: SseOptions<A, E0, E>
-): Stream.Stream<A, E, R> =>
-  Stream.transformPull(bytes, (pull) =>
-    Effect.sync(() => {
+export const readSse = <A, E0, E>(
+  bytes: Stream.Stream<Uint8Array, E0>,
+  options: SseOptions<A, E0, E>
+): Stream.Stream<A, E> =>
+  fromScopedPull(
+    Effect.map(Stream.toPull(bytes), (pull) => {
+      const { brokenOff, failed, isOver = () => false, map, maxEventSize, onBytes, tooLarge } = options
       const decoder = new StringDecoder()
       let isStart = true
       let ready: Array<A> = []
@@ -51,7 +53,7 @@ export const readSse = <A, E0, E, R>(
         Effect.timeoutOrElse({ duration: restWithin, orElse: () => Cause.done() }),
         Effect.catch(() => Cause.done())
       )
-      const give = (): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E, void, R> => {
+      const give = (): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E> => {
         if (!Arr.isArrayNonEmpty(ready)) return isOver() ? rest : next
         const events = ready
         ready = []

@@ -1,3 +1,4 @@
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -15,6 +16,7 @@ import {
 } from "../gateway/Upstream.ts"
 import { JobCancelled } from "../job/clientErrors.ts"
 import type { OperationError } from "../job/errors.ts"
+import { fromScopedPull } from "../job/fromScopedPull.ts"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import { Complete } from "../operation/Operation.ts"
@@ -218,7 +220,8 @@ export const fleetUpstream = Layer.effect(
       workers: Effect.map(fleet.look(freshEnough), (stocks) =>
         stocks.flatMap(({ hive, inventory }) => inventory.workers.map((worker) => ({ hive, worker })))
       ),
-      complete: (request) => (job) => Stream.fromEffectDrain(run(request, job))
+      complete: (request) => (job) =>
+        fromScopedPull(Effect.succeed(Effect.andThen(run(request, job), Cause.done())))
     })
   })
 )

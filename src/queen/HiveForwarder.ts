@@ -7,10 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { JobCancelled, JobFailed } from "../job/clientErrors.ts"
+import { fromScopedPull } from "../job/fromScopedPull.ts"
 import { JobEvent, readFailure } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import { JobsClient, type Peer, type StartedJob } from "../job/JobsClient.ts"
@@ -43,7 +46,10 @@ export class HiveForwarder extends Context.Service<
      * end event: the stream ends, or fails with what the hive failed with. Leaving the stream cancels the hive's job.
      */
     readonly forward: (operation: Operation) => Stream.Stream<JobEvent, ForwardError>
-    /** The same for a request as text, which goes out as it is: also for operations that this process does not know. */
+    /**
+     * The same for a request as text, which goes out as it is: also for operations that this process does not know. The
+     * stream is to be run once.
+     */
     readonly forwardJson: (request: Forwarded) => Stream.Stream<JobEvent, ForwardError>
   }
 >()("rbee/queen/HiveForwarder") {
@@ -60,6 +66,8 @@ const cancelWithin = "5 seconds"
 const lateWithin = "1 second"
 const attempts = 3
 const pauseBeforeRetry = "100 millis"
+
+type EventPull = Pull.Pull<Arr.NonEmptyReadonlyArray<JobEvent>, ForwardError>
 
 const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
 
@@ -125,78 +133,88 @@ const make = Effect.gen(function* () {
       ])
     })
 
-  const run = (request: Forwarded, heard: Heard): Stream.Stream<JobEvent, ForwardError> =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        const hive = yield* directory.find(request.hiveId)
-        const toForwardError = Effect.mapError(fromPeer(request.hiveId))
-        let end: JobEvent | undefined
-        const leave = ({ jobId }: StartedJob) => {
-          if (end !== undefined) return Effect.void
-          // Nobody waits long for a hive that is silent, and it is told all the same.
-          return heard.isLate ? Effect.timeoutOption(cancel(hive, jobId), lateWithin) : cancel(hive, jobId)
-        }
-        const submitting = toForwardError(submit(hive, request.json))
-        const started = yield* acquireRelease(submitting, leave, { interruptible: true })
-        const { jobId } = started
-        if (request.job !== undefined) {
-          yield* request.job.runsAt(request.hiveId, jobId)
-          yield* request.job.stopBy(cancel(hive, jobId))
-        }
+  /** One attempt, until the scope closes. */
+  const open = Effect.fnUntraced(function* (request: Forwarded, heard: Heard) {
+    const hive = yield* directory.find(request.hiveId)
+    const toForwardError = fromPeer(request.hiveId)
+    let end: JobEvent | undefined
+    const leave = ({ jobId }: StartedJob) => {
+      if (end !== undefined) return Effect.void
+      // Nobody waits long for a hive that is silent, and it is told all the same.
+      return heard.isLate ? Effect.timeoutOption(cancel(hive, jobId), lateWithin) : cancel(hive, jobId)
+    }
+    const submitting = Effect.mapError(submit(hive, request.json), toForwardError)
+    const started = yield* acquireRelease(submitting, leave, { interruptible: true })
+    const { jobId } = started
+    const { job } = request
+    if (job !== undefined) {
+      yield* job.runsAt(request.hiveId, jobId)
+      yield* job.stopBy(cancel(hive, jobId))
+    }
 
-        heard.at = clock.currentTimeMillisUnsafe()
-        const onBytes = () => {
-          heard.at = clock.currentTimeMillisUnsafe()
-          directory.heard(request.hiveId)
-        }
-        const onEnd = (event: JobEvent) => {
-          end = event
-        }
-        // One step around each pull, because this runs for every token.
-        const events = Stream.transformPull(started.events({ onBytes, onEnd }), (pull) =>
-          Effect.succeed(
-            Effect.matchEffect(pull, {
-              onSuccess: (batch) => {
-                heard.event = true
-                return Effect.succeed(batch)
-              },
-              onFailure: (error): Effect.Effect<never, ForwardError | Cause.Done> => {
-                if (!Cause.isDone(error)) return Effect.fail(fromPeer(request.hiveId)(error))
-                return Effect.fail((end === undefined ? undefined : failureOf(end)) ?? error)
-              }
-            })
-          )
+    heard.at = clock.currentTimeMillisUnsafe()
+    const onBytes = () => {
+      heard.at = clock.currentTimeMillisUnsafe()
+      directory.heard(request.hiveId)
+    }
+    const onEnd = (event: JobEvent) => {
+      end = event
+    }
+    // One step around each pull, because this runs for every token.
+    const events: EventPull = Effect.matchEffect(yield* Stream.toPull(started.events({ onBytes, onEnd })), {
+      onSuccess: (batch) => {
+        heard.event = true
+        return Effect.succeed(batch)
+      },
+      onFailure: (error) =>
+        Effect.fail(
+          Cause.isDone(error)
+            ? ((end === undefined ? undefined : failureOf(end)) ?? error)
+            : toForwardError(error)
         )
-        const { job } = request
-        if (job === undefined) {
-          const silence = Stream.fromEffectDrain(watch(request.hiveId, heard))
-          return Stream.merge(events, silence, { haltStrategy: "left" })
-        }
-        // A job can be ended from outside, which spares each event the way through a second fiber.
-        yield* watch(request.hiveId, heard).pipe(Effect.catch(job.fail), Effect.forkScoped)
-        return events
-      })
-    )
+    })
+    const watching = watch(request.hiveId, heard)
+    if (job === undefined) {
+      const late = yield* Effect.forkScoped(watching)
+      return Effect.raceFirst(events, Fiber.join(late))
+    }
+    // A job can be ended from outside, which spares each event the way through a second fiber.
+    yield* Effect.forkScoped(Effect.catch(watching, job.fail))
+    return events
+  })
 
   // Only a broken connection is worth a second try: who refuses once does so again.
-  const attempt = (request: Forwarded, left: number): Stream.Stream<JobEvent, ForwardError> =>
-    Stream.suspend(() => {
+  const persistently = (request: Forwarded, scope: Scope.Scope): EventPull => {
+    let left = request.routing.repeatable ? attempts : 1
+    let current: EventPull | undefined
+    const next = Effect.suspend(() => {
+      left--
       const heard: Heard = { at: undefined, event: false, isLate: false }
-      if (left === 1) return run(request, heard)
-      return Stream.catchIf(
-        run(request, heard),
-        (error) => error._tag === "ConnectionFailed" && error.reason === "reset" && !heard.event,
-        () => Stream.unwrap(Effect.as(Effect.sleep(pauseBeforeRetry), attempt(request, left - 1)))
+      const orAgain = (pull: EventPull): EventPull =>
+        left === 0
+          ? pull
+          : Effect.catch(pull, (error) => {
+              const isReset = error._tag === "ConnectionFailed" && error.reason === "reset"
+              if (!isReset || heard.event) return Effect.fail(error)
+              return Effect.andThen(Effect.sleep(pauseBeforeRetry), next)
+            })
+      return orAgain(
+        Effect.flatMap(Scope.provide(open(request, heard), scope), (events) => {
+          current = orAgain(events)
+          return events
+        })
       )
     })
+    return Effect.suspend(() => current ?? next)
+  }
 
   const forwardJson = (request: Forwarded) =>
-    // Not `Stream.concat`, which has a step of its own for every event.
-    Stream.transformPull(attempt(request, request.routing.repeatable ? attempts : 1), (pull) =>
-      Effect.sync(() => {
+    fromScopedPull(
+      Effect.map(Effect.scope, (scope) => {
+        const events = persistently(request, scope)
         let hasBegun = false
         return Effect.suspend(() => {
-          if (hasBegun) return pull
+          if (hasBegun) return events
           hasBegun = true
           return Effect.succeed(Arr.of(forwarding(request)))
         })
@@ -207,12 +225,14 @@ const make = Effect.gen(function* () {
     forward: (operation) => {
       const name = operationName(operation)
       const { routing } = Operation.cases[name]
-      return forwardJson({
-        operation: name,
-        hiveId: hiveId(operation) ?? "localhost",
-        json: encode(operation),
-        routing
-      })
+      return Stream.suspend(() =>
+        forwardJson({
+          operation: name,
+          hiveId: hiveId(operation) ?? "localhost",
+          json: encode(operation),
+          routing
+        })
+      )
     },
     forwardJson
   })
