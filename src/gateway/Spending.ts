@@ -11,7 +11,9 @@ export class Spending {
   readonly #prompt: string
   readonly #counts: boolean
   #pieces = 0
-  #usage: string | undefined
+  /** What came last: an engine counts at the end. */
+  #last = ""
+  #beforeLast = ""
 
   constructor(prompt: string, counts: boolean) {
     this.#prompt = prompt
@@ -32,14 +34,16 @@ export class Spending {
   note(json: string) {
     if (!this.#counts) return
     this.#pieces++
-    if (json.includes('"usage":{')) this.#usage = json
+    this.#beforeLast = this.#last
+    this.#last = json
   }
 
   /** As the engine counted, else as they can be estimated from what came. */
   get #tokens() {
     if (this.#pieces === 0) return 0
-    if (this.#usage !== undefined) {
-      const { completion, prompt } = tokensOf(readChunk(this.#usage)?.usage)
+    const counted = [this.#last, this.#beforeLast].find((json) => json.includes('"usage":{'))
+    if (counted !== undefined) {
+      const { completion, prompt } = tokensOf(readChunk(counted)?.usage)
       return prompt + completion
     }
     return this.#pieces + Math.ceil(this.#prompt.length / charactersPerToken)

@@ -204,7 +204,7 @@ const make = Effect.gen(function* () {
           return {
             jobId,
             events: (options) => fullView(peer, response, options),
-            leave: Effect.ignore(Effect.scoped(Stream.toPull(response.stream)))
+            leave: Effect.suspend(() => Effect.ignore(Effect.scoped(Stream.toPull(response.stream))))
           }
         }
         const submitted = yield* Effect.flatMap(textOf(peer, response), (text) => readJobId(peer, text))

@@ -24,12 +24,10 @@ type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
 
 // Whose body is not read as fast as it comes has to wait.
 const highWater = 64 * 1024
-// The connection of an answer that nobody begins to read is given up.
-const readWithin = 5_000
+// The connection of an answer that nobody begins to read is given up after the second look.
+const lookEvery = "5 seconds"
 
 const left = new Error("the answer was left")
-// Functions that are not made anew for each exchange.
-const leave = (exchange: Exchange) => exchange.leave()
 const give = (exchange: Exchange) => exchange.give()
 
 /** One request and its answer, as undici tells of them. */
@@ -38,7 +36,8 @@ class Exchange implements Undici.Dispatcher.DispatchHandler {
   readonly #answer: (answer: Effect.Effect<PooledResponse, Failed>) => void
   #controller: Undici.Dispatcher.DispatchController | undefined
   #response: PooledResponse | undefined
-  #unread: NodeJS.Timeout | undefined
+  /** Those whose answers nobody has begun to read; not a timer for each, which would keep all that it leads to. */
+  readonly #unread: Set<Exchange>
   #chunks: Array<Uint8Array> = []
   #size = 0
   #end: Pull.Pull<never, Failed> | undefined
@@ -48,9 +47,11 @@ class Exchange implements Undici.Dispatcher.DispatchHandler {
 
   constructor(
     request: HttpClientRequest.HttpClientRequest,
+    unread: Set<Exchange>,
     answer: (answer: Effect.Effect<PooledResponse, Failed>) => void
   ) {
     this.request = request
+    this.#unread = unread
     this.#answer = answer
   }
 
@@ -65,7 +66,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler {
     headers: Readonly<Record<string, string | Array<string> | undefined>>
   ) {
     if (status < 200) return
-    this.#unread = setTimeout(leave, readWithin, this)
+    this.#unread.add(this)
     this.#response = new PooledResponse(this, status, headers)
     this.#answer(Effect.succeed(this.#response))
   }
@@ -78,6 +79,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler {
   }
 
   onResponseEnd() {
+    this.#unread.delete(this)
     this.#end = Cause.done()
     this.#wake()
   }
@@ -89,6 +91,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler {
         ? new HttpClientError.TransportError({ request, cause })
         : new HttpClientError.DecodeError({ request, response: this.#response, cause })
     const failed = Effect.fail(new HttpClientError.HttpClientError({ reason }))
+    this.#unread.delete(this)
     this.#end = failed
     if (this.#response === undefined) this.#answer(failed)
     this.#wake()
@@ -99,12 +102,12 @@ class Exchange implements Undici.Dispatcher.DispatchHandler {
 
   /** Somebody reads the body now. */
   read() {
-    clearTimeout(this.#unread)
+    this.#unread.delete(this)
   }
 
   /** Nobody wants to know any more of it. */
   leave() {
-    clearTimeout(this.#unread)
+    this.#unread.delete(this)
     if (this.#isLeft || this.#end !== undefined) return
     this.#isLeft = true
     this.#controller?.abort(left)
@@ -262,7 +265,15 @@ const bodyOf = ({ body }: HttpClientRequest.HttpClientRequest) => {
  * long: no stream of Node's, no signal and no weak references between a socket and whoever reads. For requests whose
  * body is a text or bytes.
  */
-export const makePooledClient = (dispatcher: Undici.Dispatcher): HttpClient.HttpClient => {
+export const makePooledClient = Effect.fnUntraced(function* (dispatcher: Undici.Dispatcher) {
+  const unread = new Set<Exchange>()
+  let seen: ReadonlyArray<Exchange> = []
+  const look = Effect.sync(() => {
+    for (const exchange of seen) if (unread.has(exchange)) exchange.leave()
+    seen = Array.from(unread)
+  })
+  yield* look.pipe(Effect.delay(lookEvery), Effect.forever, Effect.forkScoped)
+
   const execute = (request: HttpClientRequest.HttpClientRequest) =>
     Effect.callback<PooledResponse, Failed>((resume) => {
       const refuse = (reason: HttpClientError.RequestError) =>
@@ -274,7 +285,7 @@ export const makePooledClient = (dispatcher: Undici.Dispatcher): HttpClient.Http
         return refuse(new HttpClientError.TransportError({ request, description: "the body is no text" }))
       }
       const { origin, pathname, search } = url.value
-      const exchange = new Exchange(request, resume)
+      const exchange = new Exchange(request, unread, resume)
       const { headers, method } = request
       // All waits are bounded by whoever asks.
       const options = {
@@ -297,4 +308,4 @@ export const makePooledClient = (dispatcher: Undici.Dispatcher): HttpClient.Http
     (request) => Effect.flatMap(request, execute),
     Effect.succeed
   )
-}
+})

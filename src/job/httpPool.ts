@@ -11,7 +11,7 @@ const client = Effect.gen(function* () {
   const tracer = yield* Effect.tracer
   // Spans that nobody sees cost as much as the rest of a request.
   return tracer === Tracer.nativeTracer
-    ? makePooledClient(yield* NodeHttpClient.Dispatcher)
+    ? yield* makePooledClient(yield* NodeHttpClient.Dispatcher)
     : yield* NodeHttpClient.makeUndici
 })
 

@@ -53,6 +53,8 @@ export class PartFile {
   readonly #counters: fs.FileHandle
   readonly #done: Array<number>
   #received: number
+  /** One write at a time: more of them in one file wait for one another, each with a processor that is busy waiting. */
+  #writing: Promise<unknown> = Promise.resolve()
 
   private constructor(
     folder: string,
@@ -154,7 +156,9 @@ export class PartFile {
     let at = this.offsetOf(part) + this.doneOf(part)
     let left = chunks
     while (left.length > 0) {
-      const { bytesWritten } = await this.#data.writev([...left], at)
+      const turn = this.#writing.then(() => this.#data.writev([...left], at))
+      this.#writing = turn.catch(() => undefined)
+      const { bytesWritten } = await turn
       at += bytesWritten
       left = withoutFirst(left, bytesWritten)
     }
