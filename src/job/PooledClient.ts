@@ -2,22 +2,12 @@ import type * as Undici from "@effect/platform-node/Undici"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Cookies from "effect/http/Cookies"
-import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
-import * as UrlParams from "effect/http/UrlParams"
-import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
-import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import type * as Pull from "effect/Pull"
-import type * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
-import { fromScopedPull } from "./fromScopedPull.ts"
-import { addFinalizer } from "./lightScope.ts"
+import { type BodySource, PooledResponse } from "./PooledResponse.ts"
 
 type Failed = HttpClientError.HttpClientError
 type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
@@ -31,7 +21,7 @@ const left = new Error("the answer was left")
 const give = (exchange: Exchange) => exchange.give()
 
 /** One request and its answer, as undici tells of them. */
-class Exchange implements Undici.Dispatcher.DispatchHandler {
+class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   readonly request: HttpClientRequest.HttpClientRequest
   readonly #answer: (answer: Effect.Effect<PooledResponse, Failed>) => void
   #controller: Undici.Dispatcher.DispatchController | undefined
@@ -97,15 +87,12 @@ class Exchange implements Undici.Dispatcher.DispatchHandler {
     this.#wake()
   }
 
-  /** What has come of the body, as soon as there is something. */
   readonly body: Pull.Pull<Chunks, Failed> = Effect.suspend(() => this.#take())
 
-  /** Somebody reads the body now. */
   read() {
     this.#unread.delete(this)
   }
 
-  /** Nobody wants to know any more of it. */
   leave() {
     this.#unread.delete(this)
     if (this.#isLeft || this.#end !== undefined) return
@@ -145,113 +132,6 @@ class Exchange implements Undici.Dispatcher.DispatchHandler {
     if (waiting === undefined) return
     this.#waiting = undefined
     waiting(this.#take())
-  }
-}
-
-const utf8 = new TextDecoder()
-
-class PooledResponse extends Inspectable.Class implements HttpClientResponse.HttpClientResponse, Pipeable {
-  readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
-  readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
-  readonly status: number
-  readonly headers: Headers.Headers
-  readonly remoteAddress = Option.none()
-  readonly #exchange: Exchange
-
-  constructor(
-    exchange: Exchange,
-    status: number,
-    headers: Readonly<Record<string, string | Array<string> | undefined>>
-  ) {
-    super()
-    this.#exchange = exchange
-    this.status = status
-    this.headers = Headers.fromInput(headers)
-  }
-
-  get request() {
-    return this.#exchange.request
-  }
-
-  get url() {
-    return this.request.url
-  }
-
-  get cookies() {
-    return Cookies.fromSetCookie(this.headers["set-cookie"] ?? [])
-  }
-
-  get stream(): Stream.Stream<Uint8Array, Failed> {
-    const exchange = this.#exchange
-    return fromScopedPull(
-      Effect.suspend(() => {
-        exchange.read()
-        return Effect.as(
-          addFinalizer(() => Effect.sync(() => exchange.leave())),
-          exchange.body
-        )
-      })
-    )
-  }
-
-  get #bytes() {
-    return Effect.map(Stream.runCollect(this.stream), (chunks) => Buffer.concat(chunks))
-  }
-
-  get arrayBuffer() {
-    return Effect.map(this.#bytes, (bytes) => Uint8Array.from(bytes).buffer)
-  }
-
-  get text() {
-    return Effect.map(this.#bytes, (bytes) => utf8.decode(bytes))
-  }
-
-  get json(): Effect.Effect<Schema.Json, Failed> {
-    return this.#read((text) => (text === "" ? null : JSON.parse(text)))
-  }
-
-  get urlParamsBody(): Effect.Effect<UrlParams.UrlParams, Failed> {
-    return this.#read((text) => UrlParams.fromInput(new URLSearchParams(text)))
-  }
-
-  get formData(): Effect.Effect<FormData, Failed> {
-    return Effect.flatMap(this.#bytes, (bytes) =>
-      Effect.tryPromise({
-        try: () => new Response(bytes, { headers: this.headers }).formData(),
-        catch: (cause) => this.#unreadable(cause)
-      })
-    )
-  }
-
-  get upgrade(): Effect.Effect<never, Failed> {
-    return Effect.fail(
-      new HttpClientError.HttpClientError({
-        reason: new HttpClientError.StatusCodeError({
-          request: this.request,
-          response: this,
-          description: "this client makes no upgrades"
-        })
-      })
-    )
-  }
-
-  toJSON() {
-    return HttpIncomingMessage.inspect(this, { _id: "rbee/job/PooledResponse", status: this.status })
-  }
-
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
-
-  #read<A>(read: (text: string) => A): Effect.Effect<A, Failed> {
-    return Effect.flatMap(this.text, (text) =>
-      Effect.try({ try: () => read(text), catch: (cause) => this.#unreadable(cause) })
-    )
-  }
-
-  #unreadable(cause: unknown): Failed {
-    const reason = new HttpClientError.DecodeError({ request: this.request, response: this, cause })
-    return new HttpClientError.HttpClientError({ reason })
   }
 }
 

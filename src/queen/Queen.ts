@@ -89,8 +89,8 @@ const machine = Layer.mergeAll(HivesConf.layer, RunFile.layer, DetachedProcess.l
   Layer.provideMerge(hivePool)
 )
 
-const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
-  layerNoDeps.pipe(
+const layerWith = (overrides: SettingOverrides, tokenFile?: string) => {
+  const whole = layerNoDeps.pipe(
     Layer.provide(machine),
     Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
     Layer.provideMerge(Paths.layer),
@@ -98,6 +98,9 @@ const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
     // Whoever starts it may have a `JobsClient`, over a client of its own, which would be taken for this one's.
     Layer.fresh
   )
+  // A fresh layer is built for each that needs it, and a daemon is there once.
+  return Layer.effectContext(Layer.build(whole))
+}
 
 /** The queen: its HTTP server with all that is behind it, and `Handlers`, to which an application adds its own. */
 export const Queen = {

@@ -26,6 +26,7 @@ describe("the pooled client", () => {
         body: HttpClientRequest.bodyText(HttpClientRequest.empty, "hello").body
       })
       assert.deepStrictEqual([answer.status, answer.headers["x-body"]], [201, "hello"])
+      assert.deepStrictEqual(Object.keys(answer.cookies.cookies), ["a", "b"])
       assert.deepStrictEqual(yield* answer.json, { ä: 1 })
       assert.strictEqual(yield* Effect.flatMap(get("/json"), ({ text }) => text), `{"ä":1}`)
       const bytes = yield* Effect.flatMap(get("/json"), ({ arrayBuffer }) => arrayBuffer)

@@ -78,7 +78,9 @@ describe("forwarding through the queen", () => {
       const overrides = { "queen.port": String(port), "hive.port": String(hive.port) }
       yield* Effect.gen(function* () {
         yield* JobsClient
-        yield* Layer.build(Queen.layerWith(overrides))
+        const queen = Queen.layerWith(overrides)
+        // Two that need it share it.
+        yield* Layer.build(Layer.merge(Layer.provide(Layer.effectDiscard(boundUrl), queen), queen))
         const answer = yield* Effect.promise(() =>
           fetch(`http://127.0.0.1:${port}/v1/jobs`, {
             method: "POST",
