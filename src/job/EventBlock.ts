@@ -1,7 +1,7 @@
 import { EventKind, isDroppable, type LoggedEvent } from "./JobEvent.ts"
 
 // Each event: its number, its kind, the length of its data; then its data.
-const idBytes = 6
+const idBytes = 8
 const lengthAt = idBytes + 1
 const headBytes = lengthAt + 4
 
@@ -36,7 +36,7 @@ export class EventBlock {
 
   /** Adds an event, for which there is room. */
   append({ id, json, kind }: LoggedEvent, dataBytes: number) {
-    this.#bytes.writeUIntLE(id, this.#used, idBytes)
+    this.#bytes.writeDoubleLE(id, this.#used)
     this.#bytes[this.#used + idBytes] = codeOf.get(kind) ?? 0
     this.#bytes.writeUInt32LE(dataBytes, this.#used + lengthAt)
     this.#bytes.write(json, this.#used + headBytes)
@@ -66,7 +66,7 @@ export class EventBlock {
   /** The events above `after`. */
   *events(after = 0): Generator<LoggedEvent, void> {
     for (let at = 0; at < this.#used;) {
-      const id = this.#bytes.readUIntLE(at, idBytes)
+      const id = this.#bytes.readDoubleLE(at)
       const start = at + headBytes
       const end = start + this.#bytes.readUInt32LE(at + lengthAt)
       const kind = kinds[this.#bytes[at + idBytes] ?? 0]

@@ -140,6 +140,7 @@ export class MemoryLog implements JobLog {
   }
 
   #read({ after, toldOf }: Cursor): Batch {
+    // Nothing was dropped that comes after what such a reader knows.
     if (after === this.#beforeLatest) {
       const next = { after: this.#lastId, toldOf }
       return { events: this.#latest, next, ended: this.#ended }

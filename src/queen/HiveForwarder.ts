@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -187,7 +188,7 @@ const make = Effect.gen(function* () {
   const persistently = (request: Forwarded, scope: Scope.Scope): EventPull => {
     let left = request.routing.repeatable ? attempts : 1
     let current: EventPull | undefined
-    const next = Effect.suspend(() => {
+    const next: EventPull = Effect.flatMap(Scope.fork(scope), (own) => {
       left--
       const heard: Heard = { at: undefined, event: false, isLate: false }
       const orAgain = (pull: EventPull): EventPull =>
@@ -196,10 +197,13 @@ const make = Effect.gen(function* () {
           : Effect.catch(pull, (error) => {
               const isReset = error._tag === "ConnectionFailed" && error.reason === "reset"
               if (!isReset || heard.event) return Effect.fail(error)
-              return Effect.andThen(Effect.sleep(pauseBeforeRetry), next)
+              return Scope.close(own, Exit.void).pipe(
+                Effect.andThen(Effect.sleep(pauseBeforeRetry)),
+                Effect.andThen(next)
+              )
             })
       return orAgain(
-        Effect.flatMap(Scope.provide(open(request, heard), scope), (events) => {
+        Effect.flatMap(Scope.provide(open(request, heard), own), (events) => {
           current = orAgain(events)
           return events
         })

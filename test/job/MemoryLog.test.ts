@@ -56,10 +56,11 @@ describe("MemoryLog", () => {
       yield* log.append([narration("one"), narration("two")])
       yield* log.append([new JobEvent("token", `{"text":"a"}`, 1), new JobEvent("token", `{"text":"b"}`, 5)])
       yield* log.append([new JobEvent("token", `{"text":"b"}`, 5), new JobEvent("token", `{"text":"c"}`, 6)])
+      yield* log.append([new JobEvent("token", `{"text":"d"}`, 2 ** 52)])
       yield* log.end(JobEvent.cancelled)
       assert.deepStrictEqual(
         (yield* readAll(log)).map(({ id }) => id),
-        [1, 2, 3, 7, 8, 9]
+        [1, 2, 3, 7, 8, 2 ** 52 + 2, 2 ** 52 + 3]
       )
     })
   )

@@ -5,6 +5,7 @@ import { Settings } from "../../src/config/Settings.ts"
 import { Infer, WorkerList, WorkerSpawn } from "../../src/operation/Operation.ts"
 import { hiveAnswer } from "../../src/operation/Routing.ts"
 import { HiveDirectory } from "../../src/queen/HiveDirectory.ts"
+import type { RunningJob } from "../../src/job/Submission.ts"
 import { HiveForwarder } from "../../src/queen/HiveForwarder.ts"
 import { eventStream, fakeHive, fakeSocket, hiveWith, json } from "../support/fakeHive.ts"
 
@@ -339,6 +340,45 @@ describe("leaving and repeating", () => {
       const query = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(list("xyz"))))
       yield* Effect.provide(query, forwarding({ xyz: hive.url }))
       assert.strictEqual(hive.asked.filter(({ method }) => method === "POST").length, 2)
+    })
+  )
+
+  it.live("leaves a broken attempt before the next, with whoever watched over it", () =>
+    Effect.gen(function* () {
+      let times = 0
+      const slowly = (response: http.ServerResponse) => {
+        if (times++ === 0) {
+          response.flushHeaders()
+          response.socket?.resetAndDestroy()
+          return
+        }
+        response.write(token(1, "a"))
+        const timer = setInterval(() => response.write(": idle\n\n"), 50)
+        response.on("close", () => clearInterval(timer))
+        setTimeout(() => response.end(done(2)), 800)
+      }
+      const hive = yield* fakeHive(hiveWith(slowly))
+      const failures: Array<string> = []
+      const job: RunningJob = {
+        id: "job-1",
+        runsAt: () => Effect.void,
+        stopBy: () => Effect.void,
+        fail: ({ message }) => Effect.sync(() => void failures.push(message)),
+        write: () => Effect.void,
+        written: Effect.succeed([])
+      }
+      const { routing } = WorkerList
+      const request = { operation: "worker_list", hiveId: "xyz", json: "{}", routing, job }
+      const events = yield* HiveForwarder.use((forwarder) =>
+        Stream.runCollect(forwarder.forwardJson(request))
+      ).pipe(Effect.provide(forwarding({ xyz: hive.url })))
+      assert.deepStrictEqual(
+        events.map(({ kind }) => kind),
+        ["narration", "token"]
+      )
+      assert.deepStrictEqual(failures, [])
+      const methods = hive.asked.map(({ method }) => method)
+      assert.deepStrictEqual(methods, ["POST", "GET", "DELETE", "POST", "GET"])
     })
   )
 
