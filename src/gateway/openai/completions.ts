@@ -17,8 +17,14 @@ const readStreaming = Schema.decodeUnknownOption(
   })
 )
 
-// Inside a text the quotes would be escaped, so this can be nothing but the chunk that only tells the usage.
-const isUsageOnly = (data: string) => data.includes('"choices":[]')
+const choices = '"choices":['
+
+// Inside a text the quotes would be escaped, so this can be nothing but the chunk that only tells the usage. Not a search
+// for all of it, which would go through every chunk to its end.
+const isUsageOnly = (data: string) => {
+  const at = data.indexOf(choices)
+  return at !== -1 && data[at + choices.length] === "]"
+}
 
 /** The engine's chunks as they came. */
 const streaming = (includeUsage: boolean): Reply => ({
