@@ -1,5 +1,5 @@
 import { misfit, type WorkerUse } from "./decide.ts"
-import { type DeviceView, type HiveView, keyOf, type WorkerView } from "./Fleet.ts"
+import { type DeviceView, type HiveView, isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import type { Note, Order, Placing } from "./messages.ts"
 import { type PlacementView, placeWorker } from "./placeWorker.ts"
@@ -71,12 +71,14 @@ export class Placer {
     this.#loading.delete(load)
     this.#own.add(keyOf(worker))
     const hive = this.#hives.get(worker.hive)
-    // Until the hive tells of itself again, if it has not told of the worker already.
-    if (hive !== undefined && !hive.workers.some(({ id }) => id === worker.id)) {
+    const told = hive?.workers.find(({ id }) => id === worker.id)
+    // Until the hive tells of itself again. If it told of a worker that was still starting, its memory was free by then.
+    if (hive !== undefined && (told === undefined || !isServing(told))) {
       const devices = hive.devices.map((device) =>
         device.id === worker.device ? { ...device, freeBytes: device.freeBytes - worker.memoryBytes } : device
       )
-      this.#put({ ...hive, devices, workers: [...hive.workers, worker] })
+      const others = hive.workers.filter((other) => other !== told)
+      this.#put({ ...hive, devices, workers: [...others, worker] })
     }
     if (this.#wanted.get(worker.model)?.extra === loading.placing.extra) this.#wanted.delete(worker.model)
     return [{ _tag: "Placed", worker }, ...this.#place(now)]

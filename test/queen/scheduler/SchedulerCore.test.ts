@@ -238,6 +238,24 @@ describe("eviction", () => {
     ])
   })
 
+  it("knows that the memory of a worker is taken of which its hive told while it was starting", () => {
+    const scheduling = new Scheduling(hive())
+    scheduling.ask("a")
+    const models = [
+      { id: "m", memoryBytes: 4 * gib },
+      { id: "k", memoryBytes: 14 * gib }
+    ]
+    scheduling.fleet(hive({ models, workers: [worker("w1", { state: "starting" })] }))
+    const loaded = scheduling.core.handle(
+      { _tag: "Loaded", load: "load-1", worker: worker("w1") },
+      scheduling.now
+    )
+    assert.deepStrictEqual(inShort(loaded), ["run a on w1"])
+    scheduling.end("a")
+    scheduling.tick(limits.minResidency)
+    assert.deepStrictEqual(inShort(scheduling.ask("b", { model: "k" })), ["b waits in 1", "delete w1"])
+  })
+
   it("leaves a worker its minimum residency", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("young", { model: "o" })], free: 0 }))
     assert.deepStrictEqual(inShort(scheduling.ask("a")), ["a waits in 1"])
