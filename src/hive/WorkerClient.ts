@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
-import { fromScopedPull } from "../job/fromScopedPull.ts"
+import { fromScopedPull, scopedPull } from "../job/fromScopedPull.ts"
 import { overstepped } from "../job/overstepped.ts"
 import { readSse } from "../job/SseReader.ts"
 import type { CompletionApi } from "../operation/fields.ts"
@@ -196,7 +196,7 @@ const make = Effect.gen(function* () {
             return isWhole ? undefined : new WorkerGone({ reason: "the answer broke off" })
           }
         })
-        return yield* Stream.toPull(data)
+        return yield* scopedPull(data)
       })
     )
 

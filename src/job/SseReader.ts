@@ -5,8 +5,8 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Sse from "effect/encoding/Sse"
 import type * as Pull from "effect/Pull"
-import * as Stream from "effect/Stream"
-import { fromScopedPull } from "./fromScopedPull.ts"
+import type * as Stream from "effect/Stream"
+import { fromScopedPull, scopedPull } from "./fromScopedPull.ts"
 import { type SseEvent, SseParser } from "./SseParser.ts"
 
 /** What becomes of the events of a stream, and how it fails. */
@@ -40,7 +40,7 @@ export const readSse = <A, E0, E>(
   options: SseOptions<A, E0, E>
 ): Stream.Stream<A, E> =>
   fromScopedPull(
-    Effect.map(Stream.toPull(bytes), (pull) => {
+    Effect.map(scopedPull(bytes), (pull) => {
       const { brokenOff, failed, isOver = () => false, map, maxEventSize, onBytes, tooLarge } = options
       const decoder = new StringDecoder()
       let isStart = true

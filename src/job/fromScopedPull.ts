@@ -24,3 +24,7 @@ export const fromScopedPull = <A, E, E2>(
 }
 
 const wasRun = Effect.die(new Error("a stream that can be run once is run again"))
+
+/** What another stream gives, while the scope is open. `Stream.toPull` would provide all services anew for each pull. */
+export const scopedPull = <A, E>(stream: Stream.Stream<A, E>) =>
+  Effect.flatMap(Effect.scope, (scope) => Channel.toPullScoped(Stream.toChannel(stream), scope))

@@ -14,7 +14,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { JobCancelled, JobFailed } from "../job/clientErrors.ts"
-import { fromScopedPull } from "../job/fromScopedPull.ts"
+import { fromScopedPull, scopedPull } from "../job/fromScopedPull.ts"
 import { JobEvent, readFailure } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import { JobsClient, type Peer, type StartedJob } from "../job/JobsClient.ts"
@@ -162,7 +162,7 @@ const make = Effect.gen(function* () {
       end = event
     }
     // One step around each pull, because this runs for every token.
-    const events: EventPull = Effect.matchEffect(yield* Stream.toPull(started.events({ onBytes, onEnd })), {
+    const events: EventPull = Effect.matchEffect(yield* scopedPull(started.events({ onBytes, onEnd })), {
       onSuccess: (batch) => {
         heard.event = true
         return Effect.succeed(batch)
