@@ -10,7 +10,7 @@ import { RunFile } from "../config/RunFile.ts"
 import { type SettingOverrides, Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
 import { gatewayDoors, gatewayRoutes } from "../gateway/Gateway.ts"
-import { boundUrl, checkPort, daemon } from "../job/Daemon.ts"
+import { boundUrl, checkPort, daemon, ofItsOwn } from "../job/Daemon.ts"
 import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { Completions } from "./Completions.ts"
@@ -92,18 +92,14 @@ const machine = Layer.mergeAll(RunFile.layer, DetachedProcess.layer, Devices.lay
   Layer.provideMerge(workerPool)
 )
 
-const layerWith = (overrides: SettingOverrides, tokenFile?: string) => {
-  const whole = layerNoDeps.pipe(
+const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
+  layerNoDeps.pipe(
     Layer.provide(Layer.merge(machine, Engines.layerNoDeps)),
     Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
     Layer.provideMerge(Paths.layer),
     Layer.provideMerge(NodeServices.layer),
-    // Whoever starts it may have a `JobsClient`, over a client of its own, which would be taken for this one's.
-    Layer.fresh
+    ofItsOwn
   )
-  // A fresh layer is built for each that needs it, and a daemon is there once.
-  return Layer.effectContext(Layer.build(whole))
-}
 
 /** A hive: its HTTP server with all that is behind it, and `Handlers`, to which an application adds its own. */
 export const Hive = {

@@ -164,6 +164,13 @@ export const daemon = <E, R>({ host, name, port }: DaemonOptions, ownRoutes: Lay
 /** The base URL of the daemon that listens in this context. */
 export const boundUrl = Effect.map(HttpServer.HttpServer, ({ address }) => HttpServer.formatAddress(address))
 
+/**
+ * A daemon with services of its own, there once for all who need it. Whoever starts it may have a `JobsClient`, over a
+ * client of its own, which would be taken for the daemon's; and a fresh layer alone is built anew for each.
+ */
+export const ofItsOwn = <A, E, R>(layer: Layer.Layer<A, E, R>) =>
+  Layer.effectContext(Layer.build(Layer.fresh(layer)))
+
 /** Runs a daemon until somebody asks it to stop, then stops it gracefully. Calls `onListening` with its base URL. */
 export const serve = <A, E, R>(
   layer: Layer.Layer<A | HttpServer.HttpServer | Shutdown, E, R>,

@@ -12,7 +12,7 @@ import { RunFile } from "../config/RunFile.ts"
 import { type SettingOverrides, Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
 import { gatewayDoors, gatewayRoutes } from "../gateway/Gateway.ts"
-import { boundUrl, daemon } from "../job/Daemon.ts"
+import { boundUrl, daemon, ofItsOwn } from "../job/Daemon.ts"
 import { addQueenHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { JobsClient } from "../job/JobsClient.ts"
@@ -89,18 +89,14 @@ const machine = Layer.mergeAll(HivesConf.layer, RunFile.layer, DetachedProcess.l
   Layer.provideMerge(hivePool)
 )
 
-const layerWith = (overrides: SettingOverrides, tokenFile?: string) => {
-  const whole = layerNoDeps.pipe(
+const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
+  layerNoDeps.pipe(
     Layer.provide(machine),
     Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
     Layer.provideMerge(Paths.layer),
     Layer.provideMerge(NodeServices.layer),
-    // Whoever starts it may have a `JobsClient`, over a client of its own, which would be taken for this one's.
-    Layer.fresh
+    ofItsOwn
   )
-  // A fresh layer is built for each that needs it, and a daemon is there once.
-  return Layer.effectContext(Layer.build(whole))
-}
 
 /** The queen: its HTTP server with all that is behind it, and `Handlers`, to which an application adds its own. */
 export const Queen = {

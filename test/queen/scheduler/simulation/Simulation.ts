@@ -10,7 +10,7 @@ import { type Hive, World } from "./World.ts"
 /** What is simulated: the scheduler itself, or one with a bug that was planted. */
 export type Core = Pick<SchedulerCore, "explain" | "handle" | "load">
 
-export const limits: SchedulerLimits = {
+const limits: SchedulerLimits = {
   queueLength: 24,
   imbalanceTokens: 2000,
   minResidency: 20_000,
