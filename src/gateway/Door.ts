@@ -79,6 +79,12 @@ export interface Exchange {
   readonly reply: Reply
 }
 
+/**
+ * The steps of reading a request, for `Result.gen`. A generator function is written once, not anew for each request: V8
+ * keeps a map for each one that has run, and with it all that the function can see, until the next full collection.
+ */
+export type Reading<A> = Generator<Result.Result<unknown, InvalidRequest>, A, never>
+
 /** An endpoint that answers with what an engine writes. */
 export interface Door {
   readonly path: `/${string}`

@@ -7,6 +7,7 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type * as Pull from "effect/Pull"
 import { fromScopedPull } from "./fromScopedPull.ts"
+import { InFlight } from "./InFlight.ts"
 import type { LoggedEvent } from "./JobEvent.ts"
 import { type Batch, type Cursor, type JobLog, start } from "./JobLog.ts"
 import { addFinalizer } from "./lightScope.ts"
@@ -26,12 +27,12 @@ export class Pulse extends Context.Service<
   static readonly layer = Layer.effect(
     Pulse,
     Effect.gen(function* () {
-      const listeners = new Set<() => void>()
+      const listeners = new InFlight<object, () => void>()
       // A daemon that nobody follows has nothing to wake up for.
       const listened = yield* Latch.make(false)
       const beat = Effect.sync(() => {
         if (listeners.size === 0) listened.closeUnsafe()
-        const waiting = Array.from(listeners)
+        const waiting = Array.from(listeners.values())
         for (const listener of waiting) listener()
       })
       yield* Effect.sleep(beatEvery).pipe(
@@ -42,9 +43,10 @@ export class Pulse extends Context.Service<
       )
       return Pulse.of({
         onBeat: (listener) => {
-          listeners.add(listener)
+          const key = {}
+          listeners.set(key, listener)
           listened.openUnsafe()
-          return () => listeners.delete(listener)
+          return () => listeners.delete(key)
         }
       })
     })

@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import type { Routing } from "../operation/Routing.ts"
 import { IdempotencyConflict, JobEnded, JobNotFound, type OperationError, TooManyJobs } from "./errors.ts"
+import { InFlight } from "./InFlight.ts"
 import { type Failure, JobEvent } from "./JobEvent.ts"
 import { type JobLog, JobLogs, readAll } from "./JobLog.ts"
 import { outcomeOf } from "./JobOutcome.ts"
@@ -73,7 +74,6 @@ interface Job {
   followers: number
   /** Counts the followers who came, so that a grace period can see whether somebody did. */
   visits: number
-  fiber: Fiber.Fiber<void> | undefined
   keptBytes: number
 }
 
@@ -107,8 +107,10 @@ const make = Effect.gen(function* () {
   const entrance = yield* Semaphore.make(1)
   const jobs = new Map<string, Job>()
   const byKey = new Map<string, { readonly digest: string; readonly job: Job }>()
+  const fibers = new InFlight<string, Fiber.Fiber<void>>()
   let queued = 0
   let keptBytes = 0
+  let isOpen = true
 
   const find = (id: string) =>
     Effect.suspend(() => {
@@ -135,27 +137,25 @@ const make = Effect.gen(function* () {
     }
   }
 
-  const finish = (job: Job, exit: Exit.Exit<void, OperationError>) =>
-    Effect.gen(function* () {
-      const now = clock.currentTimeMillisUnsafe()
-      const outcome = yield* outcomeOf(job, exit)
-      job.state = outcome.state
-      job.error = outcome.error
-      job.endedAt = now
-      job.fiber = undefined
-      job.stop = undefined
-      const startedAt = job.startedAt ?? now
-      yield* job.log.end(
-        outcome.state === "completed"
-          ? JobEvent.done({ queued_ms: startedAt - job.createdAt, run_ms: now - startedAt })
-          : outcome.error === undefined
-            ? JobEvent.cancelled
-            : JobEvent.failed(outcome.error)
-      )
-      job.keptBytes = yield* job.log.bytes
-      keptBytes += job.keptBytes
-      forgetOld()
-    })
+  const finish = Effect.fnUntraced(function* (job: Job, exit: Exit.Exit<void, OperationError>) {
+    const now = clock.currentTimeMillisUnsafe()
+    const outcome = yield* outcomeOf(job, exit)
+    job.state = outcome.state
+    job.error = outcome.error
+    job.endedAt = now
+    job.stop = undefined
+    const startedAt = job.startedAt ?? now
+    yield* job.log.end(
+      outcome.state === "completed"
+        ? JobEvent.done({ queued_ms: startedAt - job.createdAt, run_ms: now - startedAt })
+        : outcome.error === undefined
+          ? JobEvent.cancelled
+          : JobEvent.failed(outcome.error)
+    )
+    job.keptBytes = yield* job.log.bytes
+    keptBytes += job.keptBytes
+    forgetOld()
+  })
 
   const run = (job: Job, work: Work) =>
     Effect.suspend(() => {
@@ -176,9 +176,10 @@ const make = Effect.gen(function* () {
         fail: (error) =>
           Effect.suspend(() => {
             job.failure ??= error
-            return job.fiber === undefined
+            const fiber = fibers.get(job.id)
+            return fiber === undefined
               ? Effect.void
-              : Effect.asVoid(Effect.forkIn(Fiber.interrupt(job.fiber), scope))
+              : Effect.asVoid(Effect.forkIn(Fiber.interrupt(fiber), scope))
           }),
         write: job.log.append,
         written: readAll(job.log)
@@ -198,7 +199,12 @@ const make = Effect.gen(function* () {
       Effect.exit,
       Effect.asVoid,
       // An interruptible fiber that is interrupted before its first step runs nothing, not even the job's end.
-      Effect.forkIn(scope, { uninterruptible: true })
+      Effect.forkDetach({ uninterruptible: true }),
+      Effect.flatMap((fiber) => {
+        fibers.set(job.id, fiber)
+        fiber.addObserver(() => fibers.delete(job.id))
+        return isOpen ? Effect.void : Fiber.interrupt(fiber)
+      })
     )
 
   const create = Effect.fnUntraced(function* (submission: Submission) {
@@ -221,7 +227,6 @@ const make = Effect.gen(function* () {
       cancelling: false,
       followers: 0,
       visits: 0,
-      fiber: undefined,
       keptBytes: 0
     }
     jobs.set(id, job)
@@ -236,8 +241,7 @@ const make = Effect.gen(function* () {
       id
     )
     yield* Effect.ignore(job.log.append([opening]))
-    const fiber = yield* launch(job, submission.work)
-    if (!hasEnded(job)) job.fiber = fiber
+    yield* launch(job, submission.work)
     return recordOf(job)
   }, Effect.uninterruptible)
 
@@ -253,7 +257,8 @@ const make = Effect.gen(function* () {
     return yield* create(submission)
   }, entrance.withPermit)
 
-  const stop = Effect.fnUntraced(function* ({ fiber, stop }: Job) {
+  const stop = Effect.fnUntraced(function* ({ id, stop }: Job) {
+    const fiber = fibers.get(id)
     if (fiber === undefined) return
     if (stop !== undefined) {
       yield* stop.pipe(Effect.andThen(Fiber.await(fiber)), Effect.timeoutOption(stopWithin))
@@ -295,12 +300,18 @@ const make = Effect.gen(function* () {
       [...jobs.values()].filter((job) => !hasEnded(job)),
       (job) => {
         job.cancelling = true
-        return job.fiber === undefined ? Effect.void : Fiber.interrupt(job.fiber)
+        const fiber = fibers.get(job.id)
+        return fiber === undefined ? Effect.void : Fiber.interrupt(fiber)
       },
       { concurrency: "unbounded", discard: true }
     )
   )
 
+  // Not by the scope of each fiber: what a scope lets go of is kept as long as what a `Map` does.
+  yield* Effect.addFinalizer(() => {
+    isOpen = false
+    return Fiber.interruptAll(fibers.values())
+  })
   yield* Effect.sync(forgetOld).pipe(Effect.delay(sweepEvery), Effect.forever, Effect.forkScoped)
 
   return Jobs.of({

@@ -160,7 +160,7 @@ const make = Effect.gen(function* () {
     })
   })
 
-  const within = <A, E>(peer: Peer, effect: Effect.Effect<A, E>) =>
+  const within = <A, E>(effect: Effect.Effect<A, E>, peer: Peer) =>
     Effect.timeoutOrElse(effect, {
       duration: timeouts.submit,
       orElse: () =>
@@ -169,15 +169,11 @@ const make = Effect.gen(function* () {
         )
     })
 
-  const ask = (peer: Peer, request: HttpClientRequest.HttpClientRequest) =>
-    within(
-      peer,
-      Effect.gen(function* () {
-        const response = yield* send(peer, request)
-        if (response.status !== 200) return yield* refused(peer, response)
-        return yield* textOf(peer, response)
-      })
-    )
+  const ask = Effect.fnUntraced(function* (peer: Peer, request: HttpClientRequest.HttpClientRequest) {
+    const response = yield* send(peer, request)
+    if (response.status !== 200) return yield* refused(peer, response)
+    return yield* textOf(peer, response)
+  }, within)
 
   const submission = (body: string) =>
     HttpClientRequest.post("/v1/jobs").pipe(HttpClientRequest.bodyText(body, "application/json"))
@@ -193,24 +189,24 @@ const make = Effect.gen(function* () {
     return yield* readJobId(peer, yield* ask(peer, submission(body)))
   })
 
-  const start = (peer: Peer, body: string): Effect.Effect<StartedJob, PeerError> =>
-    within(
-      peer,
-      Effect.gen(function* () {
-        const response = yield* send(peer, HttpClientRequest.accept(submission(body), eventStream))
-        if (response.status !== 200) return yield* refused(peer, response)
-        const { "content-type": type = "", [jobIdHeader]: jobId } = response.headers
-        if (type.startsWith(eventStream) && isJobId(jobId)) {
-          return {
-            jobId,
-            events: (options) => fullView(peer, response, options),
-            leave: Effect.suspend(() => Effect.ignore(Effect.scoped(Stream.toPull(response.stream))))
-          }
-        }
-        const submitted = yield* Effect.flatMap(textOf(peer, response), (text) => readJobId(peer, text))
-        return { jobId: submitted, events: (options) => events(peer, submitted, options), leave: Effect.void }
-      })
-    )
+  const start = Effect.fnUntraced(function* (peer: Peer, body: string) {
+    const response = yield* send(peer, HttpClientRequest.accept(submission(body), eventStream))
+    if (response.status !== 200) return yield* refused(peer, response)
+    const { "content-type": type = "", [jobIdHeader]: jobId } = response.headers
+    if (type.startsWith(eventStream) && isJobId(jobId)) {
+      return {
+        jobId,
+        events: (options?: EventsOptions) => fullView(peer, response, options),
+        leave: Effect.suspend(() => Effect.ignore(Effect.scoped(Stream.toPull(response.stream))))
+      }
+    }
+    const submitted = yield* Effect.flatMap(textOf(peer, response), (text) => readJobId(peer, text))
+    return {
+      jobId: submitted,
+      events: (options?: EventsOptions) => events(peer, submitted, options),
+      leave: Effect.void
+    }
+  }, within)
 
   const open = Effect.fnUntraced(function* (peer: Peer, path: string) {
     const response = yield* send(peer, HttpClientRequest.get(path))
@@ -238,17 +234,14 @@ const make = Effect.gen(function* () {
     options: EventsOptions = {}
   ) => readFullView(response.stream, viewOf(peer, options))
 
-  const events = (peer: Peer, jobId: string, options: EventsOptions = {}) =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        const full = yield* open(peer, `/v1/jobs/${jobId}/events?after=${options.after ?? 0}`)
-        if (full.status === 200) return fullView(peer, full, options)
-        if (full.status !== 404) return yield* refused(peer, full)
-        const plain = yield* open(peer, `/v1/jobs/${jobId}/stream`)
-        if (plain.status !== 200) return yield* refused(peer, full)
-        return readPlainView(plain.stream, viewOf(peer, options))
-      })
-    )
+  const events = Effect.fnUntraced(function* (peer: Peer, jobId: string, options: EventsOptions = {}) {
+    const full = yield* open(peer, `/v1/jobs/${jobId}/events?after=${options.after ?? 0}`)
+    if (full.status === 200) return fullView(peer, full, options)
+    if (full.status !== 404) return yield* refused(peer, full)
+    const plain = yield* open(peer, `/v1/jobs/${jobId}/stream`)
+    if (plain.status !== 200) return yield* refused(peer, full)
+    return readPlainView(plain.stream, viewOf(peer, options))
+  }, Stream.unwrap)
 
   const get = Effect.fnUntraced(function* <A>(peer: Peer, path: string, schema: Schema.ConstraintDecoder<A>) {
     const text = yield* ask(peer, HttpClientRequest.get(path))

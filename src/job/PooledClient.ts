@@ -7,6 +7,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
+import { InFlight } from "./InFlight.ts"
 import { type BodySource, PooledResponse } from "./PooledResponse.ts"
 
 type Failed = HttpClientError.HttpClientError
@@ -27,7 +28,8 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   #controller: Undici.Dispatcher.DispatchController | undefined
   #response: PooledResponse | undefined
   /** Those whose answers nobody has begun to read; not a timer for each, which would keep all that it leads to. */
-  readonly #unread: Set<Exchange>
+  readonly #unread: InFlight<object, Exchange>
+  readonly #key = {}
   #chunks: Array<Uint8Array> = []
   #size = 0
   #end: Pull.Pull<never, Failed> | undefined
@@ -37,7 +39,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
 
   constructor(
     request: HttpClientRequest.HttpClientRequest,
-    unread: Set<Exchange>,
+    unread: InFlight<object, Exchange>,
     answer: (answer: Effect.Effect<PooledResponse, Failed>) => void
   ) {
     this.request = request
@@ -56,7 +58,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
     headers: Readonly<Record<string, string | Array<string> | undefined>>
   ) {
     if (status < 200) return
-    this.#unread.add(this)
+    this.#unread.set(this.#key, this)
     this.#response = new PooledResponse(this, status, headers)
     this.#answer(Effect.succeed(this.#response))
   }
@@ -69,7 +71,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   }
 
   onResponseEnd() {
-    this.#unread.delete(this)
+    this.#unread.delete(this.#key)
     this.#end = Cause.done()
     this.#wake()
   }
@@ -81,7 +83,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
         ? new HttpClientError.TransportError({ request, cause })
         : new HttpClientError.DecodeError({ request, response: this.#response, cause })
     const failed = Effect.fail(new HttpClientError.HttpClientError({ reason }))
-    this.#unread.delete(this)
+    this.#unread.delete(this.#key)
     this.#end = failed
     if (this.#response === undefined) this.#answer(failed)
     this.#wake()
@@ -90,11 +92,11 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   readonly body: Pull.Pull<Chunks, Failed> = Effect.suspend(() => this.#take())
 
   read() {
-    this.#unread.delete(this)
+    this.#unread.delete(this.#key)
   }
 
   leave() {
-    this.#unread.delete(this)
+    this.#unread.delete(this.#key)
     if (this.#isLeft || this.#end !== undefined) return
     this.#isLeft = true
     this.#controller?.abort(left)
@@ -146,11 +148,11 @@ const bodyOf = ({ body }: HttpClientRequest.HttpClientRequest) => {
  * body is a text or bytes.
  */
 export const makePooledClient = Effect.fnUntraced(function* (dispatcher: Undici.Dispatcher) {
-  const unread = new Set<Exchange>()
-  let seen: ReadonlyArray<Exchange> = []
+  const unread = new InFlight<object, Exchange>()
+  let seen: ReadonlyArray<object> = []
   const look = Effect.sync(() => {
-    for (const exchange of seen) if (unread.has(exchange)) exchange.leave()
-    seen = Array.from(unread)
+    for (const key of seen) unread.get(key)?.leave()
+    seen = Array.from(unread.keys())
   })
   yield* look.pipe(Effect.delay(lookEvery), Effect.forever, Effect.forkScoped)
 

@@ -27,7 +27,7 @@ import { AnswerLost, HiveGaveUp } from "./scheduler/errors.ts"
 import { keyOf } from "./scheduler/Fleet.ts"
 import { FleetView, type HiveStock } from "./scheduler/FleetView.ts"
 import { estimateTokens, prefixesOf } from "./scheduler/Prefixes.ts"
-import { Scheduler, type Turn } from "./scheduler/Scheduler.ts"
+import { Scheduler, type Turn, type TurnRequest } from "./scheduler/Scheduler.ts"
 
 const actor = "qn-sched"
 const usualAnswer = 512
@@ -52,6 +52,24 @@ export const wishOf = ({ alias, id }: ServedModel, prompt: string, body: Gateway
 
 // Of a second hive job the numbers begin anew, so its events get numbers of the queen's.
 const withoutId = ({ json, kind }: JobEvent) => new JobEvent(kind, json)
+
+/** A request on its way to an answer, from one worker to the next if need be. */
+interface Course {
+  readonly request: GatewayRequest
+  readonly job: RunningJob
+  readonly wish: Omit<TurnRequest, "attempt" | "avoid" | "id">
+  readonly answer: Continuation
+  /** Workers that are not to be tried again. */
+  readonly avoid: Array<string>
+  readonly startedAt: number
+  isCancelled: boolean
+}
+
+type Attempt = (
+  course: Course,
+  number: number,
+  body: GatewayRequest["body"]
+) => Effect.Effect<void, OperationError>
 
 /** Errors that are no matter of one worker: its hive as a whole is away, silent or full. */
 const hiveErrors: ReadonlySet<string> = new Set([
@@ -82,115 +100,127 @@ export const fleetUpstream = Layer.effect(
           )
       )
 
-    const run = (request: GatewayRequest, job: RunningJob): Effect.Effect<void, OperationError> => {
-      const { id: model } = request.model
-      const { key, priority, waitMs } = request
-      const wish = { ...wishOf(request.model, request.prompt, request.body), key, priority, waitMs }
-      const answer = new Continuation(request)
-      const avoid: Array<string> = []
-      const startedAt = clock.currentTimeMillisUnsafe()
-      let isCancelled = false
-      const say = (action: string, message: string) =>
-        job.write([JobEvent.narration(actor, action, message, job.id)])
+    const say = ({ job }: Course, action: string, message: string) =>
+      job.write([JobEvent.narration(actor, action, message, job.id)])
 
+    const attempt: Attempt = Effect.fnUntraced(function* (course, number, body) {
+      const { answer, avoid, job, startedAt, wish } = course
+      const waited = clock.currentTimeMillisUnsafe() - startedAt
+      const { waitMs } = wish
+      const asked = {
+        ...wish,
+        id: job.id,
+        attempt: number,
+        avoid,
+        // An answer that has begun goes on, however long it took so far.
+        waitMs: waitMs === undefined || answer.hasBegun ? waitMs : Math.max(0, waitMs - waited)
+      }
+      const turn = yield* schedule.turn(
+        asked,
+        (sentence) => void runAside(Effect.ignore(say(course, "wait", sentence)))
+      )
+      return yield* forward(course, number, turn, body).pipe(
+        Effect.andThen(turn.ended("ok")),
+        Effect.catch((error) =>
+          Effect.andThen(turn.ended(outcomeOf(error)), again(course, number, turn, error))
+        )
+      )
+    }, Effect.scoped)
+
+    const forward = Effect.fnUntraced(function* (
+      course: Course,
+      number: number,
+      { loadMs, queueMs, sharedTokens, worker }: Turn,
+      body: GatewayRequest["body"]
+    ) {
+      const { answer, job, request } = course
+      request.onPlaced({ hive: worker.hive, worker: worker.id, queueMs, loadMs })
+      const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
+      yield* say(course, "choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)
+      const lost = yield* Deferred.make<never, OperationError>()
       const noteCancel = Effect.sync(() => {
-        isCancelled = true
+        course.isCancelled = true
       })
-
-      const attempt = (number: number, body: GatewayRequest["body"]): Effect.Effect<void, OperationError> =>
-        Effect.scoped(
-          Effect.gen(function* () {
-            const waited = clock.currentTimeMillisUnsafe() - startedAt
-            const asked = {
-              ...wish,
-              id: job.id,
-              attempt: number,
-              avoid,
-              // An answer that has begun goes on, however long it took so far.
-              waitMs: waitMs === undefined || answer.hasBegun ? waitMs : Math.max(0, waitMs - waited)
-            }
-            const turn = yield* schedule.turn(
-              asked,
-              (sentence) => void runAside(Effect.ignore(say("wait", sentence)))
-            )
-            return yield* forward(number, turn, body).pipe(
-              Effect.andThen(turn.ended("ok")),
-              Effect.catch((error) =>
-                Effect.andThen(turn.ended(outcomeOf(error)), again(number, turn, error))
-              )
-            )
-          })
-        )
-
-      const forward = Effect.fnUntraced(function* (number: number, turn: Turn, body: GatewayRequest["body"]) {
-        const { loadMs, queueMs, sharedTokens, worker } = turn
-        request.onPlaced({ hive: worker.hive, worker: worker.id, queueMs, loadMs })
-        const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
-        yield* say("choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)
-        const lost = yield* Deferred.make<never, OperationError>()
-        const here: RunningJob = {
-          ...job,
-          // This hive's part of the job has failed, which is not yet the end of the job.
-          fail: (error) => Effect.asVoid(Deferred.fail(lost, error)),
-          stopBy: (stop) => job.stopBy(Effect.andThen(noteCancel, stop))
-        }
-        const events = forwarder.forwardJson({
+      const here: RunningJob = {
+        ...job,
+        // This hive's part of the job has failed, which is not yet the end of the job.
+        fail: (error) => Effect.asVoid(Deferred.fail(lost, error)),
+        stopBy: (stop) => job.stopBy(Effect.andThen(noteCancel, stop))
+      }
+      const events = forwarder.forwardJson({
+        operation: "complete",
+        hiveId: worker.hive,
+        json: JSON.stringify({
           operation: "complete",
-          hiveId: worker.hive,
-          json: JSON.stringify({
-            operation: "complete",
-            hive_id: worker.hive,
-            model,
-            worker_id: worker.id,
-            api: request.api,
-            body
-          }),
-          routing: Complete.routing,
-          job: here
-        })
-        // Not through the stream, which could not be left alone by what comes in `lost`.
-        yield* Effect.raceFirst(
-          Stream.runForEachArray(events, (batch) => {
-            const shown = batch.filter((event) => answer.take(event))
-            return job.write(number === 1 ? shown : shown.map((event) => withoutId(answer.mended(event))))
-          }),
-          Deferred.await(lost)
-        ).pipe(
-          Effect.mapError((error) =>
-            error._tag === "JobCancelled" && !isCancelled ? new HiveGaveUp({ hive: worker.hive }) : error
-          )
-        )
+          hive_id: worker.hive,
+          model: request.model.id,
+          worker_id: worker.id,
+          api: request.api,
+          body
+        }),
+        routing: Complete.routing,
+        job: here
       })
-
-      const again = Effect.fnUntraced(function* (number: number, { worker }: Turn, error: OperationError) {
-        if (outcomeOf(error) === "client") return yield* Effect.fail(error)
-        const hasTries = number < scheduler.attempts
-        const said = answer.said(yield* job.written)
-        const next = Effect.fnUntraced(function* (action: string, message: string) {
-          const isOfHive = hiveErrors.has(error._tag)
-          avoid.push(keyOf(worker), ...(isOfHive ? yield* workersOf(worker.hive) : []))
-          answer.next(said)
-          // The hive's job, which a cancel would stop first, is over.
-          yield* job.stopBy(job.fail(new JobCancelled()))
-          yield* say(action, message)
-          yield* attempt(number + 1, said.body)
-        })
-        if (!answer.hasBegun) {
-          if (!hasTries) return yield* Effect.fail(error)
-          const sentence = `Worker '${worker.id}' did not begin (${error.message}); trying another`
-          return yield* next("retry", sentence)
-        }
-        if (said.isWhole) return
-        if (!hasTries || !said.isPossible) {
-          return yield* new AnswerLost({ worker: worker.id, reason: error.message, cause: error })
-        }
-        yield* next(
-          "continue",
-          `Worker '${worker.id}' was lost in the middle (${error.message}); another goes on after ${said.length} characters`
+      // Not through the stream, which could not be left alone by what comes in `lost`.
+      yield* Effect.raceFirst(
+        Stream.runForEachArray(events, (batch) => {
+          const shown = batch.filter((event) => answer.take(event))
+          return job.write(number === 1 ? shown : shown.map((event) => withoutId(answer.mended(event))))
+        }),
+        Deferred.await(lost)
+      ).pipe(
+        Effect.mapError((error) =>
+          error._tag === "JobCancelled" && !course.isCancelled ? new HiveGaveUp({ hive: worker.hive }) : error
         )
-      })
+      )
+    })
 
-      return attempt(1, request.body)
+    const again = Effect.fnUntraced(function* (
+      course: Course,
+      number: number,
+      { worker }: Turn,
+      error: OperationError
+    ) {
+      if (outcomeOf(error) === "client") return yield* Effect.fail(error)
+      const { answer, avoid, job } = course
+      const hasTries = number < scheduler.attempts
+      const said = answer.said(yield* job.written)
+      const next = Effect.fnUntraced(function* (action: string, message: string) {
+        const isOfHive = hiveErrors.has(error._tag)
+        avoid.push(keyOf(worker), ...(isOfHive ? yield* workersOf(worker.hive) : []))
+        answer.next(said)
+        // The hive's job, which a cancel would stop first, is over.
+        yield* job.stopBy(job.fail(new JobCancelled()))
+        yield* say(course, action, message)
+        yield* attempt(course, number + 1, said.body)
+      })
+      if (!answer.hasBegun) {
+        if (!hasTries) return yield* Effect.fail(error)
+        const sentence = `Worker '${worker.id}' did not begin (${error.message}); trying another`
+        return yield* next("retry", sentence)
+      }
+      if (said.isWhole) return
+      if (!hasTries || !said.isPossible) {
+        return yield* new AnswerLost({ worker: worker.id, reason: error.message, cause: error })
+      }
+      yield* next(
+        "continue",
+        `Worker '${worker.id}' was lost in the middle (${error.message}); another goes on after ${said.length} characters`
+      )
+    })
+
+    const run = (request: GatewayRequest, job: RunningJob) => {
+      const { key, priority, waitMs } = request
+      const course: Course = {
+        request,
+        job,
+        wish: { ...wishOf(request.model, request.prompt, request.body), key, priority, waitMs },
+        answer: new Continuation(request),
+        avoid: [],
+        startedAt: clock.currentTimeMillisUnsafe(),
+        isCancelled: false
+      }
+      return attempt(course, 1, request.body)
     }
 
     // What hives have changes seldom, and is asked for with every request.

@@ -109,7 +109,7 @@ const make = Effect.gen(function* () {
   const losses = new Map<string, string>()
 
   const known = (alias: string, configured: string | undefined): Effect.Effect<KnownHive> =>
-    Effect.gen(function* () {
+    Effect.map(token.of(alias), (token) => {
       const beat = beats.get(alias)
       const heardAt = Math.max(
         beat?.at ?? Number.NEGATIVE_INFINITY,
@@ -135,7 +135,7 @@ const make = Effect.gen(function* () {
           ...(beat === undefined ? {} : { last_heartbeat: DateTime.formatIso(DateTime.makeUnsafe(beat.at)) }),
           workers: isActive ? (beat?.workers.length ?? 0) : 0
         },
-        peer: { url: url ?? urlOf("127.0.0.1", hive.port), token: yield* token.of(alias) },
+        peer: { url: url ?? urlOf("127.0.0.1", hive.port), token },
         workers: isActive ? (beat?.workers ?? []) : []
       }
     })

@@ -1,7 +1,7 @@
 import * as Result from "effect/Result"
 import { type ChoicePiece, type EngineUsage, readChunk, tokensOf } from "../../job/EngineChunk.ts"
 import { type AnswerWriter, sseFrame } from "../AnswerWriter.ts"
-import type { About, Door, GatewayFailure } from "../Door.ts"
+import type { About, Body, Door, Exchange, GatewayFailure, Reading } from "../Door.ts"
 import type { EngineAnswer } from "../EngineAnswer.ts"
 import { given, parsedArguments } from "../reading.ts"
 import { anthropicFormat } from "./format.ts"
@@ -141,45 +141,47 @@ class MessageWriter implements AnswerWriter {
   }
 }
 
+function* readMessage(body: Body): Reading<Exchange> {
+  const request = yield* readMessages(body)
+  const { max_tokens, model, stop_sequences: stop, stream, temperature, top_k, top_p } = request
+  const talk = yield* conversation(request)
+  return {
+    model,
+    api: "chat/completions",
+    body: given({ ...talk, max_tokens, stop, temperature, top_k, top_p }),
+    reply:
+      stream === true
+        ? {
+            _tag: "Stream",
+            contentType: "text/event-stream",
+            idle: event("ping", {}),
+            writer: (about) => new MessageWriter(about)
+          }
+        : { _tag: "Whole", toJson: whole }
+  }
+}
+
 /** `POST /v1/messages`. */
 export const messagesDoor: Door = {
   path: "/v1/messages",
   format: anthropicFormat,
-  read: (body) =>
-    Result.gen(function* () {
-      const request = yield* readMessages(body)
-      const { max_tokens, model, stop_sequences: stop, stream, temperature, top_k, top_p } = request
-      const talk = yield* conversation(request)
-      return {
-        model,
-        api: "chat/completions",
-        body: given({ ...talk, max_tokens, stop, temperature, top_k, top_p }),
-        reply:
-          stream === true
-            ? {
-                _tag: "Stream",
-                contentType: "text/event-stream",
-                idle: event("ping", {}),
-                writer: (about) => new MessageWriter(about)
-              }
-            : { _tag: "Whole", toJson: whole }
-      }
-    })
+  read: (body) => Result.gen(() => readMessage(body))
+}
+
+function* readCounting(body: Body): Reading<Exchange> {
+  const request = yield* readCount(body)
+  const talk = yield* conversation(request)
+  return {
+    model: request.model,
+    api: "chat/completions",
+    body: { ...talk, max_tokens: 1 },
+    reply: { _tag: "Whole", toJson: ({ usage }) => ({ input_tokens: tokensOf(usage).prompt }) }
+  }
 }
 
 /** `POST /v1/messages/count_tokens`: the engine counts, by reading the prompt and writing one token. */
 export const countTokensDoor: Door = {
   path: "/v1/messages/count_tokens",
   format: anthropicFormat,
-  read: (body) =>
-    Result.gen(function* () {
-      const request = yield* readCount(body)
-      const talk = yield* conversation(request)
-      return {
-        model: request.model,
-        api: "chat/completions",
-        body: { ...talk, max_tokens: 1 },
-        reply: { _tag: "Whole", toJson: ({ usage }) => ({ input_tokens: tokensOf(usage).prompt }) }
-      }
-    })
+  read: (body) => Result.gen(() => readCounting(body))
 }

@@ -1,6 +1,6 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { Body, InvalidRequest } from "../Door.ts"
+import type { Body, InvalidRequest, Reading } from "../Door.ts"
 import {
   contentOf,
   type EngineMessage,
@@ -129,43 +129,39 @@ const toChoice = ({ name, type }: typeof ToolChoice.Type) => {
   return type === "any" ? "required" : type
 }
 
-/** The part of the engine's body that says what is talked about. */
-export const conversation = ({
-  messages,
-  output_config,
-  system,
-  tool_choice,
-  tools
-}: Common): Result.Result<Body, InvalidRequest> =>
-  Result.gen(function* () {
-    const turns = yield* Result.all(messages.map(toMessages))
-    const all: Array<EngineMessage> = turns.flat()
-    const texts = textsOf(system)
-    if (texts.length > 0) all.unshift({ role: "system", content: contentOf(texts) })
-    const server = (tools ?? []).findIndex(({ type }) => (type ?? "custom") !== "custom")
-    if (server !== -1) {
-      return yield* unsupported(
-        `tools.${server}.type`,
-        "only tools that the client runs itself can be used here"
-      )
-    }
-    const schema = output_config?.format?.schema
-    // An answer that the client has begun is gone on with: the words of vLLM.
-    const begun = messages.at(-1)?.role === "assistant" && all.at(-1)?.tool_calls === undefined
-    return given({
-      messages: all,
-      ...(tools === undefined || tools === null || tools.length === 0
-        ? {}
-        : {
-            tools: tools.map((tool) => engineTool(tool.name, tool.description, tool.input_schema)),
-            tool_choice: tool_choice ? toChoice(tool_choice) : undefined,
-            parallel_tool_calls: tool_choice?.disable_parallel_tool_use === true ? false : undefined
-          }),
-      ...(schema === undefined
-        ? {}
-        : {
-            response_format: { type: "json_schema", json_schema: { name: "answer", schema, strict: true } }
-          }),
-      ...(begun ? { continue_final_message: true, add_generation_prompt: false } : {})
-    })
+function* toConversation({ messages, output_config, system, tool_choice, tools }: Common): Reading<Body> {
+  const turns = yield* Result.all(messages.map(toMessages))
+  const all: Array<EngineMessage> = turns.flat()
+  const texts = textsOf(system)
+  if (texts.length > 0) all.unshift({ role: "system", content: contentOf(texts) })
+  const server = (tools ?? []).findIndex(({ type }) => (type ?? "custom") !== "custom")
+  if (server !== -1) {
+    return yield* unsupported(
+      `tools.${server}.type`,
+      "only tools that the client runs itself can be used here"
+    )
+  }
+  const schema = output_config?.format?.schema
+  // An answer that the client has begun is gone on with: the words of vLLM.
+  const begun = messages.at(-1)?.role === "assistant" && all.at(-1)?.tool_calls === undefined
+  return given({
+    messages: all,
+    ...(tools === undefined || tools === null || tools.length === 0
+      ? {}
+      : {
+          tools: tools.map((tool) => engineTool(tool.name, tool.description, tool.input_schema)),
+          tool_choice: tool_choice ? toChoice(tool_choice) : undefined,
+          parallel_tool_calls: tool_choice?.disable_parallel_tool_use === true ? false : undefined
+        }),
+    ...(schema === undefined
+      ? {}
+      : {
+          response_format: { type: "json_schema", json_schema: { name: "answer", schema, strict: true } }
+        }),
+    ...(begun ? { continue_final_message: true, add_generation_prompt: false } : {})
   })
+}
+
+/** The part of the engine's body that says what is talked about. */
+export const conversation = (request: Common): Result.Result<Body, InvalidRequest> =>
+  Result.gen(() => toConversation(request))

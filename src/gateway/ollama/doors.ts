@@ -1,7 +1,7 @@
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { About, Door, Exchange, InvalidRequest } from "../Door.ts"
+import type { About, Body, Door, Exchange, Reading } from "../Door.ts"
 import { unsupported } from "../reading.ts"
 import { chatShape, generateShape, loadedReply, nanos, reply, type Shape } from "./answer.ts"
 import { ollamaFormat } from "./format.ts"
@@ -33,65 +33,67 @@ const noUnloading = (keepAlive: string | number | null | undefined) =>
       )
     : Result.void
 
+function* readChatRequest(body: Body): Reading<Exchange> {
+  const { format, keep_alive, messages, model, options, stream, tools } = yield* readChat(body)
+  if (!says(messages)) {
+    yield* noUnloading(keep_alive)
+    return loading(model, chatShape)
+  }
+  const turns = messages ?? []
+  const withImage = turns.findIndex(({ images }) => says(images))
+  if (withImage !== -1) {
+    return yield* unsupported(`messages.${withImage}.images`, "images are not supported")
+  }
+  return {
+    model,
+    api: "chat/completions",
+    body: {
+      ...sampling(options),
+      ...responseFormat(format),
+      ...toTools(tools),
+      messages: toMessages(turns)
+    },
+    reply: reply(chatShape, stream)
+  }
+}
+
 /** `POST /api/chat`. */
 export const chatDoor: Door = {
   path: "/api/chat",
   format: ollamaFormat,
-  read: (body): Result.Result<Exchange, InvalidRequest> =>
-    Result.gen(function* () {
-      const { format, keep_alive, messages, model, options, stream, tools } = yield* readChat(body)
-      if (!says(messages)) {
-        yield* noUnloading(keep_alive)
-        return loading(model, chatShape)
-      }
-      const turns = messages ?? []
-      const withImage = turns.findIndex(({ images }) => says(images))
-      if (withImage !== -1) {
-        return yield* unsupported(`messages.${withImage}.images`, "images are not supported")
-      }
-      return {
-        model,
-        api: "chat/completions",
-        body: {
-          ...sampling(options),
-          ...responseFormat(format),
-          ...toTools(tools),
-          messages: toMessages(turns)
-        },
-        reply: reply(chatShape, stream)
-      }
-    })
+  read: (body) => Result.gen(() => readChatRequest(body))
 }
 
 const notInGenerate = ["suffix", "template", "context", "images"] as const
+
+function* readGenerateRequest(body: Body): Reading<Exchange> {
+  const request = yield* readGenerate(body)
+  const { format, keep_alive, model, options, prompt, raw, stream, system } = request
+  const strange = notInGenerate.find((field) => says(request[field]))
+  if (strange !== undefined) return yield* unsupported(strange, "it is not supported here")
+  if (prompt === undefined || prompt === null || prompt === "") {
+    yield* noUnloading(keep_alive)
+    return loading(model, generateShape)
+  }
+  const asked = { ...sampling(options), ...responseFormat(format) }
+  if (raw === true) {
+    return { model, api: "completions", body: { ...asked, prompt }, reply: reply(generateShape, stream) }
+  }
+  const user = { role: "user", content: prompt }
+  const messages = says(system) ? [{ role: "system", content: system }, user] : [user]
+  return {
+    model,
+    api: "chat/completions",
+    body: { ...asked, messages },
+    reply: reply(generateShape, stream)
+  }
+}
 
 /** `POST /api/generate`: by the model's chat template, unless `raw` is true. */
 export const generateDoor: Door = {
   path: "/api/generate",
   format: ollamaFormat,
-  read: (body): Result.Result<Exchange, InvalidRequest> =>
-    Result.gen(function* () {
-      const request = yield* readGenerate(body)
-      const { format, keep_alive, model, options, prompt, raw, stream, system } = request
-      const strange = notInGenerate.find((field) => says(request[field]))
-      if (strange !== undefined) return yield* unsupported(strange, "it is not supported here")
-      if (prompt === undefined || prompt === null || prompt === "") {
-        yield* noUnloading(keep_alive)
-        return loading(model, generateShape)
-      }
-      const asked = { ...sampling(options), ...responseFormat(format) }
-      if (raw === true) {
-        return { model, api: "completions", body: { ...asked, prompt }, reply: reply(generateShape, stream) }
-      }
-      const user = { role: "user", content: prompt }
-      const messages = says(system) ? [{ role: "system", content: system }, user] : [user]
-      return {
-        model,
-        api: "chat/completions",
-        body: { ...asked, messages },
-        reply: reply(generateShape, stream)
-      }
-    })
+  read: (body) => Result.gen(() => readGenerateRequest(body))
 }
 
 const Embeddings = Schema.Struct({

@@ -3,7 +3,15 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { CompletionApi } from "../../operation/fields.ts"
 import { sseFrame } from "../AnswerWriter.ts"
-import { type About, type Body, type Door, InvalidRequest, type Reply } from "../Door.ts"
+import {
+  type About,
+  type Body,
+  type Door,
+  type Exchange,
+  InvalidRequest,
+  type Reading,
+  type Reply
+} from "../Door.ts"
 import type { EngineAnswer, EngineChoice } from "../EngineAnswer.ts"
 import { openAiError, openAiFormat } from "./format.ts"
 
@@ -109,6 +117,16 @@ const readReply = (body: Body, toJson: (answer: EngineAnswer, about: About) => u
   )
 }
 
+function* readCompletion(
+  api: CompletionApi,
+  toJson: (answer: EngineAnswer, about: About) => unknown,
+  body: Body
+): Reading<Exchange> {
+  const model = yield* readModel(body)
+  const reply = yield* readReply(body, toJson)
+  return { model, api, body, reply }
+}
+
 const completionDoor = (
   path: `/${string}`,
   api: CompletionApi,
@@ -116,12 +134,7 @@ const completionDoor = (
 ): Door => ({
   path,
   format: openAiFormat,
-  read: (body) =>
-    Result.gen(function* () {
-      const model = yield* readModel(body)
-      const reply = yield* readReply(body, toJson)
-      return { model, api, body, reply }
-    })
+  read: (body) => Result.gen(() => readCompletion(api, toJson, body))
 })
 
 /** `POST /v1/chat/completions`: the engine says which fields it takes. */

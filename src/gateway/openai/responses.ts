@@ -7,7 +7,7 @@ import {
   type ToolCallPiece
 } from "../../job/EngineChunk.ts"
 import { type AnswerWriter, sseFrame } from "../AnswerWriter.ts"
-import type { About, Door, GatewayFailure } from "../Door.ts"
+import type { About, Body, Door, Exchange, GatewayFailure, Reading } from "../Door.ts"
 import type { EngineAnswer, ToolCall } from "../EngineAnswer.ts"
 import { openAiError, openAiFormat } from "./format.ts"
 import { engineBody, readResponses, type ResponsesRequest } from "./responsesRequest.ts"
@@ -227,26 +227,27 @@ class ResponseWriter implements AnswerWriter {
   }
 }
 
+function* readResponse(body: Body): Reading<Exchange> {
+  const request = yield* readResponses(body)
+  return {
+    model: request.model,
+    api: "chat/completions",
+    body: yield* engineBody(request),
+    reply:
+      request.stream === true
+        ? {
+            _tag: "Stream",
+            contentType: "text/event-stream",
+            idle: ": waiting\n\n",
+            writer: (about) => new ResponseWriter(request, about)
+          }
+        : { _tag: "Whole", toJson: wholeResponse(request) }
+  }
+}
+
 /** `POST /v1/responses`: text and tools; nothing is kept of an answer. */
 export const responsesDoor: Door = {
   path: "/v1/responses",
   format: openAiFormat,
-  read: (body) =>
-    Result.gen(function* () {
-      const request = yield* readResponses(body)
-      return {
-        model: request.model,
-        api: "chat/completions",
-        body: yield* engineBody(request),
-        reply:
-          request.stream === true
-            ? {
-                _tag: "Stream",
-                contentType: "text/event-stream",
-                idle: ": waiting\n\n",
-                writer: (about) => new ResponseWriter(request, about)
-              }
-            : { _tag: "Whole", toJson: wholeResponse(request) }
-      }
-    })
+  read: (body) => Result.gen(() => readResponse(body))
 }

@@ -1,6 +1,6 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { Body, InvalidRequest } from "../Door.ts"
+import type { Body, InvalidRequest, Reading } from "../Door.ts"
 import {
   contentOf,
   type EngineMessage,
@@ -127,49 +127,51 @@ const toChoice = (choice: ResponsesRequest["tool_choice"]) =>
 const kept = ["background", "store"] as const
 const continued = ["conversation", "previous_response_id"] as const
 
+function* toEngine(request: ResponsesRequest): Reading<Body> {
+  const {
+    input,
+    instructions,
+    max_output_tokens,
+    parallel_tool_calls,
+    temperature,
+    text,
+    tool_choice,
+    top_p
+  } = request
+  for (const field of kept) {
+    if (request[field] === true)
+      yield* unsupported(field, "answers are not kept here; leave it out, or false")
+  }
+  for (const field of continued) {
+    if (request[field] !== undefined && request[field] !== null) {
+      yield* unsupported(field, "answers are not kept here; send the whole conversation as 'input'")
+    }
+  }
+  const tools = request.tools ?? []
+  const strange = tools.findIndex(({ type }) => type !== "function")
+  if (strange !== -1) {
+    yield* unsupported(`tools.${strange}.type`, "only tools of the type 'function' can be used here")
+  }
+  const turns = typeof input === "string" ? [{ role: "user", content: input }] : yield* toMessages(input)
+  const format = text?.format
+  return given({
+    messages: instructions ? [{ role: "system", content: instructions }, ...turns] : turns,
+    max_tokens: max_output_tokens,
+    temperature,
+    top_p,
+    ...(format && format.type !== "text" ? { response_format: toFormat(format) } : {}),
+    ...(tools.length === 0
+      ? {}
+      : {
+          tools: tools.map(({ description, name, parameters, strict }) =>
+            engineTool(name ?? "", description, parameters, strict)
+          ),
+          tool_choice: toChoice(tool_choice),
+          parallel_tool_calls
+        })
+  })
+}
+
 /** The request in the engines' words. Whatever needs an answer to be kept is refused: nothing is. */
 export const engineBody = (request: ResponsesRequest): Result.Result<Body, InvalidRequest> =>
-  Result.gen(function* () {
-    const {
-      input,
-      instructions,
-      max_output_tokens,
-      parallel_tool_calls,
-      temperature,
-      text,
-      tool_choice,
-      top_p
-    } = request
-    for (const field of kept) {
-      if (request[field] === true)
-        yield* unsupported(field, "answers are not kept here; leave it out, or false")
-    }
-    for (const field of continued) {
-      if (request[field] !== undefined && request[field] !== null) {
-        yield* unsupported(field, "answers are not kept here; send the whole conversation as 'input'")
-      }
-    }
-    const tools = request.tools ?? []
-    const strange = tools.findIndex(({ type }) => type !== "function")
-    if (strange !== -1) {
-      yield* unsupported(`tools.${strange}.type`, "only tools of the type 'function' can be used here")
-    }
-    const turns = typeof input === "string" ? [{ role: "user", content: input }] : yield* toMessages(input)
-    const format = text?.format
-    return given({
-      messages: instructions ? [{ role: "system", content: instructions }, ...turns] : turns,
-      max_tokens: max_output_tokens,
-      temperature,
-      top_p,
-      ...(format && format.type !== "text" ? { response_format: toFormat(format) } : {}),
-      ...(tools.length === 0
-        ? {}
-        : {
-            tools: tools.map(({ description, name, parameters, strict }) =>
-              engineTool(name ?? "", description, parameters, strict)
-            ),
-            tool_choice: toChoice(tool_choice),
-            parallel_tool_calls
-          })
-    })
-  })
+  Result.gen(() => toEngine(request))

@@ -1,3 +1,4 @@
+import { InFlight } from "../../job/InFlight.ts"
 import { chooseWorker, type LoadedWorker, misfit, type Needs } from "./decide.ts"
 import { isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
@@ -31,8 +32,8 @@ interface Running {
 export class ModelQueue {
   readonly model: string
   readonly #limits: SchedulerLimits
-  readonly #waiting = new Map<string, Asked>()
-  readonly #running = new Map<string, Running>()
+  readonly #waiting = new InFlight<string, Asked>()
+  readonly #running = new InFlight<string, Running>()
   readonly #loads = new Map<string, Load>()
   /** Tokens that each key had, as long as it has requests here. */
   readonly #served = new Map<string, number>()

@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Settings } from "../../config/Settings.ts"
 import type { OperationError } from "../../job/errors.ts"
+import { InFlight } from "../../job/InFlight.ts"
 import { addFinalizer } from "../../job/lightScope.ts"
 import type { Candidate, Decision, Wish } from "./decide.ts"
 import { type ScheduleError, toError } from "./errors.ts"
@@ -129,7 +130,7 @@ const make = Effect.gen(function* () {
     breakerPause: Duration.toMillis(scheduler.breakerPause),
     loadPause: Duration.toMillis(scheduler.loadPause)
   })
-  const waiters = new Map<string, Waiter>()
+  const waiters = new InFlight<string, Waiter>()
   const loads = new Map<string, { readonly from: number; to?: number }>()
   const explanations = new Map<string, ReadonlyArray<Explained>>()
   let seen: ReadonlyArray<HiveStock> = []

@@ -1,0 +1,70 @@
+import * as v8 from "node:v8"
+import * as vm from "node:vm"
+import { describe, expect, it } from "@effect/vitest"
+import { InFlight } from "../../src/job/InFlight.ts"
+
+v8.setFlagsFromString("--expose-gc")
+const collectYoung = vm.runInNewContext("() => gc({ type: 'minor' })")
+
+const large = () => Array.from({ length: 500 }, (_, index) => ({ index }))
+
+/** By how many bytes the heap has grown when 1,000 values have come and gone, two at a time. */
+const growth = (map: {
+  readonly set: (key: number, value: object) => void
+  readonly delete: (key: number) => boolean
+}) => {
+  let key = 0
+  const comeAndGo = (count: number) => {
+    for (const until = key + count; key < until; key++) {
+      map.set(key, large())
+      map.delete(key - 1)
+    }
+  }
+  comeAndGo(10)
+  // Twice survived is old.
+  for (let count = 0; count < 3; count++) collectYoung()
+  const before = process.memoryUsage().heapUsed
+  for (let count = 0; count < 20; count++) {
+    comeAndGo(50)
+    collectYoung()
+  }
+  return process.memoryUsage().heapUsed - before
+}
+
+describe("InFlight", () => {
+  it("is a map in the order of arrival", () => {
+    const map = new InFlight<string, number>()
+    map.set("b", 1)
+    map.set("a", 2)
+    map.set("b", 3)
+    expect([map.size, map.get("b"), map.has("a"), map.has("c"), map.get("c")]).toEqual([
+      2,
+      3,
+      true,
+      false,
+      undefined
+    ])
+    expect([[...map.keys()], [...map.values()]]).toEqual([
+      ["b", "a"],
+      [3, 2]
+    ])
+    expect([map.delete("b"), map.delete("b"), map.size, map.get("b")]).toEqual([true, false, 1, undefined])
+  })
+
+  it("does not give what was deleted while it is gone through", () => {
+    const map = new InFlight<number, string>()
+    for (const key of [1, 2, 3]) map.set(key, `value ${key}`)
+    const seen: Array<string> = []
+    for (const value of map.values()) {
+      seen.push(value)
+      map.delete(2)
+    }
+    expect(seen).toEqual(["value 1", "value 3"])
+  })
+
+  // The second line is why the class is there: when it no longer holds, the class may go.
+  it("keeps nothing of what is gone for the next full collection, as a map does", () => {
+    expect(growth(new InFlight<number, object>())).toBeLessThan(2_000_000)
+    expect(growth(new Map<number, object>())).toBeGreaterThan(4_000_000)
+  })
+})
