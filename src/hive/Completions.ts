@@ -46,37 +46,34 @@ const make = Effect.gen(function* () {
   const workers = yield* Workers
   const client = yield* WorkerClient
 
-  const answer = ({ api, body }: Complete, job: RunningJob, lease: Lease) =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        let isWhole = false
-        const stop = client.cancel(lease.port, job.id)
-        yield* Effect.addFinalizer(() => (isWhole ? Effect.void : stop))
-        yield* job.stopBy(stop)
-        const whole = Stream.fromEffectDrain(
-          Effect.sync(() => {
-            isWhole = true
-          })
-        )
-        const request = { api, promptTokens: promptTokens(body) }
-        if (api === "embeddings") {
-          const text = client.ask(lease, job.id, { ...request, body: { ...body, model: lease.model } })
-          return Stream.concat(Stream.fromEffect(Effect.map(text, toResult)), whole)
-        }
-        const options = Predicate.isReadonlyObject(body["stream_options"]) ? body["stream_options"] : {}
-        const asked = {
-          ...request,
-          body: {
-            ...body,
-            model: lease.model,
-            stream: true,
-            stream_options: { ...options, include_usage: true }
-          }
-        }
-        const data = client.stream(lease, job.id, asked, job.fail)
-        return Stream.concat(Stream.map(data, toChunk), whole)
+  const answer = Effect.fnUntraced(function* ({ api, body }: Complete, job: RunningJob, lease: Lease) {
+    let isWhole = false
+    const stop = client.cancel(lease.port, job.id)
+    yield* Effect.addFinalizer(() => (isWhole ? Effect.void : stop))
+    yield* job.stopBy(stop)
+    const whole = Stream.fromEffectDrain(
+      Effect.sync(() => {
+        isWhole = true
       })
     )
+    const request = { api, promptTokens: promptTokens(body) }
+    if (api === "embeddings") {
+      const text = client.ask(lease, job.id, { ...request, body: { ...body, model: lease.model } })
+      return Stream.concat(Stream.fromEffect(Effect.map(text, toResult)), whole)
+    }
+    const options = Predicate.isReadonlyObject(body["stream_options"]) ? body["stream_options"] : {}
+    const asked = {
+      ...request,
+      body: {
+        ...body,
+        model: lease.model,
+        stream: true,
+        stream_options: { ...options, include_usage: true }
+      }
+    }
+    const data = client.stream(lease, job.id, asked, job.fail)
+    return Stream.concat(Stream.map(data, toChunk), whole)
+  }, Stream.unwrap)
 
   return Completions.of({
     run: (operation, job, { onWorker, waitMs, ...wishes } = {}) =>

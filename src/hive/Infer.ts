@@ -59,48 +59,45 @@ const make = Effect.gen(function* () {
   const workers = yield* Workers
   const client = yield* WorkerClient
 
-  const answer = (operation: InferOperation, job: RunningJob, lease: Lease) =>
-    Stream.unwrap(
-      Effect.gen(function* () {
-        const whole = new Answer()
-        const stop = client.cancel(lease.port, job.id)
-        yield* Effect.addFinalizer(() => (whole.isWhole ? Effect.void : stop))
-        yield* job.stopBy(stop)
+  const answer = Effect.fnUntraced(function* (operation: InferOperation, job: RunningJob, lease: Lease) {
+    const whole = new Answer()
+    const stop = client.cancel(lease.port, job.id)
+    yield* Effect.addFinalizer(() => (whole.isWhole ? Effect.void : stop))
+    yield* job.stopBy(stop)
 
-        const { max_tokens, prompt, temperature, top_k, top_p } = operation
-        const asked = {
-          api: "completions",
-          promptTokens: prompt.length / charactersPerToken,
-          body: {
-            model: lease.model,
-            prompt,
-            max_tokens,
-            temperature,
-            top_p,
-            top_k,
-            stream: true,
-            stream_options: { include_usage: true }
-          }
-        } as const
-        const data = client.stream(lease, job.id, asked, job.fail)
-        const toEvent = (text: string) => {
-          const chunk = readChunk(text)
-          if (chunk === undefined) return undefined
-          const piece = whole.add(chunk)
-          return operation.stream && piece !== "" ? JobEvent.token(piece) : undefined
-        }
-        const tokens = data.pipe(
-          Stream.map(toEvent),
-          Stream.filter((event) => event !== undefined)
-        )
-        const end = Stream.suspend(() =>
-          whole.isWhole
-            ? Stream.make(whole.result)
-            : Stream.fail(new WorkerGone({ reason: "the answer has no reason for its end" }))
-        )
-        return Stream.concat(tokens, end)
-      })
+    const { max_tokens, prompt, temperature, top_k, top_p } = operation
+    const asked = {
+      api: "completions",
+      promptTokens: prompt.length / charactersPerToken,
+      body: {
+        model: lease.model,
+        prompt,
+        max_tokens,
+        temperature,
+        top_p,
+        top_k,
+        stream: true,
+        stream_options: { include_usage: true }
+      }
+    } as const
+    const data = client.stream(lease, job.id, asked, job.fail)
+    const toEvent = (text: string) => {
+      const chunk = readChunk(text)
+      if (chunk === undefined) return undefined
+      const piece = whole.add(chunk)
+      return operation.stream && piece !== "" ? JobEvent.token(piece) : undefined
+    }
+    const tokens = data.pipe(
+      Stream.map(toEvent),
+      Stream.filter((event) => event !== undefined)
     )
+    const end = Stream.suspend(() =>
+      whole.isWhole
+        ? Stream.make(whole.result)
+        : Stream.fail(new WorkerGone({ reason: "the answer has no reason for its end" }))
+    )
+    return Stream.concat(tokens, end)
+  }, Stream.unwrap)
 
   return Infer.of({
     run: (operation, job) =>

@@ -47,45 +47,40 @@ const tooLate = Effect.fnUntraced(function* (
  * Finds a worker and uses it as long as the stream lasts; what is said while it is sought comes out as it is said. A
  * worker that is gone is told of with the reason for which it went.
  */
-export const withLease = (
+export const withLease = Effect.fnUntraced(function* (
   workers: Workers["Service"],
   request: LeaseRequest,
   job: RunningJob,
   { action, actor, answer, does, waitMs }: Use
-): Stream.Stream<JobEvent, AnswerError> =>
-  Stream.unwrap(
-    Effect.gen(function* () {
-      const found = yield* Deferred.make<{ readonly lease: Lease; readonly loadMs: number }>()
-      const scope = yield* Effect.scope
-      const clock = yield* Clock.Clock
-      let loadsSince: number | undefined
-      const seeking = Stream.callback<JobEvent, LeaseError | QueueTimeout>((queue) => {
-        const lease = workers
-          .lease(request, (action, message) => {
-            if (loading.has(action)) loadsSince ??= clock.currentTimeMillisUnsafe()
-            return Effect.asVoid(Queue.offer(queue, JobEvent.narration(actor, action, message, job.id)))
-          })
-          .pipe(Scope.provide(scope))
-        return (
-          waitMs === undefined ? lease : Effect.raceFirst(lease, tooLate(workers, request, waitMs))
-        ).pipe(
-          Effect.flatMap((lease) => {
-            const now = clock.currentTimeMillisUnsafe()
-            return Deferred.succeed(found, { lease, loadMs: now - (loadsSince ?? now) })
-          }),
-          Effect.andThen(Queue.end(queue))
-        )
+) {
+  const found = yield* Deferred.make<{ readonly lease: Lease; readonly loadMs: number }>()
+  const scope = yield* Effect.scope
+  const clock = yield* Clock.Clock
+  let loadsSince: number | undefined
+  const seeking = Stream.callback<JobEvent, LeaseError | QueueTimeout>((queue) => {
+    const lease = workers
+      .lease(request, (action, message) => {
+        if (loading.has(action)) loadsSince ??= clock.currentTimeMillisUnsafe()
+        return Effect.asVoid(Queue.offer(queue, JobEvent.narration(actor, action, message, job.id)))
       })
-      const using = Stream.unwrap(
-        Effect.map(Deferred.await(found), ({ lease, loadMs }) =>
-          Stream.concat(
-            Stream.make(JobEvent.narration(actor, action, `Worker ${lease.id} ${does}`, job.id)),
-            Stream.catchTag(answer(lease, loadMs), "WorkerGone", () =>
-              Stream.fromEffect(Effect.flip(lease.whyGone))
-            )
-          )
+      .pipe(Scope.provide(scope))
+    return (waitMs === undefined ? lease : Effect.raceFirst(lease, tooLate(workers, request, waitMs))).pipe(
+      Effect.flatMap((lease) => {
+        const now = clock.currentTimeMillisUnsafe()
+        return Deferred.succeed(found, { lease, loadMs: now - (loadsSince ?? now) })
+      }),
+      Effect.andThen(Queue.end(queue))
+    )
+  })
+  const using = Stream.unwrap(
+    Effect.map(Deferred.await(found), ({ lease, loadMs }) =>
+      Stream.concat(
+        Stream.make(JobEvent.narration(actor, action, `Worker ${lease.id} ${does}`, job.id)),
+        Stream.catchTag(answer(lease, loadMs), "WorkerGone", () =>
+          Stream.fromEffect(Effect.flip(lease.whyGone))
         )
       )
-      return Stream.concat(seeking, using)
-    })
+    )
   )
+  return Stream.concat(seeking, using)
+}, Stream.unwrap)

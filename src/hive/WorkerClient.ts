@@ -164,41 +164,38 @@ const make = Effect.gen(function* () {
       ])
     })
 
-  const stream = (
+  const stream = Effect.fnUntraced(function* (
     worker: WorkerAddress,
     requestId: string,
     request: WorkerRequest,
     onSilent: (error: WorkerSilent) => Effect.Effect<void>
-  ) =>
-    fromScopedPull(
-      Effect.gen(function* () {
-        let heardAt: number | undefined
-        let isWhole = false
-        let failure: string | undefined
-        yield* silence(worker, request.promptTokens, () => heardAt).pipe(
-          Effect.catch(onSilent),
-          Effect.forkScoped
-        )
-        const response = yield* open(worker, requestId, request)
-        const data = readSse(response.stream, {
-          maxEventSize: limits.lineBytes,
-          map: ({ data }) => {
-            heardAt = clock.currentTimeMillisUnsafe()
-            if (data === endMark) isWhole = true
-            else if (data.startsWith(errorStart)) failure ??= data
-            else return data
-            return undefined
-          },
-          failed: gone,
-          tooLarge: gone,
-          brokenOff: (): CompletionError | undefined => {
-            if (failure !== undefined) return refusal(worker, 200, failure)
-            return isWhole ? undefined : new WorkerGone({ reason: "the answer broke off" })
-          }
-        })
-        return yield* scopedPull(data)
-      })
+  ) {
+    let heardAt: number | undefined
+    let isWhole = false
+    let failure: string | undefined
+    yield* silence(worker, request.promptTokens, () => heardAt).pipe(
+      Effect.catch(onSilent),
+      Effect.forkScoped
     )
+    const response = yield* open(worker, requestId, request)
+    const data = readSse(response.stream, {
+      maxEventSize: limits.lineBytes,
+      map: ({ data }) => {
+        heardAt = clock.currentTimeMillisUnsafe()
+        if (data === endMark) isWhole = true
+        else if (data.startsWith(errorStart)) failure ??= data
+        else return data
+        return undefined
+      },
+      failed: gone,
+      tooLarge: gone,
+      brokenOff: (): CompletionError | undefined => {
+        if (failure !== undefined) return refusal(worker, 200, failure)
+        return isWhole ? undefined : new WorkerGone({ reason: "the answer broke off" })
+      }
+    })
+    return yield* scopedPull(data)
+  }, fromScopedPull)
 
   const ask = (worker: WorkerAddress, requestId: string, request: WorkerRequest) =>
     Effect.raceFirst(

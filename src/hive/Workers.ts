@@ -14,7 +14,7 @@ import type { Say } from "../job/narrated.ts"
 import type { Device } from "./Devices.ts"
 import { QueueFull, WorkerFailed, WorkerNotFound, WorkerNotReady, WrongDevice, WrongModel } from "./errors.ts"
 import * as ModelId from "./ModelId.ts"
-import { WaitingLines } from "./WaitingLines.ts"
+import { type Place, WaitingLines } from "./WaitingLines.ts"
 import { hasRoom, type LeaseRequest, leastBusy, suits } from "./WorkerChoice.ts"
 import * as WorkerLife from "./WorkerLife.ts"
 import * as WorkerPlan from "./WorkerPlan.ts"
@@ -235,6 +235,21 @@ const make = Effect.gen(function* () {
     return { id: spec.id, model: spec.model, port: process.port, whyGone: whyGone(entry, run) }
   })
 
+  const inTurn = Effect.fnUntraced(function* (
+    place: Place,
+    found: Effect.Effect<Entry, LeaseError>,
+    say: Say
+  ) {
+    let isTold = false
+    while (true) {
+      const entry = yield* found
+      if (place.isFirst() && hasRoom(entry)) return yield* occupy(entry)
+      if (!isTold) yield* say("queue", `Waiting in position ${place.before() + 1}: all workers are busy`)
+      isTold = true
+      yield* place.change
+    }
+  })
+
   const lease = Effect.fnUntraced(function* (asked: LeaseRequest, say: Say) {
     const model = ModelId.format(yield* Effect.fromResult(ModelId.parse(asked.model)))
     const request = { ...asked, model }
@@ -251,21 +266,7 @@ const make = Effect.gen(function* () {
     const line = JSON.stringify([model, engine, contextSize, device])
     const { queueLength } = scheduler
     if (lines.lengthOf(line) >= queueLength) return yield* new QueueFull({ model, limit: queueLength })
-    return yield* lines.stand(
-      line,
-      Effect.fnUntraced(function* (place) {
-        let isTold = false
-        while (true) {
-          const entry = yield* found
-          if (place.isFirst() && hasRoom(entry)) return yield* occupy(entry)
-          if (!isTold) {
-            yield* say("queue", `Waiting in position ${place.before() + 1}: all workers are busy`)
-          }
-          isTold = true
-          yield* place.change
-        }
-      })
-    )
+    return yield* lines.stand(line, (place) => inTurn(place, found, say))
   })
 
   const adopt = Effect.fnUntraced(function* (stored: StoredWorker) {
