@@ -4,20 +4,19 @@ import { type ChildProcess, fork, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as http from "node:http"
 import * as path from "node:path"
+import { daemonArgs } from "../../src/config/Program.ts"
 
 export const queenPort = 18_602
 
 /** The folder of the benchmarks' queens. */
 export const benchHome = `${process.env["TMPDIR"] ?? "/tmp"}/rbee-bench`
 
-const program = new URL("../../dist/bin.js", import.meta.url).pathname
-
 /** Starts a queen that knows one hive, `bench`, on the given port; returns when it answers. */
 export const startQueen = async (hivePort: number, port = queenPort, home = benchHome) => {
   fs.mkdirSync(path.join(home, "config"), { recursive: true })
   const hive = `Host bench\n  HostName 127.0.0.1\n  User x\n  HivePort ${hivePort}\n`
   fs.writeFileSync(path.join(home, "config", "hives.conf"), hive)
-  const child = spawn(process.execPath, [...process.execArgv, program, "queen", "serve"], {
+  const child = spawn(process.execPath, [...process.execArgv, ...daemonArgs("queen", "serve")], {
     env: { ...process.env, RBEE_HOME: home, RBEE_QUEEN_PORT: String(port) },
     stdio: ["ignore", "ignore", "inherit"]
   })

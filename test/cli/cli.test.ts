@@ -304,7 +304,10 @@ describe("answers", () => {
       ])
       assert.strictEqual(systemd.code, 0, systemd.stderr)
       assert.include(systemd.stdout, 'a \\"b\\" %%c $d <e>"\n')
-      assert.match(systemd.stdout, /^ExecStart="[^"]+" "[^"]+bin\.js" "hive" "serve" "--hive-id" "atlas"$/m)
+      assert.match(
+        systemd.stdout,
+        /^ExecStart="[^"]+" "--single-threaded-gc" "--max-semi-space-size=8" "[^"]+bin\.js" "hive" "serve" "--hive-id" "atlas"$/m
+      )
       const launchd = yield* rbee(home, ["hive", "service", "--print", "--kind", "launchd"])
       assert.include(launchd.stdout, "a &quot;b&quot; %c $d &lt;e&gt;")
       assert.strictEqual((yield* rbee(home, ["hive", "service"])).code, 2)
