@@ -1,5 +1,5 @@
 // How fast a large file comes from a server of this machine, against `curl -o` in the same run, and how much memory the
-// download takes: `node scratchpad/bench/download.ts [bytes]`.
+// download takes in a process that is started as a hive is: `node scratchpad/bench/download.ts [bytes]`.
 import { execFileSync } from "node:child_process"
 import { createReadStream, mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
+import { daemonFlags } from "../../src/config/Program.ts"
 import { Settings } from "../../src/config/Settings.ts"
 import { Fetcher } from "../../src/hive/download/Fetcher.ts"
 import { Transfer } from "../../src/hive/download/Transfer.ts"
@@ -76,7 +77,13 @@ const compare = async () => {
       execFileSync("curl", ["-s", "-o", got, `http://127.0.0.1:${port}/file`])
       const curl = (performance.now() - startedAt) / 1000
       rmSync(got)
-      const answer = execFileSync(process.execPath, [import.meta.filename, "fetch", place, String(size)])
+      const answer = execFileSync(process.execPath, [
+        ...daemonFlags,
+        import.meta.filename,
+        "fetch",
+        place,
+        String(size)
+      ])
       const ours: { seconds: number; grew: number; peak: number; cpu: number } = JSON.parse(answer.toString())
       rmSync(got)
       const speed = (seconds: number) => `${Math.round(size / seconds / 1e6)} MB/s`

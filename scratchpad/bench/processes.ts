@@ -4,7 +4,7 @@ import { type ChildProcess, fork, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as http from "node:http"
 import * as path from "node:path"
-import { daemonArgs } from "../../src/config/Program.ts"
+import { daemonFlags, programFile } from "../../src/config/Program.ts"
 
 export const queenPort = 18_602
 
@@ -16,10 +16,14 @@ export const startQueen = async (hivePort: number, port = queenPort, home = benc
   fs.mkdirSync(path.join(home, "config"), { recursive: true })
   const hive = `Host bench\n  HostName 127.0.0.1\n  User x\n  HivePort ${hivePort}\n`
   fs.writeFileSync(path.join(home, "config", "hives.conf"), hive)
-  const child = spawn(process.execPath, [...process.execArgv, ...daemonArgs("queen", "serve")], {
-    env: { ...process.env, RBEE_HOME: home, RBEE_QUEEN_PORT: String(port) },
-    stdio: ["ignore", "ignore", "inherit"]
-  })
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, ...daemonFlags, programFile, "queen", "serve"],
+    {
+      env: { ...process.env, RBEE_HOME: home, RBEE_QUEEN_PORT: String(port) },
+      stdio: ["ignore", "ignore", "inherit"]
+    }
+  )
   while (child.exitCode === null) {
     const health = await request(port, "GET", "/health").catch(() => undefined)
     if (health !== undefined && (await textOf(health)) !== "") return child

@@ -16,15 +16,10 @@ export const version = Schema.decodeUnknownSync(Manifest)(require(manifest)).ver
 export const programFile = path.join(dist, "bin.js")
 
 /**
- * The words after Node's own file that run the command line as a daemon. By itself Node collects with several threads at
- * once, for which a daemon waits that has no core to spare, and lets 130 MB come together before it looks for garbage.
+ * Node's flags for a daemon. By itself Node collects with several threads at once, for which a daemon waits that has no
+ * core to spare, and lets up to 130 MB come together before it looks for garbage.
  */
-export const daemonArgs = (...args: ReadonlyArray<string>): ReadonlyArray<string> => [
-  "--single-threaded-gc",
-  "--max-semi-space-size=8",
-  programFile,
-  ...args
-]
+export const daemonFlags = ["--single-threaded-gc", "--max-semi-space-size=8"] as const
 
 /** The file of a worker's own process. */
 export const workerFile = path.join(dist, "worker", "main.js")

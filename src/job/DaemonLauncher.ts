@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import { DetachedProcess, type SpawnFailed, type Started } from "../config/DetachedProcess.ts"
 import { Paths } from "../config/Paths.ts"
 import { Pids } from "../config/Pids.ts"
-import { daemonArgs } from "../config/Program.ts"
+import { daemonFlags, programFile } from "../config/Program.ts"
 import { RunFile } from "../config/RunFile.ts"
 import { Settings } from "../config/Settings.ts"
 import { JobsClient, type Peer } from "./JobsClient.ts"
@@ -118,7 +118,7 @@ const make = Effect.gen(function* () {
     yield* Effect.ignore(fs.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 }))
     const started = yield* processes.start({
       command: process.execPath,
-      args: daemonArgs(...args),
+      args: [...daemonFlags, programFile, ...args],
       logFile: file
     })
     yield* Effect.ignore(runFiles.starting(name, started.pid, peer.url))

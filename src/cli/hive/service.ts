@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { variable } from "../../config/environment.ts"
 import { Paths } from "../../config/Paths.ts"
-import { daemonArgs } from "../../config/Program.ts"
+import { daemonFlags, programFile } from "../../config/Program.ts"
 import { Settings } from "../../config/Settings.ts"
 import { BadInput } from "../errors.ts"
 import { Output } from "../Output.ts"
@@ -109,7 +109,7 @@ export const hiveService = Command.make(
     )
     const service: Service = {
       id: hiveId,
-      program: [process.execPath, ...daemonArgs("hive", "serve", "--hive-id", hiveId)],
+      program: [process.execPath, ...daemonFlags, programFile, "hive", "serve", "--hive-id", hiveId],
       environment: Object.fromEntries(given.flatMap(Option.toArray)),
       logFile: path.join(state, "logs", `hive-${hiveId}.log`)
     }
