@@ -1,12 +1,23 @@
 // How fast a large file comes from a server of this machine, against `curl -o` in the same run, and how much memory the
 // download takes in a process that is started as a hive is: `node scratchpad/bench/download.ts [bytes]`.
-import { execFileSync } from "node:child_process"
-import { createReadStream, mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from "node:fs"
+import { execFileSync, fork } from "node:child_process"
+import { once } from "node:events"
+import {
+  closeSync,
+  createReadStream,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+  writeSync
+} from "node:fs"
 import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Effect, Layer } from "effect"
+import { Deferred, Effect, Layer } from "effect"
 import { daemonFlags } from "../../src/config/Program.ts"
 import { Settings } from "../../src/config/Settings.ts"
 import { Fetcher } from "../../src/hive/download/Fetcher.ts"
@@ -39,29 +50,58 @@ const transfer = Transfer.layerNoDeps.pipe(
   Layer.provide(NodeServices.layer)
 )
 
-/** Fetches the file in this process, and tells how long it took and by how much its memory grew. */
+/** Fetches the file in this process when it is told to; tells how long it took and by how much its memory grew. */
 const fetch = Effect.gen(function* () {
   const { fetch } = yield* Transfer
   const url = `http://127.0.0.1:${port}/file`
   const file = { url, access: { mayBePrivate: true }, name: "file", size }
+  const told = yield* Deferred.make<void>()
+  process.once("message", () => Deferred.doneUnsafe(told, Effect.void))
+  process.send?.("ready")
+  yield* Deferred.await(told)
   const before = process.memoryUsage.rss()
   let peak = before
   const watching = setInterval(() => {
     peak = Math.max(peak, process.memoryUsage.rss())
   }, 20)
   const startedAt = performance.now()
+  const cpuBefore = process.cpuUsage()
   yield* fetch(file, join(folder, "got"), join(folder, "incoming"), () => Effect.void)
   clearInterval(watching)
-  const cpu = process.cpuUsage()
-  process.stdout.write(
-    JSON.stringify({
-      seconds: (performance.now() - startedAt) / 1000,
-      grew: peak - before,
-      peak,
-      cpu: cpu.user + cpu.system
-    })
-  )
+  const cpu = process.cpuUsage(cpuBefore)
+  const seconds = (performance.now() - startedAt) / 1000
+  process.send?.({ seconds, grew: peak - before, peak, cpu: cpu.user + cpu.system } satisfies Fetched)
+  process.disconnect?.()
 }).pipe(Effect.provide(transfer))
+
+interface Fetched {
+  readonly seconds: number
+  readonly grew: number
+  readonly peak: number
+  readonly cpu: number
+}
+
+/**
+ * Leaves memory behind that has been used a moment ago. A virtual machine gives back what was free for some seconds, and
+ * whoever writes the next file waits for it to come again.
+ */
+const warm = (place: string) => {
+  const file = join(place, "warm")
+  const bytes = Buffer.alloc(1024 * 1024)
+  const open = openSync(file, "w")
+  for (let written = 0; written < size; written += bytes.length) writeSync(open, bytes)
+  closeSync(open)
+  rmSync(file)
+}
+
+const fetched = async (place: string) => {
+  const args = ["fetch", place, String(size)]
+  const child = fork(import.meta.filename, args, { execArgv: [...daemonFlags] })
+  await once(child, "message")
+  warm(place)
+  child.send("go")
+  return new Promise<Fetched>((resolve) => child.once("message", (told: Fetched) => resolve(told)))
+}
 
 const compare = async () => {
   const place = mkdtempSync(join(tmpdir(), "rbee-bench-"))
@@ -73,18 +113,12 @@ const compare = async () => {
   try {
     for (let round = 0; round < rounds; round++) {
       const got = join(place, "got")
+      warm(place)
       const startedAt = performance.now()
       execFileSync("curl", ["-s", "-o", got, `http://127.0.0.1:${port}/file`])
       const curl = (performance.now() - startedAt) / 1000
       rmSync(got)
-      const answer = execFileSync(process.execPath, [
-        ...daemonFlags,
-        import.meta.filename,
-        "fetch",
-        place,
-        String(size)
-      ])
-      const ours: { seconds: number; grew: number; peak: number; cpu: number } = JSON.parse(answer.toString())
+      const ours = await fetched(place)
       rmSync(got)
       const speed = (seconds: number) => `${Math.round(size / seconds / 1e6)} MB/s`
       console.log(
