@@ -21,5 +21,8 @@ export const programFile = path.join(dist, "bin.js")
  */
 export const daemonFlags = ["--single-threaded-gc", "--max-semi-space-size=8"] as const
 
+/** The file of the thread that hashes what a hive downloads. */
+export const hashThreadFile = path.join(dist, "hive", "download", "hashThread.js")
+
 /** The file of a worker's own process. */
 export const workerFile = path.join(dist, "worker", "main.js")

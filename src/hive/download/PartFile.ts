@@ -170,14 +170,6 @@ export class PartFile {
     this.#received += bytes
   }
 
-  /** Reads from a place of the file into a buffer; gives how many bytes came. */
-  read(buffer: Uint8Array, position: number) {
-    return Effect.tryPromise({
-      try: async () => (await this.#data.read(buffer, 0, buffer.length, position)).bytesRead,
-      catch: failure(this.#folder, 0)
-    })
-  }
-
   /** Waits until the bytes are on the disk. */
   get sync() {
     return Effect.tryPromise({ try: () => this.#data.sync(), catch: failure(this.#folder, 0) })

@@ -1,11 +1,9 @@
-// @effect-diagnostics nodeBuiltinImport:off -- Effect's Crypto has no hash that grows with its input
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
-import { createHash } from "node:crypto"
 import { Settings } from "../../config/Settings.ts"
 import {
   type DownloadError,
@@ -17,6 +15,7 @@ import {
   WrongSize
 } from "./errors.ts"
 import { Fetcher, type Opened } from "./Fetcher.ts"
+import { FileHash } from "./FileHash.ts"
 import { checkRoom, PartFile, unknownSize } from "./PartFile.ts"
 import type { RemoteFile } from "./RemoteModel.ts"
 
@@ -66,7 +65,6 @@ interface Facts {
 class Changed extends Data.TaggedError("Changed")<{ readonly url: string }> {}
 
 const batchBytes = 2 * 1024 * 1024
-const hashBytes = 1024 * 1024
 const firstPause = 200
 const longestPause = 10_000
 const longestRetryAfter = 60_000
@@ -227,23 +225,6 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     return parts.received
   }, Effect.scoped)
 
-  const hasher = (parts: PartFile) => {
-    const hash = createHash("sha256")
-    const buffer = new Uint8Array(hashBytes)
-    let position = 0
-    /** Takes what is there without a gap. */
-    const advance = Effect.gen(function* () {
-      while (position < parts.prefix) {
-        const wanted = Math.min(hashBytes, parts.prefix - position)
-        const read = yield* parts.read(buffer.subarray(0, wanted), position)
-        if (read === 0) return
-        hash.update(buffer.subarray(0, read))
-        position += read
-      }
-    })
-    return { advance, digest: Effect.map(advance, () => hash.digest("hex")) }
-  }
-
   const inRanges = Effect.fnUntraced(function* (
     file: RemoteFile,
     incoming: string,
@@ -255,15 +236,15 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     yield* checkRoom(incoming, size - parts.received)
     const tell = Effect.suspend(() => report(parts.received, size))
     yield* tell
-    const { advance, digest } = hasher(parts)
+    const hash = yield* FileHash.open(parts.dataPath)
     const all = Effect.forEach(
       Array.from({ length: parts.parts }, (_, part) => part),
       (part) => persistently(fetchRange(file, parts, part, tell), () => parts.doneOf(part)),
       { concurrency: models.connections, discard: true }
     )
-    const hashing = advance.pipe(Effect.andThen(Effect.sleep("50 millis")), Effect.forever)
+    const hashing = Effect.sync(() => hash.has(parts.prefix)).pipe(Effect.delay("50 millis"), Effect.forever)
     yield* Effect.raceFirst(all, hashing)
-    const sha256 = yield* digest
+    const sha256 = yield* hash.digest(parts.received)
     yield* parts.sync
     return { size: parts.received, sha256, data: parts.dataPath }
   }, Effect.scoped)
@@ -290,7 +271,8 @@ const make = Effect.fnUntraced(function* (partSize: number) {
           return yield* new DownloadInterrupted({ url, reason: "the server ended the answer early" })
         }
         yield* parts.sync
-        const sha256 = yield* hasher(parts).digest
+        const hash = yield* FileHash.open(parts.dataPath)
+        const sha256 = yield* hash.digest(parts.received)
         return { size: parts.received, sha256, data: parts.dataPath }
       })
     )

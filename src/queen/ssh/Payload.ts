@@ -56,7 +56,14 @@ export class Payload extends Context.Service<
 
 // The package's own folder, and what `bin.js` and a worker load from it.
 const home = path.dirname(path.dirname(programFile))
-const programParts = ["package.json", "dist/bin.js", "dist/cli.js", "dist/worker/main.js", "dist/worker/tiny"]
+const programParts = [
+  "package.json",
+  "dist/bin.js",
+  "dist/cli.js",
+  "dist/hive/download/hashThread.js",
+  "dist/worker/main.js",
+  "dist/worker/tiny"
+]
 
 const lengthOfComplaint = 300
 
