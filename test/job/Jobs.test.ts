@@ -543,6 +543,42 @@ describe("keeping", () => {
   )
 })
 
+describe("the end of the daemon", () => {
+  it.effect("stops what runs, waits until it has stopped, and lets nothing begin", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(jobsWith(), scope)
+      const jobs = Context.get(context, Jobs)
+      const said: Array<string> = []
+      const work: Work = () =>
+        Stream.fromEffectDrain(
+          Effect.sync(() => said.push("begun")).pipe(
+            Effect.andThen(Effect.never),
+            Effect.onInterrupt(() =>
+              Effect.andThen(
+                Effect.sleep("1 second"),
+                Effect.sync(() => said.push("stopped"))
+              )
+            )
+          )
+        )
+      const { job_id } = yield* jobs.submit(submission(work))
+      yield* Effect.repeat(Effect.yieldNow, { until: () => said.length === 1 })
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+      yield* TestClock.adjust("900 millis")
+      assert.isUndefined(closing.pollUnsafe())
+      yield* TestClock.adjust("100 millis")
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(said, ["begun", "stopped"])
+      assert.notInclude(["queued", "running"], (yield* jobs.get(job_id)).state)
+
+      const late = yield* jobs.submit(submission(work))
+      assert.notInclude(["queued", "running"], (yield* jobs.get(late.job_id)).state)
+      assert.deepStrictEqual(said, ["begun", "stopped"])
+    })
+  )
+})
+
 setFlagsFromString("--expose-gc")
 const collectGarbage: () => void = runInNewContext("gc")
 
