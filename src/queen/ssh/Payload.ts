@@ -54,7 +54,7 @@ export class Payload extends Context.Service<
   )
 }
 
-// The package's own folder, and what `bin.js` and a worker load from it.
+// The package's own folder, and what `bin.js`, a hive's thread and a worker load from it.
 const home = path.dirname(path.dirname(programFile))
 const programParts = [
   "package.json",
