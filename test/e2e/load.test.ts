@@ -166,7 +166,8 @@ describe("a fleet under load", () => {
 
           // Nothing is left over of what the applications asked for, nor of what they left, which takes its time to stop.
           const soon = Effect.timeout("5 seconds")
-          const isAtRest = (load: object) => Object.values(load).every((count) => count === 0)
+          const isAtRest = (load: Readonly<Record<string, number>>) =>
+            Object.values(load).every((count) => count === 0)
           yield* until(fleet.scheduler.load, ({ loading }) => loading === 0)
           yield* soon(until(fleet.scheduler.load, isAtRest))
           for (const url of [fleet.queenUrl, ...Object.values(fleet.hiveUrls)]) {
