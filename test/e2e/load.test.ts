@@ -136,6 +136,11 @@ const watchProcesses = ({ workers }: Fleet, pids: Pids["Service"], seen: Map<str
     }
   }).pipe(Effect.delay("200 millis"), Effect.forever)
 
+const isUnderWay = /"state":"(queued|running)"/
+
+/** Waits five seconds at most; what did not come is for the assertion after it to tell. */
+const soon = <A, E, R>(wait: Effect.Effect<A, E, R>) => Effect.ignore(Effect.timeout(wait, "5 seconds"))
+
 const quantile = (values: ReadonlyArray<number>, share: number) => {
   const sorted = values.toSorted((one, other) => one - other)
   return Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN)
@@ -165,14 +170,14 @@ describe("a fleet under load", () => {
           )
 
           // Nothing is left over of what the applications asked for, nor of what they left, which takes its time to stop.
-          const soon = Effect.timeout("5 seconds")
-          const isAtRest = (load: Readonly<Record<string, number>>) =>
-            Object.values(load).every((count) => count === 0)
-          yield* until(fleet.scheduler.load, ({ loading }) => loading === 0)
-          yield* soon(until(fleet.scheduler.load, isAtRest))
+          const load = { waiting: 0, requests: 0, tokens: 0, loading: 0 }
+          yield* until(fleet.scheduler.load, (now) => now.loading === 0)
+          yield* soon(until(fleet.scheduler.load, (now) => now.requests + now.waiting === 0))
+          assert.deepStrictEqual(yield* fleet.scheduler.load, load)
           for (const url of [fleet.queenUrl, ...Object.values(fleet.hiveUrls)]) {
             const jobs = ask(url, { path: "/v1/jobs" })
-            yield* soon(until(jobs, ({ text }) => !/"state":"(queued|running)"/.test(text)))
+            yield* soon(until(jobs, ({ text }) => !isUnderWay.test(text)))
+            assert.notMatch((yield* jobs).text, isUnderWay)
           }
           const inventories = yield* Effect.forEach(hives, (id) => fleet.hive(id).inventory)
           const workers = inventories.flatMap(({ workers }) => workers)

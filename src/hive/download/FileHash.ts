@@ -10,7 +10,7 @@ export interface HashOrder {
   readonly isWhole: boolean
 }
 
-/** The sha256 of a file while it grows. By a thread of its own: nothing else of a download takes as long. */
+/** The sha256 of a file while it grows, by a thread of its own: it would hold up everything else in the hive's. */
 export class FileHash {
   readonly #file: string
   readonly #thread: Worker
