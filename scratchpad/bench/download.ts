@@ -2,18 +2,7 @@
 // download takes in a process that is started as a hive is: `node scratchpad/bench/download.ts [bytes]`.
 import { execFileSync, fork } from "node:child_process"
 import { once } from "node:events"
-import {
-  closeSync,
-  createReadStream,
-  mkdtempSync,
-  openSync,
-  rmSync,
-  statfsSync,
-  truncateSync,
-  writeFileSync,
-  writeSync
-} from "node:fs"
-import { createServer } from "node:http"
+import { closeSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
@@ -28,21 +17,6 @@ const port = 18_604
 const rounds = 3
 const [role = "", folder = "", bytes = "2000000000"] = process.argv.slice(2)
 const size = Number(/^\d+$/.test(role) ? role : bytes)
-
-const serve = () => {
-  const file = join(folder, "file")
-  createServer((request, response) => {
-    const [, from = "0", to = String(size - 1)] =
-      /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? []
-    const [start, end] = [Number(from), Number(to)]
-    response.writeHead(request.headers.range === undefined ? 200 : 206, {
-      etag: '"bench"',
-      "content-length": end - start + 1,
-      "content-range": `bytes ${start}-${end}/${size}`
-    })
-    createReadStream(file, { start, end, highWaterMark: 1024 * 1024 }).pipe(response)
-  }).listen(port, "127.0.0.1", () => process.send?.("ready"))
-}
 
 const transfer = Transfer.layerNoDeps.pipe(
   Layer.provide(Fetcher.layerNoDeps),
@@ -81,16 +55,22 @@ interface Fetched {
   readonly cpu: number
 }
 
+const write = (file: string) => {
+  const bytes = Buffer.alloc(1024 * 1024)
+  const open = openSync(file, "w")
+  for (let left = size; left > 0; left -= bytes.length) {
+    writeSync(open, bytes, 0, Math.min(left, bytes.length))
+  }
+  closeSync(open)
+}
+
 /**
  * Leaves memory behind that has been used a moment ago. A virtual machine gives back what was free for some seconds, and
  * whoever writes the next file waits for it to come again.
  */
 const warm = (place: string) => {
   const file = join(place, "warm")
-  const bytes = Buffer.alloc(1024 * 1024)
-  const open = openSync(file, "w")
-  for (let written = 0; written < size; written += bytes.length) writeSync(open, bytes)
-  closeSync(open)
+  write(file)
   rmSync(file)
 }
 
@@ -107,9 +87,8 @@ const compare = async () => {
   const place = mkdtempSync(join(tmpdir(), "rbee-bench-"))
   const { bavail, bsize } = statfsSync(place)
   if (bavail * bsize < size * 3) throw new Error(`${place} has too little room for three times ${size} bytes`)
-  writeFileSync(join(place, "file"), "")
-  truncateSync(join(place, "file"), size)
-  const child = await start(import.meta.filename, "server", place, String(size))
+  write(join(place, "file"))
+  const child = await start(join(import.meta.dirname, "fileServer.ts"), join(place, "file"), String(port))
   try {
     for (let round = 0; round < rounds; round++) {
       const got = join(place, "got")
@@ -133,6 +112,5 @@ const compare = async () => {
   }
 }
 
-if (role === "server") serve()
-else if (role === "fetch") NodeRuntime.runMain(fetch)
+if (role === "fetch") NodeRuntime.runMain(fetch)
 else await compare()

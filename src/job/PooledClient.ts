@@ -13,8 +13,8 @@ import { type BodySource, PooledResponse } from "./PooledResponse.ts"
 type Failed = HttpClientError.HttpClientError
 type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
 
-// Whose body is not read as fast as it comes has to wait.
-const highWater = 64 * 1024
+// Whose body is not read as fast as it comes has to wait: so many bytes.
+const usualHighWater = 64 * 1024
 // The connection of an answer that nobody begins to read is given up after the second look.
 const lookEvery = "5 seconds"
 
@@ -30,6 +30,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   /** Those whose answers nobody has begun to read; not a timer for each, which would keep all that it leads to. */
   readonly #unread: InFlight<object, Exchange>
   readonly #key = {}
+  readonly #highWater: number
   #chunks: Array<Uint8Array> = []
   #size = 0
   #end: Pull.Pull<never, Failed> | undefined
@@ -40,10 +41,12 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   constructor(
     request: HttpClientRequest.HttpClientRequest,
     unread: InFlight<object, Exchange>,
+    highWater: number,
     answer: (answer: Effect.Effect<PooledResponse, Failed>) => void
   ) {
     this.request = request
     this.#unread = unread
+    this.#highWater = highWater
     this.#answer = answer
   }
 
@@ -64,9 +67,11 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   }
 
   onResponseData(controller: Undici.Dispatcher.DispatchController, chunk: Buffer) {
+    // When it goes on after a pause, undici gives a piece of an empty buffer that all its connections share.
+    if (chunk.length === 0) return
     this.#chunks.push(chunk)
     this.#size += chunk.length
-    if (this.#size >= highWater) controller.pause()
+    if (this.#size >= this.#highWater) controller.pause()
     this.#wake()
   }
 
@@ -106,7 +111,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
     const chunks = this.#chunks
     if (Arr.isArrayNonEmpty(chunks)) {
       this.#chunks = []
-      const wasFull = this.#size >= highWater
+      const wasFull = this.#size >= this.#highWater
       this.#size = 0
       if (wasFull) this.#controller?.resume()
       return Effect.succeed(chunks)
@@ -145,9 +150,12 @@ const bodyOf = ({ body }: HttpClientRequest.HttpClientRequest) => {
 /**
  * A client over undici's connections that costs a request a fraction of Effect's own, and leaves no garbage that lives
  * long: no stream of Node's, no signal and no weak references between a socket and whoever reads. For requests whose
- * body is a text or bytes.
+ * body is a text or bytes. Of a body that is not read as fast as it comes, `highWater` bytes are kept, and little more.
  */
-export const makePooledClient = Effect.fnUntraced(function* (dispatcher: Undici.Dispatcher) {
+export const makePooledClient = Effect.fnUntraced(function* (
+  dispatcher: Undici.Dispatcher,
+  highWater = usualHighWater
+) {
   const unread = new InFlight<object, Exchange>()
   let seen: ReadonlyArray<object> = []
   const look = Effect.sync(() => {
@@ -167,7 +175,7 @@ export const makePooledClient = Effect.fnUntraced(function* (dispatcher: Undici.
         return refuse(new HttpClientError.TransportError({ request, description: "the body is no text" }))
       }
       const { origin, pathname, search } = url.value
-      const exchange = new Exchange(request, unread, resume)
+      const exchange = new Exchange(request, unread, highWater, resume)
       const { headers, method } = request
       // All waits are bounded by whoever asks.
       const options = {

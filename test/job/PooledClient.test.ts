@@ -7,7 +7,7 @@ import { makePooledClient } from "../../src/job/PooledClient.ts"
 import { fakeHive } from "../support/fakeHive.ts"
 import { until } from "../support/hive.ts"
 
-const client = Effect.flatMap(NodeHttpClient.makeDispatcher, makePooledClient)
+const client = Effect.flatMap(NodeHttpClient.makeDispatcher, (dispatcher) => makePooledClient(dispatcher))
 
 const piece = Buffer.alloc(64 * 1024, "x")
 
@@ -101,6 +101,30 @@ describe("the pooled client", () => {
           assert.isAbove(sent, before)
         })
       )
+    })
+  )
+
+  it.live("gives no piece that is empty when it goes on after a pause", () =>
+    Effect.gen(function* () {
+      let write = (_: string) => {}
+      const server = yield* fakeHive((_, response) => {
+        response.setHeader("content-length", 10)
+        write = (text) => void response.write(text)
+        write("0")
+      })
+      // Each piece is more than may wait.
+      const http = yield* Effect.flatMap(NodeHttpClient.makeDispatcher, (dispatcher) =>
+        makePooledClient(dispatcher, 1)
+      )
+      const { stream } = yield* http.get(server.url)
+      let next = 0
+      const pieces = yield* stream.pipe(
+        Stream.tap(() => Effect.sync(() => write(String(++next)))),
+        Stream.take(5),
+        Stream.runCollect
+      )
+      assert.match(Buffer.concat(pieces).toString(), /^01234/)
+      assert.isTrue(pieces.every(({ length }) => length > 0))
     })
   )
 

@@ -3,7 +3,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
 import type { HttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -14,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Settings } from "../../config/Settings.ts"
 import { causeCode } from "../../job/causeCode.ts"
+import { makePooledClient } from "../../job/PooledClient.ts"
 import {
   DownloadInterrupted,
   DownloadNotFound,
@@ -69,6 +69,8 @@ const mostRedirects = 8
 const mostJsonBytes = 8_000_000
 const redirects = new Set([301, 302, 303, 307, 308])
 const idleConnections = 16
+// Of each body while it is written; less would stop the connection again and again.
+const mostUnreadBytes = 1024 * 1024
 
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
@@ -104,14 +106,12 @@ const make = Effect.gen(function* () {
   const privateHosts = new Set(models.privateHosts.map((host) => host.toLowerCase()))
 
   const pool = (connect: { readonly lookup?: typeof guardedLookup }) =>
-    Effect.map(
-      Layer.build(
-        NodeHttpClient.layerUndiciOptions({
-          connections: models.connections + idleConnections,
-          connect: { ...connect, timeout: Duration.toMillis(timeouts.connect) }
-        })
-      ),
-      Context.get(HttpClient.HttpClient)
+    Effect.flatMap(
+      NodeHttpClient.makeDispatcherOptions({
+        connections: models.connections + idleConnections,
+        connect: { ...connect, timeout: Duration.toMillis(timeouts.connect) }
+      }),
+      (dispatcher) => makePooledClient(dispatcher, mostUnreadBytes)
     )
   const open = yield* pool({})
   const guarded = yield* pool({ lookup: guardedLookup })

@@ -25,6 +25,8 @@ const encodePlan = Schema.encodeSync(PlanJson)
 export const unknownSize = Number.MAX_SAFE_INTEGER
 
 const counterBytes = 8
+// After so many bytes the disk is asked for them, so that at the end it has little left to do.
+const flushBytes = 64 * 1024 * 1024
 
 const isSame = (plan: PartPlan, stored: PartPlan) =>
   plan.size === stored.size &&
@@ -55,6 +57,10 @@ export class PartFile {
   #received: number
   /** One write at a time: more of them in one file wait for one another, each with a processor that is busy waiting. */
   #writing: Promise<unknown> = Promise.resolve()
+  #unflushed = 0
+  #flushing: Promise<void> = Promise.resolve()
+  /** Why bytes did not reach the disk: the system tells of it only once. */
+  #lost: unknown
 
   private constructor(
     folder: string,
@@ -153,6 +159,7 @@ export class PartFile {
   }
 
   async #append(part: number, chunks: ReadonlyArray<Uint8Array>, bytes: number) {
+    this.#checkLost()
     let at = this.offsetOf(part) + this.doneOf(part)
     let left = chunks
     while (left.length > 0) {
@@ -168,11 +175,33 @@ export class PartFile {
     writeSync(this.#counters.fd, counter, 0, counterBytes, part * counterBytes)
     this.#done[part] = done
     this.#received += bytes
+    this.#unflushed += bytes
+    if (this.#unflushed >= flushBytes) this.#flush()
+  }
+
+  #flush() {
+    this.#unflushed = 0
+    this.#flushing = this.#flushing
+      .then(() => this.#data.datasync())
+      .catch((cause: unknown) => {
+        this.#lost ??= cause
+      })
   }
 
   /** Waits until the bytes are on the disk. */
   get sync() {
-    return Effect.tryPromise({ try: () => this.#data.sync(), catch: failure(this.#folder, 0) })
+    return Effect.tryPromise({
+      try: async () => {
+        await this.#flushing
+        this.#checkLost()
+        await this.#data.sync()
+      },
+      catch: failure(this.#folder, 0)
+    })
+  }
+
+  #checkLost() {
+    if (this.#lost !== undefined) throw this.#lost
   }
 
   async #close() {

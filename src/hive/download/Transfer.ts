@@ -244,8 +244,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     )
     const hashing = Effect.sync(() => hash.has(parts.prefix)).pipe(Effect.delay("50 millis"), Effect.forever)
     yield* Effect.raceFirst(all, hashing)
-    const sha256 = yield* hash.digest(parts.received)
-    yield* parts.sync
+    const [sha256] = yield* Effect.all([hash.digest(parts.received), parts.sync], { concurrency: 2 })
     return { size: parts.received, sha256, data: parts.dataPath }
   }, Effect.scoped)
 

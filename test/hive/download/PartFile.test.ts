@@ -1,0 +1,44 @@
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem } from "effect"
+import { vi } from "vitest"
+import { PartFile } from "../../../src/hive/download/PartFile.ts"
+
+const megabyte = new Uint8Array(1024 * 1024)
+const plan = {
+  url: "http://bench/file",
+  size: 100 * megabyte.length,
+  etag: '"1"',
+  sha256: null,
+  partSize: 1e9
+}
+
+/** What all open files have in common. */
+const fileHandle = (folder: string) =>
+  Effect.promise(async () => {
+    const file = await fs.open(path.join(folder, "any"), "w")
+    await file.close()
+    return Object.getPrototypeOf(file)
+  })
+
+describe("a file that comes in parts", () => {
+  it.effect("tells of bytes that did not reach the disk while more came, at once and at the end", () =>
+    Effect.gen(function* () {
+      const folder = yield* FileSystem.FileSystem.use((files) => files.makeTempDirectoryScoped())
+      const broken = Object.assign(new Error("input/output error"), { code: "EIO" })
+      const datasync = vi.spyOn(yield* fileHandle(folder), "datasync").mockRejectedValueOnce(broken)
+      yield* Effect.addFinalizer(() => Effect.sync(() => datasync.mockRestore()))
+      const file = yield* PartFile.open(path.join(folder, "incoming"), plan)
+      for (let i = 0; i < 64; i++) yield* file.append(0, [megabyte])
+      assert.strictEqual(datasync.mock.calls.length, 1)
+      for (const effect of [file.sync, file.append(0, [megabyte])]) {
+        const error = yield* Effect.flip(effect)
+        assert.strictEqual(error._tag, "FileNotWritable")
+        assert.include(error.message, "EIO")
+      }
+      assert.strictEqual(file.received, 64 * megabyte.length)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+})
