@@ -106,7 +106,7 @@ describe("the pooled client", () => {
 
   it.live("gives no piece that is empty when it goes on after a pause", () =>
     Effect.gen(function* () {
-      let write = (_: string) => {}
+      let write: (text: string) => void = () => {}
       const server = yield* fakeHive((_, response) => {
         response.setHeader("content-length", 10)
         write = (text) => void response.write(text)

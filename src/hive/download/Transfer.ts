@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
+import * as Semaphore from "effect/Semaphore"
 import { Settings } from "../../config/Settings.ts"
 import {
   type DownloadError,
@@ -65,6 +66,9 @@ interface Facts {
 class Changed extends Data.TaggedError("Changed")<{ readonly url: string }> {}
 
 const batchBytes = 2 * 1024 * 1024
+// As long as few connections bring so many bytes in each half of a second, more of them would only cost processor time.
+const fewConnections = 2
+const plentyBytes = 100_000_000
 const firstPause = 200
 const longestPause = 10_000
 const longestRetryAfter = 60_000
@@ -237,13 +241,21 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     const tell = Effect.suspend(() => report(parts.received, size))
     yield* tell
     const hash = yield* FileHash.open(parts.dataPath)
+    const gate = yield* Semaphore.make(Math.min(fewConnections, models.connections))
     const all = Effect.forEach(
       Array.from({ length: parts.parts }, (_, part) => part),
-      (part) => persistently(fetchRange(file, parts, part, tell), () => parts.doneOf(part)),
+      (part) => gate.withPermit(persistently(fetchRange(file, parts, part, tell), () => parts.doneOf(part))),
       { concurrency: models.connections, discard: true }
     )
     const hashing = Effect.sync(() => hash.has(parts.prefix)).pipe(Effect.delay("50 millis"), Effect.forever)
-    yield* Effect.raceFirst(all, hashing)
+    const widening: Effect.Effect<void> = Effect.suspend(() => {
+      const enough = parts.received + plentyBytes
+      const look = Effect.suspend(() =>
+        parts.received < enough ? gate.resize(models.connections) : widening
+      )
+      return Effect.delay(look, "500 millis")
+    })
+    yield* Effect.raceFirst(all, Effect.all([hashing, widening], { concurrency: 2, discard: true }))
     const [sha256] = yield* Effect.all([hash.digest(parts.received), parts.sync], { concurrency: 2 })
     return { size: parts.received, sha256, data: parts.dataPath }
   }, Effect.scoped)

@@ -100,6 +100,31 @@ describe("Transfer", () => {
     )
   )
 
+  it.live("takes more connections where two do not bring much", () =>
+    Effect.gen(function* () {
+      const startedAt = performance.now()
+      const millis = () => performance.now() - startedAt
+      const openedAt: Array<number> = []
+      let open = 0
+      const server = yield* fileServer({
+        content,
+        etag: '"one"',
+        // The whole file in a second.
+        gate: () => millis() * 3000,
+        misbehave: (_request, response) => {
+          response.on("close", () => open--)
+          openedAt[open++] ??= millis()
+        }
+      })
+      const folder = yield* temporary
+      yield* fetch(folder, fileAt(server.url))
+      isWhole(folder)
+      assert.strictEqual(openedAt.length, 4)
+      const [, second = 0, third = 0] = openedAt
+      assert.isAtLeast(third - second, 450)
+    }).pipe(Effect.provide(layer({ connections: 4 }, 300_000)))
+  )
+
   it.live("goes on where each part was cut, inside the same transfer", () =>
     withServer(
       { misbehave: cutAfter({ content, etag: '"one"' }, 200_000, (count) => count % 3 !== 0) },
