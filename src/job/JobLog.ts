@@ -27,15 +27,15 @@ export interface Batch {
  */
 export interface JobLog {
   /** Appends in order. Drops the oldest narration when the limit is reached; fails when that is not enough. */
-  readonly append: (events: ReadonlyArray<JobEvent>) => Effect.Effect<void, LogFull>
+  append(events: ReadonlyArray<JobEvent>): Effect.Effect<void, LogFull>
   /** Appends the end event, which always has room. What comes after it is ignored. */
-  readonly end: (event: JobEvent) => Effect.Effect<void>
+  end(event: JobEvent): Effect.Effect<void>
   /** Reads what stands after the cursor, at most `readBytes` of it; empty when there is nothing yet. */
-  readonly read: (cursor: Cursor) => Effect.Effect<Batch>
+  read(cursor: Cursor): Effect.Effect<Batch>
   /** The id of the newest event; 0 before the first. */
-  readonly lastId: () => number
+  lastId(): number
   /** Calls the listener after each append until the returned function is called. */
-  readonly onAppend: (listener: () => void) => () => void
+  onAppend(listener: () => void): () => void
   /** The size of what is kept, in bytes. */
   readonly bytes: Effect.Effect<number>
 }

@@ -181,10 +181,10 @@ const make = Effect.gen(function* () {
               ? Effect.void
               : Effect.asVoid(Effect.forkIn(Fiber.interrupt(fiber), scope))
           }),
-        write: job.log.append,
+        write: (events) => job.log.append(events),
         written: readAll(job.log)
       }
-      return Stream.runForEachArray(work(running), job.log.append)
+      return Stream.runForEachArray(work(running), (events) => job.log.append(events))
     })
 
   const leaveQueue = (job: Job) =>

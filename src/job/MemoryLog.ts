@@ -30,7 +30,8 @@ const idItself = (id: number) => id
 /** A job's log in memory, as bytes: only what was appended last is kept as it came. */
 export class MemoryLog implements JobLog {
   readonly #limitBytes: number
-  readonly #listeners = new Set<() => void>()
+  /** A new list with each change: a listener may leave and come back while the others are called. */
+  #listeners: ReadonlyArray<() => void> = []
   readonly #dropped: Array<number> = []
   #blocks: Array<EventBlock> = []
   /** What was appended last, for those who follow and are up to date. */
@@ -47,8 +48,8 @@ export class MemoryLog implements JobLog {
     this.#limitBytes = limitBytes
   }
 
-  readonly append = (events: ReadonlyArray<JobEvent>) =>
-    Effect.suspend(() => {
+  append(events: ReadonlyArray<JobEvent>) {
+    return Effect.suspend(() => {
       this.#startLatest()
       for (const event of events) {
         if (this.#ended) break
@@ -63,9 +64,10 @@ export class MemoryLog implements JobLog {
       this.#wake()
       return Effect.void
     })
+  }
 
-  readonly end = (event: JobEvent) =>
-    Effect.sync(() => {
+  end(event: JobEvent) {
+    return Effect.sync(() => {
       if (this.#ended) return
       this.#startLatest()
       this.#push(event, Buffer.byteLength(event.json))
@@ -73,19 +75,26 @@ export class MemoryLog implements JobLog {
       this.#ended = true
       this.#wake()
     })
+  }
 
-  readonly read = (cursor: Cursor) => Effect.sync(() => this.#read(cursor))
+  read(cursor: Cursor) {
+    return Effect.sync(() => this.#read(cursor))
+  }
 
-  readonly lastId = () => this.#lastId
+  lastId() {
+    return this.#lastId
+  }
 
-  readonly onAppend = (listener: () => void) => {
-    this.#listeners.add(listener)
+  onAppend(listener: () => void) {
+    this.#listeners = [...this.#listeners, listener]
     return () => {
-      this.#listeners.delete(listener)
+      this.#listeners = this.#listeners.filter((other) => other !== listener)
     }
   }
 
-  readonly bytes = Effect.sync(() => this.#bytes)
+  get bytes() {
+    return Effect.sync(() => this.#bytes)
+  }
 
   #startLatest() {
     this.#latest = []
@@ -172,9 +181,7 @@ export class MemoryLog implements JobLog {
   }
 
   #wake() {
-    // A listener may come back while the others are called.
-    const waiting = Array.from(this.#listeners)
-    for (const listener of waiting) listener()
+    for (const listener of this.#listeners) listener()
   }
 }
 
