@@ -24,6 +24,7 @@ const encodePlan = Schema.encodeSync(PlanJson)
 /** The size in the plan of a file whose size the server does not tell. */
 export const unknownSize = Number.MAX_SAFE_INTEGER
 
+const planName = "plan.json"
 const counterBytes = 8
 // After so many bytes the disk is asked for them, so that at the end it has little left to do.
 const flushBytes = 64 * 1024 * 1024
@@ -90,7 +91,7 @@ export class PartFile {
   )
 
   static async #open(folder: string, plan: PartPlan) {
-    const planFile = path.join(folder, "plan.json")
+    const planFile = path.join(folder, planName)
     const stored = decodePlan(await fs.readFile(planFile, "utf8").catch(() => ""))
     const goesOn = Option.isSome(stored) && isSame(plan, stored.value)
     if (!goesOn) await fs.rm(folder, { recursive: true, force: true })
@@ -176,25 +177,27 @@ export class PartFile {
     this.#done[part] = done
     this.#received += bytes
     this.#unflushed += bytes
-    if (this.#unflushed >= flushBytes) this.#flush()
+    if (this.#unflushed >= flushBytes) void this.#flush()
   }
 
   #flush() {
     this.#unflushed = 0
-    this.#flushing = this.#flushing
-      .then(() => this.#data.datasync())
-      .catch((cause: unknown) => {
-        this.#lost ??= cause
-      })
+    this.#flushing = this.#flushing.then(() => this.#data.datasync()).catch((cause) => this.#lose(cause))
+    return this.#flushing
+  }
+
+  /** Nobody knows which bytes are lost, so the next download begins anew. */
+  async #lose(cause: unknown) {
+    this.#lost ??= cause
+    await fs.rm(path.join(this.#folder, planName), { force: true }).catch(() => undefined)
   }
 
   /** Waits until the bytes are on the disk. */
   get sync() {
     return Effect.tryPromise({
       try: async () => {
-        await this.#flushing
+        await this.#flush()
         this.#checkLost()
-        await this.#data.sync()
       },
       catch: failure(this.#folder, 0)
     })
@@ -205,6 +208,7 @@ export class PartFile {
   }
 
   async #close() {
+    await this.#flushing
     await Promise.all([this.#data.close(), this.#counters.close()])
   }
 }

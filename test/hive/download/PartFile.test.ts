@@ -9,7 +9,7 @@ import { PartFile } from "../../../src/hive/download/PartFile.ts"
 const megabyte = new Uint8Array(1024 * 1024)
 const plan = {
   url: "http://bench/file",
-  size: 100 * megabyte.length,
+  size: 200 * megabyte.length,
   etag: '"1"',
   sha256: null,
   partSize: 1e9
@@ -24,13 +24,32 @@ const fileHandle = (folder: string) =>
   })
 
 describe("a file that comes in parts", () => {
+  it.effect("is closed when the disk has all that it was asked for, and goes on from there", () =>
+    Effect.gen(function* () {
+      const folder = yield* FileSystem.FileSystem.use((files) => files.makeTempDirectoryScoped())
+      const slow = () => new Promise<void>((resolve) => setTimeout(resolve, 200))
+      const datasync = vi.spyOn(yield* fileHandle(folder), "datasync").mockImplementationOnce(slow)
+      yield* Effect.addFinalizer(() => Effect.sync(() => datasync.mockRestore()))
+      const open = PartFile.open(path.join(folder, "incoming"), plan)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const file = yield* open
+          for (let i = 0; i < 65; i++) yield* file.append(0, [megabyte, megabyte])
+        })
+      )
+      assert.strictEqual(datasync.mock.calls.length, 2)
+      assert.strictEqual((yield* open).received, 130 * megabyte.length)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
   it.effect("tells of bytes that did not reach the disk while more came, at once and at the end", () =>
     Effect.gen(function* () {
       const folder = yield* FileSystem.FileSystem.use((files) => files.makeTempDirectoryScoped())
       const broken = Object.assign(new Error("input/output error"), { code: "EIO" })
       const datasync = vi.spyOn(yield* fileHandle(folder), "datasync").mockRejectedValueOnce(broken)
       yield* Effect.addFinalizer(() => Effect.sync(() => datasync.mockRestore()))
-      const file = yield* PartFile.open(path.join(folder, "incoming"), plan)
+      const incoming = path.join(folder, "incoming")
+      const file = yield* PartFile.open(incoming, plan)
       for (let i = 0; i < 64; i++) yield* file.append(0, [megabyte])
       assert.strictEqual(datasync.mock.calls.length, 1)
       for (const effect of [file.sync, file.append(0, [megabyte])]) {
@@ -39,6 +58,7 @@ describe("a file that comes in parts", () => {
         assert.include(error.message, "EIO")
       }
       assert.strictEqual(file.received, 64 * megabyte.length)
+      assert.strictEqual((yield* PartFile.open(incoming, plan)).received, 0)
     }).pipe(Effect.provide(NodeServices.layer))
   )
 })
