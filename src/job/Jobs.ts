@@ -184,7 +184,7 @@ const make = Effect.gen(function* () {
         write: (events) => job.log.append(events),
         written: readAll(job.log)
       }
-      return Stream.runForEachArray(work(running), (events) => job.log.append(events))
+      return Stream.runForEachArray(work(running), running.write)
     })
 
   const leaveQueue = (job: Job) =>

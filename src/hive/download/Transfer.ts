@@ -229,6 +229,12 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     return parts.received
   }, Effect.scoped)
 
+  /** What came: on the disk, and with its hash. */
+  const checked = Effect.fnUntraced(function* (parts: PartFile, hash: FileHash) {
+    const [sha256] = yield* Effect.all([hash.digest(parts.received), parts.sync], { concurrency: 2 })
+    return { size: parts.received, sha256, data: parts.dataPath }
+  })
+
   const inRanges = Effect.fnUntraced(function* (
     file: RemoteFile,
     incoming: string,
@@ -256,8 +262,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
       return Effect.delay(look, "500 millis")
     })
     yield* Effect.raceFirst(all, Effect.all([hashing, widening], { concurrency: 2, discard: true }))
-    const [sha256] = yield* Effect.all([hash.digest(parts.received), parts.sync], { concurrency: 2 })
-    return { size: parts.received, sha256, data: parts.dataPath }
+    return yield* checked(parts, hash)
   }, Effect.scoped)
 
   const inOnePiece = Effect.fnUntraced(function* (
@@ -281,10 +286,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
         if (size !== undefined && parts.received < size) {
           return yield* new DownloadInterrupted({ url, reason: "the server ended the answer early" })
         }
-        yield* parts.sync
-        const hash = yield* FileHash.open(parts.dataPath)
-        const sha256 = yield* hash.digest(parts.received)
-        return { size: parts.received, sha256, data: parts.dataPath }
+        return yield* checked(parts, yield* FileHash.open(parts.dataPath))
       })
     )
     return yield* persistently(attempt, () => 0)

@@ -27,17 +27,26 @@ describe("a file that comes in parts", () => {
   it.effect("is closed when the disk has all that it was asked for, and goes on from there", () =>
     Effect.gen(function* () {
       const folder = yield* FileSystem.FileSystem.use((files) => files.makeTempDirectoryScoped())
-      const slow = () => new Promise<void>((resolve) => setTimeout(resolve, 200))
-      const datasync = vi.spyOn(yield* fileHandle(folder), "datasync").mockImplementationOnce(slow)
+      const first = Promise.withResolvers<void>()
+      let isOpen = false
+      const datasync = vi
+        .spyOn(yield* fileHandle(folder), "datasync")
+        .mockImplementationOnce(() => first.promise)
+        .mockImplementationOnce(async function (this: fs.FileHandle) {
+          isOpen = this.fd >= 0
+        })
       yield* Effect.addFinalizer(() => Effect.sync(() => datasync.mockRestore()))
       const open = PartFile.open(path.join(folder, "incoming"), plan)
       yield* Effect.scoped(
         Effect.gen(function* () {
           const file = yield* open
           for (let i = 0; i < 65; i++) yield* file.append(0, [megabyte, megabyte])
+          // When the file is being closed.
+          setImmediate(first.resolve)
         })
       )
       assert.strictEqual(datasync.mock.calls.length, 2)
+      assert.isTrue(isOpen)
       assert.strictEqual((yield* open).received, 130 * megabyte.length)
     }).pipe(Effect.provide(NodeServices.layer))
   )
