@@ -16,10 +16,15 @@ export const version = Schema.decodeUnknownSync(Manifest)(require(manifest)).ver
 export const programFile = path.join(dist, "bin.js")
 
 /**
- * Node's flags for a daemon. By itself Node collects with several threads at once, for which a daemon waits that has no
- * core to spare, and lets up to 130 MB come together before it looks for garbage.
+ * Node's flags for a daemon. By itself Node collects with several threads at once and compiles with four, for which a
+ * daemon waits that has no core to spare, and lets up to 130 MB come together before it looks for garbage.
  */
-export const daemonFlags = ["--single-threaded-gc", "--max-semi-space-size=8"] as const
+export const daemonFlags = [
+  "--single-threaded-gc",
+  "--v8-pool-size=1",
+  "--no-allocation-site-pretenuring",
+  "--max-semi-space-size=8"
+] as const
 
 /** The file of the thread that hashes what a hive downloads. */
 export const hashThreadFile = path.join(dist, "hive", "download", "hashThread.js")
