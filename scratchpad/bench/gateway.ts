@@ -202,6 +202,20 @@ const startOwnQueen = async (workerPort: number): Promise<Listener> => {
   return { name: "queen", child: await startQueen(workerPort, doorPort, home), port: doorPort }
 }
 
+/** Gives a queen of its own to a measurement, so that none finds what another left; the queen knows what its hive has. */
+const withQueen = async (worker: Listener, use: (queen: Listener) => Promise<void>) => {
+  const queen = await startOwnQueen(worker.port)
+  pin([queen], [])
+  worker.child.send({})
+  while ((await textOf(await ask(queen.port))) !== answerOf(latency.events)) {
+    await new Promise((resolve) => setTimeout(resolve, 500))
+  }
+  await use(queen)
+  const ended = new Promise((resolve) => queen.child.once("exit", resolve))
+  queen.child.kill()
+  await ended
+}
+
 /** Whether a process now runs on the last core only, and this one with the worker on the others. */
 const pin = (measured: ReadonlyArray<Listener>, others: ReadonlyArray<Listener>) => {
   const last = os.availableParallelism() - 1
@@ -308,50 +322,50 @@ const main = async () => {
   const [only, given] = process.argv.slice(2)
   const worker = await start("worker")
   const pipe = await start("pipe", String(worker.port))
-  const queen = await startOwnQueen(worker.port)
-  const isPinned = pin([pipe, queen], [worker])
-  console.log(isPinned ? "queen and pipe on a core of their own" : "no taskset: nothing is pinned")
-  // A queen that has just begun does not know what its hives have.
-  while ((await textOf(await ask(queen.port))) !== answerOf(latency.events)) {
-    await new Promise((resolve) => setTimeout(resolve, 500))
-  }
+  console.log(
+    pin([pipe], [worker]) ? "queen and pipe on a core of their own" : "no taskset: nothing is pinned"
+  )
   const rounds = (usual: number) => (given === undefined ? usual : Number(given))
 
   if (only === undefined || only === "latency") {
-    const targets = [{ ...pipe, name: "worker", port: worker.port }, pipe, queen]
-    const runs = new Map(
-      targets.map(({ name }) => [name, new Array<Awaited<ReturnType<typeof firstBytes>>>()])
-    )
-    for (const target of targets) await firstBytes(worker, target)
-    for (let round = 0; round < rounds(6); round++) {
-      for (const target of targets) runs.get(target.name)?.push(await firstBytes(worker, target))
-    }
-    for (const [name, all] of runs) {
-      const middle = (field: "cpu" | "median" | "p99") =>
-        at(
-          all.map((run) => run[field]),
-          0.5
-        )
-      console.log(
-        `latency, ${name}: first byte after ${middle("median").toFixed(2)} ms, p99 ${middle("p99").toFixed(2)} ms; ${middle("cpu").toFixed(0)} us of CPU per request`
+    await withQueen(worker, async (queen) => {
+      const targets = [{ ...pipe, name: "worker", port: worker.port }, pipe, queen]
+      const runs = new Map(
+        targets.map(({ name }) => [name, new Array<Awaited<ReturnType<typeof firstBytes>>>()])
       )
-    }
+      for (const target of targets) await firstBytes(worker, target)
+      for (let round = 0; round < rounds(6); round++) {
+        for (const target of targets) runs.get(target.name)?.push(await firstBytes(worker, target))
+      }
+      for (const [name, all] of runs) {
+        const middle = (field: "cpu" | "median" | "p99") =>
+          at(
+            all.map((run) => run[field]),
+            0.5
+          )
+        console.log(
+          `latency, ${name}: first byte after ${middle("median").toFixed(2)} ms, p99 ${middle("p99").toFixed(2)} ms; ${middle("cpu").toFixed(0)} us of CPU per request`
+        )
+      }
+    })
   }
 
   for (const [name, load] of Object.entries(loads)) {
     if (only !== undefined && only !== name) continue
-    const count = rounds(name === "burst" ? 300 : 1)
-    if (name !== "streams") {
-      await measure(worker, pipe, load, Math.min(count, 200))
-      await measure(worker, queen, load, Math.min(count, 200))
-    }
-    const bare = await measure(worker, pipe, load, count)
-    const own = await measure(worker, queen, load, count)
-    console.log(
-      `${name}: pipe ${bare.perEvent.toFixed(1)} us, queen ${own.perEvent.toFixed(1)} us of CPU per event, ratio ${(own.perEvent / bare.perEvent).toFixed(2)}; queen ${(own.share * 100).toFixed(0)} % of a core, ${(own.peak / 1e6).toFixed(0)} MB at most (pipe ${(bare.peak / 1e6).toFixed(0)}); every answer whole and in order`
-    )
+    await withQueen(worker, async (queen) => {
+      const count = rounds(name === "burst" ? 300 : 1)
+      if (name !== "streams") {
+        await measure(worker, pipe, load, Math.min(count, 200))
+        await measure(worker, queen, load, Math.min(count, 200))
+      }
+      const bare = await measure(worker, pipe, load, count)
+      const own = await measure(worker, queen, load, count)
+      console.log(
+        `${name}: pipe ${bare.perEvent.toFixed(1)} us, queen ${own.perEvent.toFixed(1)} us of CPU per event, ratio ${(own.perEvent / bare.perEvent).toFixed(2)}; queen ${(own.share * 100).toFixed(0)} % of a core, ${(own.peak / 1e6).toFixed(0)} MB at most (pipe ${(bare.peak / 1e6).toFixed(0)}); every answer whole and in order`
+      )
+    })
   }
-  for (const { child } of [worker, pipe, queen]) child.kill()
+  for (const { child } of [worker, pipe]) child.kill()
   agent.destroy()
 }
 
