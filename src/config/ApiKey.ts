@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto"
+import { hash, randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -102,7 +102,7 @@ export const generate = () => `rbee-${randomBytes(32).toString("base64url")}`
  * The hash under which a key is kept. A plain SHA-256 is enough: a slow, salted hash makes up for passwords that can be
  * guessed, and nobody guesses 256 random bits.
  */
-export const hashOf = (key: string) => createHash("sha256").update(key).digest("hex")
+export const hashOf = (key: string) => hash("sha256", key)
 
 const rules: Readonly<Record<string, string>> = {
   keys: "a list in which no two have the same name, id or sha256",

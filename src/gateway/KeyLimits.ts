@@ -61,6 +61,7 @@ export class KeyLimits extends Context.Service<
 }
 
 const soon = 1
+const window = Duration.minutes(1)
 
 const make = Effect.gen(function* () {
   const limiter = yield* RateLimiter.RateLimiter
@@ -79,18 +80,16 @@ const make = Effect.gen(function* () {
   ) =>
     limit === undefined
       ? Effect.void
-      : limiter
-          .consume({ algorithm: "token-bucket", window: "1 minute", key: id, limit, tokens, onExceeded })
-          .pipe(
-            Effect.mapError(({ reason }) => {
-              const wait = reason._tag === "RateLimitExceeded" ? Duration.toSeconds(reason.retryAfter) : soon
-              return new KeyLimited({
-                key: name,
-                limit: `${limit} tokens a minute`,
-                retryAfter: Math.max(soon, Math.ceil(wait))
-              })
+      : limiter.consume({ algorithm: "token-bucket", window, key: id, limit, tokens, onExceeded }).pipe(
+          Effect.mapError(({ reason }) => {
+            const wait = reason._tag === "RateLimitExceeded" ? Duration.toSeconds(reason.retryAfter) : soon
+            return new KeyLimited({
+              key: name,
+              limit: `${limit} tokens a minute`,
+              retryAfter: Math.max(soon, Math.ceil(wait))
             })
-          )
+          })
+        )
 
   return KeyLimits.of({
     enter: Effect.fnUntraced(function* (key) {

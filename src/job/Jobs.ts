@@ -103,6 +103,7 @@ const make = Effect.gen(function* () {
   const logs = yield* JobLogs
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
+  const context = yield* Effect.context<never>()
   const permits = yield* Semaphore.make(limits.jobsRunning)
   const entrance = yield* Semaphore.make(1)
   const jobs = new Map<string, Job>()
@@ -200,6 +201,8 @@ const make = Effect.gen(function* () {
       Effect.asVoid,
       // An interruptible fiber that is interrupted before its first step runs nothing, not even the job's end.
       Effect.forkDetach({ uninterruptible: true }),
+      // A job outlives its request. With the services of one, eight of its own, the next would copy all of the daemon's.
+      Effect.setContext(context),
       Effect.flatMap((fiber) => {
         fibers.set(job.id, fiber)
         fiber.addObserver(() => fibers.delete(job.id))

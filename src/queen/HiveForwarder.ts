@@ -63,7 +63,7 @@ export class HiveForwarder extends Context.Service<
   static readonly layer = this.layerNoDeps.pipe(Layer.provide(hivePool))
 }
 
-const cancelWithin = "5 seconds"
+const cancelWithin = Duration.seconds(5)
 const lateWithin = "1 second"
 const attempts = 3
 const pauseBeforeRetry = "100 millis"
@@ -96,11 +96,11 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
 
   const cancel = (hive: Peer, jobId: string) =>
-    client.cancel(hive, jobId).pipe(Effect.timeout(cancelWithin), Effect.ignore)
+    Effect.suspend(() => client.cancel(hive, jobId)).pipe(Effect.timeout(cancelWithin), Effect.ignore)
 
   // A hive that was asked takes the job, also when whoever asked has left before it answered.
   const submit = Effect.fnUntraced(function* (hive: Peer, json: string) {
-    const submitting = yield* Effect.forkDetach(client.start(hive, json))
+    const submitting = yield* Effect.forkDetach(client.start(hive, json), { startImmediately: true })
     const undo = Effect.ignore(
       Effect.flatMap(Fiber.join(submitting), ({ jobId, leave }) => Effect.andThen(cancel(hive, jobId), leave))
     )

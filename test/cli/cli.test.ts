@@ -306,7 +306,7 @@ describe("answers", () => {
       assert.include(systemd.stdout, 'a \\"b\\" %%c $d <e>"\n')
       assert.match(
         systemd.stdout,
-        /^ExecStart="[^"]+" "--single-threaded-gc" "--v8-pool-size=1" "--no-allocation-site-pretenuring" "--max-semi-space-size=8" "[^"]+bin\.js" "hive" "serve" "--hive-id" "atlas"$/m
+        /^ExecStart="[^"]+" "--single-threaded-gc" "--v8-pool-size=1" "--invocation-count-for-turbofan=30000" "--heap-growing-percent=150" "--no-allocation-site-pretenuring" "--max-semi-space-size=8" "[^"]+bin\.js" "hive" "serve" "--hive-id" "atlas"$/m
       )
       const launchd = yield* rbee(home, ["hive", "service", "--print", "--kind", "launchd"])
       assert.include(launchd.stdout, "a &quot;b&quot; %c $d &lt;e&gt;")
