@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import { Settings } from "../config/Settings.ts"
 import type { Routing } from "../operation/Routing.ts"
 import { IdempotencyConflict, JobEnded, JobNotFound, type OperationError, TooManyJobs } from "./errors.ts"
@@ -188,6 +189,13 @@ const make = Effect.gen(function* () {
       return Stream.runForEachArray(work(running), running.write)
     })
 
+  // A job outlives its request, of which it has the trace. With the services of the request, some eight more, the next
+  // that is provided makes a copy of all that the daemon has.
+  const contextOfJob = (request: Context.Context<never>) => {
+    const span = Context.getOrUndefined(request, Tracer.ParentSpan)
+    return span === undefined ? context : Context.add(context, Tracer.ParentSpan, span)
+  }
+
   const leaveQueue = (job: Job) =>
     Effect.sync(() => {
       if (job.state === "queued") queued--
@@ -201,8 +209,7 @@ const make = Effect.gen(function* () {
       Effect.asVoid,
       // An interruptible fiber that is interrupted before its first step runs nothing, not even the job's end.
       Effect.forkDetach({ uninterruptible: true }),
-      // A job outlives its request. With the services of one, eight of its own, the next would copy all of the daemon's.
-      Effect.setContext(context),
+      Effect.updateContext(contextOfJob),
       Effect.flatMap((fiber) => {
         fibers.set(job.id, fiber)
         fiber.addObserver(() => fibers.delete(job.id))

@@ -1,7 +1,19 @@
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Schedule, Scope, Stream } from "effect"
+import {
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Option,
+  Schedule,
+  Scope,
+  Stream
+} from "effect"
 import { TestClock } from "effect/testing"
 import { Settings, type SettingValues } from "../../src/config/Settings.ts"
 import { LogFull, type OperationError } from "../../src/job/errors.ts"
@@ -146,6 +158,27 @@ describe("submitting", () => {
       yield* cancel(queued)
       assert.strictEqual(yield* stateOf(yield* submit(() => waiting)), "queued")
     }).pipe(Effect.provide(jobsWith({ jobsRunning: 1, jobsQueued: 1 })))
+  )
+})
+
+describe("the work", () => {
+  it.effect(
+    "has the services of the daemon and the trace of the request, and no service of the request",
+    () =>
+      Effect.gen(function* () {
+        class Asker extends Context.Service<Asker, string>()("rbee/test/job/Jobs.test/Asker") {}
+        const seen = Effect.gen(function* () {
+          const asker = Context.getOption(yield* Effect.context<never>(), Asker)
+          const span = yield* Effect.currentParentSpan
+          return JobEvent.token(`${Option.isSome(asker)} ${span._tag === "Span" ? span.name : ""}`)
+        })
+        const id = yield* submit(() => Stream.fromEffect(Effect.orDie(seen))).pipe(
+          Effect.provideService(Asker, "a client"),
+          Effect.withSpan("request")
+        )
+        const events = yield* allOf(id)
+        assert.deepStrictEqual(events[1]?.json, JobEvent.token("false request").json)
+      }).pipe(Effect.provide(jobsWith()))
   )
 })
 
