@@ -1,6 +1,6 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Layer, Option } from "effect"
+import { Clock, Duration, Effect, Fiber, Layer, Option } from "effect"
 import { vi } from "vitest"
 import { Pids, type ProcessId } from "../../src/config/Pids.ts"
 import { type Came, read } from "../support/applications.ts"
@@ -161,7 +161,7 @@ describe("a fleet under load", () => {
             keys: keys.map((name) => ({ name })),
             queen: { scheduler: { minResidency: Duration.seconds(2), starvationBound: Duration.seconds(5) } }
           })
-          yield* Effect.forkChild(watchProcesses(fleet, pids, processes))
+          const watching = yield* Effect.forkChild(watchProcesses(fleet, pids, processes))
           const endsAt = (yield* Clock.currentTimeMillis) + seconds * 1000
           yield* Effect.forEach(
             Array.from({ length: clients }, (_, number) => number),
@@ -172,6 +172,8 @@ describe("a fleet under load", () => {
           // Nothing is left over of what the applications asked for, nor of what they left, which takes its time to stop.
           const load = { waiting: 0, requests: 0, tokens: 0, loading: 0 }
           yield* until(fleet.scheduler.load, (now) => now.loading === 0)
+          // It asks by jobs of its own.
+          yield* Fiber.interrupt(watching)
           yield* soon(until(fleet.scheduler.load, (now) => now.requests + now.waiting === 0))
           assert.deepStrictEqual(yield* fleet.scheduler.load, load)
           for (const url of [fleet.queenUrl, ...Object.values(fleet.hiveUrls)]) {
