@@ -63,7 +63,7 @@ export class HiveForwarder extends Context.Service<
   static readonly layer = this.layerNoDeps.pipe(Layer.provide(hivePool))
 }
 
-const cancelWithin = Duration.seconds(5)
+const cancelWithin = "5 seconds"
 const lateWithin = "1 second"
 const attempts = 3
 const pauseBeforeRetry = "100 millis"
@@ -95,8 +95,9 @@ const make = Effect.gen(function* () {
   const { timeouts } = yield* Settings
   const clock = yield* Clock.Clock
 
+  // Every job has one at hand, and few run it.
   const cancel = (hive: Peer, jobId: string) =>
-    Effect.suspend(() => client.cancel(hive, jobId)).pipe(Effect.timeout(cancelWithin), Effect.ignore)
+    Effect.suspend(() => client.cancel(hive, jobId).pipe(Effect.timeout(cancelWithin), Effect.ignore))
 
   // A hive that was asked takes the job, also when whoever asked has left before it answered.
   const submit = Effect.fnUntraced(function* (hive: Peer, json: string) {

@@ -172,10 +172,10 @@ describe("a fleet under load", () => {
           // Nothing is left over of what the applications asked for, nor of what they left, which takes its time to stop.
           const load = { waiting: 0, requests: 0, tokens: 0, loading: 0 }
           yield* until(fleet.scheduler.load, (now) => now.loading === 0)
-          // It asks by jobs of its own.
-          yield* Fiber.interrupt(watching)
           yield* soon(until(fleet.scheduler.load, (now) => now.requests + now.waiting === 0))
           assert.deepStrictEqual(yield* fleet.scheduler.load, load)
+          // It asks by jobs of its own.
+          yield* Fiber.interrupt(watching)
           for (const url of [fleet.queenUrl, ...Object.values(fleet.hiveUrls)]) {
             const jobs = ask(url, { path: "/v1/jobs" })
             yield* soon(until(jobs, ({ text }) => !isUnderWay.test(text)))
