@@ -33,6 +33,8 @@ const statuses: { readonly [code: string]: number } = {
   QueueTimeout: 503,
   TooManyJobs: 503,
   Unauthorized: 401,
+  UndecodableBody: 400,
+  UnsupportedCoding: 415,
   WorkerFailed: 503,
   WorkerNotFound: 503,
   WorkerNotReady: 503,

@@ -4,6 +4,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Schema from "effect/Schema"
 import type { InvalidOperation, UnknownOperation, WrongDaemon } from "../operation/errors.ts"
 import type { IdempotencyConflict, JobEnded, JobNotFound, TooManyJobs } from "./errors.ts"
+import type { UndecodableBody, UnsupportedCoding } from "./contentCoding.ts"
 import { redact } from "./Redaction.ts"
 import type { BodyTimeout, BodyTooLarge } from "./requestText.ts"
 
@@ -17,7 +18,9 @@ export type EndpointError =
   | JobEnded
   | JobNotFound
   | TooManyJobs
+  | UndecodableBody
   | UnknownOperation
+  | UnsupportedCoding
   | WrongDaemon
 
 const statusOf = {
@@ -28,7 +31,9 @@ const statusOf = {
   JobEnded: 409,
   JobNotFound: 404,
   TooManyJobs: 503,
+  UndecodableBody: 400,
   UnknownOperation: 400,
+  UnsupportedCoding: 415,
   WrongDaemon: 400
 } as const
 

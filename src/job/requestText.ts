@@ -4,6 +4,7 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Schema from "effect/Schema"
 import type { SettingValues } from "../config/Settings.ts"
+import { checkCodings, codingsOf, decodeBody } from "./contentCoding.ts"
 
 /** The body is larger than this daemon takes. */
 export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>()("BodyTooLarge", {}) {
@@ -19,14 +20,34 @@ export class BodyTimeout extends Schema.TaggedError<BodyTimeout>()("BodyTimeout"
   }
 }
 
-/** The body of the request at hand, as text, within the limits of the settings. */
+const utf8 = new TextDecoder()
+
+const decodedText = Effect.fnUntraced(function* (
+  request: HttpServerRequest.HttpServerRequest,
+  codings: ReadonlyArray<string>,
+  limit: number
+) {
+  yield* checkCodings(codings)
+  const encoded = new Uint8Array(yield* request.arrayBuffer)
+  const bytes = yield* decodeBody(codings, encoded, limit).pipe(
+    Effect.catchTag("DecodedTooLarge", () => Effect.fail(new BodyTooLarge()))
+  )
+  return utf8.decode(bytes)
+})
+
+/**
+ * The body of the request at hand as text, within the limits of the settings. `limits.body_bytes` applies to the body
+ * as sent and as decoded; a compressed body is decoded by its `Content-Encoding`.
+ */
 export const requestText = Effect.fnUntraced(function* ({
   limits,
   timeouts
 }: Pick<SettingValues, "limits" | "timeouts">) {
   const request = yield* HttpServerRequest.HttpServerRequest
   if (Number(request.headers["content-length"] ?? 0) > limits.bodyBytes) return yield* new BodyTooLarge()
-  return yield* request.text.pipe(
+  const codings = codingsOf(request.headers["content-encoding"])
+  const text = codings.length === 0 ? request.text : decodedText(request, codings, limits.bodyBytes)
+  return yield* text.pipe(
     Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limits.bodyBytes)),
     Effect.catchTag("HttpServerError", (error) =>
       Effect.fail(
