@@ -49,7 +49,7 @@ const isAnthropic = ({ headers }: HttpServerRequest.HttpServerRequest) =>
 
 const formatOf = (request: HttpServerRequest.HttpServerRequest) => {
   const [path = ""] = request.url.split("?", 1)
-  if (path.startsWith("/api/")) return ollamaFormat
+  if (path === "/api" || path.startsWith("/api/")) return ollamaFormat
   if (path === modelsPath || path.startsWith(`${modelsPath}/`)) {
     return isAnthropic(request) ? anthropicFormat : openAiFormat
   }

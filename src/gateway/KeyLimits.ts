@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import type { ApiKey } from "../config/ApiKey.ts"
 import type { Failure } from "../job/JobEvent.ts"
 import { acquireRelease } from "../job/lightScope.ts"
+import { normalName } from "../operation/modelNames.ts"
 import { ModelUnknown } from "./Upstream.ts"
 
 /** A key has as much under way, or had as much in the last minute, as it may. */
@@ -38,7 +39,11 @@ export class ModelForbidden extends Schema.TaggedError<ModelForbidden>()("ModelF
 export const mayUse = (
   key: ApiKey | undefined,
   { id, name }: { readonly id: string; readonly name: string }
-) => key?.models === undefined || key.models.includes(name) || key.models.includes(id)
+) => {
+  if (key?.models === undefined || key.models.includes(name) || key.models.includes(id)) return true
+  const names = new Set([normalName(name), normalName(id)])
+  return key.models.some((model) => names.has(normalName(model)))
+}
 
 /** The error with those names only that the holder of a key may know. */
 export const asToldTo = (key: ApiKey | undefined, { known, model }: ModelUnknown) =>

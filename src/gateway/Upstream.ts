@@ -6,6 +6,7 @@ import type { AliasSetting } from "../config/AliasSettings.ts"
 import type { Work } from "../job/Submission.ts"
 import type { CompletionApi } from "../operation/fields.ts"
 import type { HiveInventory, StoredModel } from "../operation/Inventory.ts"
+import { findNamed } from "../operation/modelNames.ts"
 
 /** A model that applications can ask for. */
 export interface ServedModel {
@@ -74,25 +75,11 @@ export class Upstream extends Context.Service<
   }
 >()("rbee/gateway/Upstream") {}
 
-const forms: ReadonlyArray<(name: string) => string> = [
-  (name) => name,
-  (name) => `rbee:${name}`,
-  (name) => `hf:${name}`,
-  (name) => `ollama:${name}`,
-  (name) => `ollama:${name}:latest`
-]
+/** Finds a model by what an application calls it: its name in any spelling, with or without the prefix of its source. */
+export const findModel = (models: ReadonlyArray<ServedModel>, asked: string): ServedModel | undefined =>
+  findNamed(models, namesOf, asked)
 
-/** Finds a model by what an application calls it: its name, or its id without the prefix of its source. */
-export const findModel = (models: ReadonlyArray<ServedModel>, asked: string): ServedModel | undefined => {
-  const exact = models.find(({ name }) => name === asked)
-  if (exact !== undefined) return exact
-  for (const form of forms) {
-    const wanted = form(asked).toLowerCase()
-    const found = models.find(({ name }) => name.toLowerCase() === wanted)
-    if (found !== undefined) return found
-  }
-  return undefined
-}
+const namesOf = ({ name }: ServedModel) => [name]
 
 /** The model that an application calls so, among those that there are. */
 export const pickModel = (

@@ -17,7 +17,7 @@ import {
   WorkerId,
   WorkerKind
 } from "./fields.ts"
-import { hiveAnswer, hiveCommand, hiveQuery, queenCommand, queenQuery } from "./Routing.ts"
+import { hiveAnswer, hiveCommand, hiveModelCommand, hiveQuery, queenCommand, queenQuery } from "./Routing.ts"
 
 /** The fleet at a glance: hives, devices, workers, models and jobs. */
 export class Status extends Schema.Class<Status>("Status")({
@@ -198,7 +198,7 @@ export class ModelDownload extends Schema.Class<ModelDownload>("ModelDownload")(
   hive_id: HiveId,
   model: ModelName
 }) {
-  static readonly routing = hiveCommand
+  static readonly routing = hiveModelCommand
 }
 
 /** The models on a hive. */
@@ -226,7 +226,7 @@ export class ModelDelete extends Schema.Class<ModelDelete>("ModelDelete")({
   hive_id: HiveId,
   id: ModelName
 }) {
-  static readonly routing = hiveCommand
+  static readonly routing = hiveModelCommand
 }
 
 /** Continues a prompt as it stands, token by token. */

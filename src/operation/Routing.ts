@@ -8,6 +8,8 @@ export interface Routing {
   readonly repeatable: boolean
   /** What happens to a running job when the last of its followers has left and its grace has passed. */
   readonly whenAbandoned: "cancel" | "continue"
+  /** Whether the hive has other models afterwards. */
+  readonly changesModels?: boolean
 }
 
 /** Only reads: may be asked again. */
@@ -37,6 +39,9 @@ export const hiveCommand = {
   repeatable: false,
   whenAbandoned: "continue"
 } as const satisfies Routing
+
+/** Adds or removes models of a hive: the queen knows of it when it reports success. */
+export const hiveModelCommand = { ...hiveCommand, changesModels: true } as const satisfies Routing
 
 /** Works on a hive for somebody who waits for it, and is of no use to anybody else. */
 export const hiveAnswer = {

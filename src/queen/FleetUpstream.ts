@@ -239,12 +239,12 @@ export const fleetUpstream = Layer.effect(
 
     return Upstream.of({
       models: models(freshEnough),
-      // One that was there a while ago most likely still is, and what is not there may have come.
+      // A model that was there a while ago most likely still is; one that is not known may have come a moment ago.
       find: (name) =>
         Effect.flatMap(models(Number.POSITIVE_INFINITY), (known) => {
           const found = findModel(known, name)
           return found === undefined
-            ? Effect.flatMap(models(freshEnough), (known) => Effect.fromResult(pickModel(known, name)))
+            ? Effect.flatMap(fleet.refresh, (stocks) => Effect.fromResult(pickModel(modelsOf(stocks), name)))
             : Effect.succeed(found)
         }),
       workers: Effect.map(fleet.look(freshEnough), (stocks) =>

@@ -13,6 +13,7 @@ import { chooseHive } from "./chooseHive.ts"
 import { HiveNotFound } from "./errors.ts"
 import { HiveForwarder } from "./HiveForwarder.ts"
 import { HiveRegistry } from "./HiveRegistry.ts"
+import { FleetView } from "./scheduler/FleetView.ts"
 
 const router = "qn-router"
 
@@ -27,6 +28,9 @@ export const queenRouter = Layer.effect(
     const forwarder = yield* HiveForwarder
     const registry = yield* HiveRegistry
     const jobs = yield* Jobs
+    const fleet = yield* FleetView
+    // Before success is reported, so that the model can be asked for at once.
+    const knowModels = Stream.fromEffectDrain(fleet.refresh)
 
     const choose = Effect.fn("QueenRouter.choose")(function* (request: OperationRequest) {
       const hives = yield* registry.list
@@ -43,8 +47,10 @@ export const queenRouter = Layer.effect(
 
     const forwardTo =
       (hiveId: string, json: string, request: OperationRequest, routing: Routing): Work =>
-      (job) =>
-        forwarder.forwardJson({ operation: request.name, hiveId, json, routing, job })
+      (job) => {
+        const events = forwarder.forwardJson({ operation: request.name, hiveId, json, routing, job })
+        return routing.changesModels === true ? Stream.concat(events, knowModels) : events
+      }
 
     const forwardToChosen =
       (request: OperationRequest, routing: Routing): Work =>

@@ -17,6 +17,7 @@ import { OperationRunner } from "../OperationRunner.ts"
 import { optional, reader } from "../reading.ts"
 import { parse, refuse } from "../refusing.ts"
 import { Upstream } from "../Upstream.ts"
+import * as Doors from "./doors.ts"
 import { ollamaFormat } from "./format.ts"
 import { loaded, show, tags } from "./models.ts"
 import { pulledId, pullLines } from "./pull.ts"
@@ -47,20 +48,40 @@ const named = (body: Body) =>
       : Result.fail(new InvalidRequest({ reason: "'model' must be the name of a model", param: "model" }))
   })
 
-// Clients compare it with Ollama's: what they know of this one's API is there.
-const versioned = HttpServerResponse.jsonUnsafe({ version: `0.12.0-rbee-${version}` })
-
-const onlyLookedAt = refuse(ollamaFormat, {
-  status: 405,
-  code: "MethodNotAllowed",
-  message: "This path can only be read, by GET or HEAD"
-})
+// Clients compare it with Ollama's versions to learn what the API offers; a `-` would make it a pre-release.
+const versioned = HttpServerResponse.jsonUnsafe({ version: `0.13.4+rbee.${version}` })
 
 // Some clients look by HEAD whether somebody is there, and a router has no routes of that kind.
 const looked = (answer: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method }) =>
-    method === "GET" || method === "HEAD" ? answer : Effect.succeed(onlyLookedAt)
+    method === "GET" || method === "HEAD" ? answer : Effect.succeed(wrongMethod("GET, HEAD"))
   )
+
+const wrongMethod = (allowed: string) =>
+  refuse(
+    ollamaFormat,
+    { status: 405, code: "MethodNotAllowed", message: `This path answers ${allowed} only` },
+    { allow: allowed }
+  )
+
+const unknownPath = refuse(ollamaFormat, {
+  status: 404,
+  code: "NotFound",
+  message: "rbee has no such endpoint of Ollama's API; GET /openapi.json lists those that it has"
+})
+
+// What no route takes: an unknown path, or a known one by another method.
+const otherwise = Effect.map(HttpServerRequest.HttpServerRequest, ({ url }) => {
+  const [path = ""] = url.split("?", 1)
+  const known = ollamaPaths.filter((known) => known.path === path)
+  const allowed = known.length > 0 ? known.map(({ method }) => method.toUpperCase()) : answeredBy(path)
+  return allowed.length === 0 ? unknownPath : wrongMethod(allowed.join(", "))
+})
+
+const ollamaEndpoints = [Doors.chatDoor, Doors.generateDoor, Doors.embedDoor, Doors.oldEmbeddingsDoor]
+
+const answeredBy = (path: string) =>
+  ollamaEndpoints.some((endpoint) => endpoint.path === path) ? ["POST"] : []
 
 const methods = {
   "/api/tags": "*",
@@ -150,5 +171,6 @@ export const ollamaRoutes = HttpRouter.use(
       "/api/delete": answering(remove)
     }
     for (const path of Struct.keys(methods)) yield* router.add(methods[path], path, routes[path])
+    yield* router.add("*", "/api/*", otherwise)
   })
 )

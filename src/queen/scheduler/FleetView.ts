@@ -19,6 +19,8 @@ export class FleetView extends Context.Service<
   {
     /** What is known, asked anew if it is older than `maxAge` milliseconds. Takes two seconds at most. */
     readonly look: (maxAge: number) => Effect.Effect<ReadonlyArray<HiveStock>>
+    /** What the hives have now: they are asked after this call, at most four times a second for all callers. */
+    readonly refresh: Effect.Effect<ReadonlyArray<HiveStock>>
   }
 >()("rbee/queen/scheduler/FleetView") {
   static readonly layerNoDeps = Layer.effect(
@@ -50,21 +52,33 @@ export class FleetView extends Context.Service<
         )
 
       const lookNow = Effect.gen(function* () {
+        const startedAt = clock.currentTimeMillisUnsafe()
         const hives = yield* registry.list
         const reachable = hives.filter(
           ({ record }) => record.state === "active" || record.state === "unknown"
         )
         const stocks = yield* Effect.forEach(reachable, ask, { concurrency: askedAtOnce })
         known = stocks.filter((stock) => stock !== undefined)
-        seenAt = clock.currentTimeMillisUnsafe()
+        seenAt = startedAt
       })
 
-      const isOld = (maxAge: number) => clock.currentTimeMillisUnsafe() - seenAt > maxAge
+      const pause = Effect.suspend(() => {
+        const age = clock.currentTimeMillisUnsafe() - seenAt
+        return age < refreshPause ? Effect.sleep(refreshPause - age) : Effect.void
+      })
       return FleetView.of({
+        // Callers that came before a look began share what it sees.
         look: Effect.fnUntraced(function* (maxAge) {
-          if (isOld(maxAge))
-            yield* turn.withPermit(Effect.suspend(() => (isOld(maxAge) ? lookNow : Effect.void)))
+          const since = clock.currentTimeMillisUnsafe() - maxAge
+          if (seenAt < since) {
+            yield* turn.withPermit(Effect.suspend(() => (seenAt < since ? lookNow : Effect.void)))
+          }
           return known
+        }),
+        refresh: Effect.suspend(() => {
+          const since = clock.currentTimeMillisUnsafe()
+          const again = Effect.suspend(() => (seenAt <= since ? Effect.andThen(pause, lookNow) : Effect.void))
+          return Effect.map(turn.withPermit(again), () => known)
         })
       })
     })
@@ -73,3 +87,4 @@ export class FleetView extends Context.Service<
 
 const askWithin = "2 seconds"
 const askedAtOnce = 16
+const refreshPause = 250

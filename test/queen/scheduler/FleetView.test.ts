@@ -71,6 +71,50 @@ const seenWhen = Effect.fnUntraced(function* (
 })
 
 describe("FleetView", () => {
+  it.effect(
+    "asks the hives after a refresh was wanted, once for all who want it and four times a second",
+    () =>
+      Effect.gen(function* () {
+        let asked = 0
+        const client = Layer.mock(JobsClient)({
+          get: (_peer, _path, schema) =>
+            Effect.suspend(() => {
+              asked++
+              return Effect.delay(Effect.orDie(Schema.decodeUnknownEffect(schema)(inventory)), "100 millis")
+            })
+        })
+        const registry = Layer.mock(HiveRegistry)({
+          list: Effect.succeed([known("active")]),
+          heard: () => undefined
+        })
+        const view = yield* Effect.provide(
+          FleetView,
+          yield* Layer.build(FleetView.layerNoDeps.pipe(Layer.provide([client, registry])))
+        )
+        const first = yield* Effect.forkChild(view.look(0))
+        yield* TestClock.adjust("50 millis")
+        // What is asked for now may have come after the hive began to answer the first.
+        const later = yield* Effect.forkChild(
+          Effect.all(
+            Array.from({ length: 50 }, () => view.refresh),
+            { concurrency: "unbounded" }
+          )
+        )
+        yield* TestClock.adjust("50 millis")
+        assert.lengthOf(yield* Fiber.join(first), 1)
+        assert.strictEqual(asked, 1)
+        yield* TestClock.adjust("149 millis")
+        assert.strictEqual(asked, 1)
+        yield* TestClock.adjust("101 millis")
+        assert.lengthOf(yield* Fiber.join(later), 50)
+        assert.strictEqual(asked, 2)
+        const after = yield* Effect.forkChild(view.refresh)
+        yield* TestClock.adjust("1 second")
+        assert.lengthOf(yield* Fiber.join(after), 1)
+        assert.strictEqual(asked, 3)
+      }).pipe(Effect.scoped)
+  )
+
   it.effect("keeps what a hive had that is late, or misspeaks, as long as it is well", () =>
     Effect.gen(function* () {
       const misspeaks = Effect.fail(new PeerMisspoke({ url, detail: "sent something else" }))
