@@ -1,4 +1,3 @@
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -60,15 +59,16 @@ export class ApiKeys extends Context.Service<
     >
     /** All of them, oldest first, as the file is now. */
     readonly list: Effect.Effect<ReadonlyArray<ApiKey>, ApiKeysUnreadable>
-    /** Takes a key away for good, by its name or id. A running daemon refuses it within two seconds. */
+    /** Revokes a key permanently, by its name or id. A running daemon rejects it from then on. */
     readonly revoke: (idOrName: string) => Effect.Effect<ApiKey, ApiKeyNotFound | FileProblem>
     /**
-     * Whose key it is, as of at most a second ago. A broken edit is logged and changes nothing. The time that it takes
-     * tells nothing of the keys: what is compared are hashes, and nobody can choose a key by its hash.
+     * Whose key it is, as the file is now. A file that cannot be read, or a broken edit, is logged, and the last good keys
+     * remain. The time that it takes tells nothing of the keys: what is compared are hashes, and nobody can choose a key
+     * by its hash.
      */
     readonly find: (key: string) => Effect.Effect<Option.Option<ApiKey>>
-    /** Whether there are no keys at all. A broken file may have some, and so counts as not empty. */
-    readonly isEmpty: Effect.Effect<boolean>
+    /** Whether there are keys; `unreadable` when no key is known and the file, which may have some, cannot be read. */
+    readonly presence: Effect.Effect<"none" | "some" | "unreadable">
   }
 >()("rbee/config/ApiKeys") {
   static readonly layerNoDeps = Layer.effect(
@@ -92,6 +92,7 @@ interface Store {
   readonly change: <A, E>(
     edit: (keys: Keys) => Result.Result<readonly [answer: A, keys: Keys], E>
   ) => Effect.Effect<A, E | FileProblem>
+  /** The last good keys, and whether the file is another one now that cannot be read. */
   readonly latest: Effect.Effect<{ readonly known: ReadonlyMap<string, ApiKey>; readonly isBroken: boolean }>
 }
 
@@ -122,7 +123,10 @@ const make = (store: Store) =>
       const { known } = yield* store.latest
       return Option.fromUndefinedOr(known.get(hashOf(key)))
     }),
-    isEmpty: Effect.map(store.latest, ({ isBroken, known }) => known.size === 0 && !isBroken)
+    presence: Effect.map(store.latest, ({ isBroken, known }) => {
+      if (known.size > 0) return "some"
+      return isBroken ? "unreadable" : "none"
+    })
   })
 
 const inMemory = Effect.fnUntraced(function* (given: ReadonlyArray<NewApiKey & { readonly key: string }>) {
@@ -146,7 +150,6 @@ const inMemory = Effect.fnUntraced(function* (given: ReadonlyArray<NewApiKey & {
   return store
 })
 
-const lookEvery = 1000
 const none = "none"
 
 const inFile = Effect.gen(function* () {
@@ -184,7 +187,6 @@ const inFile = Effect.gen(function* () {
 
   let state: Effect.Success<Store["latest"]> = { known: new Map(), isBroken: false }
   let seen: string | undefined
-  let lookedAt: number | undefined
   const oneAtATime = yield* Semaphore.make(1)
 
   const look = Effect.gen(function* () {
@@ -200,7 +202,7 @@ const inFile = Effect.gen(function* () {
         Effect.suspend(() => {
           state = { ...state, isBroken: true }
           if (stampNow === seen) return Effect.void
-          return Effect.logWarning("keys.json was not taken; the last good one is kept", {
+          return Effect.logWarning("keys.json was not taken; the last good keys remain", {
             problem: error.message
           })
         })
@@ -208,20 +210,28 @@ const inFile = Effect.gen(function* () {
     seen = stampNow
   })
 
-  // Either way: the clock may be set back.
-  const isDue = (time: number) => lookedAt === undefined || Math.abs(time - lookedAt) >= lookEvery
+  let asked = 0
+  let answered = 0
 
-  const lookIfDue = Effect.gen(function* () {
-    const time = yield* Clock.currentTimeMillis
-    if (!isDue(time)) return
-    yield* look
-    lookedAt = time
-  }).pipe(oneAtATime.withPermits(1))
-
-  const latest = Effect.gen(function* () {
-    if (isDue(yield* Clock.currentTimeMillis)) yield* lookIfDue
-    return state
+  // One look answers all who asked before it began: a key holds from the moment on at which its file was written.
+  const latest = Effect.suspend(() => {
+    const own = ++asked
+    return Effect.suspend(() => {
+      if (answered >= own) return Effect.void
+      const last = asked
+      return Effect.andThen(
+        look,
+        Effect.sync(() => {
+          answered = last
+        })
+      )
+    }).pipe(
+      oneAtATime.withPermits(1),
+      Effect.map(() => state)
+    )
   })
+  // The keys are known before clients come, who may use up what reading them takes.
+  yield* latest
 
   const write = (keys: Keys) =>
     Effect.gen(function* () {

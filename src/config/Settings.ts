@@ -19,6 +19,7 @@ import {
   durationOrOff,
   flag,
   httpUrl,
+  loopbackAccess,
   optionalCount,
   port,
   type SettingCodec,
@@ -172,6 +173,10 @@ const readAll = (read: Read) =>
         /** Whether a model that no hive has is downloaded when an application asks for it. */
         download: yield* read("scheduler.download", flag, false)
       },
+      auth: {
+        /** What a daemon wants of this machine's own clients: `open`, nothing that others need not have; `token`, the token. */
+        loopback: yield* read("auth.loopback", loopbackAccess, "open")
+      },
       /** The tables `[aliases.NAME]`: names that applications use. */
       aliases: yield* read("aliases", aliasTable, {}),
       /** The tables `[engines.NAME]`. */
@@ -227,6 +232,7 @@ export class Settings extends Context.Service<
           workers: { ...values.workers, ...changes.workers },
           engine: { ...values.engine, ...changes.engine },
           scheduler: { ...values.scheduler, ...changes.scheduler },
+          auth: { ...values.auth, ...changes.auth },
           engines: changes.engines ?? values.engines,
           aliases: changes.aliases ?? values.aliases,
           allowedOrigins: changes.allowedOrigins ?? values.allowedOrigins,

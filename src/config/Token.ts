@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import { variable } from "./environment.ts"
 import { Paths } from "./Paths.ts"
 import { isLoopback } from "./reachableUrl.ts"
+import { Settings } from "./Settings.ts"
 
 const shortest = 16
 const lookEvery = 1000
@@ -32,13 +33,24 @@ export class BindRefused extends Schema.TaggedError<BindRefused>()("BindRefused"
   }
 }
 
+/** Loopback was to be closed (`auth.loopback`), and there is no token that would open it. */
+export class TokenMissing extends Schema.TaggedError<TokenMissing>()("TokenMissing", {
+  file: Schema.String
+}) {
+  override get message() {
+    return `auth.loopback is 'token', and there is no token: write one of at least ${shortest} characters to ${this.file}, or set RBEE_TOKEN or --token-file; or set auth.loopback to 'open'`
+  }
+}
+
 /** The bearer token of this machine's daemons, if there is one, and those of the hives. */
 export class Token extends Context.Service<
   Token,
   {
     readonly own: Option.Option<Redacted.Redacted<string>>
-    /** Whether an `Authorization` header carries the token; always, when there is none. Takes the same time for all. */
-    readonly accepts: (authorization: string) => boolean
+    /** Where it is looked for when neither `--token-file` nor `RBEE_TOKEN` is given. */
+    readonly file: string
+    /** Whether a credential is the token; always, when there is none. Takes the same time for all. */
+    readonly accepts: (credential: string) => boolean
     /** The token for a hive: its own, as of at most a second ago, else this machine's. */
     readonly of: (alias: string) => Effect.Effect<Redacted.Redacted<string> | undefined>
   }
@@ -58,6 +70,7 @@ export class Token extends Context.Service<
       Token,
       Token.of({
         own: Option.map(Option.fromUndefinedOr(token), (value) => Redacted.make(value)),
+        file: "config/token",
         accepts: acceptor(token),
         of: () => Effect.succeed(token === undefined ? undefined : Redacted.make(token))
       })
@@ -73,14 +86,17 @@ export const fingerprint = (token: Redacted.Redacted<string>) =>
 // Hashes have one length, so that the comparison tells nothing of the token's.
 const acceptor = (token: string | undefined) => {
   if (token === undefined) return () => true
-  const expected = digest(`Bearer ${token}`)
-  return (authorization: string) => timingSafeEqual(digest(authorization), expected)
+  const expected = digest(token)
+  return (credential: string) => timingSafeEqual(digest(credential), expected)
 }
 
-/** Refuses an address beyond loopback when there is no token. */
+/** Refuses to listen without a token: beyond loopback, and on loopback too where `auth.loopback` is `token`. */
 export const checkBind = Effect.fn("Token.checkBind")(function* (host: string) {
-  const { own } = yield* Token
-  if (!isLoopback(host) && Option.isNone(own)) return yield* new BindRefused({ host })
+  const { file, own } = yield* Token
+  const { auth } = yield* Settings
+  if (Option.isSome(own)) return
+  if (!isLoopback(host)) return yield* new BindRefused({ host })
+  if (auth.loopback === "token") return yield* new TokenMissing({ file })
 })
 
 const make = Effect.fnUntraced(function* (tokenFile: string | undefined) {
@@ -142,6 +158,7 @@ const make = Effect.fnUntraced(function* (tokenFile: string | undefined) {
 
   return Token.of({
     own,
+    file: path.join(config, "token"),
     accepts: acceptor(token),
     of: (alias) =>
       Effect.suspend(() => {

@@ -27,6 +27,12 @@ export const flag = codec("true or false", (raw) =>
 
 export const text = codec("a text", (raw) => (typeof raw === "string" && raw !== "" ? raw : undefined))
 
+export type LoopbackAccess = "open" | "token"
+
+export const loopbackAccess = codec("open or token", (raw): LoopbackAccess | undefined =>
+  raw === "open" || raw === "token" ? raw : undefined
+)
+
 /** The base of addresses, without a slash at its end. */
 export const httpUrl = codec("an http or https URL without a query", (raw) => {
   const url = typeof raw === "string" ? URL.parse(raw) : null

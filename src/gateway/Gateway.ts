@@ -77,7 +77,7 @@ export const gatewayDoors = Layer.effect(
           : (_status: number, code: string, message: string) => refuse(format, fromFailure({ code, message }))
       },
       find: (key: string) => Effect.map(keys.find(key), Option.getOrUndefined),
-      wantKey: Effect.map(keys.isEmpty, (isEmpty) => !isEmpty)
+      keys: keys.presence
     }
   })
 )

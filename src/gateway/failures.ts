@@ -6,6 +6,7 @@ import type { GatewayFailure } from "./Door.ts"
 /** The status of each error that is not a fault of a worker or of a hive. */
 const statuses: { readonly [code: string]: number } = {
   AnswerLost: 502,
+  ApiKeysUnreadable: 503,
   BodyTimeout: 408,
   BodyTooLarge: 413,
   ContextLengthExceeded: 400,

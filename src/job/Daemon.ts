@@ -18,7 +18,7 @@ import { Pulse } from "./Follower.ts"
 import { guard } from "./Guard.ts"
 import { Handlers } from "./Handlers.ts"
 import { jobRoutes } from "./http.ts"
-import { refusal } from "./httpErrors.ts"
+import { notFound } from "./httpErrors.ts"
 import { Jobs } from "./Jobs.ts"
 import { openApi } from "./openApi.ts"
 
@@ -80,17 +80,9 @@ export class Shutdown extends Context.Service<
   )
 }
 
-const notFound = refusal(
-  404,
-  "NotFound",
-  "There is no such path; GET /openapi.json lists those that there are"
-)
-
-const running = HttpServerResponse.text("rbee is running")
-
-// Clients of Ollama look here by GET or HEAD whether somebody is there.
-const rootAnswer = Effect.map(HttpServerRequest.HttpServerRequest, ({ method, url }) =>
-  url === "/" && (method === "GET" || method === "HEAD") ? running : notFound
+// Clients of Ollama look here by GET or HEAD whether somebody is there. The router takes others, such as `//`, for the same.
+const rootAnswer = Effect.map(HttpServerRequest.HttpServerRequest, ({ url }) =>
+  url === "/" ? HttpServerResponse.text("rbee is running") : notFound
 )
 
 const commonRoutes = (name: string) =>
@@ -124,9 +116,7 @@ const commonRoutes = (name: string) =>
         "/v1/shutdown",
         Effect.as(shutdown.request, HttpServerResponse.jsonUnsafe({ status: "stopping" }))
       )
-      // Before `/*`, which takes the path itself too.
-      yield* router.add("*", "/", rootAnswer)
-      yield* router.add("*", "/*", Effect.succeed(notFound))
+      yield* router.add("GET", "/", rootAnswer)
     })
   )
 

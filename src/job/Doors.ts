@@ -26,8 +26,8 @@ export interface Doors {
   readonly refusalAt: (request: HttpServerRequest.HttpServerRequest) => WriteRefusal | undefined
   /** The key whose text this is; nothing when there is none. */
   readonly find: (key: string) => Effect.Effect<ApiKey | undefined>
-  /** Whether somebody without a key is turned away. */
-  readonly wantKey: Effect.Effect<boolean>
+  /** Whether there are keys, and so who has none is turned away; `unreadable` when the file cannot be read. */
+  readonly keys: Effect.Effect<"none" | "some" | "unreadable">
 }
 
 /** The doors of this daemon; it has none unless a gateway says so. */
@@ -36,6 +36,6 @@ export const Doors = Context.Reference<Doors>("rbee/job/Doors", {
     paths: [],
     refusalAt: () => undefined,
     find: () => Effect.undefined,
-    wantKey: Effect.succeed(false)
+    keys: Effect.succeed("none" as const)
   })
 })

@@ -1,108 +1,176 @@
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
+import type { ApiKey } from "../config/ApiKey.ts"
 import { Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
 import { Caller } from "./Caller.ts"
+import { credentialsOf } from "./credentials.ts"
+import { allowOrigin, isPreflight, preflightResponse, varyByOrigin } from "./crossOrigin.ts"
 import { Doors, type WriteRefusal } from "./Doors.ts"
-import { refusal } from "./httpErrors.ts"
+import { notFound, refusal } from "./httpErrors.ts"
 
 const openPath = "/health"
 
 const loopback = /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(:\d{1,5})?$/i
 
+type Request = HttpServerRequest.HttpServerRequest
+type Response = HttpServerResponse.HttpServerResponse
+
+const owner: Caller = { key: undefined }
+
+const isRouteNotFound = (error: unknown) =>
+  HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound"
+
 const refuseForeign = (refuse: WriteRefusal, what: string, value: string) =>
   refuse(
     403,
     "Forbidden",
-    `The ${what} '${value.slice(0, 200)}' is not allowed; add it to allowed_${what.toLowerCase()}s in config.toml if it should be`
+    `The ${what} '${value.slice(0, 200)}' is not allowed; to allow it, add it to allowed_${what.toLowerCase()}s in config.toml`
   )
 
-const owner: Caller = { key: undefined }
+const challenge = (wasGiven: boolean) =>
+  HttpServerResponse.setHeader(
+    "www-authenticate",
+    wasGiven ? 'Bearer realm="rbee", error="invalid_token"' : 'Bearer realm="rbee"'
+  )
+
+const refuseUnknown = (refuse: WriteRefusal, wasGiven: boolean, isPublic: boolean) => {
+  const wanted = isPublic
+    ? "'Authorization: Bearer <key>' or x-api-key; create a key with 'rbee key create'"
+    : "'Authorization: Bearer <token>' (the CLI reads RBEE_TOKEN or --token-file)"
+  const problem = wasGiven
+    ? `The ${isPublic ? "API key is unknown or revoked" : "token is not the token of this daemon"}: send`
+    : `${isPublic ? "API key" : "Authentication"} required: send`
+  return challenge(wasGiven)(refuse(401, "Unauthorized", `${problem} ${wanted}`))
+}
+
+const refuseKey = ({ name }: ApiKey) =>
+  refusal(
+    403,
+    "KeyForbidden",
+    `API key '${name}' opens the application endpoints only; this one needs the token of the daemon`
+  )
+
+const refuseUnreadable = (refuse: WriteRefusal) =>
+  refuse(
+    503,
+    "ApiKeysUnreadable",
+    "The API keys cannot be read at the moment; the log of the daemon says why. Retry later"
+  )
+
+/** Who sent a request, as far as its credentials show. */
+interface Sender {
+  readonly isOwner: boolean
+  readonly key: ApiKey | undefined
+  readonly gaveCredential: boolean
+}
+
+const makeChecks = Effect.gen(function* () {
+  const { allowedHosts, allowedOrigins, hosts } = yield* Settings.use(
+    ({ allowedHosts, allowedOrigins, hive, queen }) =>
+      Effect.succeed({ allowedHosts, allowedOrigins, hosts: [hive.host, queen.host] })
+  )
+  const token = yield* Token
+  const doors = yield* Doors
+  const hasToken = Option.isSome(token.own)
+  const meant = new Set([...allowedHosts, ...hosts].map((host) => host.toLowerCase()))
+  const origins = new Set(allowedOrigins.map((origin) => origin.replace(/\/$/, "")))
+
+  const isMeant = (host: string) => {
+    const lower = host.toLowerCase()
+    return loopback.test(host) || meant.has(lower) || meant.has(lower.replace(/:\d{1,5}$/, ""))
+  }
+
+  const isAllowedOrigin = (origin: string | undefined) => origin !== undefined && origins.has(origin)
+
+  // A page that had its name resolve to this daemon could not know the token, nor a key.
+  const checkPlace = (
+    { headers: { host = "", origin } }: Request,
+    refuse: WriteRefusal,
+    isTrusted: boolean
+  ) => {
+    if (!isTrusted && !isMeant(host)) return refuseForeign(refuse, "Host", host)
+    const isOwn = origin !== undefined && origin.toLowerCase() === `http://${host.toLowerCase()}`
+    return origin === undefined || isOwn || isAllowedOrigin(origin)
+      ? undefined
+      : refuseForeign(refuse, "Origin", origin)
+  }
+
+  const senderOf = Effect.fnUntraced(function* (request: Request, looksForKey: boolean) {
+    const given = credentialsOf(request)
+    const gaveCredential = given.length > 0
+    const isOwner = hasToken && given.some(token.accepts)
+    let key: ApiKey | undefined
+    if (!isOwner && looksForKey) for (const credential of given) key ??= yield* doors.find(credential)
+    const sender: Sender = { isOwner, key, gaveCredential }
+    return sender
+  })
+
+  /** At the endpoints of jobs and of the daemon: only the token opens them, if there is one. */
+  const check = Effect.fnUntraced(function* (request: Request) {
+    const sender = yield* senderOf(request, hasToken)
+    const { gaveCredential, isOwner, key } = sender
+    const refused = checkPlace(request, refusal, isOwner || key !== undefined)
+    if (refused !== undefined || isOwner || !hasToken) return refused ?? owner
+    return key === undefined ? refuseUnknown(refusal, gaveCredential, false) : refuseKey(key)
+  })
+
+  /** At the endpoints for applications: a key opens them as well as the token. */
+  const checkPublic = Effect.fnUntraced(function* (request: Request, refuse: WriteRefusal) {
+    const { gaveCredential, isOwner, key } = yield* senderOf(request, true)
+    const refused = checkPlace(request, refuse, isOwner || key !== undefined)
+    if (refused !== undefined) return refused
+    if (isOwner) return owner
+    if (key !== undefined) return { key }
+    const keys = yield* doors.keys
+    if (keys === "unreadable") return refuseUnreadable(refuse)
+    return hasToken || keys === "some" ? refuseUnknown(refuse, gaveCredential, true) : owner
+  })
+
+  /** The sign of life is open to everybody but to web pages. */
+  const checkHealth = (request: Request) => checkPlace(request, refusal, true) ?? owner
+
+  return { check, checkHealth, checkPublic, doors, hasOrigins: origins.size > 0, isAllowedOrigin }
+})
 
 /**
- * Lets a request through when it comes from no web page, carries the token where there is one, and names a host that
- * is meant; who has the token may call this machine by any name. Only `/health` needs no token. At the doors for
- * applications a key does as well as the token.
+ * Lets a request through when it does not come from a web page, carries the token where there is one, and names a host
+ * that is meant; a valid credential makes the check of the host unnecessary. `/health` needs neither credential nor host.
+ * At the application endpoints a key does as well as the token, and pages of the allowed origins may read the responses.
  */
 export const guard = HttpRouter.middleware(
   Effect.gen(function* () {
-    const { allowedHosts, allowedOrigins, hosts } = yield* Settings.use(
-      ({ allowedHosts, allowedOrigins, hive, queen }) =>
-        Effect.succeed({ allowedHosts, allowedOrigins, hosts: [hive.host, queen.host] })
-    )
-    const token = yield* Token
-    const doors = yield* Doors
-    const hasToken = Option.isSome(token.own)
+    const { check, checkHealth, checkPublic, doors, hasOrigins, isAllowedOrigin } = yield* makeChecks
 
-    const hostIsMeant = (host: string) => {
-      const name = host.replace(/:\d{1,5}$/, "")
-      return (
-        loopback.test(host) ||
-        allowedHosts.includes(host) ||
-        allowedHosts.includes(name) ||
-        hosts.includes(name)
-      )
-    }
+    const sharing = ({ headers: { origin } }: Request) =>
+      Effect.map((response: Response) => {
+        const varied = hasOrigins ? varyByOrigin(response) : response
+        return origin !== undefined && isAllowedOrigin(origin) ? allowOrigin(varied, origin) : varied
+      })
 
-    // A web page that had its name resolve to this daemon could not know the token, nor a key.
-    const checkPlace = (
-      { headers: { host = "", origin } }: HttpServerRequest.HttpServerRequest,
-      refuse: WriteRefusal,
-      isTrusted: boolean
-    ) => {
-      if (origin !== undefined && !allowedOrigins.includes(origin))
-        return refuseForeign(refuse, "Origin", origin)
-      return isTrusted || hostIsMeant(host) ? undefined : refuseForeign(refuse, "Host", host)
-    }
-
-    const check = (request: HttpServerRequest.HttpServerRequest) => {
-      const { authorization = "" } = request.headers
-      const isTrusted = hasToken && token.accepts(authorization)
-      const refused = checkPlace(request, refusal, isTrusted)
-      if (refused !== undefined) return refused
-      return isTrusted || token.accepts(authorization) || request.url.split("?")[0] === openPath
-        ? undefined
-        : refusal(
-            401,
-            "Unauthorized",
-            "This daemon wants a token: Authorization: Bearer <token> (rbee reads it from RBEE_TOKEN or --token-file)"
-          )
-    }
-
-    const checkAtDoor = Effect.fnUntraced(function* (
-      request: HttpServerRequest.HttpServerRequest,
-      refuse: WriteRefusal
-    ) {
-      const { authorization = "", "x-api-key": plain } = request.headers
-      const bearer = plain === undefined ? authorization : `Bearer ${plain}`
-      const isOwner = hasToken && token.accepts(bearer)
-      const key = isOwner ? undefined : yield* doors.find(bearer.replace(/^Bearer /i, ""))
-      const refused = checkPlace(request, refuse, isOwner || key !== undefined)
-      if (refused !== undefined) return refused
-      if (isOwner) return owner
-      if (key !== undefined) return { key }
-      return hasToken || (yield* doors.wantKey)
-        ? refuse(
-            401,
-            "Unauthorized",
-            "This daemon wants a key: Authorization: Bearer <key>, or x-api-key (rbee key create makes one)"
-          )
-        : owner
-    })
-
-    return (effect) =>
-      Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    return (effect) => {
+      const answer = Effect.catchIf(effect, isRouteNotFound, () => Effect.succeed(notFound))
+      return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
         const refuse = doors.refusalAt(request)
         if (refuse === undefined) {
-          const refused = check(request)
-          return refused === undefined ? effect : Effect.succeed(refused)
+          const checked =
+            request.url.split("?", 1)[0] === openPath ? Effect.succeed(checkHealth(request)) : check(request)
+          return Effect.flatMap(checked, (found) => ("key" in found ? answer : Effect.succeed(found)))
         }
-        return Effect.flatMap(checkAtDoor(request, refuse), (found) =>
-          "key" in found ? Effect.provideService(effect, Caller, found) : Effect.succeed(found)
+        if (isPreflight(request) && isAllowedOrigin(request.headers["origin"])) {
+          return sharing(request)(Effect.succeed(preflightResponse(request)))
+        }
+        return sharing(request)(
+          Effect.flatMap(checkPublic(request, refuse), (found) =>
+            "key" in found ? Effect.provideService(answer, Caller, found) : Effect.succeed(found)
+          )
         )
       })
+    }
   }),
   { global: true }
 )

@@ -1,14 +1,53 @@
-const secrets: ReadonlyArray<readonly [RegExp, string]> = [
-  [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{4,}/gi, "$1 [redacted]"],
-  // `HF_TOKEN=…`, `"api_key": "…"`, `password: …`; not `max_tokens: 5`.
-  [
-    /((?:^|[^A-Za-z])[A-Za-z_-]*(?:key|token|password|passwd|secret)["']?\s*[=:]\s*["']?)[^\s"',;&]{4,}/gi,
-    "$1[redacted]"
-  ],
-  [/\b(?:hf_|sk-|ghp_|glpat-|xox[bap]-)[A-Za-z0-9_-]{8,}/g, "[redacted]"],
-  [/(\w+:\/\/)[^\s/@:]+:[^\s/@]+@/g, "$1[redacted]@"]
-]
+const mask = "[redacted]"
 
-/** The text without what looks like a token, a key or a password. Meant for narration and error sentences. */
+const isWord = (value: string) => value.length < 16 && /^[A-Za-z]+[.:!?)]*$/.test(value)
+
+// `<key>`, `{key}`, `$KEY`, `KEY`: what a sentence puts in place of a value.
+const isPlaceholder = (value: string) => /^(?:[<{[($….].*|[A-Z_]+)$/.test(value)
+
+/** Whether a value has the look of chance: letters among digits or changing case, and no name or number has its length. */
+const looksRandom = (value: string) => {
+  const bare = value.replace(/[.!?)\]]+$/, "")
+  if (bare.length < 12 || !/^[A-Za-z0-9._~+/=-]+$/.test(bare)) return false
+  const hasBoth = /[A-Za-z]/.test(bare) && /\d/.test(bare)
+  return hasBoth || (bare.length >= 16 && /[a-z][A-Z]|^[A-Za-z]+$/.test(bare))
+}
+
+interface Assignment {
+  readonly name: string
+  /** What stands between name and value, with the quotes. */
+  readonly between: string
+  readonly value: string
+  /** Whether the line ends after the value. */
+  readonly isLast: boolean
+}
+
+/**
+ * Whether a value is a credential, by the form in which it is given: `HF_TOKEN=…`, `"api_key": "…"` and `token:…` are
+ * assignments of programs; after `token: ` a sentence may go on.
+ */
+const isCredential = ({ between, isLast, name, value }: Assignment) => {
+  if (isPlaceholder(value)) return false
+  const isAssigned = !/:\s/.test(between) || /^["']\s*:\s*["']/.test(between)
+  if (isAssigned) return true
+  return looksRandom(value) || (isLast && /(?:password|passwd|secret)$/i.test(name))
+}
+
+const assignment =
+  /(?<=^|[^A-Za-z])([A-Za-z_-]*(?:key|token|password|passwd|secret))(["']?\s*[=:]\s*["']?)([^\s"',;&]{4,})/gim
+
+/** The text without credentials: tokens, keys and passwords. Meant for narration and error sentences. */
 export const redact = (text: string) =>
-  secrets.reduce((safe, [pattern, mask]) => safe.replace(pattern, mask), text)
+  text
+    .replace(/\b(Bearer|Basic)(\s+)([A-Za-z0-9._~+/=-]{4,})/gi, (found, scheme, space, value) =>
+      isWord(value) || isPlaceholder(value) ? found : `${scheme}${space}${mask}`
+    )
+    .replace(assignment, (found, name, between, value, offset, all) => {
+      const isLast = /^["']?[^\S\n]*(?:\n|$)/.test(all.slice(offset + found.length))
+      return isCredential({ name, between, value, isLast }) ? `${name}${between}${mask}` : found
+    })
+    .replace(
+      /\b(?:hf_[A-Za-z0-9]{16,}|(?:sk-|ghp_|glpat-|xox[bap]-)(?=\S*\d)[A-Za-z0-9_-]{12,}|rbee-[A-Za-z0-9_-]{40,})/g,
+      mask
+    )
+    .replace(/(\w+:\/\/)[^\s/@:]+:[^\s/@]+@/g, `$1${mask}@`)

@@ -41,6 +41,9 @@ const statusOf = {
 export const refusal = (status: number, code: string, message: string, details?: Schema.Json) =>
   HttpServerResponse.jsonUnsafe({ error: { code, message: redact(message), details } }, { status })
 
+/** The response where there is no endpoint. */
+export const notFound = refusal(404, "NotFound", "Not found; GET /openapi.json lists all paths")
+
 /** The answer to an error, with its status. */
 export const errorResponse = (error: EndpointError) => {
   if (error._tag !== "HttpServerError") {

@@ -35,7 +35,7 @@ describe("API keys", () => {
   it.live("are made with their limits, found again, listed and revoked", () =>
     Effect.gen(function* () {
       const { home, keys } = yield* oneFolder
-      assert.isTrue(yield* keys.isEmpty)
+      assert.strictEqual(yield* keys.presence, "none")
       const limits = { concurrency: 2, tokensPerMinute: 900, models: ["tiny", "tiny", "big"], priority: -3 }
       const made = yield* keys.create({ name: "note.book-1_x", ...limits })
       const key = Redacted.value(made.key)
@@ -56,13 +56,13 @@ describe("API keys", () => {
         assert.isTrue(Option.isNone(yield* reader.find(`${key}x`)))
         assert.isTrue(Option.isNone(yield* reader.find(hashOf(key))))
         assert.deepStrictEqual(yield* reader.list, [made.record, plain.record])
-        assert.isFalse(yield* reader.isEmpty)
+        assert.strictEqual(yield* reader.presence, "some")
       }
 
       assert.deepStrictEqual(yield* keys.revoke(made.record.id), made.record)
       assert.isTrue(Option.isNone(yield* keys.find(key)))
       assert.deepStrictEqual(yield* keys.revoke("plain"), plain.record)
-      assert.isTrue(yield* keys.isEmpty)
+      assert.strictEqual(yield* keys.presence, "none")
     })
   )
 
@@ -190,33 +190,88 @@ describe("API keys", () => {
 })
 
 describe("the file with the keys", () => {
-  it.effect("is looked at once a second: a revoked key is known elsewhere for no longer", () =>
+  it.effect("is looked at for each request: what another process did holds at once", () =>
     Effect.gen(function* () {
       const { home, keys } = yield* oneFolder
-      const { key } = yield* keys.create({ name: "app" })
       const daemon = yield* instance(home)
-      const find = Effect.map(daemon.find(Redacted.value(key)), nameOf)
-      assert.strictEqual(yield* find, "app")
-      yield* keys.revoke("app")
-      assert.isTrue(Option.isNone(yield* keys.find(Redacted.value(key))))
-      yield* TestClock.adjust("999 millis")
-      assert.strictEqual(yield* find, "app")
-      yield* TestClock.adjust("1 millis")
-      assert.isUndefined(yield* find)
-      assert.isTrue(yield* daemon.isEmpty)
+      assert.strictEqual(yield* daemon.presence, "none")
+      for (const name of ["app", "app", "other"]) {
+        const { key } = yield* keys.create({ name })
+        const find = Effect.map(daemon.find(Redacted.value(key)), nameOf)
+        assert.strictEqual(yield* find, name)
+        yield* keys.revoke(name)
+        assert.isUndefined(yield* find)
+        assert.strictEqual(yield* daemon.presence, "none")
+      }
     })
   )
 
-  it.effect("is looked at also when the clock was set back", () =>
+  it.effect("is looked at once for all who ask at the same time, and again for who asks later", () =>
     Effect.gen(function* () {
       const { home, keys } = yield* oneFolder
-      yield* TestClock.setTime(1_000_000)
       const { key } = yield* keys.create({ name: "app" })
-      const daemon = yield* instance(home)
-      assert.isTrue(Option.isSome(yield* daemon.find(Redacted.value(key))))
+      let looks = 0
+      const files = Layer.effect(
+        FileSystem.FileSystem,
+        FileSystem.FileSystem.use((fs) =>
+          Effect.succeed({
+            ...fs,
+            stat: (path: string) =>
+              Effect.andThen(
+                Effect.sync(() => looks++),
+                fs.stat(path)
+              )
+          })
+        )
+      ).pipe(Layer.provide(NodeFileSystem.layer))
+      const daemon = yield* instance(home, files)
+      looks = 0
+      const find = Effect.map(daemon.find(Redacted.value(key)), nameOf)
+      const found = yield* Effect.all(
+        Array.from({ length: 100 }, () => find),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(new Set(found), new Set(["app"]))
+      assert.isAtMost(looks, 2)
       yield* keys.revoke("app")
-      yield* TestClock.setTime(500_000)
-      assert.isTrue(Option.isNone(yield* daemon.find(Redacted.value(key))))
+      assert.isUndefined(yield* find)
+    })
+  )
+
+  it.effect("that fails to be read keeps the last good keys, whatever the system says", () =>
+    Effect.gen(function* () {
+      for (const code of ["EMFILE", "ENFILE", "EACCES", "EIO"]) {
+        const { home, keys } = yield* oneFolder
+        const { key } = yield* keys.create({ name: "app" })
+        const failed = PlatformError.systemError({
+          _tag: "Unknown",
+          module: "FileSystem",
+          method: "readFile",
+          cause: Object.assign(new Error(code), { code })
+        })
+        let fails = false
+        const files = Layer.effect(
+          FileSystem.FileSystem,
+          FileSystem.FileSystem.use((fs) =>
+            Effect.succeed({
+              ...fs,
+              readFileString: (path: string) =>
+                Effect.suspend(() => (fails ? Effect.fail(failed) : fs.readFileString(path))),
+              stat: (path: string) => Effect.suspend(() => (fails ? Effect.fail(failed) : fs.stat(path)))
+            })
+          )
+        ).pipe(Layer.provide(NodeFileSystem.layer))
+        const daemon = yield* instance(home, files)
+        const find = Effect.map(daemon.find(Redacted.value(key)), nameOf)
+        // The keys were read when the daemon started, before the first request.
+        fails = true
+        assert.strictEqual(yield* find, "app", code)
+        const { key: later } = yield* keys.create({ name: "later" })
+        assert.strictEqual(yield* find, "app", code)
+        assert.strictEqual(yield* daemon.presence, "some")
+        fails = false
+        assert.strictEqual(nameOf(yield* daemon.find(Redacted.value(later))), "later")
+      }
     })
   )
 
@@ -257,7 +312,7 @@ describe("the file with the keys", () => {
         assert.include(problems[0], "a whole number from 1")
 
         const begunWithIt = yield* instance(home)
-        assert.isFalse(yield* begunWithIt.isEmpty)
+        assert.strictEqual(yield* begunWithIt.presence, "unreadable")
         assert.isTrue(Option.isNone(yield* begunWithIt.find(Redacted.value(key))))
 
         writeFileSync(file, fileWith(record))
@@ -265,7 +320,7 @@ describe("the file with the keys", () => {
         assert.isUndefined(yield* find)
         rmSync(file)
         yield* TestClock.adjust("1 second")
-        assert.isTrue(yield* daemon.isEmpty)
+        assert.strictEqual(yield* daemon.presence, "none")
       }).pipe(Effect.provide(Logger.layer([logger])))
     })
   )
@@ -283,7 +338,7 @@ describe("the file with the keys", () => {
         assert.deepInclude(error, { _tag: "ApiKeysUnreadable", file })
         assert.include(error.message, "the file system says")
       }
-      assert.isFalse(yield* keys.isEmpty)
+      assert.strictEqual(yield* keys.presence, "unreadable")
     })
   )
 
@@ -309,7 +364,7 @@ describe("the file with the keys", () => {
       ).pipe(Layer.provide(NodeFileSystem.layer))
       const daemon = yield* instance(home, files)
       assert.isTrue(Option.isNone(yield* daemon.find(Redacted.value(key))))
-      assert.isFalse(yield* daemon.isEmpty)
+      assert.strictEqual(yield* daemon.presence, "unreadable")
       isDenied = false
       yield* TestClock.adjust("1 second")
       assert.strictEqual(nameOf(yield* daemon.find(Redacted.value(key))), "app")

@@ -96,9 +96,9 @@ describe("Token", () => {
   it.live("accepts its own header only, and has another for a hive that has one", () =>
     Effect.gen(function* () {
       const mine = yield* token({ env: { RBEE_TOKEN: long }, files: { "tokens/atlas": `${long}-atlas` } })
-      assert.isTrue(mine.accepts(`Bearer ${long}`))
-      for (const header of ["", "Bearer", `Bearer ${long}x`, `bearer ${long}`, `Basic ${long}`, long]) {
-        assert.isFalse(mine.accepts(header), header)
+      assert.isTrue(mine.accepts(long))
+      for (const credential of ["", "Bearer", `${long}x`, `bearer ${long}`, long.slice(1)]) {
+        assert.isFalse(mine.accepts(credential), credential)
       }
       const of = (alias: string) => Effect.map(mine.of(alias), (found) => found && Redacted.value(found))
       assert.strictEqual(yield* of("atlas"), `${long}-atlas`)
@@ -119,12 +119,27 @@ describe("Token", () => {
   it.effect("is needed to listen beyond loopback", () =>
     Effect.gen(function* () {
       for (const host of ["127.0.0.1", "127.1.2.3", "localhost", "::1"]) {
-        yield* Effect.provide(checkBind(host), Token.layerMemory())
+        yield* Effect.provide(checkBind(host), [Token.layerMemory(), Settings.layerDefaults()])
       }
       for (const host of ["0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.evil.org"]) {
-        const refused = yield* Effect.flip(Effect.provide(checkBind(host), Token.layerMemory()))
+        const refused = yield* Effect.flip(
+          Effect.provide(checkBind(host), [Token.layerMemory(), Settings.layerDefaults()])
+        )
         assert.include(refused.message, host)
-        yield* Effect.provide(checkBind(host), Token.layerMemory(long))
+        yield* Effect.provide(checkBind(host), [Token.layerMemory(long), Settings.layerDefaults()])
+      }
+    })
+  )
+
+  it.effect("is needed on loopback too where auth.loopback says so", () =>
+    Effect.gen(function* () {
+      const settings = Settings.layerDefaults({ auth: { loopback: "token" } })
+      for (const host of ["127.0.0.1", "localhost", "::1"]) {
+        const refused = yield* Effect.flip(Effect.provide(checkBind(host), [Token.layerMemory(), settings]))
+        assert.strictEqual(refused._tag, "TokenMissing", host)
+        assert.include(refused.message, "auth.loopback")
+        assert.include(refused.message, "RBEE_TOKEN")
+        yield* Effect.provide(checkBind(host), [Token.layerMemory(long), settings])
       }
     })
   )

@@ -272,12 +272,16 @@ describe("keys", () => {
   it.live("let their holders in, and nobody else, once there are some", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({ keys: [app], complete: () => answers })
-      for (const headers of [bearer, { "x-api-key": secret }]) {
+      const both = { "x-api-key": "from-an-old-variable", ...bearer }
+      const spelt = { authorization: `bearer ${secret}` }
+      for (const headers of [bearer, { "x-api-key": secret }, spelt, both]) {
         assert.strictEqual((yield* post(url, chat, { headers })).status, 200)
       }
       for (const headers of [{}, { authorization: "Bearer nonsense" }, { "x-api-key": `${secret}x` }]) {
         const refused = yield* post(url, chat, { headers })
         assert.deepStrictEqual([refused.status, errorOf(refused.text).code], [401, "invalid_api_key"])
+        assert.include(errorOf(refused.text).message, "'Authorization: Bearer <key>'")
+        assert.match(String(refused.headers["www-authenticate"]), /^Bearer /)
       }
     })
   )
@@ -294,7 +298,11 @@ describe("keys", () => {
       )
       assert.strictEqual((yield* post(url, chat, { headers: host })).status, 403)
       assert.strictEqual((yield* post(url, chat)).status, 401)
-      assert.strictEqual((yield* ask(url, { path: "/v1/jobs", headers: bearer })).status, 401)
+      for (const path of ["/v1/jobs", "/openapi.json", "/nowhere"]) {
+        const closed = yield* ask(url, { path, headers: bearer })
+        assert.deepStrictEqual([closed.status, errorOf(closed.text).code], [403, "KeyForbidden"], path)
+      }
+      assert.strictEqual((yield* ask(url, { path: "/v1/jobs" })).status, 401)
       const page = yield* post(url, chat, { headers: { ...bearer, origin: "https://page.example" } })
       assert.deepStrictEqual([page.status, errorOf(page.text).code], [403, "Forbidden"])
     })

@@ -39,8 +39,8 @@ describe("a daemon with a token", () => {
           token,
           "Bearer",
           "Bearer ",
-          `bearer ${token}`,
-          `Bearer  ${token}`,
+          `Bearer${token}`,
+          `Bearer ${token} ${token}`,
           `Bearer ${token}x`,
           `Bearer ${token.slice(1)}`,
           `Basic ${Buffer.from(token).toString("base64")}`,
@@ -53,7 +53,10 @@ describe("a daemon with a token", () => {
               headers: authorization === undefined ? {} : { authorization }
             })
             assert.strictEqual(answer.status, 401, `${sent.path} ${authorization}`)
-            assert.strictEqual(JSON.parse(answer.text).error.code, "Unauthorized")
+            const { code, message } = JSON.parse(answer.text).error
+            assert.strictEqual(code, "Unauthorized")
+            assert.include(message, "'Authorization: Bearer <token>'")
+            assert.match(String(answer.headers["www-authenticate"]), /^Bearer realm="rbee"/)
             assert.notInclude(answer.text, token)
           }
         }
@@ -64,19 +67,69 @@ describe("a daemon with a token", () => {
   it.live("lets the right one through", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({ token, works })
-      const headers = { authorization: `Bearer ${token}` }
-      const id = yield* submitTo(url, { operation: "wait" }, headers)
-      assert.strictEqual(yield* statusOf(url, { path: `/v1/jobs/${id}`, headers }), 200)
+      for (const scheme of ["Bearer", "bearer", "BEARER", "Bearer "]) {
+        const headers = { authorization: `${scheme} ${token}` }
+        const id = yield* submitTo(url, { operation: "wait" }, headers)
+        assert.strictEqual(yield* statusOf(url, { path: `/v1/jobs/${id}`, headers }), 200)
+      }
     })
   )
 
-  it.live("has /health open", () =>
+  it.live("says whether the token is missing or wrong", () =>
+    Effect.gen(function* () {
+      const { url } = yield* startDaemon({ token })
+      const without = yield* ask(url, { path: "/v1/jobs" })
+      assert.include(without.text, "Authentication required")
+      assert.strictEqual(without.headers["www-authenticate"], 'Bearer realm="rbee"')
+      const wrong = yield* ask(url, { path: "/v1/jobs", headers: { authorization: `Bearer ${token}x` } })
+      assert.include(wrong.text, "not the token of this daemon")
+      assert.include(String(wrong.headers["www-authenticate"]), 'error="invalid_token"')
+    })
+  )
+
+  it.live("has /health open: by HEAD, for any Host, and by HTTP/1.0 without one", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({ token })
       for (const path of ["/health", "/health?x=1"]) {
-        const answer = yield* ask(url, { path })
-        assert.deepStrictEqual([answer.status, answer.text], [200, "ok"])
+        for (const host of ["localhost", "10.0.0.1:8500", "queen.example"]) {
+          const answer = yield* ask(url, { path, headers: { host } })
+          assert.deepStrictEqual([answer.status, answer.text], [200, "ok"], host)
+          const looked = yield* ask(url, { path, method: "HEAD", headers: { host } })
+          assert.deepStrictEqual([looked.status, looked.text], [200, ""], host)
+          assert.strictEqual(looked.headers["content-length"], "2")
+        }
       }
+      for (const line of ["GET /health HTTP/1.0", "HEAD /health HTTP/1.0"]) {
+        const raw = yield* connect(url, `${line}\r\n\r\n`)
+        yield* raw.until(({ closed }) => closed)
+        assert.match(raw.received, /^HTTP\/1\.[01] 200 /, line)
+      }
+      const jobs = yield* connect(url, "GET /v1/jobs HTTP/1.0\r\n\r\n")
+      yield* jobs.until(({ closed }) => closed)
+      assert.match(jobs.received, /^HTTP\/1\.[01] 403 /)
+    })
+  )
+
+  it.live("answers HEAD wherever it answers GET, and nowhere else", () =>
+    Effect.gen(function* () {
+      const { jobs, url } = yield* startDaemon({ works })
+      const id = yield* submitTo(url, { operation: "wait" })
+      const readable = ["/", "/v1/jobs", "/v1/build-info", "/openapi.json", `/v1/jobs/${id}`]
+      for (const path of [...readable, `/v1/jobs/${id}/stream`, `/v1/jobs/${id}/events`]) {
+        const looked = yield* ask(url, { path, method: "HEAD" })
+        assert.deepStrictEqual([looked.status, looked.text], [200, ""], path)
+      }
+      for (const path of readable) {
+        const looked = yield* ask(url, { path, method: "HEAD" })
+        const { headers, text } = yield* ask(url, { path })
+        assert.strictEqual(looked.headers["content-type"], headers["content-type"], path)
+        if (path !== "/v1/jobs" && !path.includes(id))
+          assert.strictEqual(looked.headers["content-length"], String(Buffer.byteLength(text)), path)
+      }
+      for (const path of ["/v1/shutdown", "/v1/jobs/none", "/nowhere"]) {
+        assert.strictEqual(yield* statusOf(url, { path, method: "HEAD" }), 404, path)
+      }
+      assert.strictEqual((yield* jobs.list)[0]?.state, "running")
     })
   )
 
@@ -138,6 +191,22 @@ describe("a web page", () => {
       for (const host of ["localhost", "LOCALHOST:1", "127.0.0.1:8500", "127.1.2.3", "[::1]:8500"]) {
         assert.strictEqual(yield* statusOf(url, { path: "/v1/jobs", headers: { host } }), 200, host)
       }
+    })
+  )
+
+  it.live("of this daemon itself is none: its Origin is the request's own scheme and host", () =>
+    Effect.gen(function* () {
+      const { url } = yield* startDaemon({ works, settings: { allowedHosts: ["rbee.lan"] } })
+      const status = (host: string, origin: string) =>
+        statusOf(url, { path: "/v1/jobs", headers: { host, origin } })
+      assert.strictEqual(yield* status("127.0.0.1:8500", "http://127.0.0.1:8500"), 200)
+      assert.strictEqual(yield* status("Localhost:8500", "http://localhost:8500"), 200)
+      assert.strictEqual(yield* status("rbee.lan", "http://rbee.lan"), 200)
+      // Another port, scheme or name is another origin; and a host that is not meant is none's own.
+      assert.strictEqual(yield* status("127.0.0.1:8500", "http://127.0.0.1:3000"), 403)
+      assert.strictEqual(yield* status("127.0.0.1:8500", "https://127.0.0.1:8500"), 403)
+      assert.strictEqual(yield* status("127.0.0.1:8500", "http://localhost:8500"), 403)
+      assert.strictEqual(yield* status("evil.example", "http://evil.example"), 403)
     })
   )
 
@@ -217,9 +286,9 @@ describe("a token", () => {
     Effect.gen(function* () {
       const { fromFile, fromVariable } = yield* readToken(token)
       assert.strictEqual(fromVariable._tag, "Success")
-      assert.isTrue(fromFile._tag === "Success" && fromFile.value.accepts(`Bearer ${token}`))
+      assert.isTrue(fromFile._tag === "Success" && fromFile.value.accepts(token))
       const withNewline = (yield* readToken(`${token}\n`)).fromFile
-      assert.isTrue(withNewline._tag === "Success" && withNewline.value.accepts(`Bearer ${token}`))
+      assert.isTrue(withNewline._tag === "Success" && withNewline.value.accepts(token))
     })
   )
 })
