@@ -39,7 +39,8 @@ const statuses: { readonly [code: string]: number } = {
   WorkerFailed: 503,
   WorkerNotFound: 503,
   WorkerNotReady: 503,
-  WorkerSilent: 504
+  WorkerSilent: 504,
+  WorkerUnhealthy: 503
 }
 
 const Details = Schema.Struct({

@@ -6,7 +6,7 @@ import * as Stream from "effect/Stream"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import type { Complete } from "../operation/Operation.ts"
-import { type AnswerError, withLease } from "./Leasing.ts"
+import { type AnswerError, diagnosed, withLease } from "./Leasing.ts"
 import type { LeaseRequest } from "./WorkerChoice.ts"
 import { WorkerClient } from "./WorkerClient.ts"
 import { type Lease, Workers } from "./Workers.ts"
@@ -71,7 +71,9 @@ const make = Effect.gen(function* () {
         stream_options: { ...options, include_usage: true }
       }
     }
-    const data = client.stream(lease, job.id, asked, job.fail)
+    const data = client.stream(lease, job.id, asked, (silent) =>
+      Effect.flatMap(diagnosed(lease, silent), job.fail)
+    )
     return Stream.concat(Stream.map(data, toChunk), whole)
   }, Stream.unwrap)
 

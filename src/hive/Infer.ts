@@ -6,7 +6,7 @@ import { type EngineChunk, type EngineUsage, readChunk, shownText } from "../job
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import type { Infer as InferOperation } from "../operation/Operation.ts"
-import { type AnswerError, withLease } from "./Leasing.ts"
+import { type AnswerError, diagnosed, withLease } from "./Leasing.ts"
 import { WorkerClient, WorkerGone } from "./WorkerClient.ts"
 import { type Lease, Workers } from "./Workers.ts"
 
@@ -80,7 +80,9 @@ const make = Effect.gen(function* () {
         stream_options: { include_usage: true }
       }
     } as const
-    const data = client.stream(lease, job.id, asked, job.fail)
+    const data = client.stream(lease, job.id, asked, (silent) =>
+      Effect.flatMap(diagnosed(lease, silent), job.fail)
+    )
     const toEvent = (text: string) => {
       const chunk = readChunk(text)
       if (chunk === undefined) return undefined

@@ -6,13 +6,13 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
-import { QueueTimeout } from "./errors.ts"
+import { QueueTimeout, type WorkerFailed, WorkerUnhealthy } from "./errors.ts"
 import type { CompletionError, WorkerGone } from "./WorkerClient.ts"
 import type { LeaseRequest } from "./WorkerChoice.ts"
 import type { Lease, LeaseError, Workers } from "./Workers.ts"
 
 /** Why a request got no answer, or a part of one. */
-export type AnswerError = Exclude<CompletionError, WorkerGone> | LeaseError | QueueTimeout
+export type AnswerError = Exclude<CompletionError, WorkerGone> | LeaseError | QueueTimeout | WorkerUnhealthy
 
 /** What is done with a worker, and who says so in the job's log. */
 export interface Use {
@@ -42,6 +42,26 @@ const tooLate = Effect.fnUntraced(function* (
   }
   return yield* new QueueTimeout({ model: request.model, waitedMs: waitMs })
 })
+
+/** Whether a failure may come of a worker that is broken; 200 is the status of one that failed after it began. */
+const isSuspicious = (error: CompletionError) =>
+  error._tag === "WorkerSilent" ||
+  (error._tag === "WorkerRefused" && (error.status >= 500 || error.status === 200))
+
+/**
+ * Whose fault the failure of an answer is: a worker that is gone gives the reason for which it went, and one that failed
+ * the request is asked for its health. A healthy engine's error comes through unchanged.
+ */
+export const diagnosed = (
+  lease: Lease,
+  error: CompletionError
+): Effect.Effect<Exclude<CompletionError, WorkerGone> | WorkerFailed | WorkerUnhealthy> => {
+  if (error._tag === "WorkerGone") return lease.whyGone
+  if (!isSuspicious(error)) return Effect.succeed(error)
+  return Effect.map(lease.isHealthy, (healthy) =>
+    healthy ? error : new WorkerUnhealthy({ worker: lease.id, reason: error.message })
+  )
+}
 
 /**
  * Finds a worker and uses it as long as the stream lasts; what is said while it is sought comes out as it is said. A
@@ -76,8 +96,8 @@ export const withLease = Effect.fnUntraced(function* (
     Effect.map(Deferred.await(found), ({ lease, loadMs }) =>
       Stream.concat(
         Stream.make(JobEvent.narration(actor, action, `Worker ${lease.id} ${does}`, job.id)),
-        Stream.catchTag(answer(lease, loadMs), "WorkerGone", () =>
-          Stream.fromEffect(Effect.flip(lease.whyGone))
+        Stream.catch(answer(lease, loadMs), (error) =>
+          Stream.fromEffect(Effect.flip(diagnosed(lease, error)))
         )
       )
     )

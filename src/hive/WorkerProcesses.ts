@@ -39,6 +39,8 @@ export class WorkerProcesses extends Context.Service<
     readonly run: (spec: WorkerSpec, events: ProcessEvents) => Effect.Effect<WorkerFailed, WorkerFailed>
     /** The same for a process that an earlier hive started. */
     readonly adopt: (stored: StoredWorker, events: ProcessEvents) => Effect.Effect<WorkerFailed, WorkerFailed>
+    /** Whether the process answers its engine's health check, within a second. */
+    readonly isHealthy: (worker: StoredWorker) => Effect.Effect<boolean>
   }
 >()("rbee/hive/WorkerProcesses") {
   static readonly layerNoDeps = Layer.effect(
@@ -177,6 +179,8 @@ const make = Effect.gen(function* () {
 
   return WorkerProcesses.of({
     run,
+    isHealthy: ({ process, spec }) =>
+      Effect.flatMap(engineOf(spec), (engine) => client.isReady(process.port, engine?.readyPath)),
     adopt: ({ process, spec }, events) =>
       live(spec, Effect.as(ports.reserve(process.port), { process, exited: endOf(process) }), events).pipe(
         Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure))

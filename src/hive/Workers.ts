@@ -19,6 +19,7 @@ import { hasRoom, type LeaseRequest, leastBusy, suits } from "./WorkerChoice.ts"
 import * as WorkerLife from "./WorkerLife.ts"
 import * as WorkerPlan from "./WorkerPlan.ts"
 import type { StoredWorker, WorkerRecord, WorkerSpec } from "./WorkerRecord.ts"
+import { WorkerProcesses } from "./WorkerProcesses.ts"
 import { WorkerStore } from "./WorkerStore.ts"
 
 /** A worker, and how many requests it works on for this hive. */
@@ -35,6 +36,8 @@ export interface Lease {
   readonly port: number
   /** Why the worker's process ended; waits a moment for it to end. */
   readonly whyGone: Effect.Effect<WorkerFailed>
+  /** Whether the worker answers its health check, within a second. */
+  readonly isHealthy: Effect.Effect<boolean>
 }
 
 /** Why no worker can take a request. */
@@ -102,6 +105,7 @@ const make = Effect.gen(function* () {
   const pids = yield* Pids
   const clock = yield* Clock.Clock
   const { scheduler, workers: settings } = yield* Settings
+  const processes = yield* WorkerProcesses
   const store = yield* WorkerStore
   const plan = yield* WorkerPlan.make
   const entries: WorkerLife.Entries = new Map()
@@ -232,7 +236,13 @@ const make = Effect.gen(function* () {
         entry.usedAt = clock.currentTimeMillisUnsafe()
       })
     yield* Effect.acquireRelease(count(1), () => Effect.andThen(count(-1), lines.wake))
-    return { id: spec.id, model: spec.model, port: process.port, whyGone: whyGone(entry, run) }
+    return {
+      id: spec.id,
+      model: spec.model,
+      port: process.port,
+      whyGone: whyGone(entry, run),
+      isHealthy: processes.isHealthy({ spec, process })
+    }
   })
 
   const inTurn = Effect.fnUntraced(function* (

@@ -144,6 +144,16 @@ export class WorkerSilent extends Schema.TaggedError<WorkerSilent>()("WorkerSile
   }
 }
 
+/** The worker failed a request, or was silent, and does not answer its health check. */
+export class WorkerUnhealthy extends Schema.TaggedError<WorkerUnhealthy>()("WorkerUnhealthy", {
+  worker: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `Worker '${this.worker}' does not answer its health check: ${this.reason}; 'rbee worker logs ${this.worker}' shows its log, 'rbee worker restart' restarts it`
+  }
+}
+
 /** The files that say which workers run could not be kept. */
 export class StateNotWritable extends Schema.TaggedError<StateNotWritable>()("StateNotWritable", {
   folder: Schema.String,

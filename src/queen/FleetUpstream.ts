@@ -63,13 +63,20 @@ interface Course {
   readonly avoid: Array<string>
   readonly startedAt: number
   isCancelled: boolean
+  /** An engine failed it, and another worker that served already was given the request. */
+  isEngineRetried: boolean
 }
 
-type Attempt = (
-  course: Course,
-  number: number,
-  body: GatewayRequest["body"]
-) => Effect.Effect<void, OperationError>
+/** What is given to a worker. */
+interface Try {
+  /** 1 for the first. */
+  readonly number: number
+  readonly body: GatewayRequest["body"]
+  /** Only a worker that serves already will do. */
+  readonly servingOnly: boolean
+}
+
+type Attempt = (course: Course, one: Try) => Effect.Effect<void, OperationError>
 
 /** Errors that are no matter of one worker: its hive as a whole is away, silent or full. */
 const hiveErrors: ReadonlySet<string> = new Set([
@@ -103,7 +110,7 @@ export const fleetUpstream = Layer.effect(
     const say = ({ job }: Course, action: string, message: string) =>
       job.write([JobEvent.narration(actor, action, message, job.id)])
 
-    const attempt: Attempt = Effect.fnUntraced(function* (course, number, body) {
+    const attempt: Attempt = Effect.fnUntraced(function* (course, { body, number, servingOnly }) {
       const { answer, avoid, job, startedAt, wish } = course
       const waited = clock.currentTimeMillisUnsafe() - startedAt
       const { waitMs } = wish
@@ -112,6 +119,7 @@ export const fleetUpstream = Layer.effect(
         id: job.id,
         attempt: number,
         avoid,
+        servingOnly,
         // An answer that has begun goes on, however long it took so far.
         waitMs: waitMs === undefined || answer.hasBegun ? waitMs : Math.max(0, waitMs - waited)
       }
@@ -181,9 +189,13 @@ export const fleetUpstream = Layer.effect(
       { worker }: Turn,
       error: OperationError
     ) {
-      if (outcomeOf(error) === "client") return yield* Effect.fail(error)
+      const outcome = outcomeOf(error)
+      if (outcome === "client") return yield* Effect.fail(error)
       const { answer, avoid, job } = course
-      const hasTries = number < scheduler.attempts
+      // A failure of a healthy engine repeats on most others: one more worker gets the request, if it serves already.
+      const isOfEngine = outcome === "engine"
+      const hasTries = number < scheduler.attempts && !(isOfEngine && course.isEngineRetried)
+      if (isOfEngine) course.isEngineRetried = true
       const said = answer.said(yield* job.written)
       const next = Effect.fnUntraced(function* (action: string, message: string) {
         const isOfHive = hiveErrors.has(error._tag)
@@ -192,20 +204,23 @@ export const fleetUpstream = Layer.effect(
         // The hive's job, which a cancel would stop first, is over.
         yield* job.stopBy(job.fail(new JobCancelled()))
         yield* say(course, action, message)
-        yield* attempt(course, number + 1, said.body)
+        yield* attempt(course, { number: number + 1, body: said.body, servingOnly: isOfEngine })
       })
-      if (!answer.hasBegun) {
-        if (!hasTries) return yield* Effect.fail(error)
-        const sentence = `Worker '${worker.id}' did not begin (${error.message}); trying another`
-        return yield* next("retry", sentence)
-      }
-      if (said.isWhole) return
-      if (!hasTries || !said.isPossible) {
-        return yield* new AnswerLost({ worker: worker.id, reason: error.message, cause: error })
-      }
-      yield* next(
-        "continue",
-        `Worker '${worker.id}' was lost in the middle (${error.message}); another goes on after ${said.length} characters`
+      const failure = answer.hasBegun
+        ? new AnswerLost({ worker: worker.id, reason: error.message, cause: error })
+        : error
+      if (answer.hasBegun && said.isWhole) return
+      if (!hasTries || (answer.hasBegun && !said.isPossible)) return yield* Effect.fail(failure)
+      const another = answer.hasBegun
+        ? next(
+            "continue",
+            `Worker '${worker.id}' was lost in the middle (${error.message}); another goes on after ${said.length} characters`
+          )
+        : next("retry", `Worker '${worker.id}' did not begin (${error.message}); trying another`)
+      yield* Effect.catchIf(
+        another,
+        ({ _tag }) => isOfEngine && _tag === "NoOtherWorker",
+        () => Effect.fail(failure)
       )
     })
 
@@ -218,9 +233,10 @@ export const fleetUpstream = Layer.effect(
         answer: new Continuation(request),
         avoid: [],
         startedAt: clock.currentTimeMillisUnsafe(),
-        isCancelled: false
+        isCancelled: false,
+        isEngineRetried: false
       }
-      return attempt(course, 1, request.body)
+      return attempt(course, { number: 1, body: request.body, servingOnly: false })
     }
 
     // What hives have changes seldom, and is asked for with every request.

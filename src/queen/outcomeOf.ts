@@ -7,22 +7,18 @@ import type { Outcome } from "./scheduler/messages.ts"
 const decodeStatus = Schema.decodeUnknownOption(Schema.Struct({ status: Schema.Int }))
 
 const toldToWait = new Set([429, 503])
+const notImplemented = 501
 
-/** Errors of hives that are the request's own fault: another worker would say the same. */
-const clientErrors: ReadonlySet<string> = new Set([
-  "ContextLengthExceeded",
-  "InvalidModelId",
-  "JobCancelled",
-  "LogFull",
-  "ModelNotFound",
-  "NotPlaceable",
-  "QueueFull",
-  "QueueTimeout",
-  "LoadFailed",
-  "WrongModel"
+/** Errors of a worker that died, does not answer its health check, or broke the protocol, and the same of its hive. */
+const faults: ReadonlySet<string> = new Set([
+  "ConnectionFailed",
+  "HiveTimeout",
+  "InvalidResponse",
+  "WorkerFailed",
+  "WorkerUnhealthy"
 ])
 
-/** Errors of workers that are full, or gone in an orderly way. */
+/** Errors of workers that are full, or that stopped in an orderly way. */
 const busyErrors: ReadonlySet<string> = new Set([
   "HiveGaveUp",
   "HiveNotFound",
@@ -32,18 +28,39 @@ const busyErrors: ReadonlySet<string> = new Set([
   "WorkerNotReady"
 ])
 
+/** Errors of the request itself: no worker could serve it, or it has had its answer. */
+const clientErrors: ReadonlySet<string> = new Set([
+  "ContextLengthExceeded",
+  "ContextTooLong",
+  "EngineNotInstalled",
+  "EngineRefusesModel",
+  "GgufError",
+  "InvalidModelId",
+  "JobCancelled",
+  "LoadFailed",
+  "LogFull",
+  "ModelNotFound",
+  "NoOtherWorker",
+  "NotPlaceable",
+  "QueueFull",
+  "QueueTimeout",
+  "WrongDevice",
+  "WrongModel"
+])
+
 const outcomeOfStatus = (status: number): Outcome => {
   if (toldToWait.has(status)) return "busy"
-  return status >= 400 && status < 500 ? "client" : "fault"
+  return status === notImplemented || (status >= 400 && status < 500) ? "client" : "engine"
 }
 
-/** Whose fault a failure is: only what is the worker's counts against it. */
+/** Whose fault a failure is; see `Outcome`. An unknown error blames nobody. */
 export const outcomeOf = (error: OperationError): Outcome => {
   const code = error.failure?.code ?? error._tag
   if (error instanceof InvalidResponse && toldToWait.has(error.status ?? 200)) return "busy"
-  if (clientErrors.has(code)) return "client"
   if (busyErrors.has(code)) return "busy"
-  if (code !== "WorkerRefused") return "fault"
+  if (faults.has(code)) return "fault"
+  if (clientErrors.has(code)) return "client"
+  if (code !== "WorkerRefused") return "engine"
   const details = decodeStatus(error.failure?.details)
-  return Option.match(details, { onNone: () => "fault", onSome: ({ status }) => outcomeOfStatus(status) })
+  return Option.match(details, { onNone: () => "engine", onSome: ({ status }) => outcomeOfStatus(status) })
 }

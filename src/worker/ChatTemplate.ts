@@ -1,5 +1,6 @@
 import type * as Jinja from "@huggingface/jinja"
 import type { LlamaModel, Token } from "node-llama-cpp"
+import { BadRequest } from "./errors.ts"
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -11,10 +12,22 @@ export interface ChatMessage {
 const frame = "\uE0FB"
 const place = new RegExp(`${frame}(\\d+)${frame}`)
 
+const refused = (reason: string, code: string) => new BadRequest({ reason, param: "messages", code })
+
+/** Renders a template. Whatever the template raises repeats with the same messages, so the request is at fault. */
+const render = (jinja: typeof Jinja, source: string, values: Parameters<Jinja.Template["render"]>[0]) => {
+  try {
+    return new jinja.Template(source).render(values)
+  } catch (cause) {
+    throw refused(cause instanceof Error ? cause.message : String(cause), "chat_template_error")
+  }
+}
+
 /**
  * The tokens of a conversation by the model's own template, up to where the answer begins, or with `goesOn` to the end
  * of the last message's text. The template's text may hold control tokens; the messages' text is tokenized apart and
- * never does.
+ * never does. Throws `BadRequest` with the template's own sentence where the template refuses the messages, and where
+ * there is no template.
  */
 export const chatTokens = (
   jinja: typeof Jinja,
@@ -23,8 +36,10 @@ export const chatTokens = (
   goesOn: boolean
 ): ReadonlyArray<Token> => {
   const source = model.fileInfo.metadata.tokenizer?.chat_template
-  if (source === undefined) throw new Error("the model has no chat template; use /v1/completions")
-  const rendered = new jinja.Template(source).render({
+  if (source === undefined) {
+    throw refused("The model has no chat template; use /v1/completions", "no_chat_template")
+  }
+  const rendered = render(jinja, source, {
     messages: messages.map(({ role }, i) => ({ role, content: `${frame}${i}${frame}` })),
     add_generation_prompt: !goesOn,
     bos_token: model.tokens.bosString ?? "",

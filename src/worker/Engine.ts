@@ -40,7 +40,7 @@ export class Engine extends Context.Service<
     readonly tokenizeChat: (
       messages: ReadonlyArray<ChatMessage>,
       goesOn: boolean
-    ) => Effect.Effect<ReadonlyArray<Token>, GenerationFailed>
+    ) => Effect.Effect<ReadonlyArray<Token>, BadRequest | GenerationFailed>
     /** The grammar of what fits a JSON schema; a strict one must be held in all that it says. */
     readonly grammar: (schema: unknown, strict: boolean) => Effect.Effect<LlamaGrammar, BadRequest>
     /** Refuses what does not fit before anything is computed. The signal stops the generation at the next token. */
@@ -65,6 +65,8 @@ const reserve = 16
 
 const failed = (cause: unknown) =>
   new GenerationFailed({ reason: cause instanceof Error ? cause.message : String(cause) })
+
+const refusedOrFailed = (cause: unknown) => (cause instanceof BadRequest ? cause : failed(cause))
 
 const tooMuch = new BadRequest({
   reason:
@@ -168,7 +170,10 @@ const makeEngine = (
     busy: () => slots.busy,
     tokenize: (text) => withBos(model.tokenize(text, false)),
     tokenizeChat: (messages, goesOn) =>
-      Effect.try({ try: () => withBos(chatTokens(packages.jinja, model, messages, goesOn)), catch: failed }),
+      Effect.try({
+        try: () => withBos(chatTokens(packages.jinja, model, messages, goesOn)),
+        catch: refusedOrFailed
+      }),
     grammar: (schema, strict) =>
       Effect.tryPromise({
         try: async () => model.llama.createGrammar({ grammar: jsonGrammar(schema, strict) }),

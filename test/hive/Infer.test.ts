@@ -48,7 +48,13 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
           Effect.gen(function* () {
             yield* say("worker_spawn", "starting one")
             yield* Effect.acquireRelease(change(1), () => change(-1))
-            return { id: "w", model: "m", port: 1, whyGone: Effect.succeed(gone) }
+            return {
+              id: "w",
+              model: "m",
+              port: 1,
+              whyGone: Effect.succeed(gone),
+              isHealthy: Effect.succeed(true)
+            }
           })
       }),
       Layer.mock(WorkerClient)({

@@ -17,6 +17,7 @@ import { HiveInventory } from "../../src/operation/Inventory.ts"
 import { keyOf } from "../../src/queen/scheduler/Fleet.ts"
 import { FleetView } from "../../src/queen/scheduler/FleetView.ts"
 import { Scheduler } from "../../src/queen/scheduler/Scheduler.ts"
+import { type Metadata, writeTinyVariant } from "./editGguf.ts"
 import { hiveLayer, resultOf, spawnTiny, temporaryHome, until, workerOf, workerSource } from "./hive.ts"
 import { cpu } from "./hiveFakes.ts"
 import { QueenClient, queenLayer } from "./queen.ts"
@@ -32,10 +33,12 @@ export interface FleetOptions {
   readonly memoryBytes?: number
   /** The keys of applications at the queen; without any, nobody needs one. */
   readonly keys?: ReadonlyArray<NewApiKey>
-  /** Models that a hive has besides `rbee:tiny`: copies of it under these names. */
   /** Whether the workers are slow enough that a test can do something in the middle of an answer. */
   readonly slow?: boolean
+  /** Models that a hive has besides `rbee:tiny`: copies of it under these names. */
   readonly models?: ReadonlyArray<string> | ((id: string) => ReadonlyArray<string>)
+  /** The same, with other metadata. */
+  readonly variants?: Readonly<Record<string, Metadata>>
 }
 
 /** A hive of a fleet under test. */
@@ -98,11 +101,18 @@ const cpuOf = (totalBytes: number) => {
   }
 }
 
-const addModels = (home: string, names: ReadonlyArray<string>) =>
+const addModels = (
+  home: string,
+  names: ReadonlyArray<string>,
+  variants: Readonly<Record<string, Metadata>>
+) =>
   Effect.sync(() => {
     const folder = path.join(home, "data", "models")
     mkdirSync(folder, { recursive: true })
     for (const name of names) copyFileSync(tinyModel, path.join(folder, `${name}.gguf`))
+    for (const [name, changes] of Object.entries(variants)) {
+      writeTinyVariant(path.join(folder, `${name}.gguf`), changes)
+    }
   })
 
 const makeKeys = (home: string, wanted: ReadonlyArray<NewApiKey>) =>
@@ -164,7 +174,15 @@ const startProcess = (...given: ReadonlyArray<string>) =>
  * when the queen has seen all hives; all of it ends with the scope.
  */
 export const startFleet = Effect.fnUntraced(function* (options: FleetOptions) {
-  const { hive: changes = {}, hives: ids, memoryBytes, models = [], processes = [], queen = {} } = options
+  const {
+    hive: changes = {},
+    hives: ids,
+    memoryBytes,
+    models = [],
+    processes = [],
+    queen = {},
+    variants = {}
+  } = options
   const worker = options.slow === true ? slowWorker : workerSource
   const queenHome = yield* temporaryHome
   const secrets = yield* makeKeys(queenHome, options.keys ?? [])
@@ -221,7 +239,7 @@ export const startFleet = Effect.fnUntraced(function* (options: FleetOptions) {
   const started = new Map<string, FleetHive>()
   for (const id of ids) {
     const home = yield* temporaryHome
-    yield* addModels(home, typeof models === "function" ? models(id) : models)
+    yield* addModels(home, typeof models === "function" ? models(id) : models, variants)
     const hive = yield* processes.includes(id) ? ownProcess(id, home) : inProcess(id, home)
     started.set(id, { id, home, ...overHttp(jobs, id, hive.url), ...hive })
   }

@@ -76,6 +76,9 @@ export class ModelQueue {
     if (this.#waiting.size >= queueLength) {
       return [...before, refuse(request.id, { _tag: "QueueFull", limit: queueLength })]
     }
+    if (request.servingOnly === true && !this.#isServedElsewhere(request, now)) {
+      return [...before, refuse(request.id, { _tag: "NoOtherWorker" })]
+    }
     this.#waiting.set(request.id, request)
     // A key that comes anew is not owed what it did not use.
     const { key } = request
@@ -104,7 +107,9 @@ export class ModelQueue {
     if (outcome === "fault") {
       load.faults++
       if (load.faults >= this.#limits.breakerFaults) load.openUntil = now + this.#limits.breakerPause
-    } else if (outcome === "ok") load.faults = 0
+    }
+    // Whoever answers, though with an error, is alive.
+    else if (outcome === "ok" || outcome === "engine") load.faults = 0
     // The worker is fuller than was known; it gets nothing until this has had time to change.
     else if (outcome === "busy") load.pausedUntil = now + busyPause
     if (load.worker.state === gone && load.running === 0) this.#loads.delete(keyOf(load.worker))
@@ -236,6 +241,24 @@ export class ModelQueue {
     return false
   }
 
+  /** The same, of workers that the request does not avoid. */
+  #isServedElsewhere({ avoid = [], ...request }: Asked, now: number) {
+    for (const { draining, openUntil, worker } of this.#loads.values()) {
+      const takesNew = isServing(worker) && !draining && openUntil <= now && !avoid.includes(keyOf(worker))
+      if (takesNew && misfit(worker, request) === undefined) return true
+    }
+    return false
+  }
+
+  /** Those who wait for a worker that serves already, when the last such has gone. */
+  #refuseUnserved(now: number): ReadonlyArray<Order> {
+    const unserved = [...this.#waiting.values()].filter(
+      (request) => request.servingOnly === true && !this.#isServedElsewhere(request, now)
+    )
+    for (const { id } of unserved) this.#waiting.delete(id)
+    return unserved.map(({ id }) => refuse(id, { _tag: "NoOtherWorker" }))
+  }
+
   /** Who has waited too long goes first, then the higher priority, then the key that had the least, then who came first. */
   #inOrder(now: number): ReadonlyArray<Asked> {
     const { starvationBound } = this.#limits
@@ -264,12 +287,12 @@ export class ModelQueue {
   }
 
   #choose(request: Asked, now: number) {
-    const { avoid = [] } = request
+    const { avoid = [], servingOnly = false } = request
     const loads = [...this.#loads.values()]
     const others = avoid.length === 0 ? loads : loads.filter(({ worker }) => !avoid.includes(keyOf(worker)))
     const best =
       chooseWorker(others, request, now, this.#limits) ??
-      (others.length === 0 ? chooseWorker(loads, request, now, this.#limits) : undefined)
+      (others.length === 0 && !servingOnly ? chooseWorker(loads, request, now, this.#limits) : undefined)
     return best === undefined ? undefined : this.#loads.get(keyOf(best.worker))
   }
 
@@ -287,19 +310,20 @@ export class ModelQueue {
       }
       if (!started) break
     }
+    done.push(...this.#refuseUnserved(now))
     if (this.#waiting.size === 0 && this.#running.size === 0) this.#served.clear()
     done.push(...this.#want(now))
     return done
   }
 
   #want(now: number): ReadonlyArray<Note> {
-    const [first] = this.#waiting.values()
+    const waiting = [...this.#waiting.values()].filter(({ servingOnly }) => servingOnly !== true)
+    const [first] = waiting
     if (first === undefined) {
       if (this.#wanted === "no") return []
       this.#wanted = "no"
       return [{ _tag: "Unwanted", model: this.model }]
     }
-    const waiting = [...this.#waiting.values()]
     const unserved = waiting.find((request) => !this.#isServedSoon(request, now))
     const suited = unserved === undefined
     const wanting = unserved ?? first

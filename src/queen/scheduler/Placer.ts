@@ -80,7 +80,8 @@ export class Placer {
       const others = hive.workers.filter((other) => other !== told)
       this.#put({ ...hive, devices, workers: [...others, worker] })
     }
-    if (this.#wanted.get(worker.model)?.extra === loading.placing.extra) this.#wanted.delete(worker.model)
+    // Its queue wants again what this worker does not serve.
+    this.#wanted.delete(worker.model)
     return [{ _tag: "Placed", worker }, ...this.#place(now)]
   }
 

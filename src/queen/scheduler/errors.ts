@@ -24,6 +24,17 @@ export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()(
   }
 }
 
+/** The request wanted another worker that serves already, and there is none. */
+export class NoOtherWorker extends Schema.TaggedError<NoOtherWorker>()(
+  "NoOtherWorker",
+  { model: Schema.String },
+  { httpApiStatus: 503 }
+) {
+  override get message() {
+    return `No other worker serves '${this.model}'; try again later`
+  }
+}
+
 /** The model runs nowhere in this fleet, as it is now. */
 export class NotPlaceable extends Schema.TaggedError<NotPlaceable>()(
   "NotPlaceable",
@@ -91,7 +102,7 @@ export class AnswerLost extends Schema.TaggedError<AnswerLost>()("AnswerLost", {
   }
 }
 
-export type ScheduleError = LoadFailed | NotPlaceable | QueueFull | QueueTimeout
+export type ScheduleError = LoadFailed | NoOtherWorker | NotPlaceable | QueueFull | QueueTimeout
 
 /** The error of a refusal. */
 export const toError = (model: string, refusal: Refusal): ScheduleError => {
@@ -100,6 +111,8 @@ export const toError = (model: string, refusal: Refusal): ScheduleError => {
       return new QueueFull({ model, limit: refusal.limit })
     case "QueueTimeout":
       return new QueueTimeout({ model, waitedMs: refusal.waitedMs, why: refusal.why })
+    case "NoOtherWorker":
+      return new NoOtherWorker({ model })
     case "Impossible":
       return new NotPlaceable({ model, reason: refusal.reason })
     case "LoadFailed":

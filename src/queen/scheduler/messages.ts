@@ -15,10 +15,16 @@ export interface Asked extends Wish {
   readonly parallel?: number | undefined
   /** Workers that failed it already, and get it again only if there is no other. */
   readonly avoid?: ReadonlyArray<string>
+  /** Takes only a worker that serves already and that it does not avoid; refused as soon as there is none. */
+  readonly servingOnly?: boolean | undefined
 }
 
-/** How a request ended: only `fault` counts against the worker. */
-export type Outcome = "ok" | "client" | "busy" | "fault"
+/**
+ * How a request ended. Only `fault` counts against the worker: it died, does not answer its health check, or broke the
+ * protocol. `engine`: a healthy engine failed the request, as any other is likely to. `client`: the request cannot be
+ * served anywhere, or its client left. `busy`: the worker or its hive has no room now.
+ */
+export type Outcome = "ok" | "client" | "engine" | "busy" | "fault"
 
 /** What a worker that is to be placed must be like. */
 export interface Placing extends Needs {
@@ -33,6 +39,7 @@ export interface Placing extends Needs {
 export type Refusal =
   | { readonly _tag: "QueueFull"; readonly limit: number }
   | { readonly _tag: "QueueTimeout"; readonly waitedMs: number; readonly why: string }
+  | { readonly _tag: "NoOtherWorker" }
   | { readonly _tag: "Impossible"; readonly reason: string }
   | { readonly _tag: "LoadFailed"; readonly reason: string }
 

@@ -195,6 +195,7 @@ export class Simulation {
       prefixes: random.chance(0.5) ? [`p${random.whole(0, 3)}`, `q${random.whole(0, 3)}`] : [],
       contextSize: random.chance(0.2) ? random.pick([1024, 4096]) : undefined,
       hive,
+      servingOnly: random.chance(0.05),
       key: random.pick(keys),
       priority: random.chance(0.2) ? random.whole(-2, 2) : 0,
       askedAt: now,
@@ -302,7 +303,7 @@ export class Simulation {
     // It may have died without the scheduler knowing, and then the connection is refused.
     if (real === undefined) return this.#timeline.after(random.whole(2, 2_000), () => end("fault"))
     real.busy.set(id, () => this.#timeline.after(1, () => end("fault")))
-    const outcome = random.chance(0.9) ? "ok" : random.pick(["fault", "client", "busy"] as const)
+    const outcome = random.chance(0.9) ? "ok" : random.pick(["fault", "client", "engine", "busy"] as const)
     this.#timeline.after(50 + request.asked.tokens * random.whole(5, 20), () => end(outcome))
   }
 
@@ -327,6 +328,11 @@ export class Simulation {
     const told = (this.#told.get(where) ?? 0) - file.bytes
     if (told < 0) this.#fail(`${load} takes ${-told} bytes more than ${where} was said to have`)
     this.#told.set(where, told)
+    if (
+      ![...this.#waiting].some(({ asked }) => asked.model === placing.model && asked.servingOnly !== true)
+    ) {
+      this.#fail(`${load} is for nobody who waits for a load`)
+    }
     this.counts.loads++
 
     const { lives } = hive
