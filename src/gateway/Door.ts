@@ -77,6 +77,8 @@ export interface Exchange {
   /** What the engine gets, in OpenAI's words; the hive puts `model`, `stream` and `stream_options` in. */
   readonly body: Body
   readonly reply: Reply
+  /** What of the request is left out, one sentence each; the job's log reports it. */
+  readonly notes?: ReadonlyArray<string>
 }
 
 /**

@@ -16,6 +16,8 @@ export interface EngineChoice {
   readonly reasoning: string
   readonly toolCalls: ReadonlyArray<ToolCall>
   readonly finishReason: string
+  /** The stop sequence that ended the answer, where the engine reports it. */
+  readonly stop: string | undefined
   /** As the engine wrote them, put together; null when there are none. */
   readonly logprobs: unknown
 }
@@ -45,6 +47,7 @@ interface Gathered {
   readonly calls: Map<number, { id: string; name: string; readonly arguments: Array<string> }>
   readonly logprobs: Array<unknown>
   finishReason: string
+  stop: string | undefined
 }
 
 const empty = (): Gathered => ({
@@ -52,14 +55,19 @@ const empty = (): Gathered => ({
   reasoning: [],
   calls: new Map(),
   logprobs: [],
-  finishReason: "stop"
+  finishReason: "stop",
+  stop: undefined
 })
 
-const gather = (gathered: Gathered, { finishReason, logprobs, reasoning, text, toolCalls }: ChoicePiece) => {
+const gather = (
+  gathered: Gathered,
+  { finishReason, logprobs, reasoning, stop, text, toolCalls }: ChoicePiece
+) => {
   gathered.text.push(text)
   gathered.reasoning.push(reasoning)
   if (logprobs !== null) gathered.logprobs.push(logprobs)
   gathered.finishReason = finishReason ?? gathered.finishReason
+  gathered.stop = stop ?? gathered.stop
   for (const { arguments: piece, id, index, name } of toolCalls) {
     const call = gathered.calls.get(index) ?? { id: "", name: "", arguments: [] }
     call.id = id ?? call.id
@@ -79,6 +87,7 @@ const wholeChoice = (index: number, gathered: Gathered): EngineChoice => ({
     .sort(byIndex)
     .map(([, { arguments: pieces, id, name }]) => ({ id, name, arguments: pieces.join("") })),
   finishReason: gathered.finishReason,
+  stop: gathered.stop,
   logprobs: gathered.logprobs.reduce(addLogprobs, null)
 })
 

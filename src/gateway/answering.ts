@@ -6,14 +6,16 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { Caller } from "../job/Caller.ts"
 import { InternalError } from "../job/errors.ts"
 import { pullBatches, Pulse } from "../job/Follower.ts"
 import { fromScopedPull } from "../job/fromScopedPull.ts"
-import { isEnd, type LoggedEvent, readFailure } from "../job/JobEvent.ts"
+import { isEnd, JobEvent, type LoggedEvent, readFailure } from "../job/JobEvent.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { acquireRelease } from "../job/lightScope.ts"
+import type { Work } from "../job/Submission.ts"
 import { requestText } from "../job/requestText.ts"
 import { Complete } from "../operation/Operation.ts"
 import { type About, type Door, type Exchange, type GatewayFailure, InvalidRequest } from "./Door.ts"
@@ -63,6 +65,16 @@ const headersOf = (jobId: string, placement: Placement | undefined) => ({
       })
 })
 
+const withNotes =
+  ({ notes = [] }: Exchange, work: Work): Work =>
+  (job) =>
+    notes.length === 0
+      ? work(job)
+      : Stream.concat(
+          Stream.fromIterable(notes.map((note) => JobEvent.narration(router, "omit", note, job.id))),
+          work(job)
+        )
+
 const hasContent = ({ kind }: LoggedEvent) => kind === "chunk" || kind === "result" || isEnd(kind)
 
 const cancelled: GatewayFailure = fromFailure({
@@ -106,23 +118,19 @@ export const makeAnswering = Effect.gen(function* () {
     const prompt = textOf(exchange)
     let placement: Placement | undefined
     const askedAt = clock.currentTimeMillisUnsafe()
-    const submission = {
-      operation: "complete",
-      routing,
-      router,
-      work: upstream.complete({
-        model,
-        api: exchange.api,
-        body: exchange.body,
-        prompt,
-        key: key?.id ?? "",
-        priority: key?.priority ?? 0,
-        waitMs,
-        onPlaced: (found) => {
-          placement = found
-        }
-      })
-    }
+    const work = upstream.complete({
+      model,
+      api: exchange.api,
+      body: exchange.body,
+      prompt,
+      key: key?.id ?? "",
+      priority: key?.priority ?? 0,
+      waitMs,
+      onPlaced: (found) => {
+        placement = found
+      }
+    })
+    const submission = { operation: "complete", routing, router, work: withNotes(exchange, work) }
     let hasEnded = false
     // Whoever leaves takes the work along.
     const { job_id: jobId } = yield* acquireRelease(jobs.submit(submission), ({ job_id }) =>

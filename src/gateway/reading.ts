@@ -27,10 +27,17 @@ export const unsupported = (param: string, what: string) =>
 export const given = (fields: Body): Body =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null))
 
+/** A part of a message in the engines' words. */
+export type EnginePart =
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: "image_url"; readonly image_url: { readonly url: string } }
+
 /** A turn of a conversation in the engines' words. */
 export interface EngineMessage {
   readonly role: "system" | "user" | "assistant" | "tool"
-  readonly content: string | ReadonlyArray<{ readonly type: "text"; readonly text: string }> | null
+  readonly content: string | ReadonlyArray<EnginePart> | null
+  /** What the model thought before it answered. */
+  readonly reasoning_content?: string
   readonly tool_calls?: ReadonlyArray<EngineToolCall>
   readonly tool_call_id?: string
 }
@@ -43,21 +50,23 @@ export interface EngineToolCall {
 }
 
 /** A tool in the engines' words. */
+export interface EngineTool {
+  readonly type: "function"
+  readonly function: Body & { readonly name: string }
+}
+
 export const engineTool = (
   name: string,
   description: string | null | undefined,
   parameters: unknown,
   strict?: boolean | null
-) => ({
+): EngineTool => ({
   type: "function",
-  function: given({ name, description, parameters: parameters ?? { type: "object", properties: {} }, strict })
+  function: {
+    name,
+    ...given({ description, parameters: parameters ?? { type: "object", properties: {} }, strict })
+  }
 })
-
-/** Texts as the content of a message: one stands for itself. */
-export const contentOf = (texts: ReadonlyArray<string>): Exclude<EngineMessage["content"], null> => {
-  const [first = ""] = texts
-  return texts.length > 1 ? texts.map((text) => ({ type: "text", text })) : first
-}
 
 /** The arguments of a call, which the model wrote; empty when they are no JSON object. */
 export const parsedArguments = (text: string): unknown => {

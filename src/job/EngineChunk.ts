@@ -18,6 +18,8 @@ export interface ChoicePiece {
   readonly toolCalls: ReadonlyArray<ToolCallPiece>
   /** `stop`, `length`, `tool_calls`, …, on the last piece. */
   readonly finishReason: string | undefined
+  /** The stop sequence that ended the answer, where the engine reports it. */
+  readonly stop: string | undefined
   readonly logprobs: unknown
 }
 
@@ -58,6 +60,8 @@ const readChoice = (choice: { readonly [field: string]: unknown }): ChoicePiece 
     reasoning: textOf(delta["reasoning_content"] ?? delta["reasoning"]),
     toolCalls: objectsOf(delta["tool_calls"]).map(readToolCall),
     finishReason: nameOf(choice["finish_reason"]),
+    // The first is vLLM's word and that of the built-in engine, the second SGLang's; an id of a token is a number.
+    stop: nameOf(choice["stop_reason"] ?? choice["matched_stop"]),
     logprobs: choice["logprobs"] ?? null
   }
 }
@@ -86,10 +90,12 @@ const tokensIn = (usage: { readonly [field: string]: unknown } | undefined, fiel
 /** The numbers of a usage; 0 for those that the engine did not tell. */
 export const tokensOf = (usage: EngineUsage | undefined) => {
   const details = usage?.["prompt_tokens_details"]
+  const written = usage?.["completion_tokens_details"]
   return {
     prompt: tokensIn(usage, "prompt_tokens"),
     completion: tokensIn(usage, "completion_tokens"),
-    cached: tokensIn(Predicate.isReadonlyObject(details) ? details : undefined, "cached_tokens")
+    cached: tokensIn(Predicate.isReadonlyObject(details) ? details : undefined, "cached_tokens"),
+    reasoning: tokensIn(Predicate.isReadonlyObject(written) ? written : undefined, "reasoning_tokens")
   }
 }
 

@@ -11,6 +11,8 @@ export interface Choice {
   readonly text: string
   readonly logprobs: LogProbs
   readonly reason: FinishReason
+  /** The stop string that ended it: vLLM's field `stop_reason`. */
+  readonly stop: string | undefined
 }
 
 /** How an answer is written: completions and chats differ in their names only. */
@@ -18,7 +20,7 @@ export interface Shape {
   /** What opens the stream; a chat says who speaks. */
   readonly opening: (choices: number) => string
   readonly chunk: (index: number, text: string, logprobs: LogProbs) => unknown
-  readonly lastChunk: (index: number, reason: FinishReason) => unknown
+  readonly lastChunk: (index: number, reason: FinishReason, stop: string | undefined) => unknown
   readonly usageChunk: (usage: Usage) => unknown
   readonly whole: (choices: ReadonlyArray<Choice>, usage: Usage) => unknown
 }
@@ -34,6 +36,8 @@ const usageOf = (usage: Usage) => ({
 })
 
 const frame = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`
+
+const stopField = (stop: string | undefined) => (stop === undefined ? {} : { stop_reason: stop })
 
 const completionLogProbs = (logprobs: LogProbs) =>
   logprobs && {
@@ -58,11 +62,16 @@ export const completionShape = (id: string, model: string, created: number): Sha
     // Headers leave with the first bytes, and the first token may be far away.
     opening: () => ": working\n\n",
     chunk: (index, text, logprobs) => ({ ...head, choices: [choice(index, text, logprobs, null)] }),
-    lastChunk: (index, reason) => ({ ...head, choices: [choice(index, "", null, reason)] }),
+    lastChunk: (index, reason, stop) => ({
+      ...head,
+      choices: [{ ...choice(index, "", null, reason), ...stopField(stop) }]
+    }),
     usageChunk: (usage) => ({ ...head, choices: [], usage: usageOf(usage) }),
     whole: (choices, usage) => ({
       ...head,
-      choices: choices.map(({ logprobs, reason, text }, index) => choice(index, text, logprobs, reason)),
+      choices: choices.map(({ logprobs, reason, stop, text }, index) =>
+        Object.assign(choice(index, text, logprobs, reason), stopField(stop))
+      ),
       usage: usageOf(usage)
     })
   }
@@ -90,16 +99,20 @@ export const chatShape = (id: string, model: string, created: number): Shape => 
         frame({ ...head, choices: [choice(index, first, null, null)] })
       ).join(""),
     chunk: (index, content, logprobs) => ({ ...head, choices: [choice(index, { content }, logprobs, null)] }),
-    lastChunk: (index, reason) => ({ ...head, choices: [choice(index, {}, null, reason)] }),
+    lastChunk: (index, reason, stop) => ({
+      ...head,
+      choices: [{ ...choice(index, {}, null, reason), ...stopField(stop) }]
+    }),
     usageChunk: (usage) => ({ ...head, choices: [], usage: usageOf(usage) }),
     whole: (choices, usage) => ({
       ...head,
       object: "chat.completion",
-      choices: choices.map(({ logprobs, reason, text }, index) => ({
+      choices: choices.map(({ logprobs, reason, stop, text }, index) => ({
         index,
         message: { role: "assistant", content: text, refusal: null },
         logprobs: chatLogProbs(logprobs),
-        finish_reason: reason
+        finish_reason: reason,
+        ...stopField(stop)
       })),
       usage: usageOf(usage)
     })
@@ -120,14 +133,17 @@ interface Written {
   text: string
   logprobs: Array<AnswerLogProb> | null
   reason: FinishReason
+  stop: string | undefined
 }
+
+const unwritten = (): Written => ({ text: "", logprobs: null, reason: "stop", stop: undefined })
 
 /** The answers as one document. */
 export const answered = <E>(shape: Shape, pieces: Stream.Stream<Piece, E>, choices: number) =>
   Stream.runFold(
     pieces,
     () => ({
-      written: Array.from({ length: choices }, (): Written => ({ text: "", logprobs: null, reason: "stop" })),
+      written: Array.from({ length: choices }, unwritten),
       usages: Array<Usage>()
     }),
     (state, piece) => {
@@ -135,6 +151,7 @@ export const answered = <E>(shape: Shape, pieces: Stream.Stream<Piece, E>, choic
       if (choice === undefined) return state
       if (piece._tag === "End") {
         choice.reason = piece.reason
+        choice.stop = piece.stop
         state.usages.push(piece.usage)
       } else {
         choice.text += piece.text
@@ -157,7 +174,7 @@ export const streamed = (
   return Stream.map(pieces, (piece) => {
     if (piece._tag === "Text") return frame(shape.chunk(piece.index, piece.text, piece.logprobs))
     usages.push(piece.usage)
-    const last = frame(shape.lastChunk(piece.index, piece.reason))
+    const last = frame(shape.lastChunk(piece.index, piece.reason, piece.stop))
     if (usages.length < choices) return last
     return last + (includeUsage ? frame(shape.usageChunk(together(usages))) : "") + lastFrame
   }).pipe(

@@ -48,7 +48,14 @@ export type Piece =
       readonly text: string
       readonly logprobs: ReadonlyArray<AnswerLogProb> | null
     }
-  | { readonly _tag: "End"; readonly index: number; readonly reason: FinishReason; readonly usage: Usage }
+  | {
+      readonly _tag: "End"
+      readonly index: number
+      readonly reason: FinishReason
+      /** The stop string that ended it. */
+      readonly stop: string | undefined
+      readonly usage: Usage
+    }
 
 /** What a prompt is evaluated in at once, in tokens: the longest that a cancelled one still computes. */
 export const batchSize = 256
@@ -89,10 +96,11 @@ export class Generator {
     const slot = await this.#slots.acquire(sharedPrefix(prompt), signal)
     const startedAt = performance.now()
     const counts = { cached: 0, completion: 0, firstAt: startedAt }
-    const end = (reason: FinishReason): Piece => ({
+    const end = (reason: FinishReason, stop?: string): Piece => ({
       _tag: "End",
       index,
       reason,
+      stop,
       usage: {
         promptTokens: prompt.length,
         cachedTokens: counts.cached,
@@ -107,7 +115,8 @@ export class Generator {
       const rest = await this.#prefill(slot, prompt, counts, signal)
       if (rest === undefined) return yield end("cancelled")
       if (sampling.maxTokens === 0) return yield end("length")
-      yield end(yield* this.#sample(slot, prompt, rest, sampling, index, counts, signal))
+      const { reason, stop } = yield* this.#sample(slot, prompt, rest, sampling, index, counts, signal)
+      yield end(reason, stop)
     } finally {
       this.#slots.release(slot)
     }
@@ -141,7 +150,7 @@ export class Generator {
     index: number,
     counts: Counts,
     signal: AbortSignal
-  ): AsyncGenerator<Piece, FinishReason> {
+  ): AsyncGenerator<Piece, { readonly reason: FinishReason; readonly stop: string | undefined }> {
     const before = prompt.slice(-3)
     const text = new TextAssembler<Token>(
       (tokens, earlier) => this.#model.detokenize(tokens, false, earlier),
@@ -172,14 +181,14 @@ export class Generator {
       if (probabilities !== undefined) logprobs?.push(token, probabilities, text.length)
       const shown = text.push(token)
       if (shown !== "") yield piece(shown)
-      if (text.stopped) break
+      if (text.stop !== undefined) break
       if (signal.aborted) reason = "cancelled"
       else if (counts.completion >= sampling.maxTokens) reason = "length"
       if (reason !== "stop") break
     }
     const last = text.end()
     if (last !== "") yield piece(last)
-    return reason
+    return { reason, stop: text.stop }
   }
 
   #options(sampling: Sampling, index: number, written: ReadonlyArray<Token>): SequenceEvaluateOptions {

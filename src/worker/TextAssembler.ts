@@ -17,7 +17,7 @@ export class TextAssembler<Token> {
   #before: ReadonlyArray<Token>
   #held = ""
   #shown = 0
-  #stopped = false
+  #stop: string | undefined
 
   constructor(
     detokenize: (tokens: ReadonlyArray<Token>, before: ReadonlyArray<Token>) => string,
@@ -30,9 +30,9 @@ export class TextAssembler<Token> {
     this.#before = before
   }
 
-  /** Whether a stop string came; nothing is given after it. */
-  get stopped() {
-    return this.#stopped
+  /** The stop string that came; nothing is given after it. */
+  get stop() {
+    return this.#stop
   }
 
   /** How long the text is that was given. */
@@ -57,7 +57,7 @@ export class TextAssembler<Token> {
 
   /** Gives what is held back, when no token follows. Half a character is not given. */
   end(): string {
-    const rest = this.#stopped ? "" : this.#held
+    const rest = this.#stop === undefined ? this.#held : ""
     this.#held = ""
     this.#shown += rest.length
     return rest
@@ -65,12 +65,16 @@ export class TextAssembler<Token> {
 
   #release(piece: string) {
     this.#held += piece
-    const hits = this.#stops.map((stop) => this.#held.indexOf(stop)).filter((at) => at >= 0)
-    if (hits.length > 0) {
-      const text = this.#held.slice(0, Math.min(...hits))
+    const hits = this.#stops
+      .map((stop) => ({ stop, at: this.#held.indexOf(stop) }))
+      .filter(({ at }) => at >= 0)
+      .sort((left, right) => left.at - right.at)
+    const [hit] = hits
+    if (hit !== undefined) {
+      const text = this.#held.slice(0, hit.at)
       this.#held = ""
       this.#shown += text.length
-      this.#stopped = true
+      this.#stop = hit.stop
       return text
     }
     const keep = this.#mayBeginStop()

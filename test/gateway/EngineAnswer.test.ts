@@ -50,7 +50,7 @@ describe("assemble", () => {
       content: [{ token: "a" }, { token: "b" }],
       refusal: null
     })
-    assert.deepStrictEqual(tokensOf(answer.usage), { prompt: 3, completion: 2, cached: 0 })
+    assert.deepStrictEqual(tokensOf(answer.usage), { prompt: 3, completion: 2, cached: 0, reasoning: 0 })
   })
 
   it("makes an empty answer of nothing", () => {
@@ -71,7 +71,15 @@ describe("readChunk", () => {
     for (const data of ["", "[DONE]", "null", "[]", "3"]) assert.isUndefined(readChunk(data))
     assert.deepStrictEqual(readChunk(`{"choices":[null,3,{"index":"x","delta":5}],"usage":7}`), {
       choices: [
-        { index: 0, text: "", reasoning: "", toolCalls: [], finishReason: undefined, logprobs: null }
+        {
+          index: 0,
+          text: "",
+          reasoning: "",
+          toolCalls: [],
+          finishReason: undefined,
+          stop: undefined,
+          logprobs: null
+        }
       ],
       usage: undefined
     })

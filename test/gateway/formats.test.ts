@@ -123,6 +123,7 @@ describe("Anthropic's door", () => {
           {
             role: "assistant",
             content: "So",
+            reasoning_content: "hm",
             tool_calls: [{ id: "t1", type: "function", function: { name: "add", arguments: '{"x":1}' } }]
           },
           { role: "tool", tool_call_id: "t1", content: "2" },
@@ -209,13 +210,30 @@ describe("Anthropic's door", () => {
 
   it.live("refuses what it cannot pass on, by the field", () =>
     Effect.gen(function* () {
-      const image = { type: "image", source: { type: "url", url: "https://example.org/x.png" } }
+      const file = { type: "image", source: { type: "file", file_id: "f" } }
+      const pdf = {
+        type: "document",
+        source: { type: "base64", media_type: "application/pdf", data: "JVBE" }
+      }
+      const result = { type: "tool_result", tool_use_id: "t", content: [pdf] }
+      const user = (block: object) => ({ messages: [{ role: "user", content: [block] }] })
       const cases: ReadonlyArray<readonly [object, string]> = [
-        [{ messages: [{ role: "user", content: [image] }] }, "messages.0.content.0.type"],
-        [{ tools: [{ type: "web_search_20250305", name: "web_search" }] }, "tools.0.type"],
+        [user(file), "messages.0.content.0.source"],
+        [user(pdf), "messages.0.content.0.source"],
+        [user(result), "messages.0.content.0.content.0.source"],
+        [user({ type: "container_upload", file_id: "f" }), "messages.0.content.0.type"],
+        [user({ type: "tool_result", tool_use_id: "t", content: 5 }), "messages.0.content.0.content"],
+        [{ tool_choice: { type: "any" } }, "tool_choice"],
+        [
+          {
+            tools: [{ type: "web_search_20250305", name: "web_search" }],
+            tool_choice: { type: "tool", name: "web_search" }
+          },
+          "tool_choice"
+        ],
         [{ max_tokens: 0 }, "max_tokens"],
         [{ messages: [] }, "messages"],
-        [{ messages: [{ role: "system", content: "x" }] }, "messages.0.role"]
+        [{ messages: [{ role: "developer", content: "x" }] }, "messages.0.role"]
       ]
       for (const [body, field] of cases) {
         const { status, text } = yield* send(body)

@@ -12,7 +12,7 @@ const feed = (text: string, stops: ReadonlyArray<string>) => {
     if (piece !== "" || tokens.length > 0) shown.push([piece, tokens.join("")])
   }
   for (const byte of Buffer.from(text)) {
-    if (assembler.stopped) break
+    if (assembler.stop !== undefined) break
     logprobs.push(byte, new Map([[byte, 0.5]]), assembler.length)
     show(assembler.push(byte))
   }

@@ -10,11 +10,11 @@ const feed = (text: string, stops: ReadonlyArray<string> = []) => {
   const assembling = assembler(stops)
   const shown: Array<string> = []
   for (const byte of Buffer.from(text)) {
-    if (assembling.stopped) break
+    if (assembling.stop !== undefined) break
     shown.push(assembling.push(byte))
   }
   shown.push(assembling.end())
-  return { shown: shown.filter((piece) => piece !== ""), stopped: assembling.stopped }
+  return { shown: shown.filter((piece) => piece !== ""), stop: assembling.stop }
 }
 
 describe("TextAssembler", () => {
@@ -32,14 +32,15 @@ describe("TextAssembler", () => {
   })
 
   it("cuts at a stop string, also one that comes in pieces", () => {
-    assert.deepStrictEqual(feed("one END two", ["END"]), { shown: ["o", "n", "e", " "], stopped: true })
-    assert.deepStrictEqual(feed("a\n\nb", ["\n\n"]), { shown: ["a"], stopped: true })
+    assert.deepStrictEqual(feed("one END two", ["END"]), { shown: ["o", "n", "e", " "], stop: "END" })
+    assert.deepStrictEqual(feed("a\n\nb", ["\n\n"]), { shown: ["a"], stop: "\n\n" })
+    assert.deepStrictEqual(feed("one END two", ["two", "END"]), { shown: ["o", "n", "e", " "], stop: "END" })
   })
 
   it("gives what only began like a stop string", () => {
-    const { shown, stopped } = feed("ENglish EN", ["END"])
+    const { shown, stop } = feed("ENglish EN", ["END"])
     assert.strictEqual(shown.join(""), "ENglish EN")
-    assert.isFalse(stopped)
+    assert.isUndefined(stop)
   })
 
   it("takes the first of several stop strings", () => {

@@ -15,12 +15,17 @@ const stopReasons: { readonly [finish: string]: string } = {
   content_filter: "refusal"
 }
 
-const stopReason = (finish: string) => stopReasons[finish] ?? "end_turn"
+/** Why an answer ended. An engine may also report a stop of its own, such as an end-of-turn text, which is no request's. */
+const ending = (finish: string, stop: string | undefined, stops: ReadonlyArray<string>) =>
+  finish === "stop" && stop !== undefined && stops.includes(stop)
+    ? { stop_reason: "stop_sequence", stop_sequence: stop }
+    : { stop_reason: stopReasons[finish] ?? "end_turn", stop_sequence: null }
 
 const usageOf = (usage: EngineUsage | undefined) => {
   const { cached, completion, prompt } = tokensOf(usage)
   return {
-    input_tokens: prompt,
+    // Anthropic counts cached tokens apart from the others; OpenAI among them.
+    input_tokens: Math.max(0, prompt - cached),
     output_tokens: completion,
     cache_creation_input_tokens: 0,
     cache_read_input_tokens: cached
@@ -34,37 +39,44 @@ const head = ({ jobId, model }: About) => ({
   model
 })
 
-const whole = ({ choices: [choice], usage }: EngineAnswer, about: About) => ({
-  ...head(about),
-  content: [
-    ...(choice.reasoning === "" ? [] : [{ type: "thinking", thinking: choice.reasoning, signature: "" }]),
-    ...(choice.text === "" ? [] : [{ type: "text", text: choice.text }]),
-    ...choice.toolCalls.map(({ arguments: given, id, name }) => ({
-      type: "tool_use",
-      id,
-      name,
-      input: parsedArguments(given)
-    }))
-  ],
-  stop_reason: stopReason(choice.finishReason),
-  stop_sequence: null,
-  usage: usageOf(usage)
-})
+// Clients answer a call by its id, so each needs one.
+const callId = (id: string | undefined, { jobId }: About, index: number) => id || `toolu_${jobId}_${index}`
+
+const whole =
+  (stops: ReadonlyArray<string>) =>
+  ({ choices: [choice], usage }: EngineAnswer, about: About) => ({
+    ...head(about),
+    content: [
+      ...(choice.reasoning === "" ? [] : [{ type: "thinking", thinking: choice.reasoning, signature: "" }]),
+      ...(choice.text === "" ? [] : [{ type: "text", text: choice.text }]),
+      ...choice.toolCalls.map(({ arguments: given, id, name }, index) => ({
+        type: "tool_use",
+        id: callId(id, about, index),
+        name,
+        input: parsedArguments(given)
+      }))
+    ],
+    ...ending(choice.finishReason, choice.stop, stops),
+    usage: usageOf(usage)
+  })
 
 const event = (type: string, fields: object) => sseFrame(JSON.stringify({ type, ...fields }), type)
 
 /** Writes the events of a message: its blocks one after the other, each opened and closed. */
 class MessageWriter implements AnswerWriter {
   readonly #about: About
+  readonly #stops: ReadonlyArray<string>
   #begun = false
   #index = -1
   /** What the open block holds; a call of a tool has its number. */
   #open: string | undefined
   #finish = "stop"
+  #stop: string | undefined
   #usage: EngineUsage | undefined
 
-  constructor(about: About) {
+  constructor(about: About, stops: ReadonlyArray<string>) {
     this.#about = about
+    this.#stops = stops
   }
 
   chunk(data: string) {
@@ -77,7 +89,7 @@ class MessageWriter implements AnswerWriter {
   }
 
   end() {
-    const delta = { stop_reason: stopReason(this.#finish), stop_sequence: null }
+    const delta = ending(this.#finish, this.#stop, this.#stops)
     return (
       this.#begin() +
       this.#close() +
@@ -104,7 +116,7 @@ class MessageWriter implements AnswerWriter {
     })
   }
 
-  #piece({ finishReason, reasoning, text, toolCalls }: ChoicePiece) {
+  #piece({ finishReason, reasoning, stop, text, toolCalls }: ChoicePiece) {
     let written = ""
     if (reasoning !== "") {
       written += this.#in("thinking", { type: "thinking", thinking: "", signature: "" })
@@ -115,10 +127,12 @@ class MessageWriter implements AnswerWriter {
       written += this.#delta({ type: "text_delta", text })
     }
     for (const { arguments: piece, id, index, name } of toolCalls) {
-      written += this.#in(`tool ${index}`, { type: "tool_use", id: id ?? "", name: name ?? "", input: {} })
+      const use = { type: "tool_use", id: callId(id, this.#about, index), name: name ?? "", input: {} }
+      written += this.#in(`tool ${index}`, use)
       if (piece !== "") written += this.#delta({ type: "input_json_delta", partial_json: piece })
     }
     this.#finish = finishReason ?? this.#finish
+    this.#stop = stop ?? this.#stop
     return written
   }
 
@@ -144,20 +158,22 @@ class MessageWriter implements AnswerWriter {
 function* readMessage(body: Body): Reading<Exchange> {
   const request = yield* readMessages(body)
   const { max_tokens, model, stop_sequences: stop, stream, temperature, top_k, top_p } = request
-  const talk = yield* conversation(request)
+  const { fields, notes } = yield* conversation(request)
+  const stops = stop ?? []
   return {
     model,
+    notes,
     api: "chat/completions",
-    body: given({ ...talk, max_tokens, stop, temperature, top_k, top_p }),
+    body: given({ ...fields, max_tokens, stop, temperature, top_k, top_p }),
     reply:
       stream === true
         ? {
             _tag: "Stream",
             contentType: "text/event-stream",
             idle: event("ping", {}),
-            writer: (about) => new MessageWriter(about)
+            writer: (about) => new MessageWriter(about, stops)
           }
-        : { _tag: "Whole", toJson: whole }
+        : { _tag: "Whole", toJson: whole(stops) }
   }
 }
 
@@ -170,11 +186,12 @@ export const messagesDoor: Door = {
 
 function* readCounting(body: Body): Reading<Exchange> {
   const request = yield* readCount(body)
-  const talk = yield* conversation(request)
+  const { fields, notes } = yield* conversation(request)
   return {
     model: request.model,
+    notes,
     api: "chat/completions",
-    body: { ...talk, max_tokens: 1 },
+    body: { ...fields, max_tokens: 1 },
     reply: { _tag: "Whole", toJson: ({ usage }) => ({ input_tokens: tokensOf(usage).prompt }) }
   }
 }

@@ -1,45 +1,26 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { contentOf, mergeTurns, placeSystem } from "../conversation.ts"
 import type { Body, InvalidRequest, Reading } from "../Door.ts"
-import {
-  contentOf,
-  type EngineMessage,
-  engineTool,
-  type EngineToolCall,
-  given,
-  optional,
-  reader,
-  unsupported
-} from "../reading.ts"
-
-const Text = Schema.Struct({ type: Schema.String, text: optional(Schema.String) })
-
-// One shape for all kinds of blocks, so that one that is not known can be named.
-const Block = Schema.Struct({
-  ...Text.fields,
-  id: optional(Schema.String),
-  name: optional(Schema.String),
-  input: optional(Schema.Unknown),
-  tool_use_id: optional(Schema.String),
-  content: optional(Schema.Union([Schema.String, Schema.Array(Text)])),
-  is_error: optional(Schema.Boolean)
-})
-type Block = typeof Block.Type
+import { type EngineMessage, engineTool, given, optional, reader } from "../reading.ts"
+import { type ToolChoice, toolFields } from "../tools.ts"
+import { assistantTurn, Content, toParts, userTurn } from "./blocks.ts"
 
 const Message = Schema.Struct({
-  role: Schema.Literals(["user", "assistant"]),
-  content: Schema.Union([Schema.String, Schema.Array(Block)])
+  role: Schema.Literals(["user", "assistant", "system"]),
+  content: Content
 })
 type Message = typeof Message.Type
 
 const Tool = Schema.Struct({
   type: optional(Schema.String),
-  name: Schema.NonEmptyString,
+  name: optional(Schema.NonEmptyString),
   description: optional(Schema.String),
   input_schema: optional(Schema.Record(Schema.String, Schema.Unknown))
 })
+type Tool = typeof Tool.Type
 
-const ToolChoice = Schema.Struct({
+const Choice = Schema.Struct({
   type: Schema.Literals(["auto", "any", "tool", "none"]),
   name: optional(Schema.String),
   disable_parallel_tool_use: optional(Schema.Boolean)
@@ -53,15 +34,17 @@ const OutputFormat = Schema.Struct({
 const common = {
   model: Schema.NonEmptyString,
   messages: Schema.Array(Message).check(Schema.isMinLength(1), Schema.isMaxLength(4096)),
-  system: optional(Schema.Union([Schema.String, Schema.Array(Text)])),
+  system: optional(Content),
   tools: optional(Schema.Array(Tool)),
-  tool_choice: optional(ToolChoice),
+  tool_choice: optional(Choice),
+  /** The form of older betas. */
+  output_format: optional(OutputFormat),
   output_config: optional(Schema.Struct({ format: optional(OutputFormat) }))
 }
 
 /**
- * The body of `/v1/messages`. `thinking` is passed over: whether an engine thinks is its own affair, and what it tells
- * of it is given as blocks of that kind.
+ * The body of `/v1/messages`. Unknown fields are ignored, and so are `thinking`, `context_management` and `metadata`:
+ * whether an engine thinks is configured with the engine, and its thoughts are returned as blocks of that type.
  */
 const MessagesRequest = Schema.Struct({
   ...common,
@@ -78,90 +61,80 @@ export const readCount = reader(Schema.Struct(common))
 
 type Common = typeof MessagesRequest.Type | Result.Result.Success<ReturnType<typeof readCount>>
 
-const textsOf = (content: string | ReadonlyArray<typeof Text.Type> | null | undefined) =>
-  typeof content === "string" ? [content] : (content ?? []).map(({ text }) => text ?? "")
-
-const ignored = new Set(["thinking", "redacted_thinking"])
-const known: { readonly [Role in Message["role"]]: ReadonlySet<string> } = {
-  user: new Set(["text", "tool_result"]),
-  assistant: new Set(["text", "tool_use", ...ignored])
+/** A conversation in the engine's words. */
+export interface Conversation {
+  /** The fields of the engine's body that say what is talked about. */
+  readonly fields: Body
+  /** What is left out of the request, one sentence each. */
+  readonly notes: ReadonlyArray<string>
 }
 
-const toCall = ({ id, input, name }: Block): EngineToolCall => ({
-  id: id ?? "",
-  type: "function",
-  function: { name: name ?? "", arguments: JSON.stringify(input ?? {}) }
-})
+const choiceOf = (choice: typeof Choice.Type | null | undefined): ToolChoice | undefined => {
+  if (choice === null || choice === undefined) return undefined
+  if (choice.type === "tool") return { _tag: "Only", names: [choice.name ?? ""], required: true }
+  return { _tag: "Mode", mode: choice.type === "any" ? "required" : choice.type }
+}
 
-const toMessages = (
+// The others are run by Anthropic's servers, or known to its models without a schema.
+const isClientTool = ({ name, type }: Tool) => (type ?? "custom") === "custom" && typeof name === "string"
+
+function* toTurn(
   { content, role }: Message,
-  index: number
-): Result.Result<ReadonlyArray<EngineMessage>, InvalidRequest> => {
-  if (typeof content === "string") return Result.succeed([{ role, content }])
-  const strange = content.findIndex(({ type }) => !known[role].has(type))
-  if (strange !== -1) {
-    const what = `a message of the ${role} cannot have a block of the type '${content[strange]?.type}' here: text and tools only`
-    return unsupported(`messages.${index}.content.${strange}.type`, what)
+  index: number,
+  notes: Set<string>
+): Reading<ReadonlyArray<EngineMessage>> {
+  const path = `messages.${index}.content`
+  if (role === "system") return [{ role, content: contentOf(yield* toParts(content, path)) }]
+  if (role === "user") return yield* Result.gen(() => userTurn(content, path))
+  const { message, omitted } = assistantTurn(content)
+  for (const type of omitted) notes.add(`Blocks of the type '${type}' in answers are left out`)
+  return [message]
+}
+
+function* toConversation(request: Common): Reading<Conversation> {
+  const { messages, output_config, output_format, system, tool_choice } = request
+  const notes = new Set<string>()
+  const turns: Array<EngineMessage> = []
+  const instructions = contentOf(yield* toParts(system ?? "", "system"))
+  if (instructions !== "") turns.push({ role: "system", content: instructions })
+  for (const [index, message] of messages.entries()) {
+    turns.push(...(yield* Result.gen(() => toTurn(message, index, notes))))
   }
-  const texts = content.filter(({ type }) => type === "text").map(({ text }) => text ?? "")
-  if (role === "assistant") {
-    const calls = content.filter(({ type }) => type === "tool_use").map(toCall)
-    return Result.succeed([
-      calls.length === 0
-        ? { role, content: contentOf(texts) }
-        : { role, content: texts.length === 0 ? null : contentOf(texts), tool_calls: calls }
-    ])
+  const all = mergeTurns(placeSystem(turns))
+  const tools = request.tools ?? []
+  for (const tool of tools) {
+    if (!isClientTool(tool)) {
+      notes.add(
+        `The tool '${tool.name ?? tool.type ?? ""}' is left out: tools of the type '${tool.type}' are run by Anthropic`
+      )
+    }
   }
-  const results = content
-    .filter(({ type }) => type === "tool_result")
-    .map(({ content, tool_use_id }): EngineMessage => ({
-      role: "tool",
-      tool_call_id: tool_use_id ?? "",
-      content: contentOf(textsOf(content))
-    }))
-  return Result.succeed(
-    results.length > 0 && texts.length === 0 ? results : [...results, { role, content: contentOf(texts) }]
+  const schema = (output_config?.format ?? output_format)?.schema
+  // An answer that the client has begun is continued: the words of vLLM.
+  const last = all.at(-1)
+  const begun = last?.role === "assistant" && last.tool_calls === undefined
+  const choice = yield* toolFields(
+    tools
+      .filter(isClientTool)
+      .map((tool) => engineTool(tool.name ?? "", tool.description, tool.input_schema)),
+    choiceOf(tool_choice),
+    tool_choice?.disable_parallel_tool_use === true ? false : undefined
   )
-}
-
-const toChoice = ({ name, type }: typeof ToolChoice.Type) => {
-  if (type === "tool") return { type: "function", function: { name } }
-  return type === "any" ? "required" : type
-}
-
-function* toConversation({ messages, output_config, system, tool_choice, tools }: Common): Reading<Body> {
-  const turns = yield* Result.all(messages.map(toMessages))
-  const all: Array<EngineMessage> = turns.flat()
-  const texts = textsOf(system)
-  if (texts.length > 0) all.unshift({ role: "system", content: contentOf(texts) })
-  const server = (tools ?? []).findIndex(({ type }) => (type ?? "custom") !== "custom")
-  if (server !== -1) {
-    return yield* unsupported(
-      `tools.${server}.type`,
-      "only tools that the client runs itself can be used here"
-    )
+  return {
+    notes: [...notes],
+    fields: given({
+      messages: all,
+      ...choice,
+      ...(schema === undefined
+        ? {}
+        : {
+            response_format: { type: "json_schema", json_schema: { name: "answer", schema, strict: true } }
+          }),
+      ...(begun ? { continue_final_message: true, add_generation_prompt: false } : {})
+    })
   }
-  const schema = output_config?.format?.schema
-  // An answer that the client has begun is gone on with: the words of vLLM.
-  const begun = messages.at(-1)?.role === "assistant" && all.at(-1)?.tool_calls === undefined
-  return given({
-    messages: all,
-    ...(tools === undefined || tools === null || tools.length === 0
-      ? {}
-      : {
-          tools: tools.map((tool) => engineTool(tool.name, tool.description, tool.input_schema)),
-          tool_choice: tool_choice ? toChoice(tool_choice) : undefined,
-          parallel_tool_calls: tool_choice?.disable_parallel_tool_use === true ? false : undefined
-        }),
-    ...(schema === undefined
-      ? {}
-      : {
-          response_format: { type: "json_schema", json_schema: { name: "answer", schema, strict: true } }
-        }),
-    ...(begun ? { continue_final_message: true, add_generation_prompt: false } : {})
-  })
 }
 
-/** The part of the engine's body that says what is talked about. */
-export const conversation = (request: Common): Result.Result<Body, InvalidRequest> =>
+/** The conversation of a request, as an engine takes it. */
+export const conversation = (request: Common): Result.Result<Conversation, InvalidRequest> =>
   Result.gen(() => toConversation(request))

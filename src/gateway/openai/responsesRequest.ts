@@ -1,31 +1,10 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { mergeTurns, placeSystem } from "../conversation.ts"
 import type { Body, InvalidRequest, Reading } from "../Door.ts"
-import {
-  contentOf,
-  type EngineMessage,
-  engineTool,
-  type EngineToolCall,
-  given,
-  optional,
-  reader,
-  unsupported
-} from "../reading.ts"
-
-const Part = Schema.Struct({ type: Schema.String, text: optional(Schema.String) })
-const Content = Schema.Union([Schema.String, Schema.Array(Part)])
-
-// One shape for all kinds of items, so that one that is not known can be named.
-const Item = Schema.Struct({
-  type: optional(Schema.String),
-  role: optional(Schema.Literals(["system", "developer", "user", "assistant"])),
-  content: optional(Content),
-  call_id: optional(Schema.String),
-  name: optional(Schema.String),
-  arguments: optional(Schema.String),
-  output: optional(Content)
-})
-type Item = typeof Item.Type
+import { type EngineMessage, engineTool, given, optional, reader, unsupported } from "../reading.ts"
+import { type ToolChoice, toolFields } from "../tools.ts"
+import { Item, readItems, type Turns } from "./responsesItems.ts"
 
 const Tool = Schema.Struct({
   type: Schema.String,
@@ -34,6 +13,7 @@ const Tool = Schema.Struct({
   parameters: optional(Schema.Record(Schema.String, Schema.Unknown)),
   strict: optional(Schema.Boolean)
 })
+type Tool = typeof Tool.Type
 
 const TextFormat = Schema.Struct({
   type: Schema.Literals(["text", "json_object", "json_schema"]),
@@ -42,24 +22,33 @@ const TextFormat = Schema.Struct({
   strict: optional(Schema.Boolean)
 })
 
-/** The body of `/v1/responses`. `reasoning`, `include` and `truncation` are passed over: they are the engine's affair. */
+const Choice = Schema.Union([
+  Schema.Literals(["auto", "none", "required"]),
+  Schema.Struct({
+    type: Schema.String,
+    name: optional(Schema.String),
+    mode: optional(Schema.Literals(["auto", "required"])),
+    tools: optional(Schema.Array(Schema.Struct({ type: Schema.String, name: optional(Schema.String) })))
+  })
+])
+
+/**
+ * The body of `/v1/responses`. Unknown fields are ignored, and so are `include`, `prompt_cache_key`, `service_tier` and
+ * `truncation`: an answer has what the engine wrote.
+ */
 export const ResponsesRequest = Schema.Struct({
   model: Schema.NonEmptyString,
-  input: Schema.Union([Schema.String, Schema.Array(Item).check(Schema.isMaxLength(4096))]),
+  input: optional(Schema.Union([Schema.String, Schema.Array(Item).check(Schema.isMaxLength(4096))])),
   instructions: optional(Schema.String),
   max_output_tokens: optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
   temperature: optional(Schema.Finite),
   top_p: optional(Schema.Finite),
   text: optional(Schema.Struct({ format: optional(TextFormat) })),
   tools: optional(Schema.Array(Tool)),
-  tool_choice: optional(
-    Schema.Union([
-      Schema.Literals(["auto", "none", "required"]),
-      Schema.Struct({ type: Schema.Literal("function"), name: Schema.String })
-    ])
-  ),
+  tool_choice: optional(Choice),
   parallel_tool_calls: optional(Schema.Boolean),
-  metadata: optional(Schema.Record(Schema.String, Schema.String)),
+  reasoning: optional(Schema.Struct({ effort: optional(Schema.String) })),
+  metadata: optional(Schema.Record(Schema.String, Schema.Unknown)),
   stream: optional(Schema.Boolean),
   store: optional(Schema.Boolean),
   background: optional(Schema.Boolean),
@@ -70,74 +59,33 @@ export type ResponsesRequest = typeof ResponsesRequest.Type
 
 export const readResponses = reader(ResponsesRequest)
 
-const isText = ({ type }: typeof Part.Type) =>
-  type === "input_text" || type === "output_text" || type === "text"
-
-const textsOf = (content: typeof Content.Type | null | undefined) =>
-  typeof content === "string" ? [content] : (content ?? []).map(({ text }) => text ?? "")
-
-const hasOnlyText = (content: typeof Content.Type | null | undefined) =>
-  content === undefined || content === null || typeof content === "string" || content.every(isText)
-
-const toCall = ({ arguments: given, call_id, name }: Item): EngineToolCall => ({
-  id: call_id ?? "",
-  type: "function",
-  function: { name: name ?? "", arguments: given ?? "{}" }
-})
-
-const toMessages = (
-  items: ReadonlyArray<Item>
-): Result.Result<ReadonlyArray<EngineMessage>, InvalidRequest> => {
-  const messages: Array<EngineMessage> = []
-  for (const [index, item] of items.entries()) {
-    const { type = "message" } = item
-    if (!hasOnlyText(item.content) || !hasOnlyText(item.output)) {
-      return unsupported(`input.${index}.content`, "only parts of text are supported")
-    }
-    if (type === "message" && item.role !== undefined && item.role !== null) {
-      const role = item.role === "developer" ? "system" : item.role
-      messages.push({ role, content: contentOf(textsOf(item.content)) })
-    } else if (type === "function_call_output") {
-      messages.push({
-        role: "tool",
-        tool_call_id: item.call_id ?? "",
-        content: contentOf(textsOf(item.output))
-      })
-    } else if (type === "function_call") {
-      // Calls of one turn follow each other, and what the assistant said stands before them.
-      const last = messages.at(-1)
-      const calls = [...(last?.tool_calls ?? []), toCall(item)]
-      if (last?.role === "assistant") messages[messages.length - 1] = { ...last, tool_calls: calls }
-      else messages.push({ role: "assistant", content: null, tool_calls: calls })
-    } else if (type !== "reasoning") {
-      return unsupported(`input.${index}.type`, `items of the type '${type}' are not supported here`)
-    }
-  }
-  return Result.succeed(messages)
-}
-
 const toFormat = ({ name, schema, strict, type }: typeof TextFormat.Type) =>
   type === "json_schema" ? { type, json_schema: given({ name: name ?? "answer", schema, strict }) } : { type }
 
-const toChoice = (choice: ResponsesRequest["tool_choice"]) =>
-  typeof choice === "object" && choice !== null
-    ? { type: "function", function: { name: choice.name } }
-    : choice
+const toChoice = (choice: ResponsesRequest["tool_choice"]): ToolChoice | undefined => {
+  if (choice === undefined || choice === null) return undefined
+  if (typeof choice === "string") return { _tag: "Mode", mode: choice }
+  if (choice.type !== "allowed_tools") {
+    // A tool of OpenAI's servers has no name but its type.
+    return { _tag: "Only", names: [choice.name ?? choice.type], required: true }
+  }
+  const names = (choice.tools ?? []).flatMap(({ name, type }) => (type === "function" && name ? [name] : []))
+  const required = choice.mode === "required"
+  return names.length === 0
+    ? { _tag: "Mode", mode: required ? "required" : "none" }
+    : { _tag: "Only", names, required }
+}
+
+const isFunction = ({ name, type }: Tool) => type === "function" && typeof name === "string"
+
+const omittedTool = ({ name, type }: Tool) =>
+  `The tool ${name ? `'${name}' of the type '${type}'` : `'${type}'`} is left out: engines call functions only`
 
 const kept = ["background", "store"] as const
 const continued = ["conversation", "previous_response_id"] as const
 
-function* toEngine(request: ResponsesRequest): Reading<Body> {
-  const {
-    input,
-    instructions,
-    max_output_tokens,
-    parallel_tool_calls,
-    temperature,
-    text,
-    tool_choice,
-    top_p
-  } = request
+/** What would need an answer to be kept. */
+function* checkKept(request: ResponsesRequest): Reading<void> {
   for (const field of kept) {
     if (request[field] === true)
       yield* unsupported(field, "answers are not kept here; leave it out, or false")
@@ -147,31 +95,51 @@ function* toEngine(request: ResponsesRequest): Reading<Body> {
       yield* unsupported(field, "answers are not kept here; send the whole conversation as 'input'")
     }
   }
+}
+
+const turnsOf = (input: ResponsesRequest["input"]): Result.Result<Turns, InvalidRequest> =>
+  typeof input === "object" && input !== null
+    ? readItems(input)
+    : Result.succeed({ messages: input ? [{ role: "user", content: input }] : [], notes: [] })
+
+/** A request in the engines' words. */
+export interface ResponsesBody {
+  readonly body: Body
+  /** What is left out of the request, one sentence each. */
+  readonly notes: ReadonlyArray<string>
+}
+
+function* toEngine(request: ResponsesRequest): Reading<ResponsesBody> {
+  const { instructions, max_output_tokens, parallel_tool_calls, temperature, text, tool_choice, top_p } =
+    request
+  yield* Result.gen(() => checkKept(request))
+  const { messages, notes } = yield* turnsOf(request.input)
+  const system: ReadonlyArray<EngineMessage> = instructions ? [{ role: "system", content: instructions }] : []
+  const turns = mergeTurns(placeSystem([...system, ...messages]))
+  if (turns.length === 0) yield* unsupported("input", "there is nothing to answer; send a text or items")
   const tools = request.tools ?? []
-  const strange = tools.findIndex(({ type }) => type !== "function")
-  if (strange !== -1) {
-    yield* unsupported(`tools.${strange}.type`, "only tools of the type 'function' can be used here")
-  }
-  const turns = typeof input === "string" ? [{ role: "user", content: input }] : yield* toMessages(input)
+  const functions = tools.filter(isFunction)
+  const choice = yield* toolFields(
+    functions.map(({ description, name, parameters, strict }) =>
+      engineTool(name ?? "", description, parameters, strict)
+    ),
+    toChoice(tool_choice),
+    parallel_tool_calls
+  )
   const format = text?.format
-  return given({
-    messages: instructions ? [{ role: "system", content: instructions }, ...turns] : turns,
-    max_tokens: max_output_tokens,
-    temperature,
-    top_p,
-    ...(format && format.type !== "text" ? { response_format: toFormat(format) } : {}),
-    ...(tools.length === 0
-      ? {}
-      : {
-          tools: tools.map(({ description, name, parameters, strict }) =>
-            engineTool(name ?? "", description, parameters, strict)
-          ),
-          tool_choice: toChoice(tool_choice),
-          parallel_tool_calls
-        })
-  })
+  return {
+    notes: [...notes, ...tools.filter((tool) => !isFunction(tool)).map(omittedTool)],
+    body: given({
+      messages: turns,
+      max_tokens: max_output_tokens,
+      temperature,
+      top_p,
+      ...(format && format.type !== "text" ? { response_format: toFormat(format) } : {}),
+      ...choice
+    })
+  }
 }
 
 /** The request in the engines' words. Whatever needs an answer to be kept is refused: nothing is. */
-export const engineBody = (request: ResponsesRequest): Result.Result<Body, InvalidRequest> =>
+export const engineBody = (request: ResponsesRequest): Result.Result<ResponsesBody, InvalidRequest> =>
   Result.gen(() => toEngine(request))

@@ -1,0 +1,185 @@
+import { type ChoicePiece, type EngineUsage, readChunk, type ToolCallPiece } from "../../job/EngineChunk.ts"
+import { type AnswerWriter, sseFrame } from "../AnswerWriter.ts"
+import type { About, GatewayFailure } from "../Door.ts"
+import type { ToolCall } from "../EngineAnswer.ts"
+import { openAiError } from "./format.ts"
+import type { ResponsesRequest } from "./responsesRequest.ts"
+import {
+  callId,
+  callItem,
+  ending,
+  head,
+  messageItem,
+  reasoningItem,
+  reasoningPart,
+  textPart,
+  usageOf
+} from "./responsesShape.ts"
+
+/** What differs between the two kinds of items that hold text. */
+interface TextKind {
+  readonly prefix: string
+  readonly delta: string
+  readonly done: string
+  readonly part: (text: string) => object
+  readonly item: (id: string, status: string, texts: ReadonlyArray<string>) => object
+  /** Fields that stand in the events of this kind only. */
+  readonly extra: object
+}
+
+const message: TextKind = {
+  prefix: "msg",
+  delta: "response.output_text.delta",
+  done: "response.output_text.done",
+  part: textPart,
+  item: (id, status, texts) => messageItem(id, status, texts.map(textPart)),
+  extra: { logprobs: [] }
+}
+
+const reasoning: TextKind = {
+  prefix: "rs",
+  delta: "response.reasoning_text.delta",
+  done: "response.reasoning_text.done",
+  part: reasoningPart,
+  item: reasoningItem,
+  extra: {}
+}
+
+type Open =
+  | { readonly _tag: "Text"; readonly kind: TextKind; readonly id: string; text: string }
+  | { readonly _tag: "Call"; readonly id: string; readonly number: number; call: ToolCall }
+
+/** Writes the events of a response: its items one after the other, each opened, filled and closed. */
+export class ResponseWriter implements AnswerWriter {
+  readonly #request: ResponsesRequest
+  readonly #about: About
+  readonly #output: Array<object> = []
+  #sequence = 0
+  #begun = false
+  #open: Open | undefined
+  #finish = "stop"
+  #usage: EngineUsage | undefined
+
+  constructor(request: ResponsesRequest, about: About) {
+    this.#request = request
+    this.#about = about
+  }
+
+  chunk(data: string) {
+    const chunk = readChunk(data)
+    if (chunk === undefined) return ""
+    this.#usage = chunk.usage ?? this.#usage
+    let text = this.#begin()
+    for (const choice of chunk.choices) if (choice.index === 0) text += this.#piece(choice)
+    return text
+  }
+
+  end() {
+    const begun = this.#begin()
+    // An answer without a word is a message without text.
+    const said = this.#output.length === 0 && this.#open === undefined ? this.#openText(message) : ""
+    const closed = this.#close()
+    const { incomplete_details, status } = ending(this.#finish)
+    const last = { status, incomplete_details, output: this.#output, usage: usageOf(this.#usage) }
+    return begun + said + closed + this.#event(`response.${status}`, { response: this.#response(last) })
+  }
+
+  failed(failure: GatewayFailure) {
+    const { code, message: sentence } = openAiError(failure)
+    const last = { status: "failed", error: { code, message: sentence }, output: this.#output, usage: null }
+    return this.#begin() + this.#event("response.failed", { response: this.#response(last) })
+  }
+
+  #event(type: string, fields: object) {
+    return sseFrame(JSON.stringify({ type, sequence_number: this.#sequence++, ...fields }), type)
+  }
+
+  #response(fields: object) {
+    return { ...head(this.#request, this.#about), ...fields }
+  }
+
+  #begin() {
+    if (this.#begun) return ""
+    this.#begun = true
+    const response = this.#response({ status: "in_progress", output: [], usage: null })
+    return this.#event("response.created", { response }) + this.#event("response.in_progress", { response })
+  }
+
+  get #index() {
+    return this.#output.length
+  }
+
+  #piece({ finishReason, reasoning: thought, text, toolCalls }: ChoicePiece) {
+    let written = thought === "" ? "" : this.#text(reasoning, thought)
+    if (text !== "") written += this.#text(message, text)
+    for (const piece of toolCalls) written += this.#call(piece)
+    this.#finish = finishReason ?? this.#finish
+    return written
+  }
+
+  #text(kind: TextKind, delta: string) {
+    const isOpen = this.#open?._tag === "Text" && this.#open.kind === kind
+    const opened = isOpen ? "" : this.#close() + this.#openText(kind)
+    if (this.#open?._tag !== "Text") return opened
+    this.#open.text += delta
+    const where = { item_id: this.#open.id, output_index: this.#index, content_index: 0 }
+    return opened + this.#event(kind.delta, { ...where, delta, ...kind.extra })
+  }
+
+  #openText(kind: TextKind) {
+    const id = `${kind.prefix}_${this.#index}_${this.#about.jobId}`
+    this.#open = { _tag: "Text", kind, id, text: "" }
+    const where = { item_id: id, output_index: this.#index, content_index: 0 }
+    return (
+      this.#event("response.output_item.added", {
+        output_index: this.#index,
+        item: kind.item(id, "in_progress", [])
+      }) + this.#event("response.content_part.added", { ...where, part: kind.part("") })
+    )
+  }
+
+  #call({ arguments: delta, id, index, name }: ToolCallPiece) {
+    let written = ""
+    if (this.#open?._tag !== "Call" || this.#open.number !== index) {
+      written += this.#close()
+      const call = { id: callId(id, this.#about, this.#index), name: name ?? "", arguments: "" }
+      const open = {
+        _tag: "Call" as const,
+        id: `fc_${this.#index}_${this.#about.jobId}`,
+        number: index,
+        call
+      }
+      this.#open = open
+      const item = callItem(open.id, "in_progress", call)
+      written += this.#event("response.output_item.added", { output_index: this.#index, item })
+    }
+    if (delta === "" || this.#open?._tag !== "Call") return written
+    this.#open.call = { ...this.#open.call, arguments: this.#open.call.arguments + delta }
+    const where = { item_id: this.#open.id, output_index: this.#index }
+    return written + this.#event("response.function_call_arguments.delta", { ...where, delta })
+  }
+
+  #close() {
+    const open = this.#open
+    if (open === undefined) return ""
+    this.#open = undefined
+    const output_index = this.#index
+    const where = { item_id: open.id, output_index }
+    if (open._tag === "Call") {
+      const { arguments: given, name } = open.call
+      const item = callItem(open.id, "completed", open.call)
+      const done = this.#event("response.function_call_arguments.done", { ...where, name, arguments: given })
+      const added = this.#event("response.output_item.done", { output_index, item })
+      this.#output.push(item)
+      return done + added
+    }
+    const { kind, text } = open
+    const item = kind.item(open.id, "completed", [text])
+    const done =
+      this.#event(kind.done, { ...where, content_index: 0, text, ...kind.extra }) +
+      this.#event("response.content_part.done", { ...where, content_index: 0, part: kind.part(text) }) +
+      this.#event("response.output_item.done", { output_index, item })
+    this.#output.push(item)
+    return done
+  }
+}
