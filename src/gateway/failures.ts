@@ -84,3 +84,9 @@ export const fromError = (error: {
   ...fromFailure(error.failure ?? { code: error._tag, message: error.message }),
   ...(error.param === undefined ? {} : { param: error.param })
 })
+
+/** An engine's own code and type, for formats that have no fields for them. */
+export const engineWords = ({ engine }: GatewayFailure) => ({
+  ...(engine?.code === undefined || engine.code === null ? {} : { code: engine.code }),
+  ...(engine?.type === undefined || engine.type === null ? {} : { engine_type: engine.type })
+})

@@ -7,10 +7,16 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
+import {
+  type EngineError,
+  errorInEvent,
+  isContextOverflow,
+  mayBeError,
+  readEngineError
+} from "../job/engineErrors.ts"
 import { fromScopedPull, scopedPull } from "../job/fromScopedPull.ts"
 import { overstepped } from "../job/overstepped.ts"
 import { readSse } from "../job/SseReader.ts"
@@ -78,14 +84,7 @@ const mostErrorBytes = 64_000
 const ModelList = Schema.Struct({ data: Schema.Array(Schema.Struct({ id: Schema.String })) })
 const decodeModels = Schema.decodeUnknownEffect(Schema.fromJsonString(ModelList))
 
-const Text = Schema.optionalKey(Schema.NullOr(Schema.String))
-const Refusal = Schema.Struct({
-  error: Schema.Struct({ message: Schema.String, type: Text, param: Text, code: Text })
-})
-const decodeRefusal = Schema.decodeUnknownOption(Schema.fromJsonString(Refusal))
-
 const endMark = "[DONE]"
-const errorStart = '{"error":'
 
 const urlOf = (port: number, path: string) => `http://127.0.0.1:${port}${path}`
 
@@ -120,14 +119,17 @@ const make = Effect.gen(function* () {
       )
     )
 
-  const refusal = (worker: WorkerAddress, status: number, text: string) => {
-    const error = Option.getOrUndefined(decodeRefusal(text))?.error
-    const detail = error?.message ?? `Worker '${worker.id}' answered with the status ${status}`
-    const { code, param, type } = error ?? {}
-    return code === "context_length_exceeded"
-      ? new ContextLengthExceeded({ worker: worker.id, detail })
+  const refusal = (worker: WorkerAddress, status: number, error: EngineError) => {
+    const { code, param, type } = error
+    const detail = error.message ?? `Worker '${worker.id}' answered with the status ${status}`
+    return isContextOverflow(error)
+      ? new ContextLengthExceeded({ worker: worker.id, detail, param, type })
       : new WorkerRefused({ worker: worker.id, status, detail, code, param, type })
   }
+
+  // Inside of an answer the status was 200, and only the error's code may say what it would have been.
+  const failureInside = (worker: WorkerAddress, error: EngineError) =>
+    refusal(worker, error.status ?? 200, error)
 
   const open = Effect.fnUntraced(function* (
     worker: WorkerAddress,
@@ -141,8 +143,21 @@ const make = Effect.gen(function* () {
       })
       .pipe(Effect.mapError(gone))
     if (response.status === 200) return response
-    return yield* refusal(worker, response.status, yield* Effect.mapError(shortText(response), gone))
+    const text = yield* Effect.mapError(shortText(response), gone)
+    return yield* refusal(worker, response.status, readEngineError(text))
   })
+
+  /** Of an engine that answers with a document where a stream was asked for. */
+  const noStream = (worker: WorkerAddress, text: string) => {
+    const error = errorInEvent(text)
+    return error === undefined
+      ? new WorkerRefused({
+          worker: worker.id,
+          status: 200,
+          detail: `Worker '${worker.id}' sent a JSON document instead of a stream of events; its engine must support "stream": true`
+        })
+      : failureInside(worker, error)
+  }
 
   const firstWithin = (promptTokens: number) =>
     Duration.toMillis(timeouts.firstToken) +
@@ -172,25 +187,34 @@ const make = Effect.gen(function* () {
   ) {
     let heardAt: number | undefined
     let isWhole = false
-    let failure: string | undefined
+    let failure: EngineError | undefined
     yield* silence(worker, request.promptTokens, () => heardAt).pipe(
       Effect.catch(onSilent),
       Effect.forkScoped
     )
     const response = yield* open(worker, requestId, request)
+    if (response.headers["content-type"]?.startsWith("application/json") === true) {
+      return yield* noStream(worker, yield* Effect.mapError(shortText(response), gone))
+    }
     const data = readSse(response.stream, {
       maxEventSize: limits.lineBytes,
-      map: ({ data }) => {
+      map: ({ data, event }) => {
         heardAt = clock.currentTimeMillisUnsafe()
-        if (data === endMark) isWhole = true
-        else if (data.startsWith(errorStart)) failure ??= data
-        else return data
+        if (data === endMark) {
+          isWhole = true
+          return undefined
+        }
+        const error =
+          event === "error" ? readEngineError(data) : mayBeError(data) ? errorInEvent(data) : undefined
+        if (error === undefined) return data
+        failure ??= error
         return undefined
       },
+      isOver: () => isWhole || failure !== undefined,
       failed: gone,
       tooLarge: gone,
       brokenOff: (): CompletionError | undefined => {
-        if (failure !== undefined) return refusal(worker, 200, failure)
+        if (failure !== undefined) return failureInside(worker, failure)
         return isWhole ? undefined : new WorkerGone({ reason: "the answer broke off" })
       }
     })
@@ -201,6 +225,10 @@ const make = Effect.gen(function* () {
     Effect.raceFirst(
       open(worker, requestId, request).pipe(
         Effect.flatMap((response) => wholeText(worker, response)),
+        Effect.flatMap((text) => {
+          const error = text.length > mostErrorBytes ? undefined : errorInEvent(text)
+          return error === undefined ? Effect.succeed(text) : Effect.fail(failureInside(worker, error))
+        }),
         Effect.scoped
       ),
       silence(worker, request.promptTokens, () => undefined)

@@ -98,27 +98,32 @@ export class WrongDevice extends Schema.TaggedError<WrongDevice>()("WrongDevice"
   }
 }
 
-/** The prompt and the tokens that were asked for do not fit the worker's context; the sentence has both numbers. */
+const EngineWord = Schema.optional(Schema.NullOr(Schema.String))
+
+/** The prompt, or the prompt and its answer, do not fit the worker's context; the sentence is the engine's. */
 export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExceeded>()(
   "ContextLengthExceeded",
-  { worker: Schema.String, detail: Schema.String }
+  { worker: Schema.String, detail: Schema.String, type: EngineWord, param: EngineWord }
 ) {
   override get message() {
     return this.detail
   }
+  get failure(): Failure {
+    const { param = null, type = null, worker } = this
+    const engine = { type, param, code: "context_length_exceeded" }
+    return { code: this._tag, message: redact(this.detail), details: { worker, engine } }
+  }
 }
-
-const WorkersWord = Schema.optional(Schema.NullOr(Schema.String))
 
 /** The worker refused a request, in its own words. */
 export class WorkerRefused extends Schema.TaggedError<WorkerRefused>()("WorkerRefused", {
   worker: Schema.String,
-  /** 200 when the worker failed in the middle of its answer. */
+  /** 200 when the worker failed in the middle of its answer without a code that is a status. */
   status: Schema.Int,
   detail: Schema.String,
-  type: WorkersWord,
-  param: WorkersWord,
-  code: WorkersWord
+  type: EngineWord,
+  param: EngineWord,
+  code: EngineWord
 }) {
   override get message() {
     return this.detail

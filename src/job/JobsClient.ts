@@ -11,6 +11,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
+import { readEngineError } from "./engineErrors.ts"
 import { causeCode } from "./causeCode.ts"
 import { type PeerError, PeerMisspoke, PeerRefused, PeerTimeout, PeerUnreachable } from "./clientErrors.ts"
 import { JobEvent } from "./JobEvent.ts"
@@ -83,12 +84,6 @@ export const jobIdHeader = "x-rbee-job-id"
 const JobId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{1,128}$/))
 const isJobId = Schema.is(JobId)
 const readSubmitted = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ job_id: JobId })))
-const readError = Schema.decodeUnknownOption(
-  Schema.fromJsonString(
-    Schema.Struct({ error: Schema.Struct({ code: Schema.String, message: Schema.String }) })
-  )
-)
-
 const unreachable: { readonly [code: string]: PeerUnreachable["reason"] } = {
   ECONNREFUSED: "refused",
   EHOSTUNREACH: "refused",
@@ -151,12 +146,12 @@ const make = Effect.gen(function* () {
 
   const refused = Effect.fnUntraced(function* (peer: Peer, response: HttpClientResponse.HttpClientResponse) {
     const text = yield* textOf(peer, response)
-    const error = Option.getOrUndefined(readError(text))?.error
+    const { code, message } = readEngineError(text)
     return yield* new PeerRefused({
       url: peer.url,
       status: response.status,
-      ...(error === undefined ? {} : { code: error.code }),
-      detail: error?.message ?? `answered with the status ${response.status}`
+      ...(code === null ? {} : { code }),
+      detail: message ?? `answered with the status ${response.status}`
     })
   })
 

@@ -88,6 +88,11 @@ export class SseParser {
         case "event":
           event = value === "" ? "message" : value
           break
+        case "error":
+          // Older llama-servers write errors as a field of their own, which the standard does not know.
+          event = "error"
+          data = value
+          break
         case "id":
           if (!value.includes("\0")) this.#lastId = value
           break

@@ -49,9 +49,11 @@ export const readSse = <A, E0, E>(
         const mapped = map(event)
         if (mapped !== undefined) ready.push(mapped)
       })
+      const end = (error: Cause.Done): Effect.Effect<never, E | Cause.Done> =>
+        Effect.fail(brokenOff() ?? error)
       const rest = Effect.forever(pull).pipe(
         Effect.timeoutOrElse({ duration: restWithin, orElse: () => Cause.done() }),
-        Effect.catch(() => Cause.done())
+        Effect.catch(() => end(Cause.Done()))
       )
       const give = (): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E> => {
         if (!Arr.isArrayNonEmpty(ready)) return isOver() ? rest : next
@@ -72,7 +74,7 @@ export const readSse = <A, E0, E>(
           return give()
         },
         onFailure: (error): Effect.Effect<never, E | Cause.Done> =>
-          Effect.fail(Cause.isDone(error) ? (brokenOff() ?? error) : failed(error))
+          Cause.isDone(error) ? end(error) : Effect.fail(failed(error))
       })
       return Effect.suspend(give)
     })

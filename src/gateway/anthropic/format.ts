@@ -1,4 +1,5 @@
-import type { Format } from "../Door.ts"
+import type { Format, GatewayFailure } from "../Door.ts"
+import { engineWords } from "../failures.ts"
 
 const types: { readonly [status: number]: string } = {
   400: "invalid_request_error",
@@ -13,8 +14,20 @@ const types: { readonly [status: number]: string } = {
 
 const typeOf = (status: number) => types[status] ?? (status < 500 ? "invalid_request_error" : "api_error")
 
-/** The errors of Anthropic's API, as they also stand in streams. */
+// Clients of Anthropic's API know by these words, and not by a code, that they have to shorten the history.
+const overflow = "prompt is too long"
+
+const sentence = ({ code, message }: GatewayFailure) =>
+  code === "ContextLengthExceeded" && !message.startsWith(overflow) ? `${overflow}: ${message}` : message
+
+/**
+ * The errors of Anthropic's API, as they also stand in streams. The type is one of Anthropic's; an engine's own code
+ * stands beside it.
+ */
 export const anthropicFormat: Format = {
   api: "Anthropic",
-  error: ({ message, status }) => ({ type: "error", error: { type: typeOf(status), message } })
+  error: (failure) => ({
+    type: "error",
+    error: { type: typeOf(failure.status), message: sentence(failure), ...engineWords(failure) }
+  })
 }
