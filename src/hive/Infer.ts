@@ -73,6 +73,8 @@ const make = Effect.gen(function* () {
         model: lease.model,
         prompt,
         max_tokens,
+        // An operation is refused where an application's request is cut.
+        exact_max_tokens: true,
         temperature,
         top_p,
         top_k,

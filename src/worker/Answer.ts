@@ -119,15 +119,37 @@ export const chatShape = (id: string, model: string, created: number): Shape => 
   }
 }
 
-/** Of several answers to one prompt: it counts once, and they ran side by side. */
-const together = (usages: ReadonlyArray<Usage>): Usage => ({
-  promptTokens: Math.max(...usages.map(({ promptTokens }) => promptTokens)),
-  cachedTokens: Math.min(...usages.map(({ cachedTokens }) => cachedTokens)),
-  completionTokens: usages.reduce((sum, { completionTokens }) => sum + completionTokens, 0),
-  queuedMs: Math.max(...usages.map(({ queuedMs }) => queuedMs)),
-  promptMs: Math.max(...usages.map(({ promptMs }) => promptMs)),
-  predictedMs: Math.max(...usages.map(({ predictedMs }) => predictedMs))
-})
+type End = Extract<Piece, { readonly _tag: "End" }>
+
+/** How many answers there are, and how many of them to each prompt. */
+export interface Layout {
+  readonly answers: number
+  readonly perPrompt: number
+}
+
+/** Of all answers: each prompt counts once, and they ran side by side. */
+const together = (ends: ReadonlyArray<End>, { perPrompt }: Layout): Usage => {
+  const prompts = new Map<number, Pick<Usage, "cachedTokens" | "promptTokens">>()
+  for (const { index, usage } of ends) {
+    const prompt = Math.floor(index / perPrompt)
+    const { cachedTokens = usage.cachedTokens } = prompts.get(prompt) ?? {}
+    prompts.set(prompt, {
+      promptTokens: usage.promptTokens,
+      cachedTokens: Math.min(cachedTokens, usage.cachedTokens)
+    })
+  }
+  const usages = ends.map(({ usage }) => usage)
+  const sum = (counts: Iterable<number>) => [...counts].reduce((total, count) => total + count, 0)
+  const most = (times: ReadonlyArray<number>) => times.reduce((left, right) => Math.max(left, right), 0)
+  return {
+    promptTokens: sum([...prompts.values()].map(({ promptTokens }) => promptTokens)),
+    cachedTokens: sum([...prompts.values()].map(({ cachedTokens }) => cachedTokens)),
+    completionTokens: sum(usages.map(({ completionTokens }) => completionTokens)),
+    queuedMs: most(usages.map(({ queuedMs }) => queuedMs)),
+    promptMs: most(usages.map(({ promptMs }) => promptMs)),
+    predictedMs: most(usages.map(({ predictedMs }) => predictedMs))
+  }
+}
 
 interface Written {
   text: string
@@ -139,12 +161,12 @@ interface Written {
 const unwritten = (): Written => ({ text: "", logprobs: null, reason: "stop", stop: undefined })
 
 /** The answers as one document. */
-export const answered = <E>(shape: Shape, pieces: Stream.Stream<Piece, E>, choices: number) =>
+export const answered = <E>(shape: Shape, pieces: Stream.Stream<Piece, E>, layout: Layout) =>
   Stream.runFold(
     pieces,
     () => ({
-      written: Array.from({ length: choices }, unwritten),
-      usages: Array<Usage>()
+      written: Array.from({ length: layout.answers }, unwritten),
+      ends: Array<End>()
     }),
     (state, piece) => {
       const choice = state.written[piece.index]
@@ -152,14 +174,14 @@ export const answered = <E>(shape: Shape, pieces: Stream.Stream<Piece, E>, choic
       if (piece._tag === "End") {
         choice.reason = piece.reason
         choice.stop = piece.stop
-        state.usages.push(piece.usage)
+        state.ends.push(piece)
       } else {
         choice.text += piece.text
         if (piece.logprobs !== null) (choice.logprobs ??= []).push(...piece.logprobs)
       }
       return state
     }
-  ).pipe(Effect.map(({ usages, written }) => shape.whole(written, together(usages))))
+  ).pipe(Effect.map(({ ends, written }) => shape.whole(written, together(ends, layout))))
 
 const lastFrame = "data: [DONE]\n\n"
 
@@ -167,21 +189,21 @@ const lastFrame = "data: [DONE]\n\n"
 export const streamed = (
   shape: Shape,
   pieces: Stream.Stream<Piece, { readonly message: string }>,
-  choices: number,
+  layout: Layout,
   includeUsage: boolean
 ): Stream.Stream<Uint8Array> => {
-  const usages: Array<Usage> = []
+  const ends: Array<End> = []
   return Stream.map(pieces, (piece) => {
     if (piece._tag === "Text") return frame(shape.chunk(piece.index, piece.text, piece.logprobs))
-    usages.push(piece.usage)
+    ends.push(piece)
     const last = frame(shape.lastChunk(piece.index, piece.reason, piece.stop))
-    if (usages.length < choices) return last
-    return last + (includeUsage ? frame(shape.usageChunk(together(usages))) : "") + lastFrame
+    if (ends.length < layout.answers) return last
+    return last + (includeUsage ? frame(shape.usageChunk(together(ends, layout))) : "") + lastFrame
   }).pipe(
     Stream.catch(({ message }) =>
       Stream.make(frame({ error: { message, type: "server_error", param: null, code: "engine_failed" } }))
     ),
-    (frames) => Stream.concat(Stream.make(shape.opening(choices)), frames),
+    (frames) => Stream.concat(Stream.make(shape.opening(layout.answers)), frames),
     Stream.encodeText
   )
 }

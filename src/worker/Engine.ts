@@ -5,12 +5,12 @@ import type {
   Llama,
   LlamaContext,
   LlamaContextSequence,
-  LlamaEmbeddingContext,
   LlamaGrammar,
   LlamaModel,
   Token
 } from "node-llama-cpp"
-import { chatTokens, type ChatMessage } from "./ChatTemplate.ts"
+import { ChatTemplate, type ChatMessage } from "./ChatTemplate.ts"
+import { Embedder } from "./Embedder.ts"
 import { BadRequest, Busy, ContextLengthExceeded, EngineFailed, GenerationFailed } from "./errors.ts"
 import { batchSize, Generator, type Piece, type Sampling } from "./Generator.ts"
 import { jsonGrammar } from "./JsonGrammar.ts"
@@ -29,6 +29,16 @@ export interface EngineOptions {
   readonly engineDir: string | undefined
 }
 
+/** A text, or ids of the model's own vocabulary. */
+export type TextOrTokens = string | ReadonlyArray<number>
+
+export interface EmbedOptions {
+  /** The first so many numbers of each vector; all of them when it is not said. */
+  readonly dimensions: number | undefined
+  /** Cuts an input that is longer than the context, which is refused otherwise. */
+  readonly truncate: boolean
+}
+
 /** One model in memory, which several requests use at once. */
 export class Engine extends Context.Service<
   Engine,
@@ -36,24 +46,32 @@ export class Engine extends Context.Service<
     readonly contextSize: number
     readonly slots: number
     readonly busy: () => number
-    readonly tokenize: (text: string) => ReadonlyArray<Token>
+    /** A prompt that its client formatted: control tokens in a text are tokens. Refuses ids that the model does not have. */
+    readonly tokenize: (input: TextOrTokens, param: string) => Effect.Effect<ReadonlyArray<Token>, BadRequest>
+    /** By the model's template; control tokens in a message's text are text. */
     readonly tokenizeChat: (
       messages: ReadonlyArray<ChatMessage>,
       goesOn: boolean
     ) => Effect.Effect<ReadonlyArray<Token>, BadRequest | GenerationFailed>
     /** The grammar of what fits a JSON schema; a strict one must be held in all that it says. */
     readonly grammar: (schema: unknown, strict: boolean) => Effect.Effect<LlamaGrammar, BadRequest>
-    /** Refuses what does not fit before anything is computed. The signal stops the generation at the next token. */
+    /**
+     * Answers each prompt `sampling.choices` times; the answers are numbered prompt by prompt. Refuses a prompt that does
+     * not fit before anything is computed. The signal stops the generation at the next token.
+     */
     readonly generate: (
-      prompt: ReadonlyArray<Token>,
+      prompts: ReadonlyArray<ReadonlyArray<Token>>,
       sampling: Sampling,
       signal: AbortSignal
-    ) => Effect.Effect<Stream.Stream<Piece, GenerationFailed>, Busy | ContextLengthExceeded>
+    ) => Effect.Effect<Stream.Stream<Piece, GenerationFailed>, BadRequest | Busy | ContextLengthExceeded>
+    /** Vectors of unit length. */
     readonly embed: (
-      texts: ReadonlyArray<string>
+      inputs: ReadonlyArray<TextOrTokens>,
+      options: EmbedOptions,
+      signal: AbortSignal
     ) => Effect.Effect<
       { readonly vectors: ReadonlyArray<ReadonlyArray<number>>; readonly tokens: number },
-      ContextLengthExceeded | GenerationFailed
+      BadRequest | ContextLengthExceeded | GenerationFailed
     >
   }
 >()("rbee/worker/Engine") {}
@@ -66,14 +84,43 @@ const reserve = 16
 const failed = (cause: unknown) =>
   new GenerationFailed({ reason: cause instanceof Error ? cause.message : String(cause) })
 
-const refusedOrFailed = (cause: unknown) => (cause instanceof BadRequest ? cause : failed(cause))
-
 const tooMuch = new BadRequest({
   reason:
     "'response_format': the engine cannot make a grammar of this schema; it refers to itself without end, or repeats too much",
   param: "response_format",
   code: "invalid_value"
 })
+
+const invalid = (param: string, reason: string) =>
+  new BadRequest({ reason: `'${param}': ${reason}`, param, code: "invalid_value" })
+
+const unknownToken = (param: string, vocabulary: number) =>
+  invalid(
+    param,
+    `token ids are those of the model's own vocabulary, 0 to ${vocabulary - 1}; ids of another tokenizer mean nothing here, so send text`
+  )
+
+const emptyInput = (param: string) => invalid(param, "an empty text has no embedding; leave it out")
+
+const tooManyDimensions = (dimensions: number) =>
+  invalid("dimensions", `the model's vectors have ${dimensions} dimensions; ask for as many or fewer`)
+
+const emptyPrompt = invalid("prompt", "the prompt is empty")
+
+/** The prompt has to fit, with one token of an answer; with `isExact` also all that the answer may have. */
+const checkFit = (
+  promptTokens: number,
+  { isExact, maxTokens }: Sampling,
+  contextSize: number
+): Effect.Effect<void, BadRequest | ContextLengthExceeded> => {
+  if (promptTokens === 0) return Effect.fail(emptyPrompt)
+  if (isExact && promptTokens + maxTokens > contextSize) {
+    return Effect.fail(new ContextLengthExceeded({ promptTokens, maxTokens, contextSize }))
+  }
+  return promptTokens + Math.min(1, maxTokens) > contextSize
+    ? Effect.fail(new ContextLengthExceeded({ promptTokens, contextSize }))
+    : Effect.void
+}
 
 const openBackend = async ({ llama }: LlamaPackage, options: EngineOptions) => {
   const backend = await llama.getLlama({
@@ -151,60 +198,85 @@ const makeEngine = (
     return shouldPrependBosToken && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens
   }
 
-  let embedding: Promise<LlamaEmbeddingContext> | undefined
-  const embedAll = async (texts: ReadonlyArray<string>) => {
-    embedding ??= model.createEmbeddingContext({
-      contextSize,
-      batchSize: contextSize,
-      threads: options.threads
-    })
-    const embedder = await embedding
-    const vectors: Array<ReadonlyArray<number>> = []
-    for (const text of texts) vectors.push((await embedder.getEmbeddingFor(text)).vector)
-    return vectors
+  const template = new ChatTemplate(packages.jinja, model)
+  const embedder = new Embedder(model, contextSize, options.threads)
+  const vocabulary = model.fileInfo.metadata.tokenizer?.ggml.tokens.length ?? 0
+  const isToken = (id: number): id is Token => id < vocabulary
+
+  const tokensOf = (input: TextOrTokens, param: string, withControl: boolean) => {
+    if (typeof input === "string") return Effect.succeed(model.tokenize(input, withControl))
+    const tokens = input.filter(isToken)
+    return tokens.length === input.length
+      ? Effect.succeed(tokens)
+      : Effect.fail(unknownToken(param, vocabulary))
+  }
+
+  const answerTo = (
+    prompt: ReadonlyArray<Token>,
+    sampling: Sampling,
+    index: number,
+    choice: number,
+    signal: AbortSignal
+  ) => {
+    const { maxTokens, seed } = sampling
+    const own = {
+      ...sampling,
+      maxTokens: Math.min(maxTokens, contextSize - prompt.length),
+      seed: seed === undefined ? undefined : (seed + choice) % 2 ** 32
+    }
+    return Stream.fromAsyncIterable(generator.run(prompt, own, index, signal), failed)
   }
 
   return {
     contextSize,
     slots: slots.size,
     busy: () => slots.busy,
-    tokenize: (text) => withBos(model.tokenize(text, false)),
+    tokenize: (input, param) => Effect.map(tokensOf(input, param, true), withBos),
     tokenizeChat: (messages, goesOn) =>
       Effect.try({
-        try: () => withBos(chatTokens(packages.jinja, model, messages, goesOn)),
-        catch: refusedOrFailed
+        try: () => withBos(template.tokens(messages, goesOn)),
+        catch: (cause) => (cause instanceof BadRequest ? cause : failed(cause))
       }),
     grammar: (schema, strict) =>
       Effect.tryPromise({
         try: async () => model.llama.createGrammar({ grammar: jsonGrammar(schema, strict) }),
         catch: (cause) => (cause instanceof BadRequest ? cause : tooMuch)
       }),
-    generate: Effect.fnUntraced(function* (prompt, sampling, signal) {
-      if (prompt.length + sampling.maxTokens > contextSize || prompt.length === 0) {
-        return yield* new ContextLengthExceeded({
-          promptTokens: prompt.length,
-          maxTokens: sampling.maxTokens,
-          contextSize
-        })
-      }
-      if (!slots.hasRoomFor(sampling.choices)) return yield* new Busy({ waiting: slots.waiting })
-      const answer = (index: number) =>
-        Stream.fromAsyncIterable(generator.run(prompt, sampling, index, signal), failed)
-      if (sampling.choices === 1) return answer(0)
-      const answers = Array.from({ length: sampling.choices }, (_, index) => answer(index))
-      return Stream.mergeAll(answers, { concurrency: sampling.choices })
+    generate: Effect.fnUntraced(function* (prompts, sampling, signal) {
+      const { choices } = sampling
+      for (const prompt of prompts) yield* checkFit(prompt.length, sampling, contextSize)
+      const concurrency = Math.min(prompts.length * choices, Math.max(slots.size, choices))
+      if (!slots.hasRoomFor(concurrency)) return yield* new Busy({ waiting: slots.waiting })
+      const answers = prompts.flatMap((prompt, number) =>
+        Array.from({ length: choices }, (_, choice) =>
+          answerTo(prompt, sampling, number * choices + choice, choice, signal)
+        )
+      )
+      const [only] = answers
+      return answers.length === 1 && only !== undefined ? only : Stream.mergeAll(answers, { concurrency })
     }),
-    embed: Effect.fnUntraced(function* (texts) {
-      let tokens = 0
-      for (const text of texts) {
-        const { length } = model.tokenize(text, false)
-        if (length + 1 > contextSize) {
-          return yield* new ContextLengthExceeded({ promptTokens: length, maxTokens: 0, contextSize })
-        }
-        tokens += length
+    embed: Effect.fnUntraced(function* (inputs, { dimensions, truncate }, signal) {
+      const { embeddingVectorSize } = model
+      if (dimensions !== undefined && dimensions > embeddingVectorSize) {
+        return yield* tooManyDimensions(embeddingVectorSize)
       }
-      const vectors = yield* Effect.tryPromise({ try: () => embedAll(texts), catch: failed })
-      return { vectors, tokens }
+      // A beginning and an end are added.
+      const most = contextSize - 2
+      const texts: Array<ReadonlyArray<Token>> = []
+      for (const [index, input] of inputs.entries()) {
+        const param = inputs.length === 1 ? "input" : `input.${index}`
+        const tokens = yield* tokensOf(input, param, false)
+        if (tokens.length === 0) return yield* emptyInput(param)
+        if (tokens.length > most && !truncate) {
+          return yield* new ContextLengthExceeded({ promptTokens: tokens.length, contextSize: most })
+        }
+        texts.push(tokens.slice(0, most))
+      }
+      const vectors = yield* Effect.tryPromise({
+        try: () => embedder.embed(texts, dimensions, signal),
+        catch: failed
+      })
+      return { vectors, tokens: texts.reduce((sum, { length }) => sum + length, 0) }
     })
   }
 }

@@ -13,12 +13,19 @@ import { type FinishReason, TextAssembler } from "./TextAssembler.ts"
 /** How tokens are chosen, and how many. */
 export interface Sampling {
   readonly maxTokens: number
+  /** Refuses a prompt that leaves less than `maxTokens` of the context, instead of cutting the answer. */
+  readonly isExact: boolean
   readonly temperature: number
   readonly topP: number
   readonly topK: number
   readonly minP: number
+  /** Divides what tokens of the prompt and of the answer that were used already score; 1 is off. */
+  readonly repeatPenalty: number
+  /** Taken off tokens that the answer used already. */
   readonly presencePenalty: number
   readonly frequencyPenalty: number
+  /** How many of the last tokens the penalties look at. */
+  readonly penaltyWindow: number
   readonly seed: number | undefined
   readonly stop: ReadonlyArray<string>
   /** How many answers. */
@@ -59,9 +66,6 @@ export type Piece =
 
 /** What a prompt is evaluated in at once, in tokens: the longest that a cancelled one still computes. */
 export const batchSize = 256
-
-// What OpenAI's penalties look back on has no bound; this many tokens of the answer are more than most have.
-const penalized = 1024
 
 interface Counts {
   cached: number
@@ -168,7 +172,7 @@ export class Generator {
       logprobs: logprobs?.take(text.shown) ?? null
     })
     const written: Array<Token> = []
-    const options = this.#options(sampling, index, written)
+    const options = this.#options(sampling, prompt, written)
     let reason: FinishReason = "stop"
     const tokens: AsyncIterable<{ readonly token: Token; readonly probabilities?: Map<Token, number> }> =
       logprobs === undefined
@@ -191,16 +195,19 @@ export class Generator {
     return { reason, stop: text.stop }
   }
 
-  #options(sampling: Sampling, index: number, written: ReadonlyArray<Token>): SequenceEvaluateOptions {
-    const { frequencyPenalty, grammar, presencePenalty, seed } = sampling
+  #options(
+    sampling: Sampling,
+    prompt: ReadonlyArray<Token>,
+    written: ReadonlyArray<Token>
+  ): SequenceEvaluateOptions {
+    const { grammar, seed } = sampling
     return {
       temperature: sampling.temperature,
       topP: sampling.topP,
       topK: sampling.topK,
       minP: sampling.minP,
       // Left to itself the engine takes the same seed each time; answers to one prompt must differ.
-      seed:
-        seed === undefined ? (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) : (seed + index) % 2 ** 32,
+      seed: seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       ...(grammar === undefined
         ? {}
         : {
@@ -209,17 +216,31 @@ export class Generator {
               grammar
             })
           }),
-      ...(frequencyPenalty === 0 && presencePenalty === 0
-        ? {}
-        : {
-            repeatPenalty: {
-              punishTokens: () => written.slice(-penalized),
-              maxPunishTokens: penalized,
-              penalty: 1,
-              frequencyPenalty,
-              presencePenalty
-            }
-          })
+      ...penaltiesOf(sampling, prompt, written)
+    }
+  }
+}
+
+/** OpenAI's penalties look at the answer alone, llama.cpp's at the prompt too. */
+const penaltiesOf = (
+  { frequencyPenalty, penaltyWindow, presencePenalty, repeatPenalty }: Sampling,
+  prompt: ReadonlyArray<Token>,
+  written: ReadonlyArray<Token>
+): Pick<SequenceEvaluateOptions, "repeatPenalty"> => {
+  const isOff = frequencyPenalty === 0 && presencePenalty === 0 && repeatPenalty === 1
+  if (isOff || penaltyWindow === 0) return {}
+  const punished = () => {
+    const last = written.slice(-penaltyWindow)
+    const missing = penaltyWindow - last.length
+    return repeatPenalty === 1 || missing === 0 ? last : [...prompt.slice(-missing), ...last]
+  }
+  return {
+    repeatPenalty: {
+      punishTokens: punished,
+      maxPunishTokens: penaltyWindow,
+      penalty: repeatPenalty,
+      frequencyPenalty,
+      presencePenalty
     }
   }
 }

@@ -6,9 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import type { Engine } from "./Engine.ts"
 import { BadRequest } from "./errors.ts"
-import type { Sampling } from "./Generator.ts"
 import { ChatRequest, CompletionRequest, EmbeddingRequest, unsupportedField } from "./Wire.ts"
 
 const maxBody = ByteSize.bytes(16_000_000)
@@ -59,51 +57,3 @@ export const readChat = reader(ChatRequest)
 
 /** As readCompletion. */
 export const readEmbedding = reader(EmbeddingRequest)
-
-const schemaMissing = new BadRequest({
-  reason: "'response_format.json_schema' is needed with the type json_schema",
-  param: "response_format",
-  code: "invalid_value"
-})
-
-const grammarOf = (engine: Engine["Service"], format: CompletionRequest["response_format"]) => {
-  const { json_schema: given, type } = format ?? { type: "text" }
-  if (type === "text") return Effect.void
-  if (type === "json_object") return engine.grammar({ type: "object" }, true)
-  return given === undefined || given === null
-    ? Effect.fail(schemaMissing)
-    : engine.grammar(given.schema, given.strict === true)
-}
-
-const stopsOf = (stop: CompletionRequest["stop"]) =>
-  stop === undefined || stop === null ? [] : typeof stop === "string" ? [stop] : stop
-
-const logprobsOf = ({ logprobs, ...request }: CompletionRequest | ChatRequest) => {
-  if (typeof logprobs === "number") return logprobs
-  const top = "top_logprobs" in request ? request.top_logprobs : undefined
-  return logprobs === true ? (top ?? 0) : undefined
-}
-
-/** How the request wants its tokens chosen. BadRequest where the engine cannot do so. */
-export const samplingOf = Effect.fnUntraced(function* (
-  engine: Engine["Service"],
-  request: CompletionRequest | ChatRequest,
-  maxTokens: number
-) {
-  const grammar = yield* grammarOf(engine, request.response_format)
-  const sampling: Sampling = {
-    maxTokens,
-    temperature: request.temperature ?? 1,
-    topP: request.top_p ?? 1,
-    topK: request.top_k ?? 40,
-    minP: request.min_p ?? 0,
-    presencePenalty: request.presence_penalty ?? 0,
-    frequencyPenalty: request.frequency_penalty ?? 0,
-    seed: request.seed ?? undefined,
-    stop: stopsOf(request.stop),
-    choices: request.n ?? 1,
-    grammar: grammar ?? undefined,
-    logprobs: logprobsOf(request)
-  }
-  return sampling
-})

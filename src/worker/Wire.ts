@@ -7,65 +7,121 @@ const between = (minimum: number, maximum: number) =>
 
 const wholeUpTo = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
 
-const uint32 = 4_294_967_295
+// Clients send seeds of 64 bits, which JSON gives as numbers beyond the safe integers.
+const WholeNumber = Schema.Finite.check(
+  Schema.makeFilter((value) => Number.isInteger(value) || "Expected a whole number")
+)
 
 const SafeText = Schema.String.check(
   // oxlint-disable-next-line no-control-regex -- NUL is what it keeps out
   Schema.isPattern(/^[^\u0000]*$/, { expected: "a text without NUL characters" })
 )
 
+const maxStops = 64
+
 const Stop = Schema.Union([
-  Schema.NonEmptyString,
-  Schema.Array(Schema.NonEmptyString).check(Schema.isMaxLength(16))
+  Schema.String,
+  Schema.Array(Schema.NullOr(Schema.String)).check(Schema.isMaxLength(maxStops))
 ])
+
+const JsonSchema = Schema.Record(Schema.String, Schema.Unknown)
 
 const ResponseFormat = Schema.Struct({
   type: Schema.Literals(["text", "json_object", "json_schema"]),
   json_schema: optional(
-    Schema.Struct({
-      name: Schema.NonEmptyString,
-      schema: Schema.Record(Schema.String, Schema.Unknown),
-      strict: optional(Schema.Boolean)
-    })
-  )
+    Schema.Struct({ name: optional(Schema.String), schema: JsonSchema, strict: optional(Schema.Boolean) })
+  ),
+  /** Where llama-server's clients put it. */
+  schema: optional(JsonSchema)
 })
+
+const maxChoices = 8
 
 const sampling = {
   model: optional(Schema.String),
-  max_tokens: optional(wholeUpTo(uint32)),
+  /** Below 0: as many as the context has room for. */
+  max_tokens: optional(WholeNumber),
   temperature: optional(between(0, 100)),
   top_p: optional(between(0, 1)),
-  top_k: optional(wholeUpTo(uint32)),
+  /** Below 1: all. */
+  top_k: optional(WholeNumber),
   min_p: optional(between(0, 1)),
-  seed: optional(wholeUpTo(uint32)),
+  /** Below 0: any. */
+  seed: optional(WholeNumber),
   presence_penalty: optional(between(-2, 2)),
   frequency_penalty: optional(between(-2, 2)),
+  repeat_penalty: optional(between(0.01, 100)),
+  /** The same, as vLLM calls it. */
+  repetition_penalty: optional(between(0.01, 100)),
+  /** Tokens that the penalties look back on; below 0: the context. */
+  repeat_last_n: optional(WholeNumber),
   stop: optional(Stop),
-  n: optional(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 8 }))),
+  n: optional(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxChoices }))),
   response_format: optional(ResponseFormat),
   stream: optional(Schema.Boolean),
-  stream_options: optional(Schema.Struct({ include_usage: optional(Schema.Boolean) }))
+  stream_options: optional(Schema.Struct({ include_usage: optional(Schema.Boolean) })),
+  tool_choice: optional(Schema.Unknown)
 }
 
-/** The body of `/v1/completions`, as OpenAI defines it, with `top_k` and `min_p`. */
+const TokenIds = Schema.Array(wholeUpTo(4_294_967_295))
+
+const maxPrompts = 2048
+
+const Prompts = Schema.Array(Schema.Union([SafeText, TokenIds])).check(
+  Schema.isMinLength(1),
+  Schema.isMaxLength(maxPrompts)
+)
+
+/** The body of `/v1/completions`, as OpenAI defines it, with llama.cpp's sampling fields. */
 export const CompletionRequest = Schema.Struct({
   ...sampling,
-  prompt: SafeText,
-  logprobs: optional(wholeUpTo(5))
+  prompt: Schema.Union([SafeText, TokenIds.check(Schema.isMinLength(1)), Prompts]),
+  logprobs: optional(Schema.Union([Schema.Boolean, wholeUpTo(5)])),
+  /** Refuses a prompt that does not fit the context together with `max_tokens`, which is cut otherwise. */
+  exact_max_tokens: optional(Schema.Boolean)
 })
 export type CompletionRequest = typeof CompletionRequest.Type
 
 const TextPart = Schema.Struct({ type: Schema.Literal("text"), text: SafeText })
 
-const Message = Schema.Struct({
-  role: Schema.Literals(["system", "developer", "user", "assistant"]),
-  content: Schema.Union([SafeText, Schema.Array(TextPart).check(Schema.isMaxLength(1024))])
+const ToolCall = Schema.Struct({
+  id: optional(SafeText),
+  type: optional(Schema.String),
+  function: Schema.Struct({
+    name: SafeText,
+    /** JSON text with OpenAI, an object with Ollama. */
+    arguments: optional(Schema.Union([SafeText, Schema.Record(Schema.String, Schema.Json)]))
+  })
 })
+export type ToolCall = typeof ToolCall.Type
+
+const Content = Schema.Union([SafeText, Schema.Array(TextPart).check(Schema.isMaxLength(1024))])
+
+const Message = Schema.Struct({
+  role: Schema.Literals(["system", "developer", "user", "assistant", "tool"]),
+  /** Absent or null beside tool calls. */
+  content: optional(Content),
+  tool_calls: optional(Schema.Array(ToolCall).check(Schema.isMaxLength(256))),
+  tool_call_id: optional(SafeText),
+  name: optional(SafeText)
+}).check(
+  Schema.makeFilter(({ content, tool_calls }) => {
+    const hasContent = content !== undefined && content !== null
+    return (
+      hasContent ||
+      (tool_calls?.length ?? 0) > 0 || {
+        path: ["content"],
+        issue: "Expected a string or a list of text parts; only a message with tool_calls may be without"
+      }
+    )
+  })
+)
+export type Message = typeof Message.Type
 
 /** The body of `/v1/chat/completions`, as OpenAI defines it, for text. */
 export const ChatRequest = Schema.Struct({
   ...sampling,
-  max_completion_tokens: optional(wholeUpTo(uint32)),
+  max_completion_tokens: optional(WholeNumber),
   /** Goes on in the last message, which is the assistant's, instead of answering it: the words of vLLM. */
   continue_final_message: optional(Schema.Boolean),
   logprobs: optional(Schema.Boolean),
@@ -74,15 +130,28 @@ export const ChatRequest = Schema.Struct({
 })
 export type ChatRequest = typeof ChatRequest.Type
 
+const maxInputs = 65_536
+
 /** The body of `/v1/embeddings`, as OpenAI defines it. */
 export const EmbeddingRequest = Schema.Struct({
   model: optional(Schema.String),
   input: Schema.Union([
     SafeText,
-    Schema.Array(SafeText).check(Schema.isMinLength(1), Schema.isMaxLength(256))
+    TokenIds.check(Schema.isMinLength(1)),
+    Schema.Array(Schema.Union([SafeText, TokenIds])).check(
+      Schema.isMinLength(1),
+      Schema.isMaxLength(maxInputs)
+    )
   ]),
-  encoding_format: optional(Schema.Literals(["float", "base64"]))
+  encoding_format: optional(Schema.Literals(["float", "base64"])),
+  /** The first so many numbers of each vector, at unit length again. */
+  dimensions: optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
+  /** Cuts an input that is longer than the context, which is refused otherwise. */
+  truncate: optional(Schema.Boolean)
 })
+export type EmbeddingRequest = typeof EmbeddingRequest.Type
+
+type Fields = { readonly [field: string]: unknown }
 
 const isOne = (value: unknown) => value === 1
 
@@ -94,19 +163,21 @@ const meansNothing = (value: unknown) =>
   (Array.isArray(value) && value.length === 0) ||
   (typeof value === "object" && Object.keys(value).length === 0)
 
-const unsupported: { readonly [field: string]: (value: unknown) => boolean } = {
-  best_of: isOne,
+const refusesTools = (choice: string) => (value: unknown, body: Fields) =>
+  meansNothing(value) || body[choice] === "none"
+
+const unsupported: { readonly [field: string]: (value: unknown, body: Fields) => boolean } = {
+  best_of: (value, { n }) => isOne(value) || value === (n ?? 1),
   echo: meansNothing,
   suffix: meansNothing,
   logit_bias: meansNothing,
-  tools: meansNothing,
-  functions: meansNothing,
-  audio: meansNothing,
-  dimensions: meansNothing
+  tools: refusesTools("tool_choice"),
+  functions: refusesTools("function_call"),
+  audio: meansNothing
 }
 
 /** The first field that asks for what this worker cannot do. To pass over it would change what the answer means. */
-export const unsupportedField = (body: { readonly [field: string]: unknown }) =>
+export const unsupportedField = (body: Fields) =>
   Object.keys(unsupported).find(
-    (field) => !meansNothing(body[field]) && unsupported[field]?.(body[field]) === false
+    (field) => !meansNothing(body[field]) && unsupported[field]?.(body[field], body) === false
   )

@@ -9,17 +9,20 @@ export class EngineFailed extends Schema.TaggedError<EngineFailed>()("EngineFail
   }
 }
 
-/** The prompt and the tokens to come do not fit into the context together. */
+/** The prompt does not fit the context; with `maxTokens`, not together with the tokens that the answer was to have. */
 export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExceeded>()(
   "ContextLengthExceeded",
   {
     promptTokens: Schema.Int,
-    maxTokens: Schema.Int,
+    maxTokens: Schema.optionalKey(Schema.Int),
     contextSize: Schema.Int
   }
 ) {
   override get message() {
-    return `The prompt has ${this.promptTokens} tokens and max_tokens is ${this.maxTokens}: together they go beyond the context of ${this.contextSize} tokens; shorten the prompt or lower max_tokens`
+    const { contextSize, maxTokens, promptTokens } = this
+    return maxTokens === undefined
+      ? `The prompt has ${promptTokens} tokens, and the context is ${contextSize} tokens; shorten the prompt`
+      : `The prompt has ${promptTokens} tokens and max_tokens is ${maxTokens}: together they go beyond the context of ${contextSize} tokens; shorten the prompt or lower max_tokens`
   }
 }
 

@@ -10,8 +10,10 @@ import type { Engine } from "./Engine.ts"
 import { BadRequest, ModelNotServed } from "./errors.ts"
 import { answered, chatShape, completionShape, type Shape, streamed } from "./Answer.ts"
 import { errorResponse, openAiError } from "./httpErrors.ts"
-import { readChat, readCompletion, readEmbedding, samplingOf } from "./RequestBody.ts"
+import { chatPrompt, completionPrompts, inputsOf } from "./prompts.ts"
+import { readChat, readCompletion, readEmbedding } from "./RequestBody.ts"
 import { Requests } from "./Requests.ts"
+import { samplingOf } from "./samplingOf.ts"
 import type { ChatRequest, CompletionRequest } from "./Wire.ts"
 
 /** What the process serves: the model's public id, and the engine once it is loaded. */
@@ -25,9 +27,6 @@ export class Served extends Context.Service<
 
 const completionTokens = 16
 const seconds = 1000
-
-const textOf = (content: string | ReadonlyArray<{ readonly text: string }>) =>
-  typeof content === "string" ? content : content.map(({ text }) => text).join("")
 
 const loading = openAiError(503, "The model is still loading", "server_error", "loading")
 
@@ -52,68 +51,62 @@ export const routes = HttpRouter.use(
         return engine === undefined ? Effect.succeed(loading) : use(engine)
       })
 
+    const openRequest = Effect.gen(function* () {
+      const { headers } = yield* HttpServerRequest.HttpServerRequest
+      return yield* requests.open(headers["x-request-id"])
+    })
+
     const generate = Effect.fnUntraced(function* (
       engine: Engine["Service"],
-      prompt: ReadonlyArray<Token>,
+      prompts: ReadonlyArray<ReadonlyArray<Token>>,
       request: CompletionRequest | ChatRequest,
-      maxTokens: number,
+      maxTokens: number | null | undefined,
       shapeOf: (id: string, model: string, created: number) => Shape
     ) {
       yield* checkModel(request.model)
-      if (prompt.length === 0) {
-        return yield* new BadRequest({
-          reason: "The prompt is empty",
-          param: "prompt",
-          code: "invalid_value"
-        })
-      }
       const sampling = yield* samplingOf(engine, request, maxTokens)
-      const { headers } = yield* HttpServerRequest.HttpServerRequest
-      const { id, signal } = yield* requests.open(headers["x-request-id"])
+      const { id, signal } = yield* openRequest
       const created = Math.floor((yield* Effect.clockWith((clock) => clock.currentTimeMillis)) / seconds)
       const shape = shapeOf(id, served.modelId, created)
+      const layout = { answers: prompts.length * sampling.choices, perPrompt: sampling.choices }
       const pieces = yield* engine
-        .generate(prompt, sampling, signal)
+        .generate(prompts, sampling, signal)
         .pipe(Effect.tapError(() => requests.close(id)))
       const closing = Stream.ensuring(pieces, requests.close(id))
       if (request.stream !== true) {
-        return HttpServerResponse.jsonUnsafe(yield* answered(shape, closing, sampling.choices))
+        return HttpServerResponse.jsonUnsafe(yield* answered(shape, closing, layout))
       }
       const includeUsage = request.stream_options?.include_usage === true
-      return HttpServerResponse.stream(streamed(shape, closing, sampling.choices, includeUsage), eventStream)
+      return HttpServerResponse.stream(streamed(shape, closing, layout, includeUsage), eventStream)
     })
 
     const completions = withEngine((engine) =>
       Effect.gen(function* () {
         const request = yield* readCompletion
-        const maxTokens = request.max_tokens ?? completionTokens
-        return yield* generate(engine, engine.tokenize(request.prompt), request, maxTokens, completionShape)
+        const prompts = yield* completionPrompts(engine, request)
+        return yield* generate(
+          engine,
+          prompts,
+          request,
+          request.max_tokens ?? completionTokens,
+          completionShape
+        )
       })
     )
 
     const chat = withEngine((engine) =>
       Effect.gen(function* () {
         const request = yield* readChat
-        if (typeof request.top_logprobs === "number" && request.logprobs !== true) {
+        if ((request.top_logprobs ?? 0) > 0 && request.logprobs !== true) {
           return yield* new BadRequest({
             reason: "'top_logprobs' needs 'logprobs' to be true",
             param: "top_logprobs",
             code: "invalid_value"
           })
         }
-        const messages = request.messages.map(({ content, role }) => ({ role, content: textOf(content) }))
-        const goesOn = request.continue_final_message === true
-        if (goesOn && messages.at(-1)?.role !== "assistant") {
-          return yield* new BadRequest({
-            reason: "'continue_final_message' needs a last message of the assistant",
-            param: "continue_final_message",
-            code: "invalid_value"
-          })
-        }
-        const prompt = yield* engine.tokenizeChat(messages, goesOn)
-        const room = Math.max(0, engine.contextSize - prompt.length)
-        const maxTokens = request.max_completion_tokens ?? request.max_tokens ?? room
-        return yield* generate(engine, prompt, request, maxTokens, chatShape)
+        const prompt = yield* chatPrompt(engine, request)
+        const maxTokens = request.max_completion_tokens ?? request.max_tokens
+        return yield* generate(engine, [prompt], request, maxTokens, chatShape)
       })
     )
 
@@ -121,8 +114,14 @@ export const routes = HttpRouter.use(
       Effect.gen(function* () {
         const request = yield* readEmbedding
         yield* checkModel(request.model)
-        const texts = typeof request.input === "string" ? [request.input] : request.input
-        const { tokens, vectors } = yield* engine.embed(texts)
+        const { id, signal } = yield* openRequest
+        const options = {
+          dimensions: request.dimensions ?? undefined,
+          truncate: request.truncate === true
+        }
+        const { tokens, vectors } = yield* engine
+          .embed(inputsOf(request.input), options, signal)
+          .pipe(Effect.ensuring(requests.close(id)))
         const encode = (vector: ReadonlyArray<number>) =>
           request.encoding_format === "base64"
             ? Buffer.from(Float32Array.from(vector).buffer).toString("base64")

@@ -316,6 +316,9 @@ describe("a worker's choices", () => {
       assert.isBelow(yield* repeated({ frequency_penalty: 2 }), free)
       assert.isBelow(yield* repeated({ presence_penalty: 2 }), free)
       assert.isAbove(yield* repeated({ frequency_penalty: -2 }), free)
+      assert.isBelow(yield* repeated({ repeat_penalty: 1.3 }), free)
+      assert.isBelow(yield* repeated({ repetition_penalty: 1.3, repeat_last_n: 200 }), free)
+      assert.strictEqual(yield* repeated({ repeat_penalty: 1.3, repeat_last_n: 0 }), free)
     })
   )
 })
@@ -366,8 +369,8 @@ describe("a worker's refusals", () => {
         [{ top_logprobs: 21, logprobs: true }, "top_logprobs", "20"],
         [{ presence_penalty: 2.1 }, "presence_penalty", "2"],
         [{ frequency_penalty: -3 }, "frequency_penalty", "2"],
-        [{ stop: Array.from({ length: 17 }, () => "x") }, "stop", "16"],
-        [{ messages: [{ role: "tool", content: "x" }] }, "messages.0.role", "user"],
+        [{ stop: Array.from({ length: 65 }, () => "x") }, "stop", "64"],
+        [{ messages: [{ role: "robot", content: "x" }] }, "messages.0.role", "user"],
         [{ messages: [{ role: "assistant", content: null }] }, "messages.0.content", "string"],
         [{ continue_final_message: true }, "continue_final_message", "assistant"]
       ]

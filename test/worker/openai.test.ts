@@ -173,32 +173,6 @@ describe("a worker", () => {
     })
   )
 
-  it.live("refuses what does not fit, with both numbers, and takes what just fits", () =>
-    Effect.gen(function* () {
-      const { port } = yield* worker
-      const refused = yield* ask(port, "POST", "/v1/completions", { prompt: "It was", max_tokens: 510 })
-      assert.strictEqual(refused.status, 400)
-      assert.include(refused.text, "The prompt has 3 tokens and max_tokens is 510")
-      assert.include(refused.text, "context_length_exceeded")
-      const whole = yield* complete(port, { max_tokens: 509, temperature: 1 })
-      assert.isAtMost(whole.usage.total_tokens, 512)
-    })
-  )
-
-  it.live("lets no prompt inject a control token", () =>
-    Effect.gen(function* () {
-      const { port } = yield* worker
-      const { usage } = yield* complete(port, { prompt: "<|im_end|>", max_tokens: 1 })
-      assert.isAbove(usage.prompt_tokens, 4)
-      const chat = (content: string) =>
-        Effect.map(
-          ask(port, "POST", "/v1/chat/completions", { messages: [{ role: "user", content }], max_tokens: 1 }),
-          ({ text }) => Number(JSON.parse(text).usage.prompt_tokens)
-        )
-      assert.isAbove((yield* chat("x<|im_end|>")) - (yield* chat("x")), 3)
-    })
-  )
-
   it.live("stops when its client leaves, and when it is told to", () =>
     Effect.gen(function* () {
       const { port } = yield* worker
@@ -237,7 +211,7 @@ describe("a worker", () => {
         ["{", 400, "invalid_json"],
         ["[]", 400, "invalid_json"],
         [{ prompt: 5 }, 400, `"param":"prompt"`],
-        [{ prompt: "x", max_tokens: -1 }, 400, `"param":"max_tokens"`],
+        [{ prompt: "x", max_tokens: 1.5 }, 400, `"param":"max_tokens"`],
         [{ prompt: "x", temperature: "hot" }, 400, `"param":"temperature"`],
         [{ prompt: "a\u0000b" }, 400, `"param":"prompt"`],
         [{ prompt: "x", n: 9 }, 400, `"param":"n"`],

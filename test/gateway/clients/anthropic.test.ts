@@ -152,7 +152,12 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
               assert.include(unknown.message, "Model 'none' is on no hive")
               const tools = yield* failure(client.messages.create({ ...pick, tools: [lookUp] }))
               assert.instanceOf(tools, BadRequestError)
-              const long = yield* failure(client.messages.create({ ...pick, max_tokens: 5000 }))
+              const long = yield* failure(
+                client.messages.create({
+                  ...pick,
+                  messages: [{ role: "user", content: "word ".repeat(900) }]
+                })
+              )
               assert.instanceOf(long, BadRequestError)
             })
           )

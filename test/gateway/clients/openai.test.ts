@@ -259,7 +259,12 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
               const unknown = yield* failure(client.chat.completions.create({ ...pick, model: "none" }))
               assert.instanceOf(unknown, NotFoundError)
               assert.strictEqual(unknown.code, "model_not_found")
-              const long = yield* failure(client.chat.completions.create({ ...pick, max_tokens: 5000 }))
+              const long = yield* failure(
+                client.chat.completions.create({
+                  ...pick,
+                  messages: [{ role: "user", content: "word ".repeat(900) }]
+                })
+              )
               assert.instanceOf(long, BadRequestError)
               assert.strictEqual(long.code, "context_length_exceeded")
               const wrong = yield* failure(client.chat.completions.create({ ...pick, temperature: -1 }))
