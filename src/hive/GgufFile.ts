@@ -2,12 +2,13 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
+import { systemReason } from "../job/systemReason.ts"
 import type { Parsing } from "./GgufCursor.ts"
 
 /**
  * A file that cannot be used as a model: no GGUF, cut off, a version or type that rbee does not read, sizes
- * that no model has, a GGUF that is something else (an adapter, a vocabulary, a later file of a split model),
- * or a file that cannot be read at all.
+ * that no model has, a GGUF that is something else (an adapter, a vocabulary, a later file of a split model), a
+ * split model with a file missing, or a file that cannot be read at all.
  */
 export class GgufError extends Schema.TaggedError<GgufError>()("GgufError", {
   path: Schema.String,
@@ -18,6 +19,7 @@ export class GgufError extends Schema.TaggedError<GgufError>()("GgufError", {
     "absurd",
     "not_a_model",
     "later_part",
+    "part_missing",
     "unreadable"
   ]),
   reason: Schema.String
@@ -34,7 +36,7 @@ export const parseFile = Effect.fnUntraced(function* <A>(
 ) {
   const fs = yield* FileSystem.FileSystem
   const unreadable = (error: PlatformError.PlatformError) =>
-    new GgufError({ path, kind: "unreadable", reason: `it cannot be read (${error.reason._tag})` })
+    new GgufError({ path, kind: "unreadable", reason: `it cannot be read: ${systemReason(error)}` })
   const info = yield* Effect.mapError(fs.stat(path), unreadable)
   if (info.type !== "File") {
     return yield* new GgufError({ path, kind: "unreadable", reason: "it is not a regular file" })

@@ -31,17 +31,18 @@ const mostCharacters = 512
 const part = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 const huggingFace = new RegExp(`^(?:hf:)?(${part})/(${part})(?::(${part}(?:/${part}){0,7}))?$`)
 const ollama = new RegExp(`^ollama:(${part}(?:/${part})?)(?::(${part}))?$`)
-const filePath = /^(?:\/[\p{L}\p{M}\p{N}_.@%+=:,~ -]+)+$/u
+const filePath = /^(?:\/[\p{L}\p{M}\p{N}_.@%+=:,~ ()[\]{}!#&'-]+)+$/u
 const url = /^https:\/\/[A-Za-z0-9.-]+(?::\d{1,5})?\/[A-Za-z0-9\-._~:/?@&=+,%]*$/
-const fileName = /^[\p{L}\p{N}_][\p{L}\p{M}\p{N}._+@=,-]*$/u
+const fileName =
+  /^[\p{L}\p{N}_([{](?:[\p{L}\p{M}\p{N}._+@=,~ ()[\]{}!#&'%-]*[\p{L}\p{M}\p{N}._+@=,~()[\]{}!#&'%-])?$/u
 
 /** Reads a model id in any accepted form. */
 export const parse = (text: string): Result.Result<ModelId, InvalidModelId> => {
   const problem = generalProblem(text)
   if (problem !== undefined) return refuse(text, problem)
-  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1]
+  const scheme = schemeOf(text)
   if (scheme === "rbee") {
-    return text === "rbee:tiny"
+    return withoutEnding(text) === "rbee:tiny"
       ? Result.succeed(bundled)
       : refuse(text, "rbee brings only the model rbee:tiny")
   }
@@ -49,18 +50,29 @@ export const parse = (text: string): Result.Result<ModelId, InvalidModelId> => {
   if (scheme === "https") return parseUrl(text)
   if (scheme === "file") return parseFile(text, text.slice("file:".length))
   if (text.startsWith("/")) {
-    return text.endsWith(".gguf") ? parseFile(text, text) : refuse(text, "a path must end in .gguf")
+    return /\.gguf$/i.test(text) ? parseFile(text, text) : refuse(text, "a path must end in .gguf")
   }
   const hub = huggingFace.exec(text)
   if (hub?.[1] !== undefined && hub[2] !== undefined) {
-    return Result.succeed(ModelId.cases.HuggingFace.make({ org: hub[1], repo: hub[2], variant: hub[3] }))
+    const variant = hub[3] === "latest" ? undefined : hub[3]
+    return Result.succeed(ModelId.cases.HuggingFace.make({ org: hub[1], repo: hub[2], variant }))
   }
   if (scheme !== undefined) {
     return refuse(text, scheme === "hf" ? "it names no org/repo" : `'${scheme}:' is no source of models`)
   }
-  const name = text.replace(/\.gguf$/, "")
+  const name = withoutEnding(text)
   if (!fileName.test(name)) return refuse(text, "it has characters that a name may not have")
   return Result.succeed(ModelId.cases.Name.make({ name }))
+}
+
+const withoutEnding = (name: string) => name.replace(/(?:\.gguf|:latest)+$/i, "")
+
+const sources = new Set(["rbee", "hf", "ollama", "https", "file"])
+
+/** What is before the first colon; `x:latest` is the file `x`. */
+const schemeOf = (text: string) => {
+  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1]
+  return scheme === undefined || sources.has(scheme) || text !== `${scheme}:latest` ? scheme : undefined
 }
 
 /**
@@ -88,7 +100,7 @@ const generalProblem = (text: string): string | undefined => {
   if (text.length > mostCharacters) return `it is longer than ${mostCharacters} characters`
   if (/[\p{C}\u2028\u2029]/u.test(text)) return "it has control characters"
   if (/(?:^|[/:])(?:\.|%2e){1,2}(?:$|[/:])|\.\./i.test(text)) return "it has '..' or '.' as a part"
-  if (/[;|<>$`"'\\*(){}[\]!#^]/.test(text)) return "it has characters that mean something to a shell"
+  if (/[;|<>$`"\\*^]/.test(text)) return "it has characters that mean something to a shell"
   return undefined
 }
 

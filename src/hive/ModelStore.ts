@@ -7,6 +7,7 @@ import { type DownloadFailure, Downloads } from "./download/Downloads.ts"
 import { ModelInUse } from "./errors.ts"
 import type { GgufError } from "./GgufFile.ts"
 import * as ModelId from "./ModelId.ts"
+import type { ModelNotDeleted } from "./ModelRemoval.ts"
 import { type ModelNotFound, type ModelNotRemovable, type ModelRecord, Models } from "./Models.ts"
 import { Workers } from "./Workers.ts"
 
@@ -23,7 +24,10 @@ export class ModelStore extends Context.Service<
     readonly remove: (
       id: string,
       say: Say
-    ) => Effect.Effect<number, ModelId.InvalidModelId | ModelInUse | ModelNotFound | ModelNotRemovable>
+    ) => Effect.Effect<
+      number,
+      ModelId.InvalidModelId | ModelInUse | ModelNotDeleted | ModelNotFound | ModelNotRemovable
+    >
   }
 >()("rbee/hive/ModelStore") {
   static readonly layerNoDeps = Layer.effect(

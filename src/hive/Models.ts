@@ -4,15 +4,18 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Gguf } from "./Gguf.ts"
-import { partsOf } from "./download/Quantisation.ts"
-import { readManifest } from "./download/ModelManifest.ts"
+import { findNamed } from "../operation/modelNames.ts"
+import { loadManifest } from "./download/ModelManifest.ts"
+import { firstPartOf, partsOf } from "./download/Quantisation.ts"
 import * as FileCache from "./FileCache.ts"
 import { GgufError } from "./GgufFile.ts"
 import { readWhole } from "./GgufParts.ts"
-import { findModelFiles, type ModelFile } from "./ModelFolder.ts"
+import { findModelFiles, type ModelFile, type Skipped } from "./ModelFolder.ts"
 import * as ModelId from "./ModelId.ts"
+import { type ModelNotDeleted, removeModel } from "./ModelRemoval.ts"
 import { tinyModelPath } from "./TinyModel.ts"
 
 /** A model on this hive, as `model_list` and `model_get` answer it. Sizes in bytes. */
@@ -69,6 +72,12 @@ export interface ModelDetails {
   readonly gguf: Gguf
 }
 
+/** What a look at the models folder found. */
+export interface Survey {
+  readonly models: ReadonlyArray<ModelDetails>
+  readonly skipped: ReadonlyArray<Skipped>
+}
+
 const listedContext = 4096
 const readAtOnce = 8
 
@@ -81,9 +90,9 @@ type LookupError = ModelNotFound | ModelId.InvalidModelId
 export class Models extends Context.Service<
   Models,
   {
-    /**
-     * All of them, the shipped one first. A file that is no usable model is left out with a note in the log.
-     */
+    /** All of them, the shipped one first, and the files that are not usable, which the log names too. */
+    readonly survey: Effect.Effect<Survey>
+    /** The usable models. */
     readonly list: Effect.Effect<ReadonlyArray<ModelRecord>>
     /** The same, with their headers. */
     readonly all: Effect.Effect<ReadonlyArray<ModelDetails>>
@@ -92,8 +101,8 @@ export class Models extends Context.Service<
     readonly describe: (id: string) => Effect.Effect<ModelDetails, LookupError | GgufError>
     /** The model's file, without looking into it. */
     readonly resolve: (id: string) => Effect.Effect<ModelLocation, LookupError>
-    /** Removes the model's files; of one that was adopted where it lies only the entry. Gives the bytes that are free. */
-    readonly remove: (id: string) => Effect.Effect<number, LookupError | ModelNotRemovable>
+    /** Deletes the model's files; of one that was adopted only the entry. Gives the bytes that were freed. */
+    readonly remove: (id: string) => Effect.Effect<number, LookupError | ModelNotRemovable | ModelNotDeleted>
   }
 >()("rbee/hive/Models") {
   /** `folder` holds the models that were put there or downloaded; it need not exist. */
@@ -117,21 +126,10 @@ const record = ({ id, origin, path }: ModelFile, gguf: Gguf) => {
   })
 }
 
-// A later part is met whenever a split model is listed, and is nothing to worry about.
-const note = (error: GgufError) =>
-  error.kind === "later_part"
-    ? Effect.void
-    : Effect.logWarning("file is no usable model", { reason: error.message })
+const missing = (path: string) => new GgufError({ path, kind: "unreadable", reason: "it does not exist" })
 
-const readHeader = (path: string) => Effect.tapError(readWhole(path), note)
-
-const gone = (path: string) => new GgufError({ path, kind: "unreadable", reason: "it is not there" })
-
-/** Whether the file is what the id names: by one of its ids, or as the only one that came from a repository. */
-const isMeant = (id: ModelId.ModelId, file: ModelFile) => {
-  const wanted = ModelId.format(id).toLowerCase()
-  return [file.id, ...(file.origin?.manifest.ids ?? [])].some((known) => known.toLowerCase() === wanted)
-}
+/** The names that a file is known by. */
+const namesOf = ({ id, origin }: ModelFile) => [id, ...(origin?.manifest.ids ?? [])]
 
 const isFromRepository = (id: ModelId.ModelId, file: ModelFile) =>
   id._tag === "HuggingFace" &&
@@ -142,44 +140,49 @@ const isFromRepository = (id: ModelId.ModelId, file: ModelFile) =>
 
 const make = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
   const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
-  const header = yield* FileCache.make(readHeader, gone)
-  const manifests = yield* FileCache.make(readManifest, () => undefined)
-  const files = findModelFiles(folder, (file) =>
+  const header = yield* FileCache.make({
+    read: readWhole,
+    missing,
+    companions: (path) => partsOf(path).slice(1)
+  })
+  const manifests = yield* FileCache.make({
+    read: (file) => Effect.mapError(loadManifest(file), () => undefined),
+    missing: () => undefined
+  })
+  const folderContents = findModelFiles(folder, (file) =>
     Effect.orElseSucceed(manifests(file), () => Option.none())
   ).pipe(Effect.provideContext(context))
+  const files = Effect.map(folderContents, ({ files }) => files)
   const tiny = tinyModelPath.pipe(
     Effect.map(Option.map((path): ModelFile => ({ id: "rbee:tiny", path }))),
     Effect.provideContext(context)
   )
 
-  const search = Effect.fnUntraced(function* (id: ModelId.ModelId) {
-    if (id._tag === "Bundled") return yield* tiny
-    if (id._tag === "File") {
-      return Option.some<ModelFile>({ id: ModelId.format(id), path: id.path })
+  const search = Effect.fnUntraced(function* (asked: string) {
+    const parsed = ModelId.parse(asked)
+    if (Result.isSuccess(parsed)) {
+      const id = parsed.success
+      if (id._tag === "Bundled") return yield* tiny
+      if (id._tag === "File") return Option.some<ModelFile>({ id: ModelId.format(id), path: id.path })
     }
-    const all = yield* files
-    const found = all.find((file) => isMeant(id, file))
+    const all = [...Option.toArray(yield* tiny), ...(yield* files)]
+    const named = findNamed(all, namesOf, asked)
+    if (named !== undefined) return Option.some(named)
+    const id = yield* Effect.fromResult(parsed)
+    const found = findNamed(all, namesOf, ModelId.format(id))
     if (found !== undefined) return Option.some(found)
     const [only, ...others] = all.filter((file) => isFromRepository(id, file))
     return others.length === 0 ? Option.fromUndefinedOr(only) : Option.none()
   })
   const locate = Effect.fnUntraced(function* (id: string) {
-    const parsed = yield* Effect.fromResult(ModelId.parse(id))
-    const found = yield* search(parsed)
+    const found = yield* search(id)
     if (Option.isNone(found) || !(yield* Effect.orElseSucceed(fs.exists(found.value.path), () => false))) {
-      return yield* new ModelNotFound({ id: ModelId.format(parsed), folder })
+      const known = Result.map(ModelId.parse(id), ModelId.format)
+      return yield* new ModelNotFound({ id: Result.getOrElse(known, () => id), folder })
     }
     return found.value
   })
-
-  const removeFile = (file: string) =>
-    Effect.gen(function* () {
-      const { size } = yield* fs.stat(file)
-      yield* fs.remove(file)
-      return Number(size)
-    }).pipe(Effect.orElseSucceed(() => 0))
 
   const remove = Effect.fn("Models.remove")(function* (id: string) {
     const model = yield* locate(id)
@@ -188,24 +191,10 @@ const make = Effect.fnUntraced(function* (folder: string) {
     }
     const listed = (yield* files).find(({ path }) => path === model.path)
     if (listed === undefined) {
-      const reason = `it is not in ${folder}; remove ${model.path} by hand`
+      const reason = `it is not in ${folder}; remove ${model.path} manually`
       return yield* new ModelNotRemovable({ id: model.id, reason })
     }
-    const { origin } = listed
-    // The manifest goes last, so that a removal that was cut off can be repeated.
-    const own = origin?.manifest.path === undefined ? partsOf(listed.path) : []
-    const freed = yield* Effect.forEach(own, removeFile)
-    if (origin !== undefined) yield* removeFile(origin.file)
-    for (
-      let parent = path.dirname(origin?.file ?? listed.path);
-      parent.startsWith(`${folder}${path.sep}`);
-      parent = path.dirname(parent)
-    ) {
-      const left = yield* Effect.orElseSucceed(fs.readDirectory(parent), () => [""])
-      if (left.length > 0) break
-      yield* Effect.ignore(fs.remove(parent, { recursive: true }))
-    }
-    return freed.reduce((sum, bytes) => sum + bytes, 0)
+    return yield* Effect.provideContext(removeModel(folder, listed), context)
   })
 
   const describe = Effect.fn("Models.describe")(function* (id: string) {
@@ -214,20 +203,46 @@ const make = Effect.fnUntraced(function* (folder: string) {
     return { record: record(location, gguf), gguf }
   })
 
-  const all = Effect.gen(function* () {
-    const known = [...Option.toArray(yield* tiny), ...(yield* files)]
+  /** What the log was told of last, so that it is told of each file once. */
+  let logged: ReadonlyMap<string, string> = new Map()
+  const log = Effect.fnUntraced(function* (skipped: ReadonlyArray<Skipped>) {
+    const before = logged
+    logged = new Map(skipped.map(({ path, reason }) => [path, reason]))
+    for (const { path, reason } of skipped) {
+      if (before.get(path) !== reason)
+        yield* Effect.logWarning("file is not a usable model", { path, reason })
+    }
+  })
+
+  const survey = Effect.gen(function* () {
+    const found = yield* folderContents
+    const known = [...Option.toArray(yield* tiny), ...found.files]
+    const paths = new Set(known.map(({ path }) => path))
+    const skipped = [...found.skipped]
     const details = yield* Effect.forEach(
       known,
       (location) =>
-        Effect.option(
-          Effect.map(header(location.path), (gguf) => ({ record: record(location, gguf), gguf }))
+        header(location.path).pipe(
+          Effect.map((gguf): ModelDetails | undefined => ({ record: record(location, gguf), gguf })),
+          Effect.catch(({ kind, reason }) => {
+            const first = kind === "later_part" ? firstPartOf(location.path) : undefined
+            if (first === undefined || !paths.has(first)) {
+              const why =
+                first === undefined ? reason : `the first file of this split model is missing (${first})`
+              skipped.push({ path: location.path, reason: why })
+            }
+            return Effect.undefined
+          })
         ),
       { concurrency: readAtOnce }
     )
-    return details.flatMap(Option.toArray)
-  }).pipe(Effect.withSpan("Models.all"))
+    yield* log(skipped)
+    return { models: details.filter((model) => model !== undefined), skipped }
+  }).pipe(Effect.withSpan("Models.survey"))
+  const all = Effect.map(survey, ({ models }) => models)
 
   return Models.of({
+    survey,
     all,
     list: Effect.map(all, (details) => details.map(({ record }) => record)),
     describe,

@@ -46,7 +46,16 @@ export const hiveHandlers = Effect.gen(function* () {
       ),
     worker_restart: ({ id }, job) => narrated(job, actor, (say) => workers.restart(id, say)),
     worker_logs: ({ follow, id, lines }) => Stream.map(log.read(id, { follow, lines }), JobEvent.line),
-    model_list: () => answer(Effect.map(models.list, (list) => ({ models: list.map(toJson) }))),
+    model_list: (_operation, job) =>
+      narrated(job, modelActor, (say) =>
+        Effect.gen(function* () {
+          const survey = yield* models.survey
+          for (const { path, reason } of survey.skipped) {
+            yield* say("model_skip", `${path} is not listed: ${reason}`)
+          }
+          return { models: survey.models.map(({ record }) => toJson(record)) }
+        })
+      ),
     model_get: ({ ctx_size, id }) =>
       answer(
         Effect.map(models.describe(id), ({ gguf, record }) =>

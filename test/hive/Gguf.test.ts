@@ -186,7 +186,7 @@ describe("Gguf", () => {
       const absent = yield* Effect.flip(Gguf.read(path.join(folder, "absent.gguf")))
       assert.strictEqual(
         absent.message,
-        `${folder}/absent.gguf cannot be used as a model: it cannot be read (NotFound)`
+        `${folder}/absent.gguf cannot be used as a model: it cannot be read: it does not exist (ENOENT)`
       )
       // Five strings of 15 MB each are within their own limit and beyond the header's.
       const long = Buffer.from("GGUF\u0003\0\0\0" + "\0".repeat(8) + "\u0005" + "\0".repeat(7), "latin1")
@@ -224,7 +224,11 @@ describe("Gguf", () => {
       const missing = yield* Effect.flip(readWhole(part(1)))
       assert.deepStrictEqual(
         missing,
-        new GgufError({ path: part(2), kind: "unreadable", reason: "it cannot be read (NotFound)" })
+        new GgufError({
+          path: part(1),
+          kind: "part_missing",
+          reason: `part 2 of 2 is missing (${part(2)}); download the model again, or copy the part to this folder`
+        })
       )
       yield* fs.writeFile(part(2), second)
       const whole = yield* readWhole(part(1))

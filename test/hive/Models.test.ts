@@ -1,6 +1,8 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, FileSystem, Layer, Schema } from "effect"
+import { Clock, Effect, FileSystem, Layer, PlatformError, Schema } from "effect"
+import { TestClock } from "effect/testing"
+import { ggufOnly } from "../../src/hive/engines/Engine.ts"
 import { ModelRecord, Models } from "../../src/hive/Models.ts"
 import { smallModel, writeGguf } from "./data/ggufWriter.ts"
 
@@ -65,13 +67,22 @@ describe("Models", () => {
       yield* fs.symlink(folder, `${folder}/loop`)
       assert.deepStrictEqual(ids(yield* models.list), [
         "rbee:tiny",
-        `file:${folder}/My Model.gguf`,
+        "My Model",
         "b",
         "linked",
         `file:${folder}/sub/b.gguf`,
         "c"
       ])
       for (const { id } of yield* models.list) assert.strictEqual((yield* models.get(id)).id, id)
+      const { skipped } = yield* models.survey
+      assert.deepStrictEqual(skipped.map(({ path }) => path.slice(folder.length + 1)).sort(), [
+        "1/2/3/4/5/6/7/8",
+        "bad;name.gguf",
+        "broken.gguf",
+        "dangling.gguf"
+      ])
+      assert.match(skipped.find(({ path }) => path.endsWith(";name.gguf"))?.reason ?? "", /shell; rename it$/)
+      assert.match(skipped.find(({ path }) => path.endsWith("dangling.gguf"))?.reason ?? "", /ENOENT/)
       assert.deepStrictEqual(
         yield* models.get("c.gguf"),
         new ModelRecord({
@@ -143,8 +154,182 @@ describe("Models", () => {
       yield* put("big-00002-of-00002.gguf", writeGguf({ ...smallModel, fields: split(1) }))
       const [, big, ...more] = yield* models.list
       assert.deepStrictEqual([big?.id, big?.parameters, more], ["big-00001-of-00002", 4096, []])
+      assert.isEmpty((yield* models.survey).skipped)
       const later = yield* Effect.flip(models.get("big-00002-of-00002"))
       assert.match(later.message, /name the first$/)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("says which file of a split model is missing, and sees it when it is there", () =>
+    Effect.gen(function* () {
+      const { folder, fs, models, put } = yield* setup
+      const split = (index: number, count: number) => ({
+        ...smallModel,
+        fields: {
+          ...(index === 0 ? smallModel.fields : {}),
+          "split.no": { type: "uint32", value: index } as const,
+          "split.count": { type: "uint32", value: count } as const
+        }
+      })
+      const part = (name: string, index: number, count: number) =>
+        put(`${name}-0000${index + 1}-of-0000${count}.gguf`, writeGguf(split(index, count)))
+      yield* part("two", 0, 2)
+      yield* part("three", 0, 3)
+      const third = yield* part("three", 2, 3)
+      yield* part("headless", 1, 2)
+      const reasons = (yield* models.survey).skipped
+        .map(({ path, reason }) => `${path}: ${reason}`)
+        .join("\n")
+      assert.include(reasons, `part 2 of 2 is missing (${folder}/two-00002-of-00002.gguf)`)
+      assert.include(reasons, `part 2 of 3 is missing (${folder}/three-00002-of-00003.gguf)`)
+      assert.include(
+        reasons,
+        `the first file of this split model is missing (${folder}/headless-00001-of-00002.gguf)`
+      )
+      const asked = yield* Effect.flip(models.get("two-00001-of-00002"))
+      assert.include(asked.message, "part 2 of 2 is missing")
+      yield* part("two", 1, 2)
+      yield* part("three", 1, 3)
+      yield* part("headless", 0, 2)
+      assert.lengthOf(yield* models.list, 4)
+      yield* fs.remove(third)
+      assert.lengthOf(yield* models.list, 3)
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.effect("finds files in any spelling, also behind links to folders, each once", () =>
+    Effect.gen(function* () {
+      const { folder, fs, models, put, root } = yield* setup
+      const disk = `${root}/disk`
+      yield* fs.makeDirectory(`${disk}/deeper`, { recursive: true })
+      yield* fs.writeFile(`${disk}/far.gguf`, small)
+      yield* fs.writeFile(`${disk}/deeper/farther.GGUF`, small)
+      yield* fs.symlink(disk, `${disk}/deeper/loop`)
+      yield* put("Upper.GGUF")
+      yield* put("Mixed.GgUf")
+      yield* put("My [Q4] Model (v2).gguf")
+      yield* put("(odd) & more!.gguf")
+      yield* fs.symlink(disk, `${folder}/disk`)
+      yield* fs.symlink(disk, `${folder}/same-disk`)
+      yield* fs.symlink(`${disk}/far.gguf`, `${folder}/linked file.gguf`)
+      assert.deepStrictEqual(ids(yield* models.list).toSorted(), [
+        "(odd) & more!",
+        "Mixed",
+        "My [Q4] Model (v2)",
+        "Upper",
+        "far",
+        "farther",
+        "linked file",
+        "rbee:tiny"
+      ])
+      for (const [asked, id] of [
+        ["Upper", "Upper"],
+        ["upper", "Upper"],
+        ["Upper.GGUF", "Upper"],
+        ["Upper.gguf:latest", "Upper"],
+        ["Upper:latest", "Upper"],
+        ["tiny:latest", "rbee:tiny"],
+        ["rbee:tiny:latest", "rbee:tiny"],
+        ["My [Q4] Model (v2).gguf", "My [Q4] Model (v2)"],
+        ["far.gguf", "far"]
+      ] as const) {
+        assert.strictEqual((yield* models.get(asked)).id, id, asked)
+        const { path, ...resolved } = yield* models.resolve(asked)
+        assert.deepStrictEqual(resolved, { id }, asked)
+        assert.isUndefined(ggufOnly(path), asked)
+      }
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.effect("deletes files, and of links only the links", () =>
+    Effect.gen(function* () {
+      const { folder, fs, models, put, root } = yield* setup
+      yield* fs.makeDirectory(`${root}/disk`)
+      yield* fs.writeFile(`${root}/disk/far.gguf`, small)
+      yield* fs.writeFile(`${root}/elsewhere.gguf`, small)
+      yield* put("sub/near.gguf")
+      yield* fs.symlink(`${root}/disk`, `${folder}/disk`)
+      yield* fs.symlink(`${root}/elsewhere.gguf`, `${folder}/linked.gguf`)
+      assert.strictEqual(yield* models.remove("linked"), 0)
+      assert.isTrue(yield* fs.exists(`${root}/elsewhere.gguf`))
+      assert.isFalse(yield* fs.exists(`${folder}/linked.gguf`))
+      assert.strictEqual(yield* models.remove("far"), small.length)
+      assert.isFalse(yield* fs.exists(`${root}/disk/far.gguf`))
+      assert.isTrue(yield* fs.exists(`${folder}/disk`))
+      assert.strictEqual(yield* models.remove("near"), small.length)
+      assert.isFalse(yield* fs.exists(`${folder}/sub`))
+      assert.deepStrictEqual(ids(yield* models.list), ["rbee:tiny"])
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.effect("fails to delete what the system does not let go, names why, and lists it still", () =>
+    Effect.gen(function* () {
+      const { folder, fs, put } = yield* setup
+      const refusal = (code: string) =>
+        PlatformError.systemError({
+          _tag: "Unknown",
+          module: "FileSystem",
+          method: "remove",
+          cause: Object.assign(new Error(code), { code })
+        })
+      let code = "EROFS"
+      const closed = FileSystem.FileSystem.of({
+        ...fs,
+        remove: () => Effect.suspend(() => Effect.fail(refusal(code)))
+      })
+      const services = yield* Layer.build(
+        Models.layerNoDeps(folder).pipe(Layer.provide(Layer.succeed(FileSystem.FileSystem, closed)))
+      )
+      const models = yield* Effect.provide(Models, services)
+      yield* put("a.gguf")
+      for (const [next, words] of [
+        ["EROFS", "the file system is read-only; mount it writable (EROFS)"],
+        ["EACCES", "permission denied"],
+        ["EPERM", "the operation is not permitted"],
+        ["EIO", "input/output error"]
+      ] as const) {
+        code = next
+        const error = yield* Effect.flip(models.remove("a"))
+        assert.strictEqual(error._tag, "ModelNotDeleted")
+        assert.include(error.message, `Model 'a' was not deleted: cannot remove a.gguf from ${folder}: `)
+        assert.include(error.message, words)
+        assert.deepStrictEqual(ids(yield* models.list), ["rbee:tiny", "a"])
+      }
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("sees within seconds that a manifest or a file can be read again", () =>
+    Effect.gen(function* () {
+      const { folder, fs, put } = yield* setup
+      let closed = true
+      const refusal = PlatformError.systemError({
+        _tag: "Unknown",
+        module: "FileSystem",
+        method: "open",
+        cause: Object.assign(new Error("EMFILE"), { code: "EMFILE" })
+      })
+      const flaky = FileSystem.FileSystem.of({
+        ...fs,
+        open: (path, options) => (closed ? Effect.fail(refusal) : fs.open(path, options)),
+        readFileString: (path) => (closed ? Effect.fail(refusal) : fs.readFileString(path))
+      })
+      const context = yield* Layer.build(
+        Models.layerNoDeps(folder).pipe(
+          Layer.provideMerge(TestClock.layer()),
+          Layer.provide(Layer.succeed(FileSystem.FileSystem, flaky))
+        )
+      )
+      const models = yield* Effect.provide(Models, context)
+      yield* put("x.gguf")
+      const manifest = JSON.stringify({ ids: ["ollama:x"], from: "there", at: "2026-01-01", files: [] })
+      yield* put("x.gguf.rbee.json", new TextEncoder().encode(manifest))
+      yield* Effect.gen(function* () {
+        const [first] = (yield* models.survey).skipped
+        assert.include(first?.reason ?? "", "too many open files")
+        closed = false
+        yield* TestClock.adjust("6 seconds")
+        assert.include(ids(yield* models.list), "ollama:x")
+      }).pipe(Effect.provide(context))
     }).pipe(Effect.provide(NodeServices.layer))
   )
 

@@ -12,9 +12,10 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import type { Say, TellProgress } from "../../job/narrated.ts"
+import { systemReason } from "../../job/systemReason.ts"
 import * as ModelId from "../ModelId.ts"
 import type { DownloadError, FetchError } from "./errors.ts"
-import { FileNotWritable } from "./errors.ts"
+import { FileNotReadable, FileNotWritable } from "./errors.ts"
 import {
   incomingFolder,
   ManifestFile,
@@ -91,7 +92,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
   ) =>
     effect.pipe(
       Effect.provideService(FileSystem.FileSystem, fs),
-      Effect.mapError(({ reason }) => new FileNotWritable({ path: where, reason: reason._tag }))
+      Effect.mapError((error) => new FileNotWritable({ path: where, reason: systemReason(error) }))
     )
 
   const targetOf = (model: RemoteModel, file: RemoteFile) => path.join(folder, model.folder, file.name)
@@ -254,9 +255,12 @@ const make = Effect.fnUntraced(function* (folder: string) {
     const manifest = path.join(folder, "files", `${encodeURIComponent(file)}${manifestExtension}`)
     if (yield* isThere(manifest)) return file
     const at = DateTime.formatIso(yield* DateTime.now)
+    const { size } = yield* Effect.mapError(
+      fs.stat(file),
+      (error) => new FileNotReadable({ path: file, reason: systemReason(error) })
+    )
     yield* onDisk(
       Effect.gen(function* () {
-        const { size } = yield* fs.stat(file)
         yield* fs.makeDirectory(path.dirname(manifest), { recursive: true })
         yield* writeManifest(manifest, {
           ids: [id],
@@ -266,7 +270,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
           files: [{ name: path.basename(file), size: Number(size), sha256: null }]
         })
       }),
-      file
+      manifest
     )
     return file
   })

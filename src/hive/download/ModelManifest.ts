@@ -34,12 +34,16 @@ export type ModelManifest = typeof ModelManifest.Type
 const ManifestJson = Schema.fromJsonString(ModelManifest)
 const decode = Schema.decodeUnknownOption(ManifestJson)
 
-/** Reads a manifest; none when it is absent or is none. */
-export const readManifest = (file: string) =>
-  FileSystem.FileSystem.use((fs) => fs.readFileString(file)).pipe(
-    Effect.map(decode),
-    Effect.orElseSucceed(() => Option.none<ModelManifest>())
+/** Reads a manifest; none when the file is not one. Fails when it cannot be read. */
+export const loadManifest = (file: string) =>
+  Effect.map(
+    FileSystem.FileSystem.use((fs) => fs.readFileString(file)),
+    decode
   )
+
+/** Reads a manifest; none when it is absent, cannot be read or is not one. */
+export const readManifest = (file: string) =>
+  Effect.orElseSucceed(loadManifest(file), () => Option.none<ModelManifest>())
 
 /** Writes a manifest, so that readers see all of it or the one before. */
 export const writeManifest = Effect.fn("ModelManifest.writeManifest")(function* (

@@ -5,6 +5,8 @@ import * as Schema from "effect/Schema"
 import { writeSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
+import { causeCode } from "../../job/causeCode.ts"
+import { systemReason } from "../../job/systemReason.ts"
 import { DiskFull, FileNotWritable } from "./errors.ts"
 
 /** What makes two downloads the same: what has come of one may be used by the next. Sizes in bytes. */
@@ -37,10 +39,10 @@ const isSame = (plan: PartPlan, stored: PartPlan) =>
     : plan.url === stored.url && plan.etag !== null && plan.etag === stored.etag)
 
 const failure = (folder: string, missing: number) => (cause: unknown) => {
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause)
+  const code = causeCode(cause)
   return code === "ENOSPC" || code === "EDQUOT"
     ? new DiskFull({ folder, needed: missing, free: 0 })
-    : new FileNotWritable({ path: folder, reason: code })
+    : new FileNotWritable({ path: folder, reason: systemReason(cause) })
 }
 
 /**

@@ -11,7 +11,7 @@ export const preferred: ReadonlyArray<string> = (
 /** Not quantised, and so the largest files: taken when there is nothing else. */
 export const unquantised: ReadonlyArray<string> = ["F16", "FP16", "BF16", "F32", "FP32"]
 
-const numbering = /-(\d{5})-of-(\d{5})\.gguf$/
+const numbering = /-(\d{5})-of-(\d{5})(\.gguf)$/i
 const noModel = /mmproj|imatrix|(?:^|[._-])(?:lora|vae)(?:[._-]|$)/i
 const helper = /(?:^|[/._-])(?:draft|mtp)(?:[/._-]|$)/i
 
@@ -19,7 +19,7 @@ const baseName = (file: string) => file.slice(file.lastIndexOf("/") + 1)
 
 /** Whether a name is that of a GGUF file; of a model that was split, that of its first. */
 const isFirst = (file: string) => {
-  if (!file.endsWith(".gguf")) return false
+  if (!/\.gguf$/i.test(file)) return false
   const [, part] = numbering.exec(file) ?? []
   return part === undefined || Number(part) === 1
 }
@@ -76,12 +76,19 @@ export const chooseFile = (files: ReadonlyArray<string>, variant: string | undef
 
 /** All files of a model that was split, in order, from its first; the file alone when it was not. */
 export const partsOf = (first: string): readonly [string, ...ReadonlyArray<string>] => {
-  const [ending, , count] = numbering.exec(first) ?? []
+  const [ending, , count, extension = ""] = numbering.exec(first) ?? []
   if (ending === undefined || count === undefined) return [first]
   const start = first.slice(0, -ending.length)
   const others = Array.from(
     { length: Math.max(0, Number(count) - 1) },
-    (_, index) => `${start}-${String(index + 2).padStart(5, "0")}-of-${count}.gguf`
+    (_, index) => `${start}-${String(index + 2).padStart(5, "0")}-of-${count}${extension}`
   )
   return [first, ...others]
+}
+
+/** The first file of the split model that a file is a later part of; nothing when it is none. */
+export const firstPartOf = (file: string): string | undefined => {
+  const [ending, part, count, extension = ""] = numbering.exec(file) ?? []
+  if (ending === undefined || Number(part) < 2) return undefined
+  return `${file.slice(0, -ending.length)}-00001-of-${count}${extension}`
 }

@@ -4,8 +4,10 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
+import type * as PlatformError from "effect/PlatformError"
 import * as Semaphore from "effect/Semaphore"
 import { Settings } from "../../config/Settings.ts"
+import { systemReason } from "../../job/systemReason.ts"
 import {
   type DownloadError,
   DownloadInterrupted,
@@ -292,8 +294,8 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     return yield* persistently(attempt, () => 0)
   })
 
-  const onDisk = <A>(effect: Effect.Effect<A, { readonly message: string }>, where: string) =>
-    Effect.mapError(effect, ({ message }) => new FileNotWritable({ path: where, reason: message }))
+  const onDisk = <A>(effect: Effect.Effect<A, PlatformError.PlatformError>, where: string) =>
+    Effect.mapError(effect, (error) => new FileNotWritable({ path: where, reason: systemReason(error) }))
 
   const fetchOnce = Effect.fnUntraced(function* (
     file: RemoteFile,

@@ -150,7 +150,17 @@ export class FileNotWritable extends Schema.TaggedError<FileNotWritable>()("File
   reason: Schema.String
 }) {
   override get message() {
-    return `${this.path} cannot be written (${this.reason}); check the folder and its owner`
+    return `${this.path} cannot be written: ${this.reason}`
+  }
+}
+
+/** A file of this machine, one that is to be adopted or one that was downloaded, cannot be read. */
+export class FileNotReadable extends Schema.TaggedError<FileNotReadable>()("FileNotReadable", {
+  path: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `${this.path} cannot be read: ${this.reason}`
   }
 }
 
@@ -160,6 +170,7 @@ export const DownloadError = Schema.Union([
   WrongSize,
   WrongChecksum,
   DiskFull,
+  FileNotReadable,
   FileNotWritable
 ])
 export type DownloadError = typeof DownloadError.Type

@@ -51,7 +51,7 @@ export class EngineRefusesModel extends Schema.TaggedError<EngineRefusesModel>()
 
 /** A GGUF file, which is all that llama.cpp reads. */
 export const ggufOnly = (modelPath: string) =>
-  modelPath.endsWith(".gguf") ? undefined : "it serves GGUF files only"
+  /\.gguf$/i.test(modelPath) ? undefined : "it serves GGUF files only"
 
 /**
  * The variables by which a program sees one GPU and no other: CUDA's in the order of the bus, as nvidia-smi counts, and

@@ -16,7 +16,7 @@ export const makeVllm = (name: string, program: string | undefined, setting: Pro
   readyPath: "/health",
   loaded: loadedIn,
   refuses: (modelPath) =>
-    /-\d{5}-of-\d{5}\.gguf$/.test(modelPath) ? "it takes a GGUF model as one file only" : undefined,
+    /-\d{5}-of-\d{5}\.gguf$/i.test(modelPath) ? "it takes a GGUF model as one file only" : undefined,
   command: (spec, port) => ({
     command: program ?? "vllm",
     args: [

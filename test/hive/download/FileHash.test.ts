@@ -34,7 +34,7 @@ describe("FileHash", () => {
       const hash = yield* FileHash.open(file)
       hash.has(10)
       const error = yield* Effect.flip(hash.digest(10))
-      assert.strictEqual(error._tag, "FileNotWritable")
+      assert.strictEqual(error._tag, "FileNotReadable")
       assert.include(error.message, file)
     }).pipe(Effect.scoped)
   )
