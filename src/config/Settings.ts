@@ -125,7 +125,9 @@ const readAll = (read: Read) =>
       heartbeat: {
         every: yield* read("heartbeat.every", duration, Duration.seconds(5)),
         /** A hive is active while its last beat is younger. */
-        active: yield* read("heartbeat.active", duration, Duration.seconds(30))
+        active: yield* read("heartbeat.active", duration, Duration.seconds(30)),
+        /** How long the models of a hive stay known that does not answer. */
+        forget: yield* read("heartbeat.forget", duration, Duration.hours(24))
       },
       models: {
         hfEndpoint: yield* read("models.hf_endpoint", httpUrl, "https://huggingface.co", "HF_ENDPOINT"),

@@ -17,11 +17,14 @@ import {
 import { JobCancelled } from "../job/clientErrors.ts"
 import type { OperationError } from "../job/errors.ts"
 import { fromScopedPull } from "../job/fromScopedPull.ts"
+import { addFinalizer } from "../job/lightScope.ts"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import { Complete } from "../operation/Operation.ts"
 import { Continuation } from "./Continuation.ts"
+import { HiveUnreachable } from "./errors.ts"
 import { HiveForwarder } from "./HiveForwarder.ts"
+import { HiveRegistry } from "./HiveRegistry.ts"
 import { outcomeOf } from "./outcomeOf.ts"
 import { AnswerLost, HiveGaveUp } from "./scheduler/errors.ts"
 import { keyOf } from "./scheduler/Fleet.ts"
@@ -84,6 +87,7 @@ const hiveErrors: ReadonlySet<string> = new Set([
   "HiveGaveUp",
   "HiveNotFound",
   "HiveTimeout",
+  "HiveUnreachable",
   "InvalidResponse"
 ])
 
@@ -94,12 +98,14 @@ export const fleetUpstream = Layer.effect(
     const fleet = yield* FleetView
     const forwarder = yield* HiveForwarder
     const schedule = yield* Scheduler
+    const registry = yield* HiveRegistry
     const clock = yield* Clock.Clock
     const { aliases, scheduler } = yield* Settings
     const runAside = yield* FiberSet.makeRuntime<never, void, never>()
 
+    // The hive has just failed: what it has now is asked for, and is nothing if it is away.
     const workersOf = (id: string) =>
-      Effect.map(fleet.look(Number.POSITIVE_INFINITY), (stocks) =>
+      Effect.map(fleet.look(0), (stocks) =>
         stocks
           .filter(({ hive }) => hive === id)
           .flatMap(({ inventory }) =>
@@ -146,6 +152,12 @@ export const fleetUpstream = Layer.effect(
       const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
       yield* say(course, "choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)
       const lost = yield* Deferred.make<never, OperationError>()
+      // Nobody waits for a hive that is away and has answered nothing; an answer that has begun may yet be resumed.
+      const stopWatching = registry.onLost(worker.hive, (reason) => {
+        if (answer.hasBegun) return
+        Deferred.doneUnsafe(lost, Effect.fail(new HiveUnreachable({ hive: worker.hive, reason })))
+      })
+      yield* addFinalizer(() => Effect.sync(stopWatching))
       const noteCancel = Effect.sync(() => {
         course.isCancelled = true
       })

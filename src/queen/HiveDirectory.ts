@@ -11,6 +11,10 @@ export class HiveDirectory extends Context.Service<
     readonly find: (hiveId: string) => Effect.Effect<Peer, HiveNotFound>
     /** Bytes came from the hive: it lives. Called for each read, so it must cost nothing. */
     readonly heard: (hiveId: string) => void
+    /** No connection to the hive came about, for a reason. */
+    readonly lost: (hiveId: string, reason: string) => void
+    /** Whether the hive is known not to answer, so that nobody should wait for it. */
+    readonly isLost: (hiveId: string) => boolean
   }
 >()("rbee/queen/HiveDirectory") {
   /** A fixed directory, for applications that know their hives, and for tests. */
@@ -19,6 +23,8 @@ export class HiveDirectory extends Context.Service<
       HiveDirectory,
       HiveDirectory.of({
         heard: () => {},
+        lost: () => {},
+        isLost: () => false,
         find: (hiveId) => {
           const peer = Object.hasOwn(hives, hiveId) ? hives[hiveId] : undefined
           if (peer === undefined)

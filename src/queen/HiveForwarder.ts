@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
-import { JobCancelled, JobFailed } from "../job/clientErrors.ts"
+import { JobCancelled, JobFailed, type PeerError, reasonText } from "../job/clientErrors.ts"
 import { fromScopedPull, scopedPull } from "../job/fromScopedPull.ts"
 import { JobEvent, readFailure } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
@@ -100,14 +100,14 @@ const make = Effect.gen(function* () {
     Effect.suspend(() => client.cancel(hive, jobId).pipe(Effect.timeout(cancelWithin), Effect.ignore))
 
   // A hive that was asked takes the job, also when whoever asked has left before it answered.
-  const submit = Effect.fnUntraced(function* (hive: Peer, json: string) {
+  const submit = Effect.fnUntraced(function* (hive: Peer, hiveId: string, json: string) {
     const submitting = yield* Effect.forkDetach(client.start(hive, json), { startImmediately: true })
     const undo = Effect.ignore(
       Effect.flatMap(Fiber.join(submitting), ({ jobId, leave }) => Effect.andThen(cancel(hive, jobId), leave))
     )
     return yield* Effect.onInterrupt(Fiber.join(submitting), () =>
       Effect.flatMap(Effect.forkDetach(undo), (undoing) =>
-        Effect.timeoutOption(Fiber.await(undoing), cancelWithin)
+        Effect.timeoutOption(Fiber.await(undoing), directory.isLost(hiveId) ? lateWithin : cancelWithin)
       )
     )
   })
@@ -138,14 +138,23 @@ const make = Effect.gen(function* () {
   /** One attempt, until the scope closes. */
   const open = Effect.fnUntraced(function* (request: Forwarded, heard: Heard) {
     const hive = yield* directory.find(request.hiveId)
-    const toForwardError = fromPeer(request.hiveId)
+    const asForwardError = fromPeer(request.hiveId)
+    const toForwardError = (error: PeerError) => {
+      // A connection that broke may be the only one; where none comes about, there is no hive.
+      if (error._tag === "PeerUnreachable" && error.reason !== "reset") {
+        directory.lost(request.hiveId, reasonText[error.reason])
+      }
+      return asForwardError(error)
+    }
     let end: JobEvent | undefined
     const leave = ({ jobId }: StartedJob) => {
       if (end !== undefined) return Effect.void
       // Nobody waits long for a hive that is silent, and it is told all the same.
-      return heard.isLate ? Effect.timeoutOption(cancel(hive, jobId), lateWithin) : cancel(hive, jobId)
+      return heard.isLate || directory.isLost(request.hiveId)
+        ? Effect.timeoutOption(cancel(hive, jobId), lateWithin)
+        : cancel(hive, jobId)
     }
-    const submitting = Effect.mapError(submit(hive, request.json), toForwardError)
+    const submitting = Effect.mapError(submit(hive, request.hiveId, request.json), toForwardError)
     const started = yield* acquireRelease(submitting, leave, { interruptible: true })
     const { jobId } = started
     const { job } = request

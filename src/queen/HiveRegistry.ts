@@ -39,10 +39,10 @@ export const HiveRecord = Schema.Struct({
   alias: Schema.String,
   url: Schema.String,
   /**
-   * `active`: it was heard of lately; `stale`: it was not, and nobody asked it yet; `unreachable`: it was asked, and the
-   * reason says what came of it; `unknown`: nothing was heard of it.
+   * `active`: it was heard of lately; `stale`: it was not, and nobody asked it yet; `unreachable`: it did not answer, and
+   * the reason says why; `stopped`: this queen stopped it; `unknown`: nothing was heard of it.
    */
-  state: Schema.Literals(["active", "stale", "unreachable", "unknown"]),
+  state: Schema.Literals(["active", "stale", "unreachable", "stopped", "unknown"]),
   reason: Schema.optionalKey(Schema.String),
   source: Schema.Literals(["config", "heartbeat", "default"]),
   last_heartbeat: Schema.optionalKey(Schema.String),
@@ -55,6 +55,8 @@ export interface KnownHive {
   readonly record: HiveRecord
   readonly peer: Peer
   readonly workers: ReadonlyArray<typeof WorkerBeat.Type>
+  /** When the hive was last heard of, in milliseconds; nothing when it never was. */
+  readonly heardAt?: number | undefined
 }
 
 /** The hives that the queen knows: from `hives.conf`, from heartbeats, and `localhost` always. */
@@ -67,8 +69,16 @@ export class HiveRegistry extends Context.Service<
     readonly beat: (heartbeat: Heartbeat, sender: string) => Effect.Effect<void>
     /** Something came from the hive, so that it lives. */
     readonly heard: (alias: string) => void
-    /** The hive was asked and did not answer. It is forgotten as soon as something comes from it. */
-    readonly lost: (alias: string, reason: string) => Effect.Effect<void>
+    /** The hive does not answer, for a reason. It is taken back as soon as something comes from the hive. */
+    readonly lost: (alias: string, reason: string) => void
+    /** Whether the hive was lost or stopped, and nothing came from it since. */
+    readonly isLost: (alias: string) => boolean
+    /** This queen stopped the hive. It is taken back as soon as something comes from the hive. */
+    readonly stopped: (alias: string) => void
+    /** Calls back with the reason when the hive is lost or stopped, once, and at once if it is; gives the way to leave. */
+    readonly onLost: (alias: string, call: (reason: string) => void) => () => void
+    /** A number that changes whenever a hive is lost, stopped, or heard of for the first time since. */
+    readonly changes: () => number
   }
 >()("rbee/queen/HiveRegistry") {
   static readonly layerNoDeps = Layer.effect(
@@ -82,10 +92,18 @@ export class HiveRegistry extends Context.Service<
     Effect.map(HiveRegistry, (registry) =>
       HiveDirectory.of({
         find: (hiveId) => Effect.map(registry.find(hiveId), ({ peer }) => peer),
-        heard: registry.heard
+        heard: registry.heard,
+        lost: registry.lost,
+        isLost: registry.isLost
       })
     )
   )
+}
+
+/** Why a hive takes no work, whatever its last heartbeat said. */
+interface Loss {
+  readonly state: "unreachable" | "stopped"
+  readonly reason: string
 }
 
 interface Beat {
@@ -106,7 +124,23 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const beats = new Map<string, Beat>()
   const signs = new Map<string, number>()
-  const losses = new Map<string, string>()
+  const losses = new Map<string, Loss>()
+  const watchers = new Map<string, Set<(reason: string) => void>>()
+  let changes = 0
+
+  const lose = (alias: string, loss: Loss) => {
+    // That a hive does not answer is no news of one that was stopped.
+    if (losses.get(alias)?.state === "stopped") return
+    if (!losses.has(alias)) changes++
+    losses.set(alias, loss)
+    const calls = watchers.get(alias) ?? []
+    watchers.delete(alias)
+    for (const call of calls) call(loss.reason)
+  }
+
+  const takeBack = (alias: string) => {
+    if (losses.delete(alias)) changes++
+  }
 
   const known = (alias: string, configured: string | undefined): Effect.Effect<KnownHive> =>
     Effect.map(token.of(alias), (token) => {
@@ -115,28 +149,24 @@ const make = Effect.gen(function* () {
         beat?.at ?? Number.NEGATIVE_INFINITY,
         signs.get(alias) ?? Number.NEGATIVE_INFINITY
       )
-      const isActive = clock.currentTimeMillisUnsafe() - heardAt < Duration.toMillis(heartbeat.active)
-      const reason = isActive ? undefined : losses.get(alias)
+      const loss = losses.get(alias)
+      const isActive =
+        loss === undefined && clock.currentTimeMillisUnsafe() - heardAt < Duration.toMillis(heartbeat.active)
       const url =
         configured ?? (beat !== undefined && (isActive || alias !== "localhost") ? beat.url : undefined)
       return {
         record: {
           alias,
           url: url ?? urlOf("127.0.0.1", hive.port),
-          state: isActive
-            ? "active"
-            : reason !== undefined
-              ? "unreachable"
-              : beat === undefined
-                ? "unknown"
-                : "stale",
-          ...(reason === undefined ? {} : { reason }),
+          state: isActive ? "active" : (loss?.state ?? (beat === undefined ? "unknown" : "stale")),
+          ...(loss === undefined ? {} : { reason: loss.reason }),
           source: configured !== undefined ? "config" : url !== undefined ? "heartbeat" : "default",
           ...(beat === undefined ? {} : { last_heartbeat: DateTime.formatIso(DateTime.makeUnsafe(beat.at)) }),
           workers: isActive ? (beat?.workers.length ?? 0) : 0
         },
         peer: { url: url ?? urlOf("127.0.0.1", hive.port), token },
-        workers: isActive ? (beat?.workers ?? []) : []
+        workers: isActive ? (beat?.workers ?? []) : [],
+        ...(Number.isFinite(heardAt) ? { heardAt } : {})
       }
     })
 
@@ -158,7 +188,8 @@ const make = Effect.gen(function* () {
     }),
     beat: Effect.fn("HiveRegistry.beat")(function* (heartbeat, sender) {
       const { hive_id: id, url, workers } = heartbeat
-      losses.delete(id)
+      takeBack(id)
+      if (!beats.has(id)) changes++
       beats.delete(id)
       beats.set(id, {
         at: clock.currentTimeMillisUnsafe(),
@@ -169,9 +200,25 @@ const make = Effect.gen(function* () {
       if (beats.size > maxUnconfiguredHives && oldest.done !== true) beats.delete(oldest.value)
     }),
     heard: (alias) => {
-      losses.delete(alias)
+      takeBack(alias)
       signs.set(alias, clock.currentTimeMillisUnsafe())
     },
-    lost: (alias, reason) => Effect.sync(() => void losses.set(alias, reason))
+    lost: (alias, reason) => lose(alias, { state: "unreachable", reason }),
+    isLost: (alias) => losses.has(alias),
+    stopped: (alias) => lose(alias, { state: "stopped", reason: "stopped by this queen" }),
+    onLost: (alias, call) => {
+      const loss = losses.get(alias)
+      if (loss !== undefined) {
+        call(loss.reason)
+        return () => {}
+      }
+      const calls = watchers.get(alias) ?? new Set()
+      watchers.set(alias, calls.add(call))
+      return () => {
+        calls.delete(call)
+        if (calls.size === 0 && watchers.get(alias) === calls) watchers.delete(alias)
+      }
+    },
+    changes: () => changes
   })
 })

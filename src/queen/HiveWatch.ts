@@ -1,3 +1,5 @@
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Settings } from "../config/Settings.ts"
@@ -9,16 +11,28 @@ const askedAtOnce = 16
 const fewestToSuspect = 3
 
 /**
- * Asks the hives that do not beat, as often as they would: one that cannot reach this queen is found well all the same,
- * and one that is gone is told from one that is late. When most of the hives that were well seem gone at once, the
- * fault is more likely on this side, and none of them is called unreachable.
+ * Asks each hive whose heartbeat is late, as often as it would beat: a hive that cannot reach this queen is found well
+ * all the same, and one that is gone or frozen is told from one that is late, within two heartbeats. When most of the
+ * hives that were well seem gone at once, the fault is more likely on this side, and none of them is called unreachable.
  */
 export const hiveWatch = Layer.effectDiscard(
   Effect.gen(function* () {
     const registry = yield* HiveRegistry
     const client = yield* JobsClient
+    const clock = yield* Clock.Clock
     const { heartbeat } = yield* Settings
+    const every = Duration.toMillis(heartbeat.every)
+    const askedAt = new Map<string, number>()
     let suspectsItself = false
+
+    const silence = ({ heardAt = Number.NEGATIVE_INFINITY }: KnownHive) =>
+      clock.currentTimeMillisUnsafe() - heardAt
+
+    const isDue = (hive: KnownHive) => {
+      const { alias, source } = hive.record
+      if (source === "default" || silence(hive) < every) return false
+      return clock.currentTimeMillisUnsafe() - (askedAt.get(alias) ?? Number.NEGATIVE_INFINITY) >= every / 2
+    }
 
     const ask = (hive: KnownHive) =>
       client.get(hive.peer, "/v1/heartbeat", Heartbeat).pipe(
@@ -33,30 +47,44 @@ export const hiveWatch = Layer.effectDiscard(
             Effect.succeed({
               alias: hive.record.alias,
               reason: error._tag === "TimeoutError" ? `no answer within ${askWithin}` : error.message,
-              wasSeen: hive.record.last_heartbeat !== undefined
+              wasSeen: hive.record.last_heartbeat !== undefined,
+              // It beat a moment ago and may just be busy.
+              mayBeBusy: error._tag === "TimeoutError" && silence(hive) < every * 1.5
             })
         })
       )
 
+    const askAll = (hives: ReadonlyArray<KnownHive>) =>
+      Effect.map(Effect.forEach(hives, ask, { concurrency: askedAtOnce }), (answers) =>
+        answers.filter((answer) => answer !== undefined)
+      )
+
     const round = Effect.gen(function* () {
       const hives = yield* registry.list
-      const silent = hives.filter(({ record }) => record.state !== "active" && record.source !== "default")
-      const answers = yield* Effect.forEach(silent, ask, { concurrency: askedAtOnce })
-      const gone = answers.filter((answer) => answer !== undefined)
-      const lost = gone.filter(({ wasSeen }) => wasSeen)
+      for (const alias of askedAt.keys()) {
+        if (!hives.some(({ record }) => record.alias === alias)) askedAt.delete(alias)
+      }
+      const due = hives.filter(isDue)
+      for (const { record } of due) askedAt.set(record.alias, clock.currentTimeMillisUnsafe())
+      const silent = yield* askAll(due)
+      // Whether one is gone or the network here, the others tell.
       const seen = hives.filter(({ record }) => record.last_heartbeat !== undefined)
+      const isNew = silent.some(({ alias, wasSeen }) => wasSeen && !registry.isLost(alias))
+      const others = isNew ? seen.filter((hive) => !due.includes(hive)) : []
+      const gone = [...silent, ...(yield* askAll(others))]
+      const lost = gone.filter(({ wasSeen }) => wasSeen)
       const suspicious = lost.length >= fewestToSuspect && lost.length * 2 > seen.length
       if (suspicious && !suspectsItself) {
         yield* Effect.logWarning("most hives seem gone at once; is this machine's network up?", {
           hives: lost.map(({ alias }) => alias)
         })
       }
-      suspectsItself = suspicious
-      for (const { alias, reason, wasSeen } of gone) {
-        if (!suspicious || !wasSeen) yield* registry.lost(alias, reason)
+      if (suspicious || due.length + others.length > gone.length) suspectsItself = suspicious
+      for (const { alias, mayBeBusy, reason, wasSeen } of gone) {
+        if (!mayBeBusy && (!suspicious || !wasSeen)) registry.lost(alias, reason)
       }
     })
 
-    yield* round.pipe(Effect.delay(heartbeat.every), Effect.forever, Effect.forkScoped)
+    yield* round.pipe(Effect.delay(every / 4), Effect.forever, Effect.forkScoped)
   })
 )

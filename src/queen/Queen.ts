@@ -23,6 +23,7 @@ import { HiveImport } from "./HiveImport.ts"
 import { HiveLifecycle } from "./HiveLifecycle.ts"
 import { hivePool } from "./HivePool.ts"
 import { HiveRegistry } from "./HiveRegistry.ts"
+import { KnownModels } from "./KnownModels.ts"
 import { hiveWatch } from "./HiveWatch.ts"
 import { queenHandlers } from "./handlers.ts"
 import { queenRoutes } from "./http.ts"
@@ -55,7 +56,7 @@ const services = Layer.mergeAll(
   Layer.provideMerge(Layer.merge(remote, CapabilitiesCache.layer)),
   Layer.provideMerge(HiveForwarder.layerNoDeps),
   Layer.provideMerge(JobsClient.layerNoDeps),
-  Layer.provideMerge(HiveRegistry.directory),
+  Layer.provideMerge([HiveRegistry.directory, KnownModels.layerNoDeps]),
   Layer.provideMerge(HiveRegistry.layerNoDeps),
   // Each daemon in a process has jobs and operations of its own.
   Layer.provideMerge([Layer.fresh(Jobs.layer), Layer.fresh(Handlers.layer)])

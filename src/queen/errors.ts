@@ -48,6 +48,17 @@ export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()(
   }
 }
 
+/** The hive was found to be away while it had the work, before anything of the answer came. */
+export class HiveUnreachable extends Schema.TaggedError<HiveUnreachable>()(
+  "HiveUnreachable",
+  { hive: Schema.String, reason: Schema.String },
+  { httpApiStatus: 503 }
+) {
+  override get message() {
+    return `Hive '${this.hive}' does not answer: ${this.reason}; try again`
+  }
+}
+
 /** The hive answered with something else than the wire of a hive; `status` when it was not 200. */
 export class InvalidResponse extends Schema.TaggedError<InvalidResponse>()(
   "InvalidResponse",

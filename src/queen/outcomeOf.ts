@@ -22,6 +22,7 @@ const faults: ReadonlySet<string> = new Set([
 const busyErrors: ReadonlySet<string> = new Set([
   "HiveGaveUp",
   "HiveNotFound",
+  "HiveUnreachable",
   "ModelDoesNotFit",
   "TooManyJobs",
   "WorkerNotFound",

@@ -43,7 +43,7 @@ describe("HiveRegistry", () => {
       registry.heard("atlas")
       assert.deepInclude(yield* recordOf, { state: "active", workers: 2 })
       yield* TestClock.adjust("1 minute")
-      yield* registry.lost("atlas", "connection refused")
+      registry.lost("atlas", "connection refused")
       assert.deepInclude(yield* recordOf, {
         state: "unreachable",
         reason: "connection refused",

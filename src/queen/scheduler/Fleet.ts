@@ -37,9 +37,11 @@ export interface WorkerView {
   readonly memoryBytes: number
 }
 
-/** A hive that can be reached, with all that a decision needs of it. */
+/** A hive, with all that a decision needs of it. */
 export interface HiveView {
   readonly id: string
+  /** Why the hive takes no work now; only its models are known then. */
+  readonly away?: string | undefined
   readonly devices: ReadonlyArray<DeviceView>
   readonly models: ReadonlyArray<ModelView>
   readonly workers: ReadonlyArray<WorkerView>

@@ -3,21 +3,28 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
+import { type PeerError, reasonText } from "../../job/clientErrors.ts"
 import { JobsClient } from "../../job/JobsClient.ts"
 import { HiveInventory } from "../../operation/Inventory.ts"
 import { HiveRegistry, type KnownHive } from "../HiveRegistry.ts"
+import { type HiveModels, KnownModels } from "../KnownModels.ts"
 
 /** A hive with what it told last. */
 export interface HiveStock {
   readonly hive: string
   readonly inventory: HiveInventory
+  /** Why nothing can run on the hive now: it is away, and only the models that it had are known. */
+  readonly away?: string
 }
 
 /** What the hives have, as they told last. */
 export class FleetView extends Context.Service<
   FleetView,
   {
-    /** What is known, asked anew if it is older than `maxAge` milliseconds. Takes two seconds at most. */
+    /**
+     * What is known, asked anew if it is older than `maxAge` milliseconds, or a hive was lost or came back since. Takes
+     * two seconds at most.
+     */
     readonly look: (maxAge: number) => Effect.Effect<ReadonlyArray<HiveStock>>
     /** What the hives have now: they are asked after this call, at most four times a second for all callers. */
     readonly refresh: Effect.Effect<ReadonlyArray<HiveStock>>
@@ -25,66 +32,104 @@ export class FleetView extends Context.Service<
 >()("rbee/queen/scheduler/FleetView") {
   static readonly layerNoDeps = Layer.effect(
     FleetView,
-    Effect.gen(function* () {
-      const registry = yield* HiveRegistry
-      const client = yield* JobsClient
-      const clock = yield* Clock.Clock
-      // Whoever comes while somebody looks waits for what he sees.
-      const turn = yield* Semaphore.make(1)
-      let known: ReadonlyArray<HiveStock> = []
-      let seenAt = Number.NEGATIVE_INFINITY
-
-      // A hive that is well and late with its answer has what it had. Where nobody listens there is nothing to run on, but
-      // what models there were is known: it may be only that its daemon starts again.
-      const ask = ({ peer, record }: KnownHive) =>
-        client.get(peer, "/v1/inventory", HiveInventory).pipe(
-          Effect.timeout(askWithin),
-          Effect.map((inventory) => ({ hive: record.alias, inventory })),
-          Effect.catch((error) => {
-            const had = known.find(({ hive }) => hive === record.alias)
-            if (record.state !== "active" || had === undefined) return Effect.undefined
-            const isGone = error._tag === "PeerUnreachable" && error.reason === "refused"
-            const { models } = had.inventory
-            return Effect.succeed(
-              isGone ? { hive: had.hive, inventory: { devices: [], models, workers: [] } } : had
-            )
-          })
-        )
-
-      const lookNow = Effect.gen(function* () {
-        const startedAt = clock.currentTimeMillisUnsafe()
-        const hives = yield* registry.list
-        const reachable = hives.filter(
-          ({ record }) => record.state === "active" || record.state === "unknown"
-        )
-        const stocks = yield* Effect.forEach(reachable, ask, { concurrency: askedAtOnce })
-        known = stocks.filter((stock) => stock !== undefined)
-        seenAt = startedAt
-      })
-
-      const pause = Effect.suspend(() => {
-        const age = clock.currentTimeMillisUnsafe() - seenAt
-        return age < refreshPause ? Effect.sleep(refreshPause - age) : Effect.void
-      })
-      return FleetView.of({
-        // Callers that came before a look began share what it sees.
-        look: Effect.fnUntraced(function* (maxAge) {
-          const since = clock.currentTimeMillisUnsafe() - maxAge
-          if (seenAt < since) {
-            yield* turn.withPermit(Effect.suspend(() => (seenAt < since ? lookNow : Effect.void)))
-          }
-          return known
-        }),
-        refresh: Effect.suspend(() => {
-          const since = clock.currentTimeMillisUnsafe()
-          const again = Effect.suspend(() => (seenAt <= since ? Effect.andThen(pause, lookNow) : Effect.void))
-          return Effect.map(turn.withPermit(again), () => known)
-        })
-      })
-    })
+    Effect.suspend(() => make)
   )
 }
 
 const askWithin = "2 seconds"
 const askedAtOnce = 16
 const refreshPause = 250
+
+const awayStock = (hive: string, { models }: Pick<HiveModels, "models">, away: string): HiveStock => ({
+  hive,
+  inventory: { devices: [], models, workers: [] },
+  away
+})
+
+/** Why a hive is away that was not asked. */
+const whyAway = (hive: KnownHive | undefined) =>
+  hive?.record.reason ??
+  (hive?.record.state === "stale" ? "it has not been heard of lately" : "it has not been heard of yet")
+
+const make = Effect.gen(function* () {
+  const registry = yield* HiveRegistry
+  const memory = yield* KnownModels
+  const client = yield* JobsClient
+  const clock = yield* Clock.Clock
+  // Whoever comes while somebody looks waits for what he sees.
+  const turn = yield* Semaphore.make(1)
+  let known: ReadonlyArray<HiveStock> = []
+  let seenAt = Number.NEGATIVE_INFINITY
+  let seenChanges = -1
+
+  // A hive that is active and late with its answer has what it had.
+  const onFailure = ({ record }: KnownHive, error: PeerError | undefined): HiveStock | undefined => {
+    if (error?._tag === "PeerUnreachable" && error.reason === "refused") {
+      if (record.state === "active") registry.lost(record.alias, reasonText.refused)
+      return undefined
+    }
+    const had = known.find(({ hive }) => hive === record.alias)
+    return record.state === "active" && had?.away === undefined ? had : undefined
+  }
+
+  const ask = (hive: KnownHive) =>
+    client.get(hive.peer, "/v1/inventory", HiveInventory).pipe(
+      Effect.timeout(askWithin),
+      Effect.map((inventory): HiveStock | undefined => ({ hive: hive.record.alias, inventory })),
+      Effect.catchTag("TimeoutError", () => Effect.sync(() => onFailure(hive, undefined))),
+      Effect.catch((error) => Effect.sync(() => onFailure(hive, error)))
+    )
+
+  const lookNow = Effect.gen(function* () {
+    const startedAt = clock.currentTimeMillisUnsafe()
+    // A hive that is lost or comes back meanwhile may have been asked before: the next look asks again.
+    const changes = registry.changes()
+    const hives = yield* registry.list
+    const reachable = hives.filter(({ record }) => record.state === "active" || record.state === "unknown")
+    const answers = yield* Effect.forEach(reachable, ask, { concurrency: askedAtOnce })
+    const stocks = answers.filter((stock) => stock !== undefined)
+    const byAlias = new Map(hives.map((hive) => [hive.record.alias, hive]))
+    yield* memory.note(
+      new Map(
+        stocks.map(({ hive, inventory: { models } }) => {
+          const isConfigured = byAlias.get(hive)?.record.source === "config"
+          return [hive, { models, isConfigured }]
+        })
+      )
+    )
+    const present = new Set(stocks.map(({ hive }) => hive))
+    const after = new Map((yield* registry.list).map((hive) => [hive.record.alias, hive]))
+    const away: Array<HiveStock> = []
+    for (const [alias, models] of yield* memory.all) {
+      if (present.has(alias)) continue
+      if (models.isConfigured && !byAlias.has(alias)) yield* memory.forget(alias)
+      else away.push(awayStock(alias, models, whyAway(after.get(alias))))
+    }
+    known = [...stocks, ...away]
+    seenAt = startedAt
+    seenChanges = changes
+  })
+
+  const isOlder = (since: number) => seenAt < since || seenChanges !== registry.changes()
+
+  const pause = Effect.suspend(() => {
+    const age = clock.currentTimeMillisUnsafe() - seenAt
+    return age < refreshPause ? Effect.sleep(refreshPause - age) : Effect.void
+  })
+
+  return FleetView.of({
+    // Callers that came before a look began share what it sees.
+    look: Effect.fnUntraced(function* (maxAge) {
+      const since = clock.currentTimeMillisUnsafe() - maxAge
+      if (isOlder(since)) {
+        yield* turn.withPermit(Effect.suspend(() => (isOlder(since) ? lookNow : Effect.void)))
+      }
+      return known
+    }),
+    refresh: Effect.suspend(() => {
+      const since = clock.currentTimeMillisUnsafe()
+      const again = Effect.suspend(() => (seenAt <= since ? Effect.andThen(pause, lookNow) : Effect.void))
+      return Effect.map(turn.withPermit(again), () => known)
+    })
+  })
+})

@@ -10,8 +10,9 @@ import * as Stream from "effect/Stream"
 import { Settings } from "../../config/Settings.ts"
 import { type JobEvent, readNarration } from "../../job/JobEvent.ts"
 import { WorkerDelete, WorkerSpawn } from "../../operation/Operation.ts"
-import type { ForwardError } from "../errors.ts"
+import { type ForwardError, HiveUnreachable } from "../errors.ts"
 import { HiveForwarder } from "../HiveForwarder.ts"
+import { HiveRegistry } from "../HiveRegistry.ts"
 import { LoadStalled } from "./errors.ts"
 import { isServing, type WorkerView } from "./Fleet.ts"
 import { FleetView } from "./FleetView.ts"
@@ -36,7 +37,7 @@ export class Loader extends Context.Service<
     readonly load: (
       order: LoadOrder,
       say: (sentence: string) => void
-    ) => Effect.Effect<WorkerView, ForwardError | LoadStalled | WorkerNotTold>
+    ) => Effect.Effect<WorkerView, ForwardError | HiveUnreachable | LoadStalled | WorkerNotTold>
     /** Returns when the worker is gone, or its hive could not be asked. */
     readonly unload: (worker: WorkerView, reason: string) => Effect.Effect<void>
   }
@@ -54,6 +55,7 @@ const readWorker = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struc
 const make = Effect.gen(function* () {
   const forwarder = yield* HiveForwarder
   const fleet = yield* FleetView
+  const registry = yield* HiveRegistry
   const clock = yield* Clock.Clock
   const { timeouts } = yield* Settings
 
@@ -80,6 +82,12 @@ const make = Effect.gen(function* () {
       }
     })
 
+  const untilLost = (hive: string) =>
+    Effect.callback<never, HiveUnreachable>((resume) => {
+      const leave = registry.onLost(hive, (reason) => resume(new HiveUnreachable({ hive, reason })))
+      return Effect.sync(leave)
+    })
+
   // What a hive tells that has much to do may be older than its worker.
   const told = (hive: string, id: string | undefined) =>
     Effect.map(fleet.look(0), (stocks) =>
@@ -103,10 +111,11 @@ const make = Effect.gen(function* () {
         hive: order.hive,
         device: order.device
       })
-      yield* Effect.raceFirst(
+      yield* Effect.raceAllFirst([
         Stream.runForEach(forwarder.forward(spawn(order)), hear),
-        stalled(order, () => heardAt)
-      )
+        stalled(order, () => heardAt),
+        untilLost(order.hive)
+      ])
       const worker = yield* Effect.repeat(told(order.hive, id), {
         until: (worker) => worker !== undefined && isServing(worker),
         schedule: lookAgain

@@ -84,8 +84,9 @@ const isFull = ({ _tag: tag, failure }: OperationError) => (failure?.code ?? tag
 // Capabilities name devices in capitals, everything that people type in small letters.
 const inShort = (device: string) => device.toLowerCase()
 
-const viewOf = ({ hive, inventory: { devices, models, workers } }: HiveStock): HiveView => ({
+const viewOf = ({ away, hive, inventory: { devices, models, workers } }: HiveStock): HiveView => ({
   id: hive,
+  away,
   devices: devices.map(({ device_type, free_bytes, id, total_bytes, usable }) => ({
     id: inShort(id),
     kind: device_type,
@@ -245,7 +246,8 @@ const make = Effect.gen(function* () {
     turn: Effect.fnUntraced(function* ({ attempt, waitMs, ...asked }, told) {
       const request = { ...asked, id: attempt === 1 ? asked.id : `${asked.id}#${attempt}` }
       const askedAt = clock.currentTimeMillisUnsafe()
-      if (!isServed(request.model)) yield* look(freshEnough)
+      // A hive that was lost a moment ago must not be chosen again.
+      yield* look(isServed(request.model) ? Number.POSITIVE_INFINITY : freshEnough)
       const deadline = askedAt + (waitMs ?? Duration.toMillis(timeouts.queue))
       const turn = yield* Deferred.make<Pick<Turn, "worker" | "sharedTokens">, ScheduleError>()
       let open = true

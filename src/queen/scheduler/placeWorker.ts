@@ -108,11 +108,17 @@ export const placeWorker = (
   let bestScore = Number.POSITIVE_INFINITY
   let hasFile = false
   let couldFit = false
+  const away: Array<HiveView> = []
   for (const hive of view.hives) {
     if (rules.hive !== undefined && hive.id !== rules.hive) continue
     const file = hive.models.find(({ id }) => id === model)
     if (file === undefined) {
       look?.({ where: hive.id, whyNot: "the model's file is not there" })
+      continue
+    }
+    if (hive.away !== undefined) {
+      look?.({ where: hive.id, whyNot: `the hive is away: ${hive.away}` })
+      away.push(hive)
       continue
     }
     hasFile = true
@@ -146,9 +152,16 @@ export const placeWorker = (
     }
   }
   if (best !== undefined) return best
+  if (!hasFile && away.length > 0) return { _tag: "Impossible", reason: awaySentence(away) }
   if (!hasFile) return { _tag: "Impossible", reason: "no hive that can be reached has the model's file" }
   if (!couldFit) return { _tag: "Impossible", reason: "it fits no device of the hives that have its file" }
   return { _tag: "Wait", reason: "no device has room for it now, and nothing may go yet" }
+}
+
+/** Says which hives have a model's file and are away, and why. */
+const awaySentence = (hives: ReadonlyArray<HiveView>) => {
+  const named = hives.slice(0, 5).map(({ away, id }) => `'${id}' (${away})`)
+  return `its file is on ${hives.length === 1 ? "hive" : "hives"} ${named.join(", ")}, and no such hive answers; try again`
 }
 
 const whereOf = ({ id }: HiveView, device: DeviceView) => `${id}/${device.id}`

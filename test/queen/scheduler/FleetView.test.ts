@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schema } from "effect"
+import { Duration, Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { Settings } from "../../../src/config/Settings.ts"
 import { type PeerError, PeerMisspoke, PeerUnreachable } from "../../../src/job/clientErrors.ts"
 import { JobsClient } from "../../../src/job/JobsClient.ts"
 import type { HiveInventory } from "../../../src/operation/Inventory.ts"
 import { HiveRegistry, type KnownHive } from "../../../src/queen/HiveRegistry.ts"
+import { KnownModels } from "../../../src/queen/KnownModels.ts"
 import { FleetView } from "../../../src/queen/scheduler/FleetView.ts"
 
 const url = "http://127.0.0.1:1"
@@ -40,34 +42,74 @@ const known = (state: KnownHive["record"]["state"]): KnownHive => ({
   workers: []
 })
 
-/** What is seen at once, and a while later, when the only hive answers so: how many models and workers. */
-const seenWhen = Effect.fnUntraced(function* (
-  later: Effect.Effect<HiveInventory, PeerError>,
-  state: KnownHive["record"]["state"] = "active"
-) {
-  let isLater = false
+const settings = Settings.layerDefaults({ heartbeat: { forget: Duration.hours(24) } })
+
+/** A registry in which nothing happens. */
+const quiet = {
+  heard: () => {},
+  lost: () => {},
+  isLost: () => false,
+  stopped: () => {},
+  onLost: () => () => {},
+  changes: () => 0
+}
+
+const viewOver = (client: Layer.Layer<JobsClient>, registry: Layer.Layer<HiveRegistry>) =>
+  Effect.flatMap(
+    Layer.build(
+      FleetView.layerNoDeps.pipe(
+        Layer.provide([client, registry, KnownModels.layerMemory]),
+        Layer.provide(settings)
+      )
+    ),
+    (context) => Effect.provide(FleetView, context)
+  )
+
+/** A registry whose only hive is in the state that is told, and a hive that answers as it is told. */
+const fleetOf = Effect.fnUntraced(function* () {
+  let answer: Effect.Effect<HiveInventory, PeerError> = Effect.succeed(inventory)
+  let hive: KnownHive | undefined = known("active")
+  let changes = 0
+  let asked = 0
   const client = Layer.mock(JobsClient)({
     get: (_peer, _path, schema) =>
-      Effect.flatMap(isLater ? later : Effect.succeed(inventory), (inventory) =>
-        Effect.orDie(Schema.decodeUnknownEffect(schema)(inventory))
-      )
+      Effect.suspend(() => {
+        asked++
+        return Effect.flatMap(answer, (inventory) =>
+          Effect.orDie(Schema.decodeUnknownEffect(schema)(inventory))
+        )
+      })
   })
   const registry = Layer.mock(HiveRegistry)({
-    list: Effect.sync(() => [known(isLater ? state : "active")]),
-    heard: () => undefined
+    list: Effect.sync(() => (hive === undefined ? [] : [hive])),
+    ...quiet,
+    lost: (_alias, reason) => {
+      const lost = known("unreachable")
+      hive = { ...lost, record: { ...lost.record, reason } }
+      changes++
+    },
+    changes: () => changes
   })
-  const view = yield* Effect.provide(
-    FleetView,
-    yield* Layer.build(FleetView.layerNoDeps.pipe(Layer.provide([client, registry])))
-  )
-  const first = yield* view.look(0)
-  isLater = true
-  yield* TestClock.adjust("1 second")
-  const looking = yield* Effect.forkChild(view.look(500))
-  yield* TestClock.adjust("3 seconds")
-  const count = (stocks: typeof first) =>
-    stocks.map(({ inventory: { models, workers } }) => `${models.length} ${workers.length}`).join()
-  return [count(first), count(yield* Fiber.join(looking))]
+  const view = yield* viewOver(client, registry)
+  const look = (maxAge: number) =>
+    Effect.gen(function* () {
+      const looking = yield* Effect.forkChild(view.look(maxAge))
+      yield* TestClock.adjust("3 seconds")
+      return (yield* Fiber.join(looking)).map(
+        ({ away, inventory: { models, workers } }) => `${models.length} ${workers.length} ${away ?? "here"}`
+      )
+    })
+  return {
+    look,
+    asked: () => asked,
+    answers: (next: Effect.Effect<HiveInventory, PeerError>) => {
+      answer = next
+    },
+    becomes: (state: KnownHive["record"]["state"] | undefined) => {
+      hive = state === undefined ? undefined : known(state)
+      changes++
+    }
+  }
 })
 
 describe("FleetView", () => {
@@ -83,14 +125,8 @@ describe("FleetView", () => {
               return Effect.delay(Effect.orDie(Schema.decodeUnknownEffect(schema)(inventory)), "100 millis")
             })
         })
-        const registry = Layer.mock(HiveRegistry)({
-          list: Effect.succeed([known("active")]),
-          heard: () => undefined
-        })
-        const view = yield* Effect.provide(
-          FleetView,
-          yield* Layer.build(FleetView.layerNoDeps.pipe(Layer.provide([client, registry])))
-        )
+        const registry = Layer.mock(HiveRegistry)({ ...quiet, list: Effect.succeed([known("active")]) })
+        const view = yield* viewOver(client, registry)
         const first = yield* Effect.forkChild(view.look(0))
         yield* TestClock.adjust("50 millis")
         // What is asked for now may have come after the hive began to answer the first.
@@ -119,18 +155,67 @@ describe("FleetView", () => {
     Effect.gen(function* () {
       const misspeaks = Effect.fail(new PeerMisspoke({ url, detail: "sent something else" }))
       for (const later of [Effect.never, misspeaks]) {
-        assert.deepStrictEqual(yield* seenWhen(later), ["1 1", "1 1"])
-        assert.deepStrictEqual(yield* seenWhen(later, "stale"), ["1 1", ""])
+        const fleet = yield* fleetOf()
+        assert.deepStrictEqual(yield* fleet.look(0), ["1 1 here"])
+        fleet.answers(later)
+        assert.deepStrictEqual(yield* fleet.look(500), ["1 1 here"])
+        fleet.becomes("stale")
+        assert.deepStrictEqual(yield* fleet.look(500), ["1 0 it has not been heard of lately"])
       }
     }).pipe(Effect.scoped)
   )
 
   it.effect(
-    "takes nothing for there to run on where nobody listens any more, however lately the hive was heard of",
+    "knows the models of a hive that refuses, and calls it lost, however lately it was heard of",
     () =>
       Effect.gen(function* () {
-        const refused = Effect.fail(new PeerUnreachable({ url, reason: "refused" }))
-        assert.deepStrictEqual(yield* seenWhen(refused), ["1 1", "1 0"])
+        const fleet = yield* fleetOf()
+        yield* fleet.look(0)
+        fleet.answers(Effect.fail(new PeerUnreachable({ url, reason: "refused" })))
+        assert.deepStrictEqual(yield* fleet.look(500), ["1 0 connection refused"])
+        fleet.answers(Effect.succeed(inventory))
+        fleet.becomes("active")
+        assert.deepStrictEqual(yield* fleet.look(Number.POSITIVE_INFINITY), ["1 1 here"])
+      }).pipe(Effect.scoped)
+  )
+
+  it.effect("sees at once that a hive was lost or stopped, and asks nobody while nothing happens", () =>
+    Effect.gen(function* () {
+      for (const state of ["unreachable", "stopped", "unknown"] as const) {
+        const fleet = yield* fleetOf()
+        yield* fleet.look(0)
+        yield* fleet.look(Number.POSITIVE_INFINITY)
+        assert.strictEqual(fleet.asked(), 1)
+        fleet.answers(Effect.fail(new PeerUnreachable({ url, reason: "timeout" })))
+        fleet.becomes(state)
+        assert.deepStrictEqual(yield* fleet.look(Number.POSITIVE_INFINITY), [
+          "1 0 it has not been heard of yet"
+        ])
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect(
+    "forgets a model that is deleted, a hive that leaves hives.conf, and what was away for a day",
+    () =>
+      Effect.gen(function* () {
+        const fleet = yield* fleetOf()
+        yield* fleet.look(0)
+        fleet.answers(Effect.succeed({ ...inventory, models: [], workers: [] }))
+        assert.deepStrictEqual(yield* fleet.look(0), ["0 0 here"])
+
+        fleet.answers(Effect.succeed(inventory))
+        yield* fleet.look(0)
+        fleet.becomes("unreachable")
+        yield* TestClock.adjust("23 hours")
+        assert.deepStrictEqual(yield* fleet.look(0), ["1 0 it has not been heard of yet"])
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(yield* fleet.look(0), [])
+
+        fleet.becomes("active")
+        yield* fleet.look(0)
+        fleet.becomes(undefined)
+        assert.deepStrictEqual(yield* fleet.look(0), [])
       }).pipe(Effect.scoped)
   )
 })
