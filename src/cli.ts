@@ -59,6 +59,7 @@ import { Pids } from "./config/Pids.ts"
 import { version } from "./config/Program.ts"
 import { RunFile } from "./config/RunFile.ts"
 import { Settings } from "./config/Settings.ts"
+import { systemProblem, systemSentence } from "./config/systemProblem.ts"
 import { Token } from "./config/Token.ts"
 import { WorkerProcessFiles } from "./config/WorkerProcessFiles.ts"
 import { JobsClient } from "./job/JobsClient.ts"
@@ -153,7 +154,7 @@ const watchOutput = Effect.sync(() => {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") process.exit(0)
-      process.stderr.write(`❌ Error: The output cannot be written: ${error.code ?? error.message}\n`)
+      process.stderr.write(`❌ Error: The output cannot be written: ${systemProblem(error)}\n`)
       process.exit(1)
     })
   }
@@ -176,7 +177,7 @@ export const main = (args: ReadonlyArray<string>) =>
       if (error._tag === "ShowHelp") return error.errors.length > 0 ? Effect.fail(new Usage()) : Effect.void
       if (error._tag === "BadInput")
         return Effect.andThen(toStandardError(error.message), Effect.fail(new Usage()))
-      return failed(error.message)
+      return failed(error._tag === "PlatformError" ? systemSentence(error) : error.message)
     }),
     Effect.catchDefect((defect) => failed(`${Cause.pretty(Cause.die(defect))}`))
   )

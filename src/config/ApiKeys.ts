@@ -28,8 +28,10 @@ import {
   withoutHash
 } from "./ApiKey.ts"
 import { type LockHeld, withLock } from "./FileLock.ts"
+import { makeFolder } from "./makeFolder.ts"
 import { Paths } from "./Paths.ts"
 import { Pids } from "./Pids.ts"
+import { systemProblem } from "./systemProblem.ts"
 
 /** The file with the keys cannot be read, written or understood. */
 export class ApiKeysUnreadable extends Schema.TaggedError<ApiKeysUnreadable>()("ApiKeysUnreadable", {
@@ -37,7 +39,7 @@ export class ApiKeysUnreadable extends Schema.TaggedError<ApiKeysUnreadable>()("
   reason: Schema.String
 }) {
   override get message() {
-    return `The API keys in ${this.file} cannot be used: ${this.reason}; mend the file or its permissions, or move it away and make new keys`
+    return `The API keys in ${this.file} cannot be used: ${this.reason}`
   }
 }
 
@@ -151,6 +153,7 @@ const inMemory = Effect.fnUntraced(function* (given: ReadonlyArray<NewApiKey & {
 })
 
 const none = "none"
+const mending = "mend the file, or move it away and create new keys"
 
 const inFile = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
@@ -159,8 +162,8 @@ const inFile = Effect.gen(function* () {
   const { config } = yield* Paths
   const file = path.join(config, "keys.json")
 
-  const unusable = ({ reason }: PlatformError.PlatformError) =>
-    new ApiKeysUnreadable({ file, reason: `the file system says ${reason._tag}` })
+  const unusable = (error: PlatformError.PlatformError) =>
+    new ApiKeysUnreadable({ file, reason: systemProblem(error) })
 
   const read = fs.readFileString(file).pipe(
     Effect.map(Option.some),
@@ -171,7 +174,10 @@ const inFile = Effect.gen(function* () {
       Option.isNone(text)
         ? Effect.succeed([])
         : Effect.fromResult(
-            Result.mapError(parseKeys(text.value), (reason) => new ApiKeysUnreadable({ file, reason }))
+            Result.mapError(
+              parseKeys(text.value),
+              (reason) => new ApiKeysUnreadable({ file, reason: `${reason}; ${mending}` })
+            )
           )
     )
   )
@@ -250,7 +256,7 @@ const inFile = Effect.gen(function* () {
 
   const change: Store["change"] = (edit) =>
     Effect.gen(function* () {
-      yield* fs.makeDirectory(config, { recursive: true, mode: 0o700 })
+      yield* makeFolder(config, 0o700)
       const alone = Effect.gen(function* () {
         const edited = edit(yield* read)
         if (Result.isSuccess(edited)) yield* write(edited.success[1])

@@ -9,8 +9,10 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Capability } from "./Capability.ts"
 import { withLock } from "./FileLock.ts"
+import { makeFolder } from "./makeFolder.ts"
 import { Paths } from "./Paths.ts"
 import { Pids } from "./Pids.ts"
+import { systemProblem } from "./systemProblem.ts"
 
 /** The devices of a hive, as they were when they were asked for. */
 export const CachedHive = Schema.Struct({
@@ -25,7 +27,7 @@ export class CacheNotWritable extends Schema.TaggedError<CacheNotWritable>()("Ca
   reason: Schema.String
 }) {
   override get message() {
-    return `${this.file} cannot be written (${this.reason}); check the folder and its owner`
+    return `${this.file} cannot be written: ${this.reason}`
   }
 }
 
@@ -99,7 +101,7 @@ const make = Effect.gen(function* () {
     edit: (hives: Readonly<Record<string, CachedHive>>) => Readonly<Record<string, CachedHive>>
   ) =>
     Effect.gen(function* () {
-      yield* fs.makeDirectory(config, { recursive: true, mode: 0o700 })
+      yield* makeFolder(config, 0o700)
       yield* withLock(`${file}.lock`)(
         Effect.gen(function* () {
           yield* fs.writeFileString(`${file}.new`, toYaml(edit(yield* all)), { mode: 0o600 })
@@ -108,7 +110,7 @@ const make = Effect.gen(function* () {
       )
     }).pipe(
       Effect.catchTags({
-        PlatformError: ({ reason }) => Effect.fail(new CacheNotWritable({ file, reason: reason._tag })),
+        PlatformError: (error) => Effect.fail(new CacheNotWritable({ file, reason: systemProblem(error) })),
         LockHeld: ({ message }) => Effect.fail(new CacheNotWritable({ file, reason: message }))
       }),
       Effect.provideService(FileSystem.FileSystem, fs),

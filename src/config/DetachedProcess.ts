@@ -1,9 +1,12 @@
 import { spawn } from "node:child_process"
 import { closeSync, openSync } from "node:fs"
+import * as path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import { makeFolder } from "./makeFolder.ts"
+import { systemProblem } from "./systemProblem.ts"
 
 /** The process could not be started at all: its program is missing or may not be run. */
 export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed", {
@@ -15,7 +18,7 @@ export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed"
   }
 }
 
-/** A program, its arguments, and the file that its output is appended to. */
+/** A program, its arguments, and the file that its output is appended to; its folder is made if it is not there. */
 export interface DetachedCommand {
   readonly command: string
   readonly args: ReadonlyArray<string>
@@ -41,21 +44,32 @@ export class DetachedProcess extends Context.Service<
 >()("rbee/config/DetachedProcess") {
   static readonly layer = Layer.succeed(
     DetachedProcess,
-    DetachedProcess.of({ start: (command) => Effect.suspend(() => start(command)) })
+    DetachedProcess.of({
+      start: (command) =>
+        makeFolder(path.dirname(command.logFile), 0o700).pipe(
+          Effect.mapError(
+            (error) =>
+              new SpawnFailed({ command: command.command, reason: logProblem(command.logFile, error) })
+          ),
+          Effect.andThen(start(command))
+        )
+    })
   )
 }
 
+const logProblem = (logFile: string, error: unknown) =>
+  `its log ${logFile} cannot be written: ${systemProblem(error)}`
+
 const start = ({ args, command, env, logFile }: DetachedCommand) =>
   Effect.callback<Started, SpawnFailed>((resume) => {
-    const fail = (cause: unknown) =>
-      resume(
-        Effect.fail(
-          new SpawnFailed({ command, reason: cause instanceof Error ? cause.message : String(cause) })
-        )
-      )
-    let log: number | undefined
+    const fail = (reason: string) => resume(Effect.fail(new SpawnFailed({ command, reason })))
+    let log: number
     try {
       log = openSync(logFile, "a", 0o600)
+    } catch (cause) {
+      return fail(logProblem(logFile, cause))
+    }
+    try {
       const child = spawn(command, args, {
         cwd: "/",
         detached: true,
@@ -65,7 +79,7 @@ const start = ({ args, command, env, logFile }: DetachedCommand) =>
       const exited = new Promise<{ readonly code: number | null; readonly signal: string | null }>((done) => {
         child.once("exit", (code, signal) => done({ code, signal }))
       })
-      child.once("error", fail)
+      child.once("error", (cause) => fail(systemProblem(cause)))
       child.once("spawn", () => {
         child.unref()
         const { pid } = child
@@ -73,8 +87,8 @@ const start = ({ args, command, env, logFile }: DetachedCommand) =>
         resume(Effect.succeed({ pid, exited: Effect.promise(() => exited) }))
       })
     } catch (cause) {
-      fail(cause)
+      fail(systemProblem(cause))
     } finally {
-      if (log !== undefined) closeSync(log)
+      closeSync(log)
     }
   })

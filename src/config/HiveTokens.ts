@@ -8,7 +8,9 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { isAlias } from "./HivesConfFormat.ts"
+import { makeFolder } from "./makeFolder.ts"
 import { Paths } from "./Paths.ts"
+import { systemProblem } from "./systemProblem.ts"
 
 /** The token of a hive could not be kept on this machine. */
 export class HiveTokenError extends Schema.TaggedError<HiveTokenError>()("HiveTokenError", {
@@ -42,7 +44,7 @@ const make = Effect.gen(function* () {
   const folder = path.join(config, "tokens")
 
   const unusable = (file: string, error: PlatformError.PlatformError) =>
-    new HiveTokenError({ file, reason: error.message })
+    new HiveTokenError({ file, reason: systemProblem(error) })
 
   const fileOf = (alias: string) => {
     const file = path.join(folder, alias)
@@ -70,7 +72,7 @@ const make = Effect.gen(function* () {
     const file = yield* fileOf(alias)
     // A leading dot: no alias has it.
     const temporary = path.join(folder, `.${alias}.${process.pid}.tmp`)
-    yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 }).pipe(
+    yield* makeFolder(folder, 0o700).pipe(
       Effect.andThen(Effect.ignore(fs.remove(temporary))),
       Effect.andThen(
         fs.writeFileString(temporary, `${Redacted.value(token)}\n`, { mode: 0o600, flag: "wx" })

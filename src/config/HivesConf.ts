@@ -7,8 +7,10 @@ import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import { type LockHeld, withLock } from "./FileLock.ts"
 import { type HiveEntry, HivesConfError, parseHivesConf } from "./HivesConfFormat.ts"
+import { makeFolder } from "./makeFolder.ts"
 import { Paths } from "./Paths.ts"
 import { Pids } from "./Pids.ts"
+import { systemProblem } from "./systemProblem.ts"
 
 /** The hives of `hives.conf`, as the file is now. */
 export class HivesConf extends Context.Service<
@@ -61,7 +63,7 @@ const make = Effect.gen(function* () {
         Effect.catch((error) =>
           error.reason._tag === "NotFound"
             ? Effect.succeed(new Uint8Array())
-            : Effect.fail(unreadable(error.reason._tag, "a file that can be read"))
+            : Effect.fail(unreadable(systemProblem(error), "a file that can be read"))
         )
       )
     return yield* Effect.try({
@@ -122,7 +124,7 @@ const make = Effect.gen(function* () {
 
   const update = Effect.fn("HivesConf.update")(
     function* (edit: (text: string) => string) {
-      yield* fs.makeDirectory(config, { recursive: true, mode: 0o700 })
+      yield* makeFolder(config, 0o700)
       return yield* withLock(`${file}.lock`)(
         Effect.gen(function* () {
           const before = yield* read
@@ -139,7 +141,7 @@ const make = Effect.gen(function* () {
       )
     },
     Effect.catchTag("PlatformError", (error) =>
-      Effect.fail(unreadable(error.reason._tag, "a file that can be written"))
+      Effect.fail(unreadable(systemProblem(error), "a file that can be written"))
     ),
     Effect.provideService(FileSystem.FileSystem, fs),
     Effect.provideService(Pids, pids)

@@ -23,6 +23,7 @@ export class HivesConfError extends Schema.TaggedError<HivesConfError>()("HivesC
   expected: Schema.String
 }) {
   override get message() {
+    if (this.field === "(file)") return `${this.file}: expected ${this.expected}; ${this.value}`
     const host = this.host === "" ? "" : `, host '${this.host}'`
     return `${this.file}, line ${this.line}${host}: ${this.field}: expected ${this.expected}, got '${this.value}'`
   }

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { makeFolder } from "./makeFolder.ts"
 import { Paths } from "./Paths.ts"
 import { Pids } from "./Pids.ts"
 import { version } from "./Program.ts"
@@ -78,7 +79,7 @@ const make = Effect.gen(function* () {
   })
 
   const put = Effect.fnUntraced(function* (name: string, pid: number, url: string) {
-    yield* fs.makeDirectory(folder, { recursive: true, mode: 0o700 })
+    yield* makeFolder(folder, 0o700)
     const startTime = Option.getOrElse(yield* pids.startTime(pid), () => "")
     const startedAt = DateTime.formatIso(yield* DateTime.now)
     const temporary = path.join(folder, `${name}.${process.pid}.tmp`)

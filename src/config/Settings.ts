@@ -26,6 +26,7 @@ import {
   text,
   texts
 } from "./settingCodecs.ts"
+import { systemProblem } from "./systemProblem.ts"
 
 /** A setting that cannot be taken, and where it stands. */
 export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
@@ -35,7 +36,9 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
   expected: Schema.String
 }) {
   override get message() {
-    return `Setting '${this.key}' in ${this.source}: expected ${this.expected}, got ${this.value}`
+    return this.key === wholeFile
+      ? `${this.source} ${this.value}`
+      : `Setting '${this.key}' in ${this.source}: expected ${this.expected}, got ${this.value}`
   }
 }
 
@@ -274,17 +277,21 @@ const readDocument = Effect.fnUntraced(function* (file: string) {
   const content = yield* fs.readFileString(file).pipe(
     Effect.map(Option.some),
     Effect.catch((error) =>
-      error.reason._tag === "NotFound" ? Effect.succeedNone : Effect.fail(unreadable(file, error.message))
+      error.reason._tag === "NotFound"
+        ? Effect.succeedNone
+        : Effect.fail(unusable(file, `cannot be read: ${systemProblem(error)}`))
     )
   )
   if (Option.isNone(content)) return {}
   return yield* Effect.mapError(Effect.fromResult(Toml.parse(content.value)), (error) =>
-    unreadable(file, error.message)
+    unusable(file, `is not a TOML document: ${error.message}`)
   )
 })
 
-const unreadable = (file: string, reason: string) =>
-  new SettingsError({ key: "(file)", value: reason, source: file, expected: "a TOML document" })
+const wholeFile = "(file)"
+
+const unusable = (file: string, reason: string) =>
+  new SettingsError({ key: wholeFile, value: reason, source: file, expected: "a TOML document" })
 
 const make = Effect.fnUntraced(function* (overrides: SettingOverrides) {
   const { config } = yield* Paths

@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
+import { systemProblem } from "./systemProblem.ts"
 
 /** The ssh configuration cannot be read. */
 export class SshConfigUnreadable extends Schema.TaggedError<SshConfigUnreadable>()("SshConfigUnreadable", {
@@ -86,8 +87,8 @@ export const readSshConfig = Effect.fn("SshConfig.read")(function* (file: string
       if (bytes > mostBytes) return ""
       return yield* fs.readFileString(name)
     }).pipe(
-      Effect.catchTag("PlatformError", ({ reason }) =>
-        Effect.fail(new SshConfigUnreadable({ file: name, reason: reason._tag }))
+      Effect.catchTag("PlatformError", (error) =>
+        Effect.fail(new SshConfigUnreadable({ file: name, reason: systemProblem(error) }))
       )
     )
 

@@ -12,6 +12,7 @@ import { variable } from "./environment.ts"
 import { Paths } from "./Paths.ts"
 import { isLoopback } from "./reachableUrl.ts"
 import { Settings } from "./Settings.ts"
+import { systemProblem } from "./systemProblem.ts"
 
 const shortest = 16
 const lookEvery = 1000
@@ -109,7 +110,7 @@ const make = Effect.fnUntraced(function* (tokenFile: string | undefined) {
       Effect.catch((error) =>
         error.reason._tag === "NotFound"
           ? Effect.succeedNone
-          : Effect.fail(new TokenError({ source: file, reason: "the file cannot be read" }))
+          : Effect.fail(new TokenError({ source: file, reason: systemProblem(error) }))
       )
     )
 

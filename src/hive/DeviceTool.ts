@@ -5,6 +5,7 @@ import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import type * as ChildProcess from "effect/process/ChildProcess"
 import type * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
+import { systemProblem } from "../config/systemProblem.ts"
 import type { Backend } from "./Devices.ts"
 
 /** One GPU as a tool tells of it; its index is the one by which the backend is told to use it. */
@@ -76,7 +77,7 @@ const run = Effect.fnUntraced(function* (
     Effect.catchTag("PlatformError", (error) =>
       Effect.succeed<Report>({
         gpus: [],
-        notes: error.reason._tag === "NotFound" ? [] : [`it could not be run (${error.reason._tag})`]
+        notes: error.reason._tag === "NotFound" ? [] : [`it could not be run: ${systemProblem(error)}`]
       })
     ),
     Effect.ensuring(Effect.forkDetach(Fiber.interrupt(fiber)))

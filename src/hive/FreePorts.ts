@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { createServer } from "node:net"
+import { systemProblem } from "../config/systemProblem.ts"
 
 /** The system had no port on loopback that was not used before. */
 export class NoFreePort extends Schema.TaggedError<NoFreePort>()("NoFreePort", {
@@ -48,7 +49,7 @@ const attempts = 100
 
 const askSystem = Effect.callback<number, NoFreePort>((resume) => {
   const server = createServer()
-  server.once("error", ({ message }) => resume(Effect.fail(new NoFreePort({ reason: message }))))
+  server.once("error", (error) => resume(Effect.fail(new NoFreePort({ reason: systemProblem(error) }))))
   server.listen({ host: "127.0.0.1", port: 0, exclusive: true }, () => {
     const address = server.address()
     server.close(() =>

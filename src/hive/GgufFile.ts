@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
-import { systemReason } from "../job/systemReason.ts"
+import { systemProblem } from "../config/systemProblem.ts"
 import type { Parsing } from "./GgufCursor.ts"
 
 /**
@@ -36,7 +36,7 @@ export const parseFile = Effect.fnUntraced(function* <A>(
 ) {
   const fs = yield* FileSystem.FileSystem
   const unreadable = (error: PlatformError.PlatformError) =>
-    new GgufError({ path, kind: "unreadable", reason: `it cannot be read: ${systemReason(error)}` })
+    new GgufError({ path, kind: "unreadable", reason: `it cannot be read: ${systemProblem(error)}` })
   const info = yield* Effect.mapError(fs.stat(path), unreadable)
   if (info.type !== "File") {
     return yield* new GgufError({ path, kind: "unreadable", reason: "it is not a regular file" })

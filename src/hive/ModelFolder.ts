@@ -3,7 +3,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Result from "effect/Result"
-import { systemReason } from "../job/systemReason.ts"
+import { systemProblem } from "../config/systemProblem.ts"
 import { incomingFolder, manifestExtension, type ModelManifest } from "./download/ModelManifest.ts"
 import * as ModelId from "./ModelId.ts"
 
@@ -100,7 +100,7 @@ const entriesOf = Effect.fnUntraced(function* (folder: string, skip: (path: stri
     if (Result.isSuccess(target)) {
       entries.push({ path: file, name, isFolder: target.success.type === "Directory" })
     } else if (ggufName.test(name)) {
-      skip(file, `the file that the link names cannot be read: ${systemReason(target.failure)}`)
+      skip(file, `the file that the link names cannot be read: ${systemProblem(target.failure)}`)
     }
   }
   return entries
@@ -128,7 +128,7 @@ const walk = Effect.fnUntraced(function* (root: string) {
       const inside = yield* Effect.result(entriesOf(folder, skip))
       if (Result.isFailure(inside)) {
         const isAbsent = depth === 0 && inside.failure.reason._tag === "NotFound"
-        if (!isAbsent) skip(folder, `the folder cannot be read: ${systemReason(inside.failure)}`)
+        if (!isAbsent) skip(folder, `the folder cannot be read: ${systemProblem(inside.failure)}`)
         continue
       }
       for (const { isFolder, name, path } of inside.success) {

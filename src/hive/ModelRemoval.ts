@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
-import { systemReason } from "../job/systemReason.ts"
+import { systemProblem } from "../config/systemProblem.ts"
 import { partsOf } from "./download/Quantisation.ts"
 import type { ModelFile } from "./ModelFolder.ts"
 
@@ -50,7 +50,7 @@ export const removeModel = Effect.fn("ModelRemoval.removeModel")(function* (
             id,
             file: path.basename(file),
             folder: path.dirname(file),
-            reason: systemReason(error)
+            reason: systemProblem(error)
           })
       )
     )

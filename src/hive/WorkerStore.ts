@@ -7,8 +7,10 @@ import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { acquire } from "../config/FileLock.ts"
+import { makeFolder } from "../config/makeFolder.ts"
 import { Paths } from "../config/Paths.ts"
 import { Settings } from "../config/Settings.ts"
+import { systemProblem } from "../config/systemProblem.ts"
 import { HiveAlreadyRuns, StateNotWritable } from "./errors.ts"
 import { StoredWorker } from "./WorkerRecord.ts"
 
@@ -51,8 +53,8 @@ const make = Effect.gen(function* () {
   const { hive } = yield* Settings
   const folder = path.join(state, "hives", hive.id, "workers")
   const notWritable = (error: PlatformError.PlatformError) =>
-    new StateNotWritable({ folder, reason: error.reason._tag })
-  yield* Effect.mapError(fs.makeDirectory(folder, { recursive: true, mode: 0o700 }), notWritable)
+    new StateNotWritable({ folder, reason: systemProblem(error) })
+  yield* Effect.mapError(makeFolder(folder, 0o700), notWritable)
   const lock = path.join(path.dirname(folder), "lock")
   yield* acquire(lock).pipe(
     Effect.catchTags({

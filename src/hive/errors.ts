@@ -165,7 +165,7 @@ export class StateNotWritable extends Schema.TaggedError<StateNotWritable>()("St
   reason: Schema.String
 }) {
   override get message() {
-    return `The hive cannot keep its state in ${this.folder} (${this.reason}); make the folder writable, or set RBEE_HOME`
+    return `The hive cannot keep its state in ${this.folder}: ${this.reason}`
   }
 }
 

@@ -115,7 +115,6 @@ const make = Effect.gen(function* () {
 
   const spawn = Effect.fnUntraced(function* ({ args, name, peer }: Launch) {
     const file = logFile(name)
-    yield* Effect.ignore(fs.makeDirectory(path.dirname(file), { recursive: true, mode: 0o700 }))
     const started = yield* processes.start({
       command: process.execPath,
       args: [...daemonFlags, programFile, ...args],

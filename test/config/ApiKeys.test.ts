@@ -336,7 +336,7 @@ describe("the file with the keys", () => {
       ]
       for (const error of errors) {
         assert.deepInclude(error, { _tag: "ApiKeysUnreadable", file })
-        assert.include(error.message, "the file system says")
+        assert.include(error.message, "it is a folder, not a file")
       }
       assert.strictEqual(yield* keys.presence, "unreadable")
     })

@@ -186,7 +186,7 @@ describe("Gguf", () => {
       const absent = yield* Effect.flip(Gguf.read(path.join(folder, "absent.gguf")))
       assert.strictEqual(
         absent.message,
-        `${folder}/absent.gguf cannot be used as a model: it cannot be read: it does not exist (ENOENT)`
+        `${folder}/absent.gguf cannot be used as a model: it cannot be read: it does not exist; check the path (ENOENT)`
       )
       // Five strings of 15 MB each are within their own limit and beyond the header's.
       const long = Buffer.from("GGUF\u0003\0\0\0" + "\0".repeat(8) + "\u0005" + "\0".repeat(7), "latin1")

@@ -283,7 +283,7 @@ describe("Models", () => {
       const models = yield* Effect.provide(Models, services)
       yield* put("a.gguf")
       for (const [next, words] of [
-        ["EROFS", "the file system is read-only; mount it writable (EROFS)"],
+        ["EROFS", "the file system is read-only; mount it writable"],
         ["EACCES", "permission denied"],
         ["EPERM", "the operation is not permitted"],
         ["EIO", "input/output error"]

@@ -87,7 +87,7 @@ describe("WorkerStore", () => {
       yield* fs.writeFileString(path.join(home, "state"), "a file where a folder should be")
       const error = yield* Effect.flip(Effect.scoped(Layer.build(storeAt(home))))
       assert.strictEqual(error._tag, "StateNotWritable")
-      assert.include(error.message, "set RBEE_HOME")
+      assert.include(error.message, "a part of the path is not a folder")
     }).pipe(Effect.provide(NodeServices.layer))
   )
 })

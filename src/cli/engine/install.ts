@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Stream from "effect/Stream"
+import { makeFolder } from "../../config/makeFolder.ts"
 import { Paths } from "../../config/Paths.ts"
 import { DaemonProblem } from "../errors.ts"
 import { Output } from "../Output.ts"
@@ -91,7 +92,7 @@ export const engineInstall = Command.make(
     const chosen = Option.isSome(typed.variant) ? typed.variant.value : yield* detect
     const folder = path.join(data, "engines", typed.engine)
     yield* output.note(`Installing node-llama-cpp ${engineVersion} (${chosen}) into ${folder}`)
-    yield* fs.makeDirectory(folder, { recursive: true })
+    yield* makeFolder(folder)
     yield* fs.writeFileString(
       path.join(folder, "package.json"),
       JSON.stringify(engineManifest(chosen), null, 2)

@@ -11,11 +11,12 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
+import { makeFolder } from "../../config/makeFolder.ts"
+import { systemProblem } from "../../config/systemProblem.ts"
 import type { Say, TellProgress } from "../../job/narrated.ts"
-import { systemReason } from "../../job/systemReason.ts"
 import * as ModelId from "../ModelId.ts"
 import type { DownloadError, FetchError } from "./errors.ts"
-import { FileNotReadable, FileNotWritable } from "./errors.ts"
+import { diskError, FileNotReadable } from "./errors.ts"
 import {
   incomingFolder,
   ManifestFile,
@@ -89,11 +90,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
   const onDisk = <A>(
     effect: Effect.Effect<A, PlatformError.PlatformError, FileSystem.FileSystem>,
     where: string
-  ) =>
-    effect.pipe(
-      Effect.provideService(FileSystem.FileSystem, fs),
-      Effect.mapError((error) => new FileNotWritable({ path: where, reason: systemReason(error) }))
-    )
+  ) => effect.pipe(Effect.provideService(FileSystem.FileSystem, fs), Effect.mapError(diskError(where)))
 
   const targetOf = (model: RemoteModel, file: RemoteFile) => path.join(folder, model.folder, file.name)
   const isThere = (file: string) => Effect.orElseSucceed(fs.exists(file), () => false)
@@ -166,7 +163,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
     yield* onDisk(
       Effect.gen(function* () {
         for (const { place, target } of arrived.toReversed()) {
-          yield* fs.makeDirectory(path.dirname(target), { recursive: true })
+          yield* makeFolder(path.dirname(target))
           if (target === first) {
             const files = arrived.map(({ fetched }) => fetched)
             yield* writeManifest(first + manifestExtension, { ids: [id], from: model.from, at, files })
@@ -253,15 +250,15 @@ const make = Effect.fnUntraced(function* (folder: string) {
 
   const adopt = Effect.fnUntraced(function* (id: string, file: string) {
     const manifest = path.join(folder, "files", `${encodeURIComponent(file)}${manifestExtension}`)
-    if (yield* isThere(manifest)) return file
-    const at = DateTime.formatIso(yield* DateTime.now)
     const { size } = yield* Effect.mapError(
       fs.stat(file),
-      (error) => new FileNotReadable({ path: file, reason: systemReason(error) })
+      (error) => new FileNotReadable({ path: file, reason: systemProblem(error) })
     )
+    if (yield* isThere(manifest)) return file
+    const at = DateTime.formatIso(yield* DateTime.now)
     yield* onDisk(
       Effect.gen(function* () {
-        yield* fs.makeDirectory(path.dirname(manifest), { recursive: true })
+        yield* makeFolder(path.dirname(manifest))
         yield* writeManifest(manifest, {
           ids: [id],
           from: id,

@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Settings } from "../../config/Settings.ts"
-import { causeCode } from "../../job/causeCode.ts"
+import { causeCode } from "../../config/systemProblem.ts"
 import { makePooledClient } from "../../job/PooledClient.ts"
 import {
   DownloadInterrupted,

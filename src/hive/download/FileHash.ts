@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { Worker } from "node:worker_threads"
 import { hashThreadFile } from "../../config/Program.ts"
-import { systemReason } from "../../job/systemReason.ts"
+import { systemProblem } from "../../config/systemProblem.ts"
 import { FileNotReadable } from "./errors.ts"
 
 /** What the thread is told: how many bytes from the start of the file are there, and whether these are all. */
@@ -46,7 +46,7 @@ export class FileHash {
       this.#tell({ until: bytes, isWhole: true })
       return Effect.tryPromise({
         try: () => this.#answer,
-        catch: (cause) => new FileNotReadable({ path: this.#file, reason: systemReason(cause) })
+        catch: (cause) => new FileNotReadable({ path: this.#file, reason: systemProblem(cause) })
       })
     })
   }

@@ -5,9 +5,9 @@ import * as Schema from "effect/Schema"
 import { writeSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
-import { causeCode } from "../../job/causeCode.ts"
-import { systemReason } from "../../job/systemReason.ts"
-import { DiskFull, FileNotWritable } from "./errors.ts"
+import { ensureFolder } from "../../config/makeFolder.ts"
+import { systemCode } from "../../config/systemProblem.ts"
+import { DiskFull, diskError } from "./errors.ts"
 
 /** What makes two downloads the same: what has come of one may be used by the next. Sizes in bytes. */
 export const PartPlan = Schema.Struct({
@@ -39,10 +39,9 @@ const isSame = (plan: PartPlan, stored: PartPlan) =>
     : plan.url === stored.url && plan.etag !== null && plan.etag === stored.etag)
 
 const failure = (folder: string, missing: number) => (cause: unknown) => {
-  const code = causeCode(cause)
-  return code === "ENOSPC" || code === "EDQUOT"
+  return systemCode(cause) === "ENOSPC"
     ? new DiskFull({ folder, needed: missing, free: 0 })
-    : new FileNotWritable({ path: folder, reason: systemReason(cause) })
+    : diskError(folder)(cause)
 }
 
 /**
@@ -97,7 +96,7 @@ export class PartFile {
     const stored = decodePlan(await fs.readFile(planFile, "utf8").catch(() => ""))
     const goesOn = Option.isSome(stored) && isSame(plan, stored.value)
     if (!goesOn) await fs.rm(folder, { recursive: true, force: true })
-    await fs.mkdir(folder, { recursive: true })
+    await ensureFolder(folder)
     const mode = goesOn ? "r+" : "w+"
     const data = await fs.open(path.join(folder, "data"), mode)
     const counters = await fs.open(path.join(folder, "done"), mode)
@@ -228,7 +227,7 @@ const withoutFirst = (chunks: ReadonlyArray<Uint8Array>, bytes: number): Readonl
 export const checkRoom = Effect.fn("PartFile.checkRoom")(function* (folder: string, missing: number) {
   const free = yield* Effect.tryPromise({
     try: async () => {
-      await fs.mkdir(folder, { recursive: true })
+      await ensureFolder(folder)
       const { bavail, bsize } = await fs.statfs(folder)
       return bavail * bsize
     },

@@ -6,12 +6,12 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Semaphore from "effect/Semaphore"
+import { makeFolder } from "../../config/makeFolder.ts"
 import { Settings } from "../../config/Settings.ts"
-import { systemReason } from "../../job/systemReason.ts"
 import {
+  diskError,
   type DownloadError,
   DownloadInterrupted,
-  FileNotWritable,
   InvalidAnswer,
   shownUrl,
   WrongChecksum,
@@ -295,7 +295,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
   })
 
   const onDisk = <A>(effect: Effect.Effect<A, PlatformError.PlatformError>, where: string) =>
-    Effect.mapError(effect, (error) => new FileNotWritable({ path: where, reason: systemReason(error) }))
+    Effect.mapError(effect, diskError(where))
 
   const fetchOnce = Effect.fnUntraced(function* (
     file: RemoteFile,
@@ -321,7 +321,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
       yield* discard
       return yield* new WrongChecksum({ file: file.name, expected: file.sha256, got: got.sha256 })
     }
-    yield* onDisk(fs.makeDirectory(path.dirname(target), { recursive: true }), target)
+    yield* onDisk(makeFolder(path.dirname(target)), target)
     yield* onDisk(fs.rename(got.data, target), target)
     yield* discard
     return { size: got.size, sha256: got.sha256 }

@@ -1,4 +1,6 @@
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { systemCode, systemProblem } from "../../config/systemProblem.ts"
 import { bytes } from "../../job/progressSentence.ts"
 
 /** A URL as it may be shown: a signed link carries secrets in its query. */
@@ -163,6 +165,20 @@ export class FileNotReadable extends Schema.TaggedError<FileNotReadable>()("File
     return `${this.path} cannot be read: ${this.reason}`
   }
 }
+
+const placeOf = (error: unknown) =>
+  Predicate.isTagged(error, "PlatformError") &&
+  Predicate.hasProperty(error, "reason") &&
+  Predicate.hasProperty(error.reason, "pathOrDescriptor") &&
+  Predicate.isString(error.reason.pathOrDescriptor)
+    ? error.reason.pathOrDescriptor
+    : undefined
+
+/** What a system error means for a file of the models folder. */
+export const diskError = (path: string) => (error: unknown) =>
+  systemCode(error) === "ENOENT"
+    ? new FileNotReadable({ path: placeOf(error) ?? path, reason: systemProblem(error) })
+    : new FileNotWritable({ path, reason: systemProblem(error) })
 
 /** Why a file did not come, whole and checked. */
 export const DownloadError = Schema.Union([

@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Paths } from "../../config/Paths.ts"
 import { programFile } from "../../config/Program.ts"
+import { systemSentence } from "../../config/systemProblem.ts"
 import { checksumOf, type Contents, contentsOf } from "./Contents.ts"
 import { findEngine, type Kind } from "./enginePackages.ts"
 
@@ -68,7 +69,7 @@ const programParts = [
 const lengthOfComplaint = 300
 
 const unreadable = (what: string) => (error: PlatformError.PlatformError) =>
-  new PayloadError({ what, reason: error.message })
+  new PayloadError({ what, reason: systemSentence(error) })
 
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem

@@ -8,6 +8,7 @@ import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Stream from "effect/Stream"
 import { Settings } from "../../config/Settings.ts"
+import { systemProblem } from "../../config/systemProblem.ts"
 import { checkArguments, checkCopy, checkTarget } from "./checkTarget.ts"
 import { shellInput } from "./quote.ts"
 import { type SshError, SshNotInstalled, SshTimeout } from "./SshErrors.ts"
@@ -118,11 +119,11 @@ const make = Effect.gen(function* () {
       return { stdout, stderr, code }
     }).pipe(
       Effect.scoped,
-      Effect.catchTag("PlatformError", ({ reason }) =>
+      Effect.catchTag("PlatformError", (error) =>
         Effect.fail(
           new SshNotInstalled({
             program,
-            reason: reason._tag === "NotFound" ? "it is not there" : reason._tag
+            reason: error.reason._tag === "NotFound" ? "it is not there" : systemProblem(error)
           })
         )
       ),

@@ -13,7 +13,7 @@ import { Transfer } from "../../../src/hive/download/Transfer.ts"
 import { contentOf, generated } from "../../support/fileServer.ts"
 import { modelHubs } from "../../support/modelHubs.ts"
 import { temporaryFolder } from "../../support/rbee.ts"
-import { mountTmpfs } from "../../support/tmpfs.ts"
+import { mountTmpfs, remountReadOnly, smallDisk } from "../../support/tmpfs.ts"
 
 const size = 600_000
 const split = ["big-00001-of-00002.gguf", "big-00002-of-00002.gguf"] as const
@@ -111,6 +111,36 @@ describe("Downloads", () => {
       assert.isTrue(readFileSync(first).equals(contentOf(size)))
       assert.isTrue(readFileSync(join(model, split[1])).equals(contentOf(size / 2)))
       assert.isFalse(existsSync(join(folder, "incoming")))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("of a file of this machine that is missing says so, also when it was there before", () =>
+    Effect.gen(function* () {
+      const { downloads } = yield* setUp(yield* temporaryFolder)
+      const file = join(yield* temporaryFolder, "mine.gguf")
+      const run = downloads.run(`file:${file}`, silent, silent)
+      const isMissing = Effect.map(Effect.flip(run), (error) => {
+        assert.strictEqual(error._tag, "FileNotReadable")
+        assert.include(error.message, "it does not exist; check the path (ENOENT)")
+        assert.notInclude(error.message, "cannot be written")
+      })
+      yield* isMissing
+      writeFileSync(file, "model")
+      assert.strictEqual(yield* run, file)
+      rmSync(file)
+      yield* isMissing
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says that a disk for models is read-only, also where the folders are still to be made", (test) =>
+    Effect.gen(function* () {
+      const disk = yield* smallDisk
+      if (disk === undefined) return test.skip("this user may not mount a disk")
+      const { downloads } = yield* setUp(join(disk, "models"))
+      remountReadOnly(disk)
+      const error = yield* Effect.flip(downloads.run("acme/small", silent, silent))
+      assert.strictEqual(error._tag, "FileNotWritable")
+      assert.include(error.message, "the file system is read-only")
     }).pipe(Effect.scoped)
   )
 
