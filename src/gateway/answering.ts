@@ -19,6 +19,7 @@ import type { Work } from "../job/Submission.ts"
 import { requestText } from "../job/requestText.ts"
 import { Complete } from "../operation/Operation.ts"
 import { type About, type Door, type Exchange, type GatewayFailure, InvalidRequest } from "./Door.ts"
+import { mergeEmbeddings } from "./embeddings.ts"
 import { assemble } from "./EngineAnswer.ts"
 import { fromError, fromFailure } from "./failures.ts"
 import { asToldTo, KeyLimits, mayUse, ModelForbidden } from "./KeyLimits.ts"
@@ -221,7 +222,10 @@ export const makeAnswering = Effect.gen(function* () {
     if (reply._tag === "Whole") {
       return HttpServerResponse.jsonUnsafe(reply.toJson(assemble(chunks), about), { headers })
     }
-    const text = reply.toText(document ?? "", about)
+    const merged = document ?? mergeEmbeddings(chunks, exchange.body)
+    // What was divided is counted as one.
+    if (document === undefined && merged !== undefined) spending.note(merged)
+    const text = reply.toText(merged ?? "", about)
     if (text === undefined) return refuse(format, unreadable, headers)
     return HttpServerResponse.text(text, { contentType: "application/json", headers })
   })

@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import type { Complete } from "../operation/Operation.ts"
+import { embeddingBatches, withOffset } from "./embeddingBatches.ts"
 import { type AnswerError, diagnosed, withLease } from "./Leasing.ts"
 import type { LeaseRequest } from "./WorkerChoice.ts"
 import { WorkerClient } from "./WorkerClient.ts"
@@ -58,8 +59,16 @@ const make = Effect.gen(function* () {
     )
     const request = { api, promptTokens: promptTokens(body) }
     if (api === "embeddings") {
-      const text = client.ask(lease, job.id, { ...request, body: { ...body, model: lease.model } })
-      return Stream.concat(Stream.fromEffect(Effect.map(text, toResult)), whole)
+      const ask = (part: Complete["body"]) =>
+        client.ask(lease, job.id, { ...request, body: { ...part, model: lease.model } })
+      const batches = embeddingBatches(body)
+      const answers =
+        batches.length === 1
+          ? Stream.fromEffect(Effect.map(ask(body), toResult))
+          : Stream.mapEffect(Stream.fromIterable(batches), ({ body, offset }) =>
+              Effect.map(ask(body), (text) => toChunk(withOffset(text, offset)))
+            )
+      return Stream.concat(answers, whole)
     }
     const options = Predicate.isReadonlyObject(body["stream_options"]) ? body["stream_options"] : {}
     const asked = {

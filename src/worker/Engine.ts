@@ -100,7 +100,8 @@ const unknownToken = (param: string, vocabulary: number) =>
     `token ids are those of the model's own vocabulary, 0 to ${vocabulary - 1}; ids of another tokenizer mean nothing here, so send text`
   )
 
-const emptyInput = (param: string) => invalid(param, "an empty text has no embedding; leave it out")
+const emptyInput = (param: string) =>
+  invalid(param, "an empty text has no embedding with this model; leave it out")
 
 const tooManyDimensions = (dimensions: number) =>
   invalid("dimensions", `the model's vectors have ${dimensions} dimensions; ask for as many or fewer`)
@@ -265,7 +266,8 @@ const makeEngine = (
       const texts: Array<ReadonlyArray<Token>> = []
       for (const [index, input] of inputs.entries()) {
         const param = inputs.length === 1 ? "input" : `input.${index}`
-        const tokens = yield* tokensOf(input, param, false)
+        // A model that begins every text with a token of its own has a vector for an empty one too.
+        const tokens = withBos(yield* tokensOf(input, param, false))
         if (tokens.length === 0) return yield* emptyInput(param)
         if (tokens.length > most && !truncate) {
           return yield* new ContextLengthExceeded({ promptTokens: tokens.length, contextSize: most })

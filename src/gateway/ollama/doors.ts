@@ -2,7 +2,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { About, Body, Door, Exchange, Reading } from "../Door.ts"
-import { unsupported } from "../reading.ts"
+import { given, unsupported } from "../reading.ts"
 import { chatShape, generateShape, loadedReply, nanos, reply, type Shape } from "./answer.ts"
 import { ollamaFormat } from "./format.ts"
 import {
@@ -125,12 +125,13 @@ const embedded = fromEmbeddings((embeddings, tokens, { askedAt, model, now, plac
 const embedding = (
   model: string,
   input: string | ReadonlyArray<string> | null | undefined,
+  options: Body,
   toText: (document: string, about: About) => string | undefined,
   loaded: (about: About) => object
 ): Exchange => ({
   model,
   api: "embeddings",
-  body: { input: says(input) ? input : "." },
+  body: { ...options, input: says(input) ? input : "." },
   reply: {
     _tag: "Document",
     toText: says(input) ? toText : (_document, about) => JSON.stringify(loaded(about))
@@ -142,11 +143,10 @@ export const embedDoor: Door = {
   path: "/api/embed",
   format: ollamaFormat,
   read: (body) =>
-    Result.flatMap(readEmbed(body), ({ dimensions, input, model }) =>
-      says(dimensions)
-        ? unsupported("dimensions", "the engines give all that a model has")
-        : Result.succeed(embedding(model, input, embedded, ({ model }) => ({ model, embeddings: [] })))
-    )
+    Result.map(readEmbed(body), ({ dimensions, input, model, truncate }) => {
+      const options = given({ dimensions, truncate: truncate ?? true })
+      return embedding(model, input, options, embedded, ({ model }) => ({ model, embeddings: [] }))
+    })
 }
 
 /** `POST /api/embeddings`, which `/api/embed` came after. */
@@ -158,6 +158,7 @@ export const oldEmbeddingsDoor: Door = {
       embedding(
         model,
         prompt,
+        { truncate: true },
         fromEmbeddings(([embedding = []]) => ({ embedding })),
         () => ({ embedding: [] })
       )

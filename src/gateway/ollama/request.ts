@@ -11,7 +11,7 @@ const Call = Schema.Struct({
 })
 
 const Message = Schema.Struct({
-  role: Schema.Literals(["system", "user", "assistant", "tool"]),
+  role: Schema.Literals(["system", "developer", "user", "assistant", "tool"]),
   content: optional(Schema.String),
   images: optional(Schema.Array(Schema.Unknown)),
   tool_calls: optional(Schema.Array(Call)),
@@ -38,7 +38,8 @@ const Options = Schema.Struct({
   seed: optional(Schema.Int),
   presence_penalty: optional(Schema.Finite),
   frequency_penalty: optional(Schema.Finite),
-  repeat_penalty: optional(Schema.Finite)
+  repeat_penalty: optional(Schema.Finite),
+  repeat_last_n: optional(Schema.Int)
 })
 
 const Format = Schema.Union([
@@ -90,7 +91,9 @@ export const readEmbed = reader(
   Schema.Struct({
     model: Schema.NonEmptyString,
     input: optional(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
-    dimensions: optional(Schema.Int)
+    dimensions: optional(Schema.Int),
+    /** Ollama cuts a text that is too long, unless it is told not to. */
+    truncate: optional(Schema.Boolean)
   })
 )
 
@@ -141,6 +144,7 @@ export const toMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<Engi
   }
   return messages.map(({ content, role, tool_call_id, tool_calls, tool_name }, turn): EngineMessage => {
     const text = content ?? ""
+    if (role === "developer") return { role: "system", content: text }
     if (role === "tool") return { role, content: text, tool_call_id: answered(tool_call_id, tool_name) }
     if (tool_calls === undefined || tool_calls === null || tool_calls.length === 0)
       return { role, content: text }

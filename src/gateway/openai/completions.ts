@@ -1,4 +1,5 @@
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { CompletionApi } from "../../operation/fields.ts"
@@ -117,6 +118,21 @@ const readReply = (body: Body, toJson: (answer: EngineAnswer, about: About) => u
   )
 }
 
+const isOfDeveloper = (message: unknown) =>
+  Predicate.isReadonlyObject(message) && message["role"] === "developer"
+
+/** What newer clients call `developer` is `system` to engines, whose templates mostly know no other name. */
+const withSystemRole = (body: Body): Body => {
+  const { messages } = body
+  if (!Array.isArray(messages) || !messages.some(isOfDeveloper)) return body
+  return {
+    ...body,
+    messages: messages.map((message: unknown) =>
+      isOfDeveloper(message) ? Object.assign({}, message, { role: "system" }) : message
+    )
+  }
+}
+
 function* readCompletion(
   api: CompletionApi,
   toJson: (answer: EngineAnswer, about: About) => unknown,
@@ -124,7 +140,7 @@ function* readCompletion(
 ): Reading<Exchange> {
   const model = yield* readModel(body)
   const reply = yield* readReply(body, toJson)
-  return { model, api, body, reply }
+  return { model, api, body: withSystemRole(body), reply }
 }
 
 const completionDoor = (

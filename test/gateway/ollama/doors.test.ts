@@ -223,9 +223,12 @@ describe("a request without a prompt", () => {
     }
     for (const body of [{}, { input: "" }, { input: [] }]) {
       const { api, body: asked } = exchangeOf(embedDoor, { model: "tiny", ...body })
-      assert.deepStrictEqual([api, asked], ["embeddings", { input: "." }])
+      assert.deepStrictEqual([api, asked], ["embeddings", { input: ".", truncate: true }])
     }
-    assert.deepStrictEqual(exchangeOf(oldEmbeddingsDoor, { model: "tiny" }).body, { input: "." })
+    assert.deepStrictEqual(exchangeOf(oldEmbeddingsDoor, { model: "tiny" }).body, {
+      input: ".",
+      truncate: true
+    })
   })
 
   it("does not unload a model", () => {
@@ -238,21 +241,21 @@ describe("a request without a prompt", () => {
 })
 
 describe("embeddings", () => {
-  it("are asked for one text, or several", () => {
+  it("are asked for one text, or several, cut to the context unless that is not wanted", () => {
+    const bodyOf = (fields: object) => exchangeOf(embedDoor, { model: "tiny", ...fields }).body
     for (const input of ["one", ["one", "two"]]) {
-      const { api, body } = exchangeOf(embedDoor, { model: "tiny", input, truncate: true })
-      assert.deepStrictEqual([api, body], ["embeddings", { input }])
+      assert.deepStrictEqual(bodyOf({ input }), { input, truncate: true })
+      assert.deepStrictEqual(bodyOf({ input, truncate: null }), { input, truncate: true })
+      assert.deepStrictEqual(bodyOf({ input, truncate: false }), { input, truncate: false })
+      assert.deepStrictEqual(bodyOf({ input, dimensions: 8 }), { input, truncate: true, dimensions: 8 })
     }
     assert.deepStrictEqual(exchangeOf(oldEmbeddingsDoor, { model: "tiny", prompt: "one" }).body, {
-      input: "one"
+      input: "one",
+      truncate: true
     })
   })
 
-  it("are refused in another length, and for what is no text", () => {
-    assert.strictEqual(
-      refusalOf(embedDoor, { model: "tiny", input: "one", dimensions: 8 }).param,
-      "dimensions"
-    )
+  it("are refused for what is no text", () => {
     assert.strictEqual(refusalOf(embedDoor, { model: "tiny", input: 5 }).param, "input")
     assert.strictEqual(refusalOf(oldEmbeddingsDoor, { model: "tiny", prompt: ["one"] }).param, "prompt")
   })
