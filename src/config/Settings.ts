@@ -171,7 +171,7 @@ const readAll = (read: Read) =>
         /** Failures in a row after which a worker rests. */
         breakerFaults: yield* read("scheduler.breaker_faults", count, 3),
         breakerPause: yield* read("scheduler.breaker_pause", duration, Duration.seconds(30)),
-        /** How long a device rests after a worker could not be started on it. */
+        /** How long a model rests on a hive that could not load it. */
         loadPause: yield* read("scheduler.load_pause", duration, Duration.seconds(30)),
         /** How many workers a request is tried on. */
         attempts: yield* read("scheduler.attempts", count, 3),

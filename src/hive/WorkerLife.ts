@@ -173,7 +173,7 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
     const { backend, device, id, model } = entry.spec
     freed.set(`${backend}-${device}`, clock.currentTimeMillisUnsafe())
     yield* move(entry, "ended", reason)
-    yield* settle(entry, new WorkerFailed({ worker: id, model, reason, lastLines: [] }))
+    yield* settle(entry, new WorkerFailed({ worker: id, model, reason, lastLines: [], killed: true }))
   })
 
   return {

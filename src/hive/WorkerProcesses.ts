@@ -71,6 +71,15 @@ const sentence = ({ code, signal }: Ending) => {
   return code === null ? "its process ended" : `its process ended with code ${code}`
 }
 
+/** Signals by which a process is ended from outside; a crash of its own has others. */
+const outsideSignals: ReadonlySet<string> = new Set(["SIGHUP", "SIGINT", "SIGKILL", "SIGQUIT", "SIGTERM"])
+
+/** What programs exit with that end in order when they get such a signal: nothing, or 128 and its number. */
+const outsideCodes: ReadonlySet<number> = new Set([0, 129, 130, 131, 137, 143])
+
+const isKilled = ({ code, signal }: Ending) =>
+  (signal !== null && outsideSignals.has(signal)) || (code !== null && outsideCodes.has(code))
+
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const processes = yield* DetachedProcess
@@ -81,10 +90,10 @@ const make = Effect.gen(function* () {
   const store = yield* WorkerStore
   const { timeouts } = yield* Settings
 
-  const failure = (spec: WorkerSpec, reason: string) =>
+  const failure = (spec: WorkerSpec, reason: string, killed = false) =>
     Effect.map(
       Effect.provideService(lastLines(store.logFile(spec.id)), FileSystem.FileSystem, fs),
-      (lines) => new WorkerFailed({ worker: spec.id, model: spec.model, reason, lastLines: lines })
+      (lines) => new WorkerFailed({ worker: spec.id, model: spec.model, reason, lastLines: lines, killed })
     )
 
   const fail = (spec: WorkerSpec, reason: string) =>
@@ -106,7 +115,7 @@ const make = Effect.gen(function* () {
   const diedEarly = (spec: WorkerSpec, exited: Live["exited"]) =>
     Effect.gen(function* () {
       const ending = yield* exited
-      const error = yield* failure(spec, `${sentence(ending)} before it was ready`)
+      const error = yield* failure(spec, `${sentence(ending)} before it was ready`, isKilled(ending))
       return yield* ending.code === portInUse ? new PortTaken({ failure: error }) : error
     })
 

@@ -32,13 +32,21 @@ export class WorkerNotFound extends Schema.TaggedError<WorkerNotFound>()(
   }
 }
 
-/** The worker's process could not start, or ended. `lastLines` are the last of its log. */
+/**
+ * The worker's process could not start, or ended. `lastLines` are the last of its log; `killed` is set when it was ended
+ * from outside, which says nothing of its model.
+ */
 export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFailed", {
   worker: Schema.String,
   model: Schema.String,
   reason: Schema.String,
-  lastLines: Schema.Array(Schema.String)
+  lastLines: Schema.Array(Schema.String),
+  killed: Schema.optionalKey(Schema.Boolean)
 }) {
+  get failure(): Failure {
+    const { _tag: code, killed = false, message, worker } = this
+    return { code, message: redact(message), details: { worker, killed } }
+  }
   override get message() {
     return `Worker '${this.worker}' with ${this.model} failed: ${this.reason}; ${shown(this.lastLines)}`
   }

@@ -22,6 +22,7 @@ const decided = ({ decision }: Explained) => {
     }
     case "Wait":
       return { decision: "wait", reason: decision.reason }
+    case "Failed":
     case "Impossible":
       return { decision: "refuse", reason: decision.reason }
   }

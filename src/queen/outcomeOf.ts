@@ -13,6 +13,7 @@ const notImplemented = 501
 const faults: ReadonlySet<string> = new Set([
   "ConnectionFailed",
   "HiveTimeout",
+  "HiveUnreachable",
   "InvalidResponse",
   "WorkerFailed",
   "WorkerUnhealthy"

@@ -1,12 +1,14 @@
 // A fake of an engine that fails as it is told, run as a process: `--port N --name MODEL`. The text of the last message is
 // JSON: {"status":500,"error":…} answers with that status and that body, 200 with it as the first event; "sick" fails and
 // answers no health check any more; "once" names a folder: whoever makes it fails with 500, and everybody after that
-// answers. Everything else is answered.
-import { mkdirSync } from "node:fs"
+// answers. Everything else is answered. With `--hold FILE` it loads until there is such a file.
+import { existsSync, mkdirSync } from "node:fs"
 import { createServer, type ServerResponse } from "node:http"
 import { parseArgs } from "node:util"
 
-const { values } = parseArgs({ options: { port: { type: "string" }, name: { type: "string" } } })
+const { values } = parseArgs({
+  options: { port: { type: "string" }, name: { type: "string" }, hold: { type: "string" } }
+})
 
 interface Order {
   readonly status?: number
@@ -63,7 +65,8 @@ createServer((request, response) => {
     body += chunk.toString()
   })
   request.on("end", () => {
-    if (request.url === "/health") return response.writeHead(healthy ? 200 : 503).end("{}")
+    const isLoaded = values.hold === undefined || existsSync(values.hold)
+    if (request.url === "/health") return response.writeHead(healthy && isLoaded ? 200 : 503).end("{}")
     if (request.url === "/v1/models") return response.end(JSON.stringify({ data: [{ id: values.name }] }))
     if (request.url !== "/v1/chat/completions") {
       return response.writeHead(404).end(JSON.stringify({ error: { message: "nothing here" } }))

@@ -12,6 +12,8 @@ export interface DeviceView {
 /** A model whose file is on a hive. */
 export interface ModelView {
   readonly id: string
+  /** Changes when the file is replaced. */
+  readonly revision?: string
   /** What a worker with it takes, in bytes, … */
   readonly memoryBytes: number
   /** … if it has this context length and so many requests at the same time; each token more takes `tokenBytes`. */

@@ -136,14 +136,17 @@ export class ModelQueue {
     return [...this.#enter(worker, now), ...this.#pump(now)]
   }
 
-  /** Those who wait for such a worker get none. */
-  notPlaced(placing: Placing, refusal: Refusal): ReadonlyArray<Note | Order> {
+  /** Those who wait for such a worker get none; one for a smaller context may yet be had. */
+  notPlaced(placing: Placing, refusal: Refusal, now: number): ReadonlyArray<Note | Order> {
     this.#wanted = "no"
+    const { contextSize = 0 } = placing
     const hopeless = [...this.#waiting.values()].filter(
-      (request) => needSame(request, placing) && !this.#isServed(request)
+      (request) =>
+        needSame(request, placing) && (request.contextSize ?? 0) >= contextSize && !this.#isServed(request)
     )
+    if (hopeless.length === 0) return []
     for (const { id } of hopeless) this.#waiting.delete(id)
-    return hopeless.map(({ id }) => refuse(id, refusal))
+    return [...hopeless.map(({ id }) => refuse(id, refusal)), ...this.#pump(now)]
   }
 
   pending(why: string) {

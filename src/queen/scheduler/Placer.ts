@@ -1,13 +1,11 @@
 import { misfit, type WorkerUse } from "./decide.ts"
 import { type DeviceView, type HiveView, isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
-import type { Note, Order, Placing } from "./messages.ts"
+import { type LoadPlace, LoadRests } from "./LoadRests.ts"
+import type { LoadFault, Note, Order, Placing } from "./messages.ts"
 import { type PlacementView, placeWorker } from "./placeWorker.ts"
 
-interface Loading {
-  readonly hive: string
-  readonly device: string
-  readonly memoryBytes: number
+interface Loading extends LoadPlace {
   readonly placing: Placing
 }
 
@@ -19,8 +17,6 @@ interface Leaving {
   readonly granted: boolean
 }
 
-const noRoomPause = 1_000
-
 /**
  * Decides which workers are started and which go, for all models: the one who knows what memory is free, on its way or
  * about to be given back. Told messages one after the other, like a `ModelQueue`.
@@ -31,7 +27,7 @@ export class Placer {
   readonly #wanted = new Map<string, Placing>()
   readonly #loading = new Map<string, Loading>()
   readonly #leaving = new Map<string, Leaving>()
-  readonly #rests = new Map<string, number>()
+  readonly #rests: LoadRests
   /** By hive and by id: a decision asks for hundreds of them. */
   readonly #uses = new Map<string, Map<string, WorkerUse>>()
   /** Workers that this scheduler started, and so may end when nobody asks for them. */
@@ -40,6 +36,7 @@ export class Placer {
 
   constructor(limits: SchedulerLimits) {
     this.#limits = limits
+    this.#rests = new LoadRests(limits.loadPause)
   }
 
   get loading() {
@@ -69,6 +66,7 @@ export class Placer {
     const loading = this.#loading.get(load)
     if (loading === undefined) return []
     this.#loading.delete(load)
+    this.#rests.loaded(loading)
     this.#own.add(keyOf(worker))
     const hive = this.#hives.get(worker.hive)
     const told = hive?.workers.find(({ id }) => id === worker.id)
@@ -85,29 +83,14 @@ export class Placer {
     return [{ _tag: "Placed", worker }, ...this.#place(now)]
   }
 
-  loadFailed(load: string, reason: string, now: number): ReadonlyArray<Note | Order> {
+  /** It is tried again where that may help; if there is no such place, those who want the model are refused. */
+  loadFailed(load: string, fault: LoadFault, reason: string, now: number): ReadonlyArray<Note | Order> {
     const loading = this.#loading.get(load)
     if (loading === undefined) return []
     this.#loading.delete(load)
-    this.#rests.set(`${loading.hive}/${loading.device}`, now + this.#limits.loadPause)
-    const { extra, model } = loading.placing
+    this.#rests.failed(loading, fault, reason, now)
     const again = this.#place(now)
-    const isTriedElsewhere = [...this.#loading.values()].some(({ placing }) => placing.model === model)
-    if (extra || isTriedElsewhere || this.#isMakingRoomFor(model)) return again
-    this.#wanted.delete(model)
-    return [
-      ...again,
-      { _tag: "NotPlaced", placing: loading.placing, refusal: { _tag: "LoadFailed", reason } }
-    ]
-  }
-
-  /** The hive had no room for a load: somebody else has taken it, as its next inventory will tell. */
-  noRoom(load: string, why: string, now: number): ReadonlyArray<Note | Order> {
-    const loading = this.#loading.get(load)
-    if (loading === undefined) return []
-    this.#loading.delete(load)
-    this.#rests.set(`${loading.hive}/${loading.device}`, now + noRoomPause)
-    return [...this.#place(now), { _tag: "Pending", model: loading.placing.model, why }]
+    return fault === "full" ? [...again, { _tag: "Pending", model: loading.model, why: reason }] : again
   }
 
   drained(worker: WorkerView, granted: boolean): ReadonlyArray<Note | Order> {
@@ -158,7 +141,7 @@ export class Placer {
   }
 
   tick(now: number): ReadonlyArray<Note | Order> {
-    for (const [where, until] of this.#rests) if (until <= now) this.#rests.delete(where)
+    this.#rests.tick(now)
     return this.#place(now)
   }
 
@@ -171,7 +154,7 @@ export class Placer {
           ? undefined
           : this.#uses.get(worker.hive)?.get(worker.id),
       freeBytes: (hive, device) => this.#freeBytes(hive, device),
-      rests: (hive, device) => (this.#rests.get(`${hive}/${device}`) ?? 0) > now
+      restOf: (place) => this.#rests.of(place, now)
     }
   }
 
@@ -212,7 +195,7 @@ export class Placer {
   }
 
   #placeOne(placing: Placing, now: number): ReadonlyArray<Note | Order> {
-    const { contextSize, device, extra, hive, model, parallel, since } = placing
+    const { contextSize, device, engine, extra, hive, model, parallel, since } = placing
     const isOnItsWay =
       [...this.#loading.values()].some((loading) => loading.placing.model === model) ||
       this.#isStarting(placing)
@@ -223,7 +206,8 @@ export class Placer {
       hive,
       device,
       contextSize,
-      parallel
+      parallel,
+      engine
     }
     const decision = placeWorker(model, this.view(now), rules, now, this.#limits)
     switch (decision._tag) {
@@ -231,6 +215,13 @@ export class Placer {
         return []
       case "Wait":
         return extra ? [] : [{ _tag: "Pending", model, why: decision.reason }]
+      case "Failed": {
+        if (extra) return []
+        this.#wanted.delete(model)
+        const { reason, until } = decision
+        const refusal = { _tag: "LoadFailed", reason, retryAfterMs: until - now } as const
+        return [{ _tag: "NotPlaced", placing, refusal }]
+      }
       case "Impossible": {
         this.#wanted.delete(model)
         if (extra) return []
@@ -248,8 +239,8 @@ export class Placer {
           ]
         }
         const load = `load-${++this.#loads}`
-        const { device: to, hive: on, memoryBytes } = decision
-        this.#loading.set(load, { hive: on, device: to, memoryBytes, placing })
+        const { device: to, hive: on, memoryBytes, revision } = decision
+        this.#loading.set(load, { hive: on, device: to, model, revision, engine, memoryBytes, placing })
         return [
           { _tag: "Pending", model, why: `a worker loads it on ${on}/${to}` },
           { _tag: "Load", load, hive: on, device: to, placing }

@@ -7,7 +7,6 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Settings } from "../../config/Settings.ts"
-import type { OperationError } from "../../job/errors.ts"
 import { InFlight } from "../../job/InFlight.ts"
 import { addFinalizer } from "../../job/lightScope.ts"
 import type { Candidate, Decision, Wish } from "./decide.ts"
@@ -15,6 +14,7 @@ import { type ScheduleError, toError } from "./errors.ts"
 import { type HiveView, type WorkerView } from "./Fleet.ts"
 import { FleetView, type HiveStock } from "./FleetView.ts"
 import { Loader } from "./Loader.ts"
+import { loadFaultOf } from "./loadFault.ts"
 import type { Asked, Message, Order, Outcome } from "./messages.ts"
 import { SchedulerCore } from "./SchedulerCore.ts"
 
@@ -79,8 +79,6 @@ const lookWhenIdle = 5_000
 const freshEnough = 1_000
 const keptExplanations = 256
 
-const isFull = ({ _tag: tag, failure }: OperationError) => (failure?.code ?? tag) === "ModelDoesNotFit"
-
 // Capabilities name devices in capitals, everything that people type in small letters.
 const inShort = (device: string) => device.toLowerCase()
 
@@ -94,8 +92,9 @@ const viewOf = ({ away, hive, inventory: { devices, models, workers } }: HiveSto
     freeBytes: free_bytes,
     usable
   })),
-  models: models.map(({ id, memory_bytes, token_bytes, worker_context, worker_slots }) => ({
+  models: models.map(({ id, memory_bytes, token_bytes, worker_context, worker_slots, ...file }) => ({
     id,
+    revision: JSON.stringify([file.size_bytes, file.sha256, file.downloaded_at]),
     memoryBytes: memory_bytes,
     usual: { contextSize: worker_context, slots: worker_slots, tokenBytes: token_bytes }
   })),
@@ -186,7 +185,7 @@ const make = Effect.gen(function* () {
           Effect.matchEffect({
             onSuccess: (worker) => tell({ _tag: "Loaded", load, worker }),
             onFailure: (error) =>
-              tell({ _tag: "LoadFailed", load, reason: error.message, isFull: isFull(error) })
+              tell({ _tag: "LoadFailed", load, reason: error.message, fault: loadFaultOf(error) })
           }),
           Effect.forkIn(scope),
           Effect.asVoid

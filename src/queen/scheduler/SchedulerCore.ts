@@ -62,7 +62,8 @@ export class SchedulerCore {
       mayDrain: false,
       hive: wish.hive,
       device: wish.device,
-      contextSize: wish.contextSize
+      contextSize: wish.contextSize,
+      engine: wish.engine
     }
     const decision = placeWorker(wish.model, this.#placer.view(now), rules, now, this.#limits, look)
     return { decision, candidates }
@@ -108,9 +109,7 @@ export class SchedulerCore {
       case "Loaded":
         return this.#placer.loaded(message.load, message.worker, now)
       case "LoadFailed":
-        return message.isFull === true
-          ? this.#placer.noRoom(message.load, message.reason, now)
-          : this.#placer.loadFailed(message.load, message.reason, now)
+        return this.#placer.loadFailed(message.load, message.fault, message.reason, now)
       case "Deleted":
         return [
           ...this.#queue(message.worker.model).deleted(message.worker, now),
@@ -154,7 +153,7 @@ export class SchedulerCore {
       case "Placed":
         return this.#queue(note.worker.model).placed(note.worker, now)
       case "NotPlaced":
-        return this.#queue(note.placing.model).notPlaced(note.placing, note.refusal)
+        return this.#queue(note.placing.model).notPlaced(note.placing, note.refusal, now)
       case "Used":
         this.#placer.used(note.use)
         return []

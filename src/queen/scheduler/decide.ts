@@ -66,7 +66,7 @@ export interface Candidate {
   readonly evict?: ReadonlyArray<string>
 }
 
-/** Where a request runs now; what has to be waited for; or that it can never run. */
+/** Where a request runs now; what has to be waited for; that it can never run; or that its loads fail. */
 export type Decision =
   | { readonly _tag: "Run"; readonly worker: WorkerView; readonly sharedTokens: number }
   | {
@@ -74,10 +74,13 @@ export type Decision =
       readonly hive: string
       readonly device: string
       readonly memoryBytes: number
+      readonly revision?: string | undefined
       readonly evict: ReadonlyArray<WorkerView>
     }
   | { readonly _tag: "Wait"; readonly reason: string }
   | { readonly _tag: "Impossible"; readonly reason: string }
+  /** Loads failed a moment ago wherever it could be loaded; `until` is when that is tried again. */
+  | { readonly _tag: "Failed"; readonly reason: string; readonly until: number }
 
 /** Why a worker takes no request now; nothing when it does. */
 const refusalOf = (loaded: LoadedWorker, wish: Wish, now: number, limits: SchedulerLimits) => {

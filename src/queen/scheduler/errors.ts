@@ -1,5 +1,6 @@
 import * as Schema from "effect/Schema"
 import type { Failure } from "../../job/JobEvent.ts"
+import { redact } from "../../job/Redaction.ts"
 import type { Refusal } from "./messages.ts"
 
 /** As many requests wait for the model as may wait. */
@@ -46,14 +47,22 @@ export class NotPlaceable extends Schema.TaggedError<NotPlaceable>()(
   }
 }
 
-/** A worker was started for the model and did not come up, wherever it was tried. */
+/**
+ * A worker was started for the model and did not come up, wherever it was tried, a moment ago or now. `retryAfter`: seconds
+ * until it is tried again.
+ */
 export class LoadFailed extends Schema.TaggedError<LoadFailed>()(
   "LoadFailed",
-  { model: Schema.String, reason: Schema.String },
+  { model: Schema.String, reason: Schema.String, retryAfter: Schema.optional(Schema.Int) },
   { httpApiStatus: 503 }
 ) {
   override get message() {
     return `Model '${this.model}' could not be loaded: ${this.reason}`
+  }
+  get failure(): Failure {
+    const { _tag: code, message, retryAfter } = this
+    const details = retryAfter === undefined ? {} : { details: { retry_after: retryAfter } }
+    return { code, message: redact(message), ...details }
   }
 }
 
@@ -116,6 +125,11 @@ export const toError = (model: string, refusal: Refusal): ScheduleError => {
     case "Impossible":
       return new NotPlaceable({ model, reason: refusal.reason })
     case "LoadFailed":
-      return new LoadFailed({ model, reason: refusal.reason })
+      return new LoadFailed({
+        model,
+        reason: refusal.reason,
+        retryAfter:
+          refusal.retryAfterMs === undefined ? undefined : Math.max(1, Math.ceil(refusal.retryAfterMs / 1000))
+      })
   }
 }

@@ -16,6 +16,6 @@ export interface SchedulerLimits {
   readonly breakerFaults: number
   /** For how long. */
   readonly breakerPause: number
-  /** How long a device gets no second try after a load on it failed. */
+  /** How long a model gets no second try on a hive that failed to load it. */
   readonly loadPause: number
 }

@@ -41,7 +41,14 @@ export type Refusal =
   | { readonly _tag: "QueueTimeout"; readonly waitedMs: number; readonly why: string }
   | { readonly _tag: "NoOtherWorker" }
   | { readonly _tag: "Impossible"; readonly reason: string }
-  | { readonly _tag: "LoadFailed"; readonly reason: string }
+  /** `retryAfterMs`: when a load is tried again. */
+  | { readonly _tag: "LoadFailed"; readonly reason: string; readonly retryAfterMs?: number }
+
+/**
+ * What was at fault when a worker was not loaded. `full`: the hive has no room, though it seemed so; `hive`: the hive
+ * failed or was away; `killed`: the worker was ended from outside while it loaded; `model`: its file or its engine.
+ */
+export type LoadFault = "full" | "hive" | "killed" | "model"
 
 /** What happens outside, and is told to the scheduler. */
 export type Message =
@@ -52,8 +59,7 @@ export type Message =
   /** All hives that can be reached, as they are now. */
   | { readonly _tag: "Fleet"; readonly hives: ReadonlyArray<HiveView> }
   | { readonly _tag: "Loaded"; readonly load: string; readonly worker: WorkerView }
-  /** `isFull`: the hive has no room, though it seemed so: somebody else takes it. */
-  | { readonly _tag: "LoadFailed"; readonly load: string; readonly reason: string; readonly isFull?: boolean }
+  | { readonly _tag: "LoadFailed"; readonly load: string; readonly reason: string; readonly fault: LoadFault }
   | { readonly _tag: "Deleted"; readonly worker: WorkerView }
   /** Time has passed. */
   | { readonly _tag: "Tick" }

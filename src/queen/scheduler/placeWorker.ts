@@ -1,6 +1,7 @@
 import type { Candidate, Decision, WorkerUse } from "./decide.ts"
 import { type DeviceView, type HiveView, isServing, keyOf, type ModelView, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
+import type { LoadPlace, Rest } from "./LoadRests.ts"
 
 /** What the placing of a worker looks at. */
 export interface PlacementView {
@@ -9,8 +10,8 @@ export interface PlacementView {
   readonly freeBytes: (hive: HiveView, device: DeviceView) => number
   /** How a worker of a hive is used; those of which nothing is known, or that go already, are not touched. */
   readonly useOf: (worker: WorkerView) => WorkerUse | undefined
-  /** Whether a load there failed a moment ago. */
-  readonly rests: (hive: string, device: string) => boolean
+  /** Why nothing is loaded there for a while; nothing when it may be. */
+  readonly restOf: (place: LoadPlace) => Rest | undefined
 }
 
 /** How a worker may be placed. */
@@ -25,6 +26,7 @@ export interface PlacementRules {
   /** Tokens of one request, and requests at the same time; what is usual on the hive when it is not said. */
   readonly contextSize?: number | undefined
   readonly parallel?: number | undefined
+  readonly engine?: string | undefined
 }
 
 /** Bytes that a worker takes that is as the rules say. */
@@ -109,6 +111,8 @@ export const placeWorker = (
   let hasFile = false
   let couldFit = false
   const away: Array<HiveView> = []
+  let hasToWait = false
+  let failed: Rest | undefined
   for (const hive of view.hives) {
     if (rules.hive !== undefined && hive.id !== rules.hive) continue
     const file = hive.models.find(({ id }) => id === model)
@@ -131,14 +135,21 @@ export const placeWorker = (
         continue
       }
       couldFit = true
-      if (view.rests(hive.id, device.id)) {
-        look?.({ where: whereOf(hive, device), whyNot: "a load there failed a moment ago" })
+      const { revision } = file
+      const { engine } = rules
+      const place = { hive: hive.id, device: device.id, model, revision, engine, memoryBytes: needed }
+      const rest = view.restOf(place)
+      if (rest !== undefined) {
+        if (rest.isFailure) failed ??= rest
+        else hasToWait = true
+        look?.({ where: whereOf(hive, device), whyNot: `a load there failed a moment ago: ${rest.reason}` })
         continue
       }
       const free = view.freeBytes(hive, device)
       const victims =
         free >= needed ? [] : whatMustGo(needed, free, mayGo(hive, device, view, rules, now, limits))
       if (victims === undefined) {
+        hasToWait = true
         const whyNot = `the model needs ${needed} bytes, ${free} are free, and not enough may go now`
         look?.({ where: whereOf(hive, device), whyNot })
         continue
@@ -148,13 +159,15 @@ export const placeWorker = (
       look?.({ where: whereOf(hive, device), score, evict: evict.map(keyOf) })
       if (score >= bestScore) continue
       bestScore = score
-      best = { _tag: "Place", hive: hive.id, device: device.id, memoryBytes: needed, evict }
+      best = { _tag: "Place", hive: hive.id, device: device.id, memoryBytes: needed, revision, evict }
     }
   }
   if (best !== undefined) return best
   if (!hasFile && away.length > 0) return { _tag: "Impossible", reason: awaySentence(away) }
   if (!hasFile) return { _tag: "Impossible", reason: "no hive that can be reached has the model's file" }
   if (!couldFit) return { _tag: "Impossible", reason: "it fits no device of the hives that have its file" }
+  if (failed !== undefined && !hasToWait)
+    return { _tag: "Failed", reason: failed.reason, until: failed.until }
   return { _tag: "Wait", reason: "no device has room for it now, and nothing may go yet" }
 }
 

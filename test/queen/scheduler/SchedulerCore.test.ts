@@ -184,7 +184,7 @@ describe("a model without a worker", () => {
   it("is tried elsewhere when a load fails, and refused when there is nowhere else", () => {
     const scheduling = new Scheduling(hive(), hive({ id: "boreas" }))
     const fail = (load: string) =>
-      scheduling.core.handle({ _tag: "LoadFailed", load, reason: "no" }, scheduling.now)
+      scheduling.core.handle({ _tag: "LoadFailed", load, reason: "no", fault: "model" }, scheduling.now)
     scheduling.ask("a")
     assert.deepStrictEqual(inShort(fail("load-1")), ["load m on boreas/gpu-0"])
     assert.deepStrictEqual(inShort(fail("load-2")), ["refuse a: LoadFailed"])
@@ -335,6 +335,7 @@ describe("explain", () => {
       hive: "atlas",
       device: "gpu-0",
       memoryBytes: 4 * gib,
+      revision: undefined,
       evict: [old]
     })
   })

@@ -328,6 +328,7 @@ export class Simulation {
     const told = (this.#told.get(where) ?? 0) - file.bytes
     if (told < 0) this.#fail(`${load} takes ${-told} bytes more than ${where} was said to have`)
     this.#told.set(where, told)
+    const toldOf = this.#told
     if (
       ![...this.#waiting].some(({ asked }) => asked.model === placing.model && asked.servingOnly !== true)
     ) {
@@ -343,7 +344,12 @@ export class Simulation {
     this.#timeline.after(takes, () => {
       const alive = hive.up && hive.lives === lives
       if (alive && fits) device.loading -= file.bytes
-      if (!works || !alive) return this.#tell({ _tag: "LoadFailed", load, reason: "it did not start" })
+      if (!works || !alive) {
+        // Unless the hive has told of itself since, the memory is what it was.
+        if (this.#told === toldOf) toldOf.set(where, (toldOf.get(where) ?? 0) + file.bytes)
+        const fault = alive ? (fits ? random.pick(["model", "killed"] as const) : "full") : "hive"
+        return this.#tell({ _tag: "LoadFailed", load, reason: "it did not start", fault })
+      }
       const worker = this.#world.add(hive, {
         model: placing.model,
         device,
