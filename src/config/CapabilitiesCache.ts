@@ -2,7 +2,6 @@ import * as path from "node:path"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Yaml from "effect/encoding/Yaml"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -31,7 +30,10 @@ export class CacheNotWritable extends Schema.TaggedError<CacheNotWritable>()("Ca
   }
 }
 
-/** `capabilities.yaml`: the devices of the hives, as they were last asked for. A broken file is as none. */
+/**
+ * The device lists of the hives, kept in `capabilities.json`. A damaged file counts as empty. The original rbee keeps
+ * its own list in `capabilities.yaml`, which this cache neither reads nor writes.
+ */
 export class CapabilitiesCache extends Context.Service<
   CapabilitiesCache,
   {
@@ -47,52 +49,28 @@ export class CapabilitiesCache extends Context.Service<
   )
 }
 
-const Hives = Schema.Record(Schema.String, CachedHive)
-const decode = Schema.decodeUnknownOption(Schema.Struct({ hives: Hives }))
-
-// A text in JSON's quotes is one in YAML's too.
-const scalar = (value: number | string | null) => JSON.stringify(value)
-
-const deviceLines = (device: Capability) =>
-  Object.entries({
-    id: device.id,
-    name: device.name,
-    device_type: device.device_type,
-    vram_gb: device.vram_gb,
-    compute_capability: device.compute_capability
-  }).map(([key, value], index) => `      ${index === 0 ? "- " : "  "}${key}: ${scalar(value)}`)
-
-const hiveLines = (alias: string, { devices, refreshed_at }: CachedHive) =>
-  [
-    `  ${scalar(alias)}:`,
-    `    refreshed_at: ${scalar(refreshed_at)}`,
-    devices.length === 0 ? "    devices: []" : "    devices:"
-  ].concat(devices.flatMap(deviceLines))
-
-const toYaml = (hives: Readonly<Record<string, CachedHive>>) => {
-  const entries = Object.entries(hives)
-  if (entries.length === 0) return "hives: {}\n"
-  const lines = entries.flatMap(([alias, hive]) => hiveLines(alias, hive))
-  return `# The devices of the hives as they were last asked for; 'rbee hive refresh-capabilities' asks anew.\nhives:\n${lines.join("\n")}\n`
-}
+const CacheFile = Schema.Struct({ hives: Schema.Record(Schema.String, CachedHive) })
+const decode = Schema.decodeUnknownOption(Schema.fromJsonString(CacheFile))
+const encode = Schema.encodeSync(CacheFile)
+const toJson = (hives: Readonly<Record<string, CachedHive>>) =>
+  `${JSON.stringify(encode({ hives }), undefined, 2)}\n`
 
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const pids = yield* Pids
   const { config } = yield* Paths
-  const file = path.join(config, "capabilities.yaml")
+  const file = path.join(config, "capabilities.json")
 
   let isBroken = false
   const all = Effect.gen(function* () {
     const text = yield* Effect.option(fs.readFileString(file))
     if (Option.isNone(text)) return {}
-    const found = yield* Effect.option(Effect.try(() => Yaml.parse(text.value)))
-    const hives = Option.flatMap(found, decode)
-    if (Option.isSome(hives)) {
+    const found = decode(text.value)
+    if (Option.isSome(found)) {
       isBroken = false
-      return hives.value.hives
+      return found.value.hives
     }
-    if (!isBroken) yield* Effect.logWarning("capabilities.yaml cannot be read, and counts as empty", { file })
+    if (!isBroken) yield* Effect.logWarning("capabilities.json is damaged and counts as empty", { file })
     isBroken = true
     return {}
   })
@@ -104,7 +82,7 @@ const make = Effect.gen(function* () {
       yield* makeFolder(config, 0o700)
       yield* withLock(`${file}.lock`)(
         Effect.gen(function* () {
-          yield* fs.writeFileString(`${file}.new`, toYaml(edit(yield* all)), { mode: 0o600 })
+          yield* fs.writeFileString(`${file}.new`, toJson(edit(yield* all)), { mode: 0o600 })
           yield* fs.rename(`${file}.new`, file)
         })
       )

@@ -35,7 +35,7 @@ export class Device extends Capability.extend<Device>("Device")({
 
   /** For a sentence: `cpu-0 (CPU (2 cores), 23.5 GiB)`. */
   get description(): string {
-    return `${this.short} (${this.name}, ${this.vram_gb} GiB)`
+    return `${this.short} (${this.name}, ${gib(this.total_bytes)} GiB)`
   }
 }
 
@@ -79,6 +79,7 @@ export class Devices extends Context.Service<
 }
 
 const gib = (bytes: number) => Math.round((bytes / 1024 ** 3) * 10) / 10
+const wholeGib = (bytes: number) => Math.floor(bytes / 1024 ** 3)
 
 // Each list's numbers begin after the highest of the list before it, so that a GPU keeps its own when another one of
 // its list is passed over.
@@ -96,7 +97,8 @@ const gpuDevice = (gpu: DeviceTool.Gpu, number: number) =>
     id: `GPU-${number}`,
     name: gpu.name,
     device_type: "gpu",
-    vram_gb: gib(gpu.totalBytes),
+    vram_gb: wholeGib(gpu.totalBytes),
+    vram_bytes: gpu.totalBytes,
     compute_capability: gpu.computeCapability,
     backend: gpu.backend,
     index: gpu.index,
@@ -109,7 +111,8 @@ const cpuDevice = (facts: MachineFacts) =>
     id: "CPU-0",
     name: `CPU (${facts.cores} ${facts.cores === 1 ? "core" : "cores"})`,
     device_type: "cpu",
-    vram_gb: gib(facts.totalBytes),
+    vram_gb: wholeGib(facts.totalBytes),
+    vram_bytes: facts.totalBytes,
     compute_capability: null,
     backend: "cpu",
     index: 0,

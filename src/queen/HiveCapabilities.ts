@@ -8,7 +8,10 @@ import type { ConnectionFailed, HiveNotFound, HiveTimeout, InvalidResponse } fro
 import { fromPeer } from "./fromPeer.ts"
 import { HiveRegistry } from "./HiveRegistry.ts"
 
-/** The devices of the hives: asked for, and kept in `capabilities.yaml`. */
+// Daemons of the original rbee serve only this path.
+const olderPath = "/capabilities"
+
+/** The devices of the hives: asked for, and kept in `capabilities.json`. */
 export class HiveCapabilities extends Context.Service<
   HiveCapabilities,
   {
@@ -32,9 +35,13 @@ export class HiveCapabilities extends Context.Service<
       return HiveCapabilities.of({
         refresh: Effect.fn("HiveCapabilities.refresh")(function* (alias) {
           const { peer } = yield* registry.find(alias)
-          const { devices } = yield* Effect.mapError(
-            client.get(peer, "/v1/capabilities", Capabilities),
-            fromPeer(alias)
+          const { devices } = yield* client.get(peer, "/v1/capabilities", Capabilities).pipe(
+            Effect.catchTag("PeerRefused", (refusal) =>
+              refusal.status === 404
+                ? client.get(peer, olderPath, Capabilities)
+                : Effect.fail(refusal)
+            ),
+            Effect.mapError(fromPeer(alias))
           )
           yield* cache.put(alias, devices)
           return devices

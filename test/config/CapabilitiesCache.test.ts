@@ -13,14 +13,15 @@ const gpu = new Capability({
   id: "GPU-0",
   name: 'Fast "One": 24 GB # new',
   device_type: "gpu",
-  vram_gb: 24,
+  vram_gb: 23,
+  vram_bytes: 25_000_000_000,
   compute_capability: "9.0"
 })
 const cpu = new Capability({
   id: "CPU-0",
   name: "CPU",
   device_type: "cpu",
-  vram_gb: 1.5,
+  vram_gb: 1,
   compute_capability: null
 })
 
@@ -47,8 +48,8 @@ describe("CapabilitiesCache", () => {
         assert.deepStrictEqual(hives["atlas"]?.devices, [gpu, cpu])
         assert.match(hives["atlas"]?.refreshed_at ?? "", /^\d{4}-/)
         assert.include(
-          readFileSync(join(home, "config", "capabilities.yaml"), "utf8"),
-          '      - id: "GPU-0"\n'
+          readFileSync(join(home, "config", "capabilities.json"), "utf8"),
+          '          "id": "GPU-0",\n'
         )
         yield* drop("atlas")
         yield* drop("nobody")
@@ -64,8 +65,8 @@ describe("CapabilitiesCache", () => {
       Effect.gen(function* () {
         const { all, put } = yield* CapabilitiesCache
         assert.deepStrictEqual(yield* all, {})
-        for (const broken of ["hives: [", "just text", "hives:\n  atlas: 5\n", "\u0000\ufffd"]) {
-          writeFileSync(join(home, "config", "capabilities.yaml"), broken)
+        for (const broken of ['{"hives":{', "just text", '{"hives":{"atlas":5}}', "[]", "\u0000\ufffd"]) {
+          writeFileSync(join(home, "config", "capabilities.json"), broken)
           assert.deepStrictEqual(yield* all, {}, broken)
         }
         yield* put("atlas", [cpu])
@@ -83,13 +84,13 @@ describe("CapabilitiesCache", () => {
         const readTwice = Effect.andThen(all, all).pipe(Effect.provide(Logger.layer([logger])))
         yield* readTwice
         assert.strictEqual(notes.length, 0)
-        const file = join(home, "config", "capabilities.yaml")
-        writeFileSync(file, "hives: [")
+        const file = join(home, "config", "capabilities.json")
+        writeFileSync(file, '{"hives":{')
         yield* readTwice
-        assert.deepStrictEqual(notes, [["capabilities.yaml cannot be read, and counts as empty", { file }]])
+        assert.deepStrictEqual(notes, [["capabilities.json is damaged and counts as empty", { file }]])
         yield* put("atlas", [cpu])
         yield* readTwice
-        writeFileSync(file, "hives: [")
+        writeFileSync(file, '{"hives":{')
         yield* readTwice
         assert.strictEqual(notes.length, 2)
       })
@@ -108,6 +109,23 @@ describe("CapabilitiesCache", () => {
         yield* put(alias, written)
         const read = Object.entries(yield* all).map(([name, hive]) => [name, hive.devices])
         assert.strictEqual(JSON.stringify(read), JSON.stringify([[alias, written]]))
+      })
+    )
+  )
+
+  it.live("leaves the list of the original rbee alone", () =>
+    withCache((home) =>
+      Effect.gen(function* () {
+        const { all, drop, put } = yield* CapabilitiesCache
+        const file = join(home, "config", "capabilities.yaml")
+        writeFileSync(file, "last_updated: 2025-11-01\nhives:\n  atlas: []\n")
+        assert.deepStrictEqual(yield* all, {})
+        yield* put("atlas", [cpu])
+        yield* drop("atlas")
+        assert.strictEqual(
+          readFileSync(file, "utf8"),
+          "last_updated: 2025-11-01\nhives:\n  atlas: []\n"
+        )
       })
     )
   )

@@ -87,7 +87,7 @@ describeWithSshd("a hive on another machine", () => {
         }
         const { devices } = yield* answer("hive", "refresh-capabilities", alias)
         assert.strictEqual(devices.at(-1).id, "CPU-0")
-        assert.include(readFileSync(join(home, "config", "capabilities.yaml"), "utf8"), `"${alias}"`)
+        assert.include(readFileSync(join(home, "config", "capabilities.json"), "utf8"), `"${alias}"`)
         const status = yield* answer("status")
         assert.include(
           status.workers.map((worker: { hive: string }) => worker.hive),
@@ -119,7 +119,7 @@ describeWithSshd("a hive on another machine", () => {
         })
         assert.isFalse(existsSync(program))
         assert.isFalse(existsSync(join(home, "config", "tokens", alias)))
-        assert.notInclude(readFileSync(join(home, "config", "capabilities.yaml"), "utf8"), alias)
+        assert.notInclude(readFileSync(join(home, "config", "capabilities.json"), "utf8"), alias)
       }).pipe(Effect.scoped),
     180_000
   )

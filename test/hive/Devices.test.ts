@@ -17,7 +17,8 @@ const cpu = {
   id: "CPU-0",
   name: "CPU (2 cores)",
   device_type: "cpu",
-  vram_gb: 23.5,
+  vram_gb: 23,
+  vram_bytes: machine.totalBytes,
   compute_capability: null
 } as const
 
@@ -148,12 +149,20 @@ describe("Devices", () => {
       const devices = yield* list
       assert.deepStrictEqual(yield* Schema.encodeEffect(Capabilities)({ devices }), {
         devices: [
-          { id: "GPU-0", name: "Tesla T4", device_type: "gpu", vram_gb: 15, compute_capability: "7.5" },
+          {
+            id: "GPU-0",
+            name: "Tesla T4",
+            device_type: "gpu",
+            vram_gb: 15,
+            vram_bytes: 15_360 * mebi,
+            compute_capability: "7.5"
+          },
           {
             id: "GPU-1",
             name: "NVIDIA GeForce RTX 3090",
             device_type: "gpu",
             vram_gb: 24,
+            vram_bytes: 24_576 * mebi,
             compute_capability: "8.6"
           },
           cpu

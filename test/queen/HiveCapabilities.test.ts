@@ -16,7 +16,7 @@ import { temporaryFolder } from "../support/rbee.ts"
 
 const devices = [
   { id: "GPU-0", name: "Fast One", device_type: "gpu", vram_gb: 24, compute_capability: "9.0" },
-  { id: "CPU-0", name: "CPU (2 cores)", device_type: "cpu", vram_gb: 1.5, compute_capability: null }
+  { id: "CPU-0", name: "CPU (2 cores)", device_type: "cpu", vram_gb: 1, compute_capability: null }
 ]
 
 const layerFor = (home: string, port: number) =>
@@ -35,6 +35,34 @@ const layerFor = (home: string, port: number) =>
   )
 
 describe("HiveCapabilities", () => {
+  it.live("asks an older hive at /capabilities, and only where /v1/capabilities is missing", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      const asked: Array<string | undefined> = []
+      let status = 404
+      const hive = yield* fakeHive((request, response) => {
+        asked.push(request.url)
+        return request.url === "/capabilities"
+          ? json(response, { devices })
+          : json(response, { error: { code: "NotFound", message: "no such path" } }, status)
+      })
+      yield* Effect.gen(function* () {
+        const { refresh } = yield* HiveCapabilities
+        assert.strictEqual(JSON.stringify(yield* refresh("atlas")), JSON.stringify(devices))
+        status = 503
+        yield* Effect.flip(refresh("atlas"))
+        status = 401
+        yield* Effect.flip(refresh("atlas"))
+        assert.deepStrictEqual(asked, [
+          "/v1/capabilities",
+          "/capabilities",
+          "/v1/capabilities",
+          "/v1/capabilities"
+        ])
+      }).pipe(Effect.provide(layerFor(home, hive.port)))
+    }).pipe(Effect.scoped)
+  )
+
   it.live("keeps what a hive says, also when it says something else later, or nothing", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder

@@ -19,7 +19,7 @@ export const configCheck = Command.make(
       yield* output.answer({
         "config.toml": unknown.length === 0 ? "ok" : `ok, with ${unknown.length} unknown settings`,
         "hives.conf": `ok, ${hives.length} hives`,
-        "capabilities.yaml": `ok, ${Object.keys(cached).length} hives`
+        "capabilities.json": `ok, ${Object.keys(cached).length} hives`
       })
     },
     Effect.provide([HivesConf.layer, CapabilitiesCache.layer])

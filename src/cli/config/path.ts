@@ -12,7 +12,7 @@ export const configPath = Command.make(
     const fs = yield* FileSystem.FileSystem
     const output = yield* Output
     const { config, data, state } = yield* Paths
-    const files = ["config.toml", "hives.conf", "capabilities.yaml", "token"]
+    const files = ["config.toml", "hives.conf", "capabilities.json", "token"]
     const present = yield* Effect.forEach(files, (name) =>
       Effect.map(
         Effect.orElseSucceed(fs.exists(path.join(config, name)), () => false),
