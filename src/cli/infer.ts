@@ -21,7 +21,12 @@ const topK = Flag.Int("top-k").pipe(
   Flag.withDescription("Only so many of the likeliest tokens"),
   Flag.optional
 )
-const device = Flag.Int("device").pipe(Flag.withDescription("The index of the device"), Flag.optional)
+const device = Flag.String("device").pipe(
+  Flag.withDescription("Device: an index, or a name such as cpu, cuda or gpu-1"),
+  Flag.optional
+)
+
+const deviceOf = (typed: string) => (/^\d+$/.test(typed) ? Number(typed) : typed)
 const workerId = Flag.String("worker-id").pipe(
   Flag.withDescription("This worker and no other"),
   Flag.optional
@@ -49,7 +54,7 @@ export const infer = Command.make(
         temperature: typed.temperature,
         top_p: Option.getOrUndefined(typed.topP),
         top_k: Option.getOrUndefined(typed.topK),
-        device: Option.getOrUndefined(typed.device),
+        device: Option.getOrUndefined(Option.map(typed.device, deviceOf)),
         worker_id: Option.getOrUndefined(typed.workerId),
         stream: !typed.noStream
       },

@@ -105,7 +105,7 @@ const makeScreen = (output: Output["Service"], show: Show) => {
       case "token":
         return output.json ? Effect.void : pieceOf(event)
       case "line":
-        return output.json ? Effect.void : lineOf(event)
+        return output.json ? output.line(asLine(event)) : lineOf(event)
       case "chunk":
         return output.json ? Effect.void : chunk(event)
       case "result":

@@ -6,7 +6,9 @@ import { type EngineChunk, type EngineUsage, readChunk, shownText } from "../job
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import type { Infer as InferOperation } from "../operation/Operation.ts"
+import { Devices } from "./Devices.ts"
 import { type AnswerError, diagnosed, withLease } from "./Leasing.ts"
+import { readDeviceName } from "./Placement.ts"
 import { WorkerClient, WorkerGone } from "./WorkerClient.ts"
 import { type Lease, Workers } from "./Workers.ts"
 
@@ -56,6 +58,7 @@ class Answer {
 }
 
 const make = Effect.gen(function* () {
+  const devices = yield* Devices
   const workers = yield* Workers
   const client = yield* WorkerClient
 
@@ -103,18 +106,21 @@ const make = Effect.gen(function* () {
     return Stream.concat(tokens, end)
   }, Stream.unwrap)
 
-  return Infer.of({
-    run: (operation, job) =>
-      withLease(
-        workers,
-        { model: operation.model, device: operation.device, workerId: operation.worker_id },
-        job,
-        {
-          actor: "hv-infer",
-          action: "infer",
-          does: "continues the prompt",
-          answer: (lease) => answer(operation, job, lease)
-        }
-      )
+  const where = Effect.fnUntraced(function* (device: InferOperation["device"]) {
+    if (typeof device !== "string") return { device }
+    return { on: yield* Effect.fromResult(readDeviceName(device, yield* devices.list)) }
   })
+
+  const run = Effect.fnUntraced(function* (operation: InferOperation, job: RunningJob) {
+    const { device, model, worker_id: workerId } = operation
+    const request = { model, workerId, ...(yield* where(device)) }
+    return withLease(workers, request, job, {
+      actor: "hv-infer",
+      action: "infer",
+      does: "continues the prompt",
+      answer: (lease) => answer(operation, job, lease)
+    })
+  }, Stream.unwrap)
+
+  return Infer.of({ run })
 })

@@ -88,7 +88,9 @@ export interface Placement {
 /** The engine that ships with rbee, and is meant when neither a request nor the settings name one. */
 export const builtInEngine = "llama"
 
-const kinds = ["auto", "gpu", ...Backend.literals] as const
+const deviceKinds = ["gpu", ...Backend.literals] as const
+const kinds = ["auto", ...deviceKinds] as const
+const devicePattern = /^([a-z]+)-(\d{1,10})$/
 type Kind = (typeof kinds)[number]
 
 /**
@@ -103,7 +105,7 @@ export const place = (
   defaultEngine: string = builtInEngine
 ): Result.Result<Placement, PlacementError> => {
   const worker = request.worker.toLowerCase()
-  const [, named = worker, number] = /^([a-z]+)-(\d{1,10})$/.exec(worker) ?? []
+  const [, named = worker, number] = devicePattern.exec(worker) ?? []
   const kind = kinds.find((kind) => kind === named)
   if (kind === undefined || (kind === "auto" && number !== undefined)) {
     const supports = engines.get(request.worker)
@@ -135,6 +137,47 @@ export const checkFit = (
           free: device.free_bytes
         })
       )
+
+/** The workers that a request accepts, by where they run. */
+export interface DeviceFilter {
+  readonly backend?: Backend | "gpu" | undefined
+  readonly index?: number | undefined
+}
+
+/**
+ * Reads the name of a device: a kind (`cuda`, `cpu`, `gpu`), or a device by its capability id (`gpu-1`) or by its
+ * backend's index (`cuda-0`).
+ */
+export const readDeviceName = (
+  name: string,
+  devices: ReadonlyArray<Device>
+): Result.Result<DeviceFilter, DeviceNotFound | UnknownWorkerKind> => {
+  const wanted = name.toLowerCase()
+  const [, kindName = wanted, number] = devicePattern.exec(wanted) ?? []
+  const backend = deviceKinds.find((kind) => kind === kindName)
+  if (backend === undefined) return Result.fail(new UnknownWorkerKind({ worker: name, known: deviceKinds }))
+  if (number === undefined) return Result.succeed({ backend })
+  const index = Number(number)
+  if (backend !== "gpu") return Result.succeed({ backend, index })
+  const device = devices.find(({ short }) => short === wanted)
+  return device === undefined
+    ? Result.fail(
+        new DeviceNotFound({ device: name, available: devices.map(({ description }) => description) })
+      )
+    : Result.succeed({ backend: device.backend, index: device.index })
+}
+
+/** The name of the device that a filter describes, as `worker` of a spawn takes it. */
+export const deviceName = ({ backend, index }: DeviceFilter) =>
+  backend === undefined || index === undefined ? backend : `${backend}-${index}`
+
+/** Whether a device of a backend passes. */
+export const passes = (
+  { backend, index }: DeviceFilter,
+  device: { readonly backend: Backend; readonly index: number }
+) =>
+  (backend === undefined || backend === device.backend || (backend === "gpu" && device.backend !== "cpu")) &&
+  (index === undefined || index === device.index)
 
 const take = (
   kind: Exclude<Kind, "auto">,

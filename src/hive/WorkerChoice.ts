@@ -1,11 +1,14 @@
+import { type DeviceFilter, passes } from "./Placement.ts"
 import type { Entry } from "./WorkerLife.ts"
 import type { LastingState } from "./workerStates.ts"
 
 /** What a request needs of a worker. */
 export interface LeaseRequest {
   readonly model: string
-  /** 0 leaves the choice open, as it does when a worker is placed. */
+  /** The index of the device; 0 leaves the choice open, as it does when a worker is placed. */
   readonly device?: number | undefined
+  /** The device as it was named; with it the index is exact. */
+  readonly on?: DeviceFilter | undefined
   readonly workerId?: string | undefined
   /** The engine, context length in tokens and requests at the same time that were set for the model's name. */
   readonly engine?: string | undefined
@@ -18,10 +21,11 @@ export interface LeaseRequest {
 /** Whether the worker has the model, and is what else was asked for. */
 export const suits = (
   { spec }: Entry,
-  { contextSize = 0, device = 0, engine = spec.engine, model }: LeaseRequest
+  { contextSize = 0, device = 0, engine = spec.engine, model, on = {} }: LeaseRequest
 ) =>
   spec.model === model &&
   (device === 0 || spec.device === device) &&
+  passes(on, { backend: spec.backend, index: spec.device }) &&
   spec.engine === engine &&
   spec.contextSize >= contextSize
 

@@ -14,6 +14,7 @@ import type { Say } from "../job/narrated.ts"
 import type { Device } from "./Devices.ts"
 import { QueueFull, WorkerFailed, WorkerNotFound, WorkerNotReady, WrongDevice, WrongModel } from "./errors.ts"
 import * as ModelId from "./ModelId.ts"
+import { deviceName } from "./Placement.ts"
 import { type Place, WaitingLines } from "./WaitingLines.ts"
 import { hasRoom, type LeaseRequest, leastBusy, suits } from "./WorkerChoice.ts"
 import * as WorkerLife from "./WorkerLife.ts"
@@ -201,8 +202,14 @@ const make = Effect.gen(function* () {
     if (spec.model !== request.model) {
       return yield* new WrongModel({ worker: id, serves: spec.model, asked: request.model })
     }
-    if (request.device !== undefined && !suits(entry, request)) {
-      return yield* new WrongDevice({ worker: id, runsOn: spec.device, asked: request.device })
+    const { device, on } = request
+    if ((device !== undefined || on !== undefined) && !suits(entry, request)) {
+      const asked = on === undefined ? undefined : deviceName(on)
+      return yield* new WrongDevice({
+        worker: id,
+        runsOn: `${spec.backend}-${spec.device}`,
+        asked: asked ?? `device ${device}`
+      })
     }
     if (state === "ready" || state === "starting") return entry
     return yield* new WorkerNotReady({ worker: id, state, ...(reason === undefined ? {} : { reason }) })
@@ -217,7 +224,8 @@ const make = Effect.gen(function* () {
           const other =
             leastBusy(entries.values(), request, "ready") ?? leastBusy(entries.values(), request, "starting")
           if (other !== undefined) return Effect.succeed(other)
-          const { contextSize, device, engine: worker = "auto", model, parallel } = request
+          const { contextSize, device, engine, model, on = {}, parallel } = request
+          const worker = engine ?? deviceName(on) ?? "auto"
           const wanted = { worker, model, device, contextSize, parallel }
           return Effect.andThen(
             say("worker_spawn", `No worker serves ${request.model}; starting one`),
@@ -263,7 +271,7 @@ const make = Effect.gen(function* () {
   const lease = Effect.fnUntraced(function* (asked: LeaseRequest, say: Say) {
     const model = ModelId.format(yield* Effect.fromResult(ModelId.parse(asked.model)))
     const request = { ...asked, model }
-    const { contextSize, device, engine, workerId } = asked
+    const { contextSize, device, engine, on, workerId } = asked
     const found = readyEntry(
       (restore): Effect.Effect<Entry, LeaseError> =>
         workerId === undefined ? anyOrNew(request, say, restore) : named(workerId, request),
@@ -273,7 +281,7 @@ const make = Effect.gen(function* () {
     if (asked.inLine !== true || workerId !== undefined) return yield* occupy(yield* found)
 
     // Who waits for the same stands in the same line.
-    const line = JSON.stringify([model, engine, contextSize, device])
+    const line = JSON.stringify([model, engine, contextSize, device, on])
     const { queueLength } = scheduler
     if (lines.lengthOf(line) >= queueLength) return yield* new QueueFull({ model, limit: queueLength })
     return yield* lines.stand(line, (place) => inTurn(place, found, say))

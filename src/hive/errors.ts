@@ -98,11 +98,11 @@ export class WrongModel extends Schema.TaggedError<WrongModel>()("WrongModel", {
 /** The worker that was named runs on another device. */
 export class WrongDevice extends Schema.TaggedError<WrongDevice>()("WrongDevice", {
   worker: Schema.String,
-  runsOn: Schema.Int,
-  asked: Schema.Int
+  runsOn: Schema.String,
+  asked: Schema.String
 }) {
   override get message() {
-    return `Worker '${this.worker}' runs on device ${this.runsOn}, not on device ${this.asked}; leave device or worker_id out`
+    return `Worker '${this.worker}' runs on ${this.runsOn}, not on ${this.asked}; omit device or worker_id`
   }
 }
 

@@ -1,7 +1,7 @@
 import type * as Stream from "effect/Stream"
 import { type PeerError, PeerMisspoke } from "./clientErrors.ts"
 import { EventKind, isEnd, JobEvent } from "./JobEvent.ts"
-import { endMarkers, isEndMarker } from "./PlainView.ts"
+import { endMarkers, failedLine, isEndMarker, narrationLine } from "./PlainView.ts"
 import type { SseEvent } from "./SseParser.ts"
 import { readSse } from "./SseReader.ts"
 
@@ -15,14 +15,30 @@ const fromFullView = ({ data, event, id }: SseEvent) => {
   return new JobEvent(kind, data, Number.isSafeInteger(number) && number > 0 ? number : undefined)
 }
 
-/** An event of the plain view, which says nothing of kinds: what is no end is a line. */
-const fromPlainView = ({ data }: SseEvent) => {
-  if (data === endMarkers.done) return new JobEvent("done", "{}")
-  if (data === endMarkers.cancelled) return JobEvent.cancelled
-  if (data.startsWith(endMarkers.failed)) {
-    return JobEvent.failed({ code: "JobFailed", message: data.slice(endMarkers.failed.length) })
+const failedPrefix = narrationLine(failedLine.actor, failedLine.action, "")
+const failedSentence = /^Job \S+ failed: (.+)$/s
+
+const failed = (message: string) => JobEvent.failed({ code: "JobFailed", message })
+
+/**
+ * Reads the events of one plain view, which does not name kinds: whatever is no end is a line. Daemons of the original
+ * rbee end a failed job with the line `[job-exec  ] failed` and `[DONE]`; that line becomes the failure.
+ */
+const plainEvents = () => {
+  let failure: string | undefined
+  return ({ data }: SseEvent): JobEvent | undefined => {
+    if (data === endMarkers.done) {
+      return failure === undefined ? new JobEvent("done", "{}") : failed(failure)
+    }
+    if (data === endMarkers.cancelled) return JobEvent.cancelled
+    if (data.startsWith(endMarkers.failed)) return failed(data.slice(endMarkers.failed.length))
+    if (data.startsWith(failedPrefix)) {
+      const message = data.slice(failedPrefix.length)
+      failure = failedSentence.exec(message)?.[1] ?? message
+      return undefined
+    }
+    return JobEvent.line(data.startsWith(" ") && isEndMarker(data.slice(1)) ? data.slice(1) : data)
   }
-  return JobEvent.line(data.startsWith(" ") && isEndMarker(data.slice(1)) ? data.slice(1) : data)
 }
 
 /** How to read a view. */
@@ -40,9 +56,10 @@ export interface ViewOptions<E> {
 }
 
 const readView =
-  (toEvent: (event: SseEvent) => JobEvent | undefined) =>
+  (makeReader: () => (event: SseEvent) => JobEvent | undefined) =>
   <E>(bytes: Stream.Stream<Uint8Array, E>, { failed, maxEventSize, onBytes, onEnd, url }: ViewOptions<E>) => {
     let end: JobEvent | undefined
+    const toEvent = makeReader()
     const misspoke = (detail: string): PeerError => new PeerMisspoke({ url, detail })
     return readSse(bytes, {
       maxEventSize,
@@ -63,7 +80,7 @@ const readView =
   }
 
 /** Reads the full view. Fails when the stream ends without an end event. */
-export const readFullView = readView(fromFullView)
+export const readFullView = readView(() => fromFullView)
 
 /** Reads the plain view of an older daemon. Fails when the stream ends without an end marker. */
-export const readPlainView = readView(fromPlainView)
+export const readPlainView = readView(plainEvents)

@@ -15,6 +15,9 @@ export const narrationLine = (actor: string, action: string, message: string) =>
 /** What the plain view ends with. */
 export const endMarkers = { done: "[DONE]", cancelled: "[CANCELLED]", failed: "[ERROR] " } as const
 
+/** The actor and action of the line that precedes the failure marker, as the original rbee writes and reads it. */
+export const failedLine = { actor: "job-exec", action: "failed" } as const
+
 /** Whether an event of this text would end the plain view. */
 export const isEndMarker = (text: string) =>
   text === endMarkers.done || text === endMarkers.cancelled || text.startsWith(endMarkers.failed)
@@ -30,8 +33,13 @@ const oneLine = (text: string) => text.replace(lineBreak, " ")
 
 /** Turns the events of one job into the plain view; it remembers what it must know of those that came before. */
 export class PlainRenderer {
+  readonly #jobId: string
   #textWritten = false
   #doing: { readonly actor: string; readonly message: string } | undefined
+
+  constructor(jobId: string) {
+    this.#jobId = jobId
+  }
 
   /** One event as the bytes of the plain view; empty for what the plain view does not show. */
   render({ json, kind }: LoggedEvent): string {
@@ -59,11 +67,8 @@ export class PlainRenderer {
         return toPlainFrame(endMarkers.done)
       case "cancelled":
         return toPlainFrame(endMarkers.cancelled)
-      case "failed": {
-        const failure = readFailure(json)
-        const sentence = Option.isSome(failure) ? failure.value.error.message : "The job failed"
-        return toPlainFrame(endMarkers.failed + oneLine(sentence))
-      }
+      case "failed":
+        return this.#failed(json)
     }
   }
 
@@ -71,6 +76,14 @@ export class PlainRenderer {
   waiting(seconds: number) {
     const { actor, message } = this.#doing ?? { actor: "job", message: "Working" }
     return contentFrame(narrationLine(actor, "waiting", `${message} (${seconds} s)`))
+  }
+
+  #failed(json: string) {
+    const failure = readFailure(json)
+    const sentence = oneLine(Option.isSome(failure) ? failure.value.error.message : "The job failed")
+    const { action, actor } = failedLine
+    const line = narrationLine(actor, action, `Job ${this.#jobId} failed: ${sentence}`)
+    return toPlainFrame(line) + toPlainFrame(endMarkers.failed + sentence)
   }
 
   #chunk(json: string) {
@@ -104,14 +117,14 @@ export class PlainRenderer {
 }
 
 /**
- * The plain view of a log after the event `after`: lines for people, `curl` and simple programs, ending with exactly
- * one end marker. Something is written at least every second.
+ * The plain view of a job's log after the event `after`: lines for people, `curl` and simple programs, ending with
+ * exactly one end marker. Something is written at least every second.
  */
-export const plainView = (follower: Follower, after: number) =>
+export const plainView = (follower: Follower, after: number, jobId: string) =>
   Stream.unwrap(
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
-      const renderer = new PlainRenderer()
+      const renderer = new PlainRenderer(jobId)
       let lastEventAt = clock.currentTimeMillisUnsafe()
 
       const toBytes = (events: ReadonlyArray<LoggedEvent>) => {

@@ -43,7 +43,7 @@ const badResumePoint = refusal(
   "Last-Event-ID and ?after= must be the number of an event"
 )
 
-type View = (follower: Follower, after: number) => Stream.Stream<Uint8Array>
+type View = (follower: Follower, after: number, jobId: string) => Stream.Stream<Uint8Array>
 
 /** The routes of jobs, the same for a queen and a hive: design.md, section 3. */
 export const jobRoutes = HttpRouter.use(
@@ -56,7 +56,9 @@ export const jobRoutes = HttpRouter.use(
     // The follower leaves when the response's stream ends, so it must come inside of it.
     const streamed = (id: string, render: View, after: number, headers: HttpHeaders.Input = streamHeaders) =>
       HttpServerResponse.stream(
-        Stream.unwrap(Effect.map(Effect.orDie(jobs.follow(id)), ({ log }) => render({ log, pulse }, after))),
+        Stream.unwrap(
+          Effect.map(Effect.orDie(jobs.follow(id)), ({ log }) => render({ log, pulse }, after, id))
+        ),
         { contentType: eventStream, headers }
       )
 

@@ -4,6 +4,7 @@ import {
   Alias,
   AliasOrLocalhost,
   CompletionApi,
+  DeviceChoice,
   FilePath,
   HiveId,
   JobId,
@@ -239,7 +240,7 @@ export class Infer extends Schema.Class<Infer>("Infer")({
   temperature: Temperature,
   top_p: Schema.optionalKey(Probability),
   top_k: Schema.optionalKey(Uint32),
-  device: Schema.optionalKey(Uint32),
+  device: Schema.optionalKey(DeviceChoice),
   worker_id: Schema.optionalKey(WorkerId),
   stream: Schema.Boolean.pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(true)),

@@ -61,6 +61,12 @@ export const Uint32 = expecting(
   "an integer from 0 to 4294967295"
 )
 
+/** A device of a hive: its index, or a kind such as `cpu` or `cuda`, or a name such as `gpu-1`. */
+export const DeviceChoice = expecting(
+  Schema.Union([Uint32, WorkerKind]),
+  "a device index from 0 to 4294967295, or a name such as cpu, cuda or gpu-1"
+)
+
 /** A whole number above 0. */
 export const PositiveCount = expecting(
   Schema.Int.check(

@@ -37,9 +37,7 @@ export class HiveCapabilities extends Context.Service<
           const { peer } = yield* registry.find(alias)
           const { devices } = yield* client.get(peer, "/v1/capabilities", Capabilities).pipe(
             Effect.catchTag("PeerRefused", (refusal) =>
-              refusal.status === 404
-                ? client.get(peer, olderPath, Capabilities)
-                : Effect.fail(refusal)
+              refusal.status === 404 ? client.get(peer, olderPath, Capabilities) : Effect.fail(refusal)
             ),
             Effect.mapError(fromPeer(alias))
           )

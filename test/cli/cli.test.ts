@@ -210,6 +210,24 @@ describe("answers", () => {
     })
   )
 
+  it.live("that an older hive gives as lines are shown as lines, and with --json as events", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      const lines = ["id  model", "w1  m"]
+      const events = lines.map((text, i) => event(i + 1, "line", { text })).join("")
+      const queen = yield* fakeQueen(events + event(3, "done", done))
+      assert.strictEqual((yield* rbee(home, list(queen.url))).stdout, "id  model\nw1  m\n")
+      const { stdout } = yield* rbee(home, [...list(queen.url), "--json"])
+      assert.deepStrictEqual(
+        stdout
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line)),
+        lines.map((text, i) => ({ id: i + 1, event: "line", data: { text } }))
+      )
+    })
+  )
+
   it.live("status, stop and jobs start nothing; stopping what does not run is a success", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder

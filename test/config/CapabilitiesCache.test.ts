@@ -122,10 +122,7 @@ describe("CapabilitiesCache", () => {
         assert.deepStrictEqual(yield* all, {})
         yield* put("atlas", [cpu])
         yield* drop("atlas")
-        assert.strictEqual(
-          readFileSync(file, "utf8"),
-          "last_updated: 2025-11-01\nhives:\n  atlas: []\n"
-        )
+        assert.strictEqual(readFileSync(file, "utf8"), "last_updated: 2025-11-01\nhives:\n  atlas: []\n")
       })
     )
   )

@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { Devices } from "../../src/hive/Devices.ts"
 import { WorkerFailed, WorkerRefused } from "../../src/hive/errors.ts"
 import { Infer } from "../../src/hive/Infer.ts"
 import { type CompletionError, WorkerClient, WorkerGone } from "../../src/hive/WorkerClient.ts"
+import type { LeaseRequest } from "../../src/hive/WorkerChoice.ts"
 import { Workers } from "../../src/hive/Workers.ts"
 import type { RunningJob } from "../../src/job/Submission.ts"
 import * as Operation from "../../src/operation/Operation.ts"
+import { cpu, gpu } from "../support/hiveFakes.ts"
 
 const piece = (text: string, finish_reason: string | null = null) => ({
   choices: [{ index: 0, text, finish_reason }],
@@ -37,15 +40,18 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
         stop = by
       })
   }
+  const requests: Array<LeaseRequest> = []
   const change = (by: number) =>
     Effect.sync(() => {
       leases += by
     })
   const layer = Infer.layerNoDeps.pipe(
     Layer.provide([
+      Devices.layerMemory([gpu, cpu]),
       Layer.mock(Workers)({
-        lease: (_, say) =>
+        lease: (request, say) =>
           Effect.gen(function* () {
+            requests.push(request)
             yield* say("worker_spawn", "starting one")
             yield* Effect.acquireRelease(change(1), () => change(-1))
             return {
@@ -65,7 +71,7 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
   )
   const run = (asked = operation) =>
     Stream.unwrap(Infer.use((infer) => Effect.succeed(infer.run(asked, job)))).pipe(Stream.provide(layer))
-  return { run, cancelled, leases: () => leases, stop: Effect.suspend(() => stop) }
+  return { run, cancelled, requests, leases: () => leases, stop: Effect.suspend(() => stop) }
 }
 
 const shown = (events: ReadonlyArray<{ readonly kind: string; readonly json: string }>) =>
@@ -86,6 +92,33 @@ describe("Infer", () => {
       ])
       assert.deepStrictEqual(cancelled, [])
       assert.strictEqual(leases(), 0)
+    })
+  )
+
+  it.effect("takes a device by its index, its kind, its backend's index or its own name", () =>
+    Effect.gen(function* () {
+      const { requests, run } = setUp(Stream.make(piece("a", "stop")))
+      const asked = (device: number | string) =>
+        Stream.runDrain(run(new Operation.Infer({ ...operation, device })))
+      for (const device of [1, "cpu", "CUDA", "cuda-1", "GPU-0", "gpu"]) yield* asked(device)
+      assert.deepStrictEqual(
+        requests.map(({ device, on }) => on ?? device),
+        [
+          1,
+          { backend: "cpu" },
+          { backend: "cuda" },
+          { backend: "cuda", index: 1 },
+          { backend: "cuda", index: 0 },
+          { backend: "gpu" }
+        ]
+      )
+      assert.deepStrictEqual(
+        yield* Effect.forEach(["gpu-1", "tpu", "auto"], (device) =>
+          Effect.map(Effect.flip(asked(device)), ({ _tag }) => _tag)
+        ),
+        ["DeviceNotFound", "UnknownWorkerKind", "UnknownWorkerKind"]
+      )
+      assert.lengthOf(requests, 6)
     })
   )
 

@@ -256,12 +256,33 @@ describe("Workers", () => {
         Effect.flip(Effect.scoped(hive.workers.lease({ ...asked, workerId: record.id }, silent)))
       assert.strictEqual((yield* refused({ model: "big" }))._tag, "WrongModel")
       assert.strictEqual((yield* refused({ model: "small", device: 1 }))._tag, "WrongDevice")
+      const elsewhere = yield* refused({ model: "small", on: { backend: "cuda", index: 0 } })
+      assert.strictEqual(
+        elsewhere.message,
+        `Worker '${record.id}' runs on cpu-0, not on cuda-0; omit device or worker_id`
+      )
+      const here = hive.workers.lease({ model: "small", workerId: record.id, on: { backend: "cpu" } }, silent)
+      assert.strictEqual((yield* Effect.scoped(here)).id, record.id)
       assert.strictEqual((yield* refused({ model: "../x" }))._tag, "InvalidModelId")
       const unknown = yield* Effect.flip(hive.workers.stop("nobody"))
       assert.strictEqual(
         unknown.message,
         `Worker 'nobody' not found on this hive; known workers: ${record.id}`
       )
+    })
+  )
+
+  it.effect("leases no worker on another device than the named one", () =>
+    Effect.gen(function* () {
+      const { spawned, workers } = yield* setUp()
+      const { record } = yield* spawned
+      const leased = (on: { readonly backend: "cpu" | "cuda" | "gpu"; readonly index?: number }) =>
+        Effect.scoped(workers.lease({ model: "small", on }, silent))
+      assert.strictEqual((yield* leased({ backend: "cpu" })).id, record.id)
+      assert.strictEqual((yield* leased({ backend: "cpu", index: 0 })).id, record.id)
+      for (const on of [{ backend: "cuda" }, { backend: "gpu" }, { backend: "cpu", index: 1 }] as const) {
+        assert.strictEqual((yield* Effect.flip(leased(on)))._tag, "DeviceNotFound", JSON.stringify(on))
+      }
     })
   )
 

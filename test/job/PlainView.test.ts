@@ -4,7 +4,7 @@ import { JobEvent } from "../../src/job/JobEvent.ts"
 import { narrationLine, PlainRenderer } from "../../src/job/PlainView.ts"
 
 const rendered = (...events: ReadonlyArray<JobEvent>) => {
-  const renderer = new PlainRenderer()
+  const renderer = new PlainRenderer("job-1")
   return events.map(({ json, kind }, i) => renderer.render({ id: i + 1, json, kind })).join("")
 }
 
@@ -35,7 +35,7 @@ describe("the plain view", () => {
     assert.strictEqual(rendered(JobEvent.cancelled), "data: [CANCELLED]\n\n")
     assert.strictEqual(
       rendered(JobEvent.failed({ code: "X", message: "It broke\nbadly" })),
-      "data: [ERROR] It broke badly\n\n"
+      "data: [job-exec  ] failed         : Job job-1 failed: It broke badly\n\ndata: [ERROR] It broke badly\n\n"
     )
   })
 
@@ -92,7 +92,7 @@ describe("the plain view", () => {
   })
 
   it("says what a job waits for", () => {
-    const renderer = new PlainRenderer()
+    const renderer = new PlainRenderer("job-1")
     const { json, kind } = JobEvent.narration(
       "qn-fwd",
       "forward_start",

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, identity, Schema, Stream } from "effect"
 import * as Sse from "effect/encoding/Sse"
+import { JobEvent } from "../../src/job/JobEvent.ts"
 import { readFullView, readPlainView } from "../../src/job/JobReader.ts"
 import { toFrame } from "../../src/job/FullView.ts"
-import { toPlainFrame } from "../../src/job/PlainView.ts"
+import { PlainRenderer, toPlainFrame } from "../../src/job/PlainView.ts"
 import type { SseEvent } from "../../src/job/SseParser.ts"
 import { readSse } from "../../src/job/SseReader.ts"
 
@@ -164,6 +165,46 @@ describe("readFullView", () => {
 })
 
 describe("readPlainView", () => {
+  it.effect("ends as failed with the sentence of an older daemon's failed line before [DONE]", () =>
+    Effect.gen(function* () {
+      const ends = {
+        "[job-exec  ] failed         : Job job-1 failed: Model 'x' not found: no file":
+          "Model 'x' not found: no file",
+        "[job-exec  ] failed         : out of memory": "out of memory",
+        "[job-exec  ] failed         : Job job-2 failed: a\nb": "a\nb"
+      }
+      for (const [line, message] of Object.entries(ends)) {
+        const wire = ["before", line, "after", "[DONE]"].map(toPlainFrame).join("")
+        const events = yield* Stream.runCollect(readPlainView(cut(wire, 5), { ...view, maxEventSize: 1000 }))
+        assert.deepStrictEqual(
+          events.map(({ json, kind }) => [kind, JSON.parse(json)]),
+          [
+            ["line", { text: "before" }],
+            ["line", { text: "after" }],
+            ["failed", { error: { code: "JobFailed", message } }]
+          ]
+        )
+      }
+    })
+  )
+
+  it.effect("reads the failure of this version's plain view once, and no other line as one", () =>
+    Effect.gen(function* () {
+      const { json, kind } = JobEvent.failed({ code: "X", message: "It broke" })
+      const wire =
+        toPlainFrame("[job-exec  ] completed      : Job job-1 failed: no") +
+        new PlainRenderer("job-1").render({ id: 1, json, kind })
+      const events = yield* Stream.runCollect(readPlainView(cut(wire, 5), { ...view, maxEventSize: 1000 }))
+      assert.deepStrictEqual(
+        events.map(({ json, kind }) => [kind, JSON.parse(json)]),
+        [
+          ["line", { text: "[job-exec  ] completed      : Job job-1 failed: no" }],
+          ["failed", { error: { code: "JobFailed", message: "It broke" } }]
+        ]
+      )
+    })
+  )
+
   it.effect("knows the end markers, and a text that only looks like one", () =>
     Effect.gen(function* () {
       const wire = ["so [DONE] it is", " [DONE]", "a\nb", "[DONE]", "after"].map(toPlainFrame).join("")

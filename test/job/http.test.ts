@@ -279,7 +279,12 @@ describe("the plain view", () => {
       const { url } = yield* start()
       const failed = yield* submitTo(url, { operation: "fail" })
       const body = yield* wholeBody(url, `/v1/jobs/${failed}/stream`)
-      assert.strictEqual(body, `${opening("fail")}data: before\n\ndata: [ERROR] The disk is full\n\n`)
+      assert.strictEqual(
+        body,
+        `${opening("fail")}data: before\n\n` +
+          `data: [job-exec  ] failed         : Job ${failed} failed: The disk is full\n\n` +
+          "data: [ERROR] The disk is full\n\n"
+      )
       const bug = yield* submitTo(url, { operation: "bug" })
       const text = yield* wholeBody(url, `/v1/jobs/${bug}/stream`)
       assert.match(text, /data: \[ERROR\] Internal error in job '[^\n]*\n\n$/)
@@ -503,7 +508,7 @@ describe("signs of life", () => {
           longest = Math.max(longest, now - lastAt)
           lastAt = now
         })
-        const following = yield* Effect.forkChild(Stream.runForEach(view({ log, pulse }, 0), note))
+        const following = yield* Effect.forkChild(Stream.runForEach(view({ log, pulse }, 0, "job-1"), note))
         for (let at = 10; at <= 10_000; at += 10) {
           yield* TestClock.adjust(10)
           if (at === 3_650) yield* log.append([JobEvent.result({ text: "a", finish_reason: "stop" })])

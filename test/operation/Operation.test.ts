@@ -122,6 +122,28 @@ describe("bad fields", () => {
     )
   })
 
+  it("takes a device of infer by index or name, and refuses what is neither", () => {
+    const infer = {
+      operation: "infer",
+      hive_id: "a",
+      model: "m",
+      prompt: "p",
+      max_tokens: 1,
+      temperature: 0
+    }
+    for (const device of [0, 1, "cpu", "cuda", "gpu-1"]) {
+      assert.isTrue(Result.isSuccess(decode({ ...infer, device })), String(device))
+    }
+    for (const device of [-1, 1.5, "", "gpu 1", true, {}]) {
+      const [problem] = refusalOf({ ...infer, device }).problems
+      assert.strictEqual(problem?.field, "device", String(device))
+      assert.strictEqual(
+        problem?.expected,
+        "a device index from 0 to 4294967295, or a name such as cpu, cuda or gpu-1"
+      )
+    }
+  })
+
   it("names every wrong field", () => {
     const refused = refusalOf({ operation: "worker_spawn", model: 5, worker: "cpu", device: -1 })
     assert.deepStrictEqual(
