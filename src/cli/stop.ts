@@ -1,14 +1,11 @@
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { ownHiveId } from "./flags.ts"
 import { Output } from "./Output.ts"
 import { stopHive, stopHives, stopQueen } from "./stopping.ts"
 
-const hiveId = Flag.String("hive-id").pipe(
-  Flag.withDescription("Stop only this hive of this machine, and its workers"),
-  Flag.optional
-)
+const hiveId = ownHiveId("Stop only this hive of this machine, and its workers")
 
 const stopped = (alias: string) => ({ alias, state: "stopped" })
 

@@ -18,6 +18,7 @@ import {
   duration,
   durationOrOff,
   flag,
+  hiveId,
   httpUrl,
   loopbackAccess,
   optionalCount,
@@ -72,7 +73,7 @@ const readAll = (read: Read) =>
         port: yield* read("queen.port", port, 8500)
       },
       hive: {
-        id: yield* read("hive.id", text, "localhost"),
+        id: yield* read("hive.id", hiveId, "localhost"),
         host: yield* read("hive.host", text, "127.0.0.1"),
         port: yield* read("hive.port", port, 8081),
         queenUrl: yield* read("hive.queen_url", text, "http://127.0.0.1:8500")

@@ -1,6 +1,8 @@
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { OwnHiveId } from "../operation/fields.ts"
 
 /** How the value of a setting is read, from a text or from TOML. */
 export interface SettingCodec<A> {
@@ -26,6 +28,13 @@ export const flag = codec("true or false", (raw) =>
 )
 
 export const text = codec("a text", (raw) => (typeof raw === "string" && raw !== "" ? raw : undefined))
+
+const isOwnHiveId = Schema.is(OwnHiveId)
+
+export const hiveId = codec(
+  "a hive id of 1 to 128 letters, digits, '.', '_' and '-', other than 'auto'",
+  (raw) => (isOwnHiveId(raw) ? raw : undefined)
+)
 
 export type LoopbackAccess = "open" | "token"
 

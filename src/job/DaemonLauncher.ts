@@ -74,8 +74,12 @@ const make = Effect.gen(function* () {
 
   const whoAnswers = (peer: Peer) =>
     client.get(peer, "/v1/build-info", BuildInfo).pipe(
-      Effect.timeout(lookWithin),
       Effect.map(({ name }) => name),
+      // Daemons of the original rbee have no build info.
+      Effect.catchTag("PeerRefused", (refusal) =>
+        refusal.status === 404 ? Effect.as(client.health(peer), "daemon") : Effect.fail(refusal)
+      ),
+      Effect.timeout(lookWithin),
       Effect.option
     )
 

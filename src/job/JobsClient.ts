@@ -67,6 +67,8 @@ export class JobsClient extends Context.Service<
       path: string,
       schema: Schema.ConstraintDecoder<A>
     ) => Effect.Effect<A, PeerError>
+    /** Asks `/health`, the sign of life of every daemon, old ones too; fails unless the answer is `ok`. */
+    readonly health: (peer: Peer) => Effect.Effect<void, PeerError>
     /** Asks for something that has no body, such as `/v1/shutdown`. */
     readonly post: (peer: Peer, path: string) => Effect.Effect<void, PeerError>
   }
@@ -247,12 +249,19 @@ const make = Effect.gen(function* () {
     )
   })
 
+  const health = Effect.fnUntraced(function* (peer: Peer) {
+    const text = yield* ask(peer, HttpClientRequest.get("/health"))
+    if (text.trim() !== "ok")
+      return yield* new PeerMisspoke({ url: peer.url, detail: "did not answer 'ok' at /health" })
+  })
+
   return JobsClient.of({
     submit,
     start,
     events,
     cancel: (peer, jobId) => Effect.asVoid(ask(peer, HttpClientRequest.delete(`/v1/jobs/${jobId}`))),
     get,
+    health,
     post: (peer, path) => Effect.asVoid(ask(peer, HttpClientRequest.post(path)))
   })
 })

@@ -13,6 +13,12 @@ export const HiveId = identifier(
   "a hive id of 1 to 128 letters, digits, '.', '_' and '-'"
 )
 
+/** The id that a hive gives itself; `auto` stands for any hive and is no id. */
+export const OwnHiveId = identifier(
+  /^(?!auto$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/,
+  "a hive id of 1 to 128 letters, digits, '.', '_' and '-' that begins with a letter, a digit or '_' and is not 'auto'"
+)
+
 /** The name of a hive in `hives.conf`; it must be given. */
 export const Alias = HiveId
 

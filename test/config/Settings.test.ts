@@ -57,6 +57,10 @@ describe("Settings", () => {
         yield* refused({ env: { RBEE_QUEEN_PORT: "0" } }),
         `Setting 'queen.port' in RBEE_QUEEN_PORT: expected a port from 1 to 65535, got "0"`
       )
+      for (const id of ["../x", "a b", "auto", "a".repeat(129), ".hidden", "x/y"]) {
+        const expected = `Setting 'hive.id' in RBEE_HIVE_ID: expected a hive id of 1 to 128 letters, digits, '.', '_' and '-', other than 'auto', got ${JSON.stringify(id)}`
+        assert.strictEqual(yield* refused({ env: { RBEE_HIVE_ID: id } }), expected)
+      }
       assert.include(yield* refused({ toml: `[timeouts]\nidle = "soon"` }), `got "soon"`)
       assert.include(yield* refused({ toml: `[timeouts]\nidle = "0s"` }), "timeouts.idle")
       assert.include(yield* refused({ toml: "[queen\n" }), "config.toml")

@@ -9,6 +9,8 @@ import { Settings } from "../../src/config/Settings.ts"
 import { PeerUnreachable } from "../../src/job/clientErrors.ts"
 import { DaemonLauncher } from "../../src/job/DaemonLauncher.ts"
 import { JobsClient } from "../../src/job/JobsClient.ts"
+import { hivePool } from "../../src/queen/HivePool.ts"
+import { fakeHive } from "../support/fakeHive.ts"
 
 const queen = { name: "queen", peer: { url: "http://127.0.0.1:8500" }, args: ["queen", "serve"] }
 
@@ -53,6 +55,40 @@ const launcher = Effect.fnUntraced(function* (answersFrom: number, others: Reado
     context
   )
   return { launch, looks, terminated, exited }
+})
+
+describe("a daemon of the original rbee", () => {
+  it.live("is recognised by /health, where build info is missing", () =>
+    Effect.gen(function* () {
+      let health = { status: 200, body: "ok" }
+      const daemon = yield* fakeHive((request, response) => {
+        const { body, status } = request.url === "/health" ? health : { body: "", status: 404 }
+        response.writeHead(status).end(body)
+      })
+      const context = yield* Layer.build(
+        DaemonLauncher.layerNoDeps.pipe(
+          Layer.provide([
+            JobsClient.layerNoDeps.pipe(Layer.provide(hivePool)),
+            Layer.mock(DetachedProcess)({}),
+            Layer.mock(Pids)({}),
+            Layer.mock(RunFile)({}),
+            FileSystem.layerNoop({}),
+            Paths.layerAt("/nowhere")
+          ]),
+          Layer.provide(Settings.layerDefaults())
+        )
+      )
+      const who = Effect.provide(
+        DaemonLauncher.use(({ whoAnswers }) => whoAnswers({ url: daemon.url })),
+        context
+      )
+      assert.deepStrictEqual(yield* who, Option.some("daemon"))
+      health = { status: 200, body: "<html>another server</html>" }
+      assert.deepStrictEqual(yield* who, Option.none())
+      health = { status: 503, body: "ok" }
+      assert.deepStrictEqual(yield* who, Option.none())
+    }).pipe(Effect.scoped)
+  )
 })
 
 describe("looking for a daemon that was started", () => {

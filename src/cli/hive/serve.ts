@@ -9,12 +9,12 @@ import { Settings } from "../../config/Settings.ts"
 import { Token } from "../../config/Token.ts"
 import { DaemonLauncher } from "../../job/DaemonLauncher.ts"
 import { DaemonProblem } from "../errors.ts"
-import { host, port } from "../flags.ts"
+import { host, ownHiveId, port } from "../flags.ts"
 import { Output } from "../Output.ts"
 import { overridesOf } from "../overrides.ts"
 import { SharedFlags } from "../SharedFlags.ts"
 
-const id = Flag.String("hive-id").pipe(Flag.withDescription("The name of this hive"), Flag.optional)
+const id = ownHiveId("The id of this hive")
 const queenUrl = Flag.String("queen-url").pipe(
   Flag.withDescription("The queen that gets this hive's heartbeats"),
   Flag.optional

@@ -8,6 +8,7 @@ import { Paths } from "../../config/Paths.ts"
 import { daemonFlags, programFile } from "../../config/Program.ts"
 import { Settings } from "../../config/Settings.ts"
 import { BadInput } from "../errors.ts"
+import { ownHiveId } from "../flags.ts"
 import { Output } from "../Output.ts"
 
 const print = Flag.Boolean("print").pipe(
@@ -18,7 +19,7 @@ const kind = Flag.Literals("kind", ["systemd", "launchd"]).pipe(
   Flag.withDescription("For which service manager; that of this machine when it is not given"),
   Flag.optional
 )
-const id = Flag.String("hive-id").pipe(Flag.withDescription("The name of the hive"), Flag.optional)
+const id = ownHiveId("The id of the hive")
 
 interface Service {
   readonly id: string
