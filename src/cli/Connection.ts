@@ -8,6 +8,7 @@ import { RunFile } from "../config/RunFile.ts"
 import { Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
 import { DaemonLauncher, type DaemonNotStarted } from "../job/DaemonLauncher.ts"
+import type { PeerRefused } from "../job/clientErrors.ts"
 import type { Peer } from "../job/JobsClient.ts"
 import { DaemonProblem } from "./errors.ts"
 import { Output } from "./Output.ts"
@@ -20,7 +21,8 @@ export class Connection extends Context.Service<
   {
     /** The queen's address: flag, `RBEE_QUEEN_URL`, the state file, the default. */
     readonly queen: Effect.Effect<Peer>
-    readonly isWell: (peer: Peer) => Effect.Effect<boolean>
+    /** Whether a daemon answers there. Fails when the daemon wants a token, or another one. */
+    readonly isWell: (peer: Peer) => Effect.Effect<boolean, DaemonProblem>
     /** The queen, started if it does not run and no address was given. */
     readonly runningQueen: Effect.Effect<Peer, StartError>
     /** Starts the queen in the background; one that runs already is a success. */
@@ -30,6 +32,8 @@ export class Connection extends Context.Service<
   static readonly layer = (queenUrl: Option.Option<string>) =>
     Layer.effect(Connection, make(queenUrl)).pipe(Layer.provide(DaemonLauncher.layerNoDeps))
 }
+
+const unauthorized = 401
 
 const withoutSlash = (url: string) => url.replace(/\/+$/, "")
 
@@ -50,11 +54,24 @@ const make = Effect.fnUntraced(function* (queenUrl: Option.Option<string>) {
     return peer(Option.match(running, { onNone: () => usual, onSome: ({ url }) => url }))
   })
 
-  const isWell = (who: Peer) => Effect.map(launcher.whoAnswers(who), Option.isSome)
+  const refused = ({ token, url }: Peer, { detail, status }: PeerRefused) => {
+    if (status !== unauthorized)
+      return new DaemonProblem({ message: `The daemon at ${url} refused: ${detail}` })
+    return new DaemonProblem({
+      message:
+        token === undefined
+          ? `The queen at ${url} is running, and the token is missing: give it in RBEE_TOKEN or with --token-file`
+          : `The queen at ${url} is running, and the token is wrong: RBEE_TOKEN, --token-file or the file 'token' of the configuration folder must have the queen's`
+    })
+  }
+
+  const whoAnswers = (who: Peer) => Effect.mapError(launcher.probe(who), (error) => refused(who, error))
+
+  const isWell = (who: Peer) => Effect.map(whoAnswers(who), Option.isSome)
 
   const start = Effect.gen(function* () {
     const who = yield* queen
-    const name = yield* launcher.whoAnswers(who)
+    const name = yield* whoAnswers(who)
     if (Option.isSome(name) && name.value === "queen") return who
     if (Option.isSome(name)) {
       return yield* new DaemonProblem({

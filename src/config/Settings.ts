@@ -114,6 +114,7 @@ const readAll = (read: Read) =>
         bodyBytes: yield* read("limits.body_bytes", bytes, 16_000_000),
         lineBytes: yield* read("limits.line_bytes", bytes, 8_000_000),
         logBytes: yield* read("limits.log_bytes", bytes, 64_000_000),
+        /** Jobs that occupy a worker at the same time; others, such as `status`, never wait for them. */
         jobsRunning: yield* read("limits.jobs_running", count, 512),
         jobsQueued: yield* read("limits.jobs_queued", count, 4096),
         jobsKept: yield* read("limits.jobs_kept", count, 1000),

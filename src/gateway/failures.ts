@@ -39,6 +39,7 @@ const statuses: { readonly [code: string]: number } = {
   ModelNotRemovable: 409,
   ModelUnknown: 404,
   NoSuchFile: 400,
+  NoHiveAnswers: 503,
   NotDownloadable: 400,
   NotFound: 404,
   NotPlaceable: 503,

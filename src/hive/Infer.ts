@@ -2,6 +2,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import { Settings } from "../config/Settings.ts"
 import { type EngineChunk, type EngineUsage, readChunk, shownText } from "../job/EngineChunk.ts"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
@@ -61,6 +62,8 @@ const make = Effect.gen(function* () {
   const devices = yield* Devices
   const workers = yield* Workers
   const client = yield* WorkerClient
+  const { aliases } = yield* Settings
+  const modelOf = (name: string) => (Object.hasOwn(aliases, name) ? aliases[name] : undefined)?.model ?? name
 
   const answer = Effect.fnUntraced(function* (operation: InferOperation, job: RunningJob, lease: Lease) {
     const whole = new Answer()
@@ -113,7 +116,7 @@ const make = Effect.gen(function* () {
 
   const run = Effect.fnUntraced(function* (operation: InferOperation, job: RunningJob) {
     const { device, model, worker_id: workerId } = operation
-    const request = { model, workerId, ...(yield* where(device)) }
+    const request = { model: modelOf(model), workerId, ...(yield* where(device)) }
     return withLease(workers, request, job, {
       actor: "hv-infer",
       action: "infer",

@@ -13,6 +13,7 @@ import { Pids } from "../config/Pids.ts"
 import { daemonFlags, programFile } from "../config/Program.ts"
 import { RunFile } from "../config/RunFile.ts"
 import { Settings } from "../config/Settings.ts"
+import type { PeerRefused } from "./clientErrors.ts"
 import { JobsClient, type Peer } from "./JobsClient.ts"
 
 /** The daemon was started and did not become well. */
@@ -45,6 +46,8 @@ export class DaemonLauncher extends Context.Service<
     readonly launch: (daemon: Launch) => Effect.Effect<number, DaemonNotStarted | SpawnFailed>
     /** What kind of daemon answers there; none when none does. */
     readonly whoAnswers: (peer: Peer) => Effect.Effect<Option.Option<string>>
+    /** The same, but fails with the daemon's refusal when the daemon refuses this process, such as for its token. */
+    readonly probe: (peer: Peer) => Effect.Effect<Option.Option<string>, PeerRefused>
     readonly logFile: (name: string) => string
   }
 >()("rbee/job/DaemonLauncher") {
@@ -59,6 +62,9 @@ export const looks = Schedule.exponential("60 millis", 1.7).pipe(Schedule.upTo({
 const lookWithin = "1 second"
 const linesShown = 10
 
+/** Statuses of a daemon that answers, but not to this process. */
+const refusals: ReadonlySet<number> = new Set([401, 403])
+
 const BuildInfo = Schema.Struct({ name: Schema.String })
 
 const make = Effect.gen(function* () {
@@ -72,16 +78,20 @@ const make = Effect.gen(function* () {
 
   const logFile = (name: string) => path.join(paths.state, "logs", `${name}.log`)
 
-  const whoAnswers = (peer: Peer) =>
+  const probe = (peer: Peer): Effect.Effect<Option.Option<string>, PeerRefused> =>
     client.get(peer, "/v1/build-info", BuildInfo).pipe(
-      Effect.map(({ name }) => name),
       // Daemons of the original rbee have no build info.
       Effect.catchTag("PeerRefused", (refusal) =>
-        refusal.status === 404 ? Effect.as(client.health(peer), "daemon") : Effect.fail(refusal)
+        refusal.status === 404 ? Effect.as(client.health(peer), { name: "daemon" }) : Effect.fail(refusal)
       ),
       Effect.timeout(lookWithin),
-      Effect.option
+      Effect.map(({ name }) => Option.some(name)),
+      Effect.catch((error) =>
+        error._tag === "PeerRefused" && refusals.has(error.status) ? Effect.fail(error) : Effect.succeedNone
+      )
     )
+
+  const whoAnswers = (peer: Peer) => Effect.orElseSucceed(probe(peer), () => Option.none<string>())
 
   const lastLines = (file: string) =>
     fs.readFileString(file).pipe(
@@ -137,6 +147,7 @@ const make = Effect.gen(function* () {
   return DaemonLauncher.of({
     logFile,
     whoAnswers,
+    probe,
     launch: Effect.fn("DaemonLauncher.launch")((daemon: Launch) =>
       Effect.acquireUseRelease(
         spawn(daemon),

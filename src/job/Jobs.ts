@@ -111,6 +111,7 @@ const make = Effect.gen(function* () {
   const byKey = new Map<string, { readonly digest: string; readonly job: Job }>()
   const fibers = new InFlight<string, Fiber.Fiber<void>>()
   let queued = 0
+  let controls = 0
   let keptBytes = 0
   let isOpen = true
 
@@ -199,10 +200,11 @@ const make = Effect.gen(function* () {
   const leaveQueue = (job: Job) =>
     Effect.sync(() => {
       if (job.state === "queued") queued--
+      if (job.routing.occupiesWorker !== true) controls--
     })
 
   const launch = (job: Job, work: Work) =>
-    permits.withPermit(run(job, work)).pipe(
+    (job.routing.occupiesWorker === true ? permits.withPermit(run(job, work)) : run(job, work)).pipe(
       Effect.interruptible,
       Effect.onExit((exit) => Effect.andThen(leaveQueue(job), finish(job, exit))),
       Effect.exit,
@@ -244,6 +246,7 @@ const make = Effect.gen(function* () {
       byKey.set(submission.idempotency.key, { digest: digestOf(submission.idempotency.body), job })
     }
     queued++
+    if (submission.routing.occupiesWorker !== true) controls++
     const opening = JobEvent.narration(
       submission.router,
       "route_job",
@@ -263,7 +266,9 @@ const make = Effect.gen(function* () {
       if (earlier.digest === digestOf(idempotency?.body ?? "")) return recordOf(earlier.job)
       return yield* new IdempotencyConflict({ job: earlier.job.id })
     }
-    if (queued >= limits.jobsQueued) return yield* new TooManyJobs({ limit: limits.jobsQueued })
+    // What occupies no worker never waits for what does; it has a bound of its own.
+    const ahead = submission.routing.occupiesWorker === true ? queued : controls
+    if (ahead >= limits.jobsQueued) return yield* new TooManyJobs({ limit: limits.jobsQueued })
     return yield* create(submission)
   }, entrance.withPermit)
 

@@ -49,7 +49,7 @@ export class TooManyJobs extends Schema.TaggedError<TooManyJobs>()(
   { httpApiStatus: 503 }
 ) {
   override get message() {
-    return `${this.limit} jobs are waiting already (limits.jobs_queued); try again in a moment`
+    return `The queue is full: ${this.limit} jobs (limits.jobs_queued); try again in a moment`
   }
 }
 

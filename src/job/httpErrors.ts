@@ -37,9 +37,15 @@ const statusOf = {
   WrongDaemon: 400
 } as const
 
+const unavailable = 503
+const retryAfterSeconds = 2
+
 /** An error in the one form that all JSON endpoints have: `{"error":{"code","message","details"?}}`. */
 export const refusal = (status: number, code: string, message: string, details?: Schema.Json) =>
-  HttpServerResponse.jsonUnsafe({ error: { code, message: redact(message), details } }, { status })
+  HttpServerResponse.jsonUnsafe(
+    { error: { code, message: redact(message), details } },
+    status === unavailable ? { status, headers: { "retry-after": String(retryAfterSeconds) } } : { status }
+  )
 
 /** The response where there is no endpoint. */
 export const notFound = refusal(404, "NotFound", "Not found; GET /openapi.json lists all paths")

@@ -18,7 +18,17 @@ import {
   WorkerId,
   WorkerKind
 } from "./fields.ts"
-import { hiveAnswer, hiveCommand, hiveModelCommand, hiveQuery, queenCommand, queenQuery } from "./Routing.ts"
+import {
+  hiveAnswer,
+  hiveCommand,
+  hiveDownload,
+  hiveGeneration,
+  hiveModelCommand,
+  hiveQuery,
+  hiveSpawn,
+  queenCommand,
+  queenQuery
+} from "./Routing.ts"
 
 /** The fleet at a glance: hives, devices, workers, models and jobs. */
 export class Status extends Schema.Class<Status>("Status")({
@@ -138,7 +148,7 @@ export class WorkerSpawn extends Schema.Class<WorkerSpawn>("WorkerSpawn")({
   /** Requests that are worked on at the same time; the setting's when absent. */
   parallel: Schema.optionalKey(PositiveCount)
 }) {
-  static readonly routing = hiveCommand
+  static readonly routing = hiveSpawn
 }
 
 /** The workers of a hive. */
@@ -199,7 +209,7 @@ export class ModelDownload extends Schema.Class<ModelDownload>("ModelDownload")(
   hive_id: HiveId,
   model: ModelName
 }) {
-  static readonly routing = hiveModelCommand
+  static readonly routing = hiveDownload
 }
 
 /** The models on a hive. */
@@ -247,7 +257,7 @@ export class Infer extends Schema.Class<Infer>("Infer")({
     Schema.withConstructorDefault(Effect.succeed(true))
   )
 }) {
-  static readonly routing = hiveAnswer
+  static readonly routing = hiveGeneration
 }
 
 /**
@@ -263,7 +273,7 @@ export class Complete extends Schema.Class<Complete>("Complete")({
   api: CompletionApi,
   body: Schema.Record(Schema.String, Schema.Unknown)
 }) {
-  static readonly routing = hiveAnswer
+  static readonly routing = hiveGeneration
 }
 
 /** Every operation that ships with rbee. */

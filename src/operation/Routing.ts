@@ -10,6 +10,13 @@ export interface Routing {
   readonly whenAbandoned: "cancel" | "continue"
   /** Whether the hive has other models afterwards. */
   readonly changesModels?: boolean
+  /** Whether a worker is at work as long as it runs: `limits.jobs_running` bounds these, and nothing else waits for it. */
+  readonly occupiesWorker?: boolean
+  /**
+   * By what the queen chooses the hive when the operation names `auto`: a worker with the model, room for one more worker,
+   * or a place for a model's file. Without it, `auto` is refused.
+   */
+  readonly placedBy?: "worker" | "room" | "file"
 }
 
 /** Only reads: may be asked again. */
@@ -43,11 +50,28 @@ export const hiveCommand = {
 /** Adds or removes models of a hive: the queen knows of it when it reports success. */
 export const hiveModelCommand = { ...hiveCommand, changesModels: true } as const satisfies Routing
 
+/** Brings a model to a hive. Downloads resume and are single-flight, so that the same may be asked for again. */
+export const hiveDownload = {
+  ...hiveModelCommand,
+  repeatable: true,
+  placedBy: "file"
+} as const satisfies Routing
+
+/** Starts a worker on a hive. */
+export const hiveSpawn = { ...hiveCommand, placedBy: "room" } as const satisfies Routing
+
 /** Works on a hive for somebody who waits for it, and is of no use to anybody else. */
 export const hiveAnswer = {
   runsOn: "hive",
   repeatable: false,
   whenAbandoned: "cancel"
+} as const satisfies Routing
+
+/** Has a worker of a hive generate. */
+export const hiveGeneration = {
+  ...hiveAnswer,
+  occupiesWorker: true,
+  placedBy: "worker"
 } as const satisfies Routing
 
 /** What is assumed of an operation that this daemon does not know and passes on. */

@@ -1,10 +1,8 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import {
   findModel,
@@ -17,16 +15,13 @@ import {
 import { JobCancelled } from "../job/clientErrors.ts"
 import type { OperationError } from "../job/errors.ts"
 import { fromScopedPull } from "../job/fromScopedPull.ts"
-import { addFinalizer } from "../job/lightScope.ts"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import { Complete } from "../operation/Operation.ts"
 import { Continuation } from "./Continuation.ts"
-import { HiveUnreachable } from "./errors.ts"
-import { HiveForwarder } from "./HiveForwarder.ts"
-import { HiveRegistry } from "./HiveRegistry.ts"
+import { HiveAttempt, isHiveError } from "./HiveAttempt.ts"
 import { outcomeOf } from "./outcomeOf.ts"
-import { AnswerLost, HiveGaveUp } from "./scheduler/errors.ts"
+import { AnswerLost } from "./scheduler/errors.ts"
 import { keyOf } from "./scheduler/Fleet.ts"
 import { FleetView, type HiveStock } from "./scheduler/FleetView.ts"
 import { estimateTokens, prefixesOf } from "./scheduler/Prefixes.ts"
@@ -65,7 +60,6 @@ interface Course {
   /** Workers that are not to be tried again. */
   readonly avoid: Array<string>
   readonly startedAt: number
-  isCancelled: boolean
   /** An engine failed it, and another worker that served already was given the request. */
   isEngineRetried: boolean
 }
@@ -81,24 +75,13 @@ interface Try {
 
 type Attempt = (course: Course, one: Try) => Effect.Effect<void, OperationError>
 
-/** Errors that are no matter of one worker: its hive as a whole is away, silent or full. */
-const hiveErrors: ReadonlySet<string> = new Set([
-  "ConnectionFailed",
-  "HiveGaveUp",
-  "HiveNotFound",
-  "HiveTimeout",
-  "HiveUnreachable",
-  "InvalidResponse"
-])
-
 /** The fleet behind the queen's front doors: each request gets its worker from the scheduler, and another if that fails. */
 export const fleetUpstream = Layer.effect(
   Upstream,
   Effect.gen(function* () {
     const fleet = yield* FleetView
-    const forwarder = yield* HiveForwarder
+    const attempts = yield* HiveAttempt
     const schedule = yield* Scheduler
-    const registry = yield* HiveRegistry
     const clock = yield* Clock.Clock
     const { aliases, scheduler } = yield* Settings
     const runAside = yield* FiberSet.makeRuntime<never, void, never>()
@@ -117,7 +100,7 @@ export const fleetUpstream = Layer.effect(
       job.write([JobEvent.narration(actor, action, message, job.id)])
 
     const attempt: Attempt = Effect.fnUntraced(function* (course, { body, number, servingOnly }) {
-      const { answer, avoid, job, startedAt, wish } = course
+      const { avoid, job, startedAt, wish } = course
       const waited = clock.currentTimeMillisUnsafe() - startedAt
       const { waitMs } = wish
       const asked = {
@@ -126,8 +109,8 @@ export const fleetUpstream = Layer.effect(
         attempt: number,
         avoid,
         servingOnly,
-        // An answer that has begun goes on, however long it took so far.
-        waitMs: waitMs === undefined || answer.hasBegun ? waitMs : Math.max(0, waitMs - waited)
+        // The deadline is the request's, however often it is tried.
+        waitMs: waitMs === undefined ? undefined : Math.max(0, waitMs - waited)
       }
       const turn = yield* schedule.turn(
         asked,
@@ -151,23 +134,7 @@ export const fleetUpstream = Layer.effect(
       request.onPlaced({ hive: worker.hive, worker: worker.id, queueMs, loadMs })
       const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
       yield* say(course, "choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)
-      const lost = yield* Deferred.make<never, OperationError>()
-      // Nobody waits for a hive that is away and has answered nothing; an answer that has begun may yet be resumed.
-      const stopWatching = registry.onLost(worker.hive, (reason) => {
-        if (answer.hasBegun) return
-        Deferred.doneUnsafe(lost, Effect.fail(new HiveUnreachable({ hive: worker.hive, reason })))
-      })
-      yield* addFinalizer(() => Effect.sync(stopWatching))
-      const noteCancel = Effect.sync(() => {
-        course.isCancelled = true
-      })
-      const here: RunningJob = {
-        ...job,
-        // This hive's part of the job has failed, which is not yet the end of the job.
-        fail: (error) => Effect.asVoid(Deferred.fail(lost, error)),
-        stopBy: (stop) => job.stopBy(Effect.andThen(noteCancel, stop))
-      }
-      const events = forwarder.forwardJson({
+      yield* attempts.run({
         operation: "complete",
         hiveId: worker.hive,
         json: JSON.stringify({
@@ -179,20 +146,13 @@ export const fleetUpstream = Layer.effect(
           body
         }),
         routing: Complete.routing,
-        job: here
-      })
-      // Not through the stream, which could not be left alone by what comes in `lost`.
-      yield* Effect.raceFirst(
-        Stream.runForEachArray(events, (batch) => {
+        job,
+        hasBegun: () => answer.hasBegun,
+        take: (batch) => {
           const shown = batch.filter((event) => answer.take(event))
           return job.write(number === 1 ? shown : shown.map((event) => withoutId(answer.mended(event))))
-        }),
-        Deferred.await(lost)
-      ).pipe(
-        Effect.mapError((error) =>
-          error._tag === "JobCancelled" && !course.isCancelled ? new HiveGaveUp({ hive: worker.hive }) : error
-        )
-      )
+        }
+      })
     })
 
     const again = Effect.fnUntraced(function* (
@@ -210,8 +170,7 @@ export const fleetUpstream = Layer.effect(
       if (isOfEngine) course.isEngineRetried = true
       const said = answer.said(yield* job.written)
       const next = Effect.fnUntraced(function* (action: string, message: string) {
-        const isOfHive = hiveErrors.has(error._tag)
-        avoid.push(keyOf(worker), ...(isOfHive ? yield* workersOf(worker.hive) : []))
+        avoid.push(keyOf(worker), ...(isHiveError(error) ? yield* workersOf(worker.hive) : []))
         answer.next(said)
         // The hive's job, which a cancel would stop first, is over.
         yield* job.stopBy(job.fail(new JobCancelled()))
@@ -245,7 +204,6 @@ export const fleetUpstream = Layer.effect(
         answer: new Continuation(request),
         avoid: [],
         startedAt: clock.currentTimeMillisUnsafe(),
-        isCancelled: false,
         isEngineRetried: false
       }
       return attempt(course, { number: 1, body: request.body, servingOnly: false })

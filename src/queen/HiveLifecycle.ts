@@ -99,7 +99,9 @@ const make = Effect.gen(function* () {
   const start = Effect.fn("HiveLifecycle.start")(function* (alias: string, say: Say) {
     const { peer } = yield* registry.find(alias)
     if (yield* isWell(peer)) return { alias, state: "running", url: peer.url } as const
-    return yield* alias === "localhost" ? startHere(alias, peer, say) : startThere(alias, peer, say)
+    const started = yield* alias === "localhost" ? startHere(alias, peer, say) : startThere(alias, peer, say)
+    registry.heard(alias)
+    return started
   })
 
   // At its address another hive may answer, such as one that was given a name of its own.
@@ -131,6 +133,7 @@ const make = Effect.gen(function* () {
       const { entry, target } = yield* configured(alias)
       yield* remote.stop(target, entry, say)
     }
+    registry.stopped(alias)
     return { alias, state: "stopped", url: peer.url } as const
   })
 

@@ -16,7 +16,9 @@ import { boundUrl, daemon, ofItsOwn } from "../job/Daemon.ts"
 import { addQueenHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { JobsClient } from "../job/JobsClient.ts"
+import { AutoForwarder } from "./AutoForwarder.ts"
 import { fleetUpstream } from "./FleetUpstream.ts"
+import { HiveAttempt } from "./HiveAttempt.ts"
 import { HiveCapabilities } from "./HiveCapabilities.ts"
 import { HiveForwarder } from "./HiveForwarder.ts"
 import { HiveImport } from "./HiveImport.ts"
@@ -41,7 +43,9 @@ const remote = Installer.layerNoDeps.pipe(
   Layer.provideMerge([Ssh.layerNoDeps, HiveTokens.layer, Payload.layerNoDeps])
 )
 
-const scheduling = fleetUpstream.pipe(
+const scheduling = AutoForwarder.layerNoDeps.pipe(
+  Layer.provideMerge(fleetUpstream),
+  Layer.provideMerge(HiveAttempt.layerNoDeps),
   Layer.provideMerge(Scheduler.layerNoDeps),
   Layer.provideMerge(Loader.layerNoDeps),
   Layer.provideMerge(FleetView.layerNoDeps)

@@ -5,15 +5,15 @@ import type { OperationError } from "../job/errors.ts"
 import type { HandlersOf } from "../job/Handlers.ts"
 import { JobEvent } from "../job/JobEvent.ts"
 import { Jobs } from "../job/Jobs.ts"
-import { JobsClient } from "../job/JobsClient.ts"
 import { narrated } from "../job/narrated.ts"
-import { HiveInventory } from "../operation/Inventory.ts"
 import { makeExplaining } from "./explaining.ts"
 import { HiveCapabilities } from "./HiveCapabilities.ts"
 import { HiveImport } from "./HiveImport.ts"
 import { HiveLifecycle } from "./HiveLifecycle.ts"
 import { HiveRegistry, type KnownHive } from "./HiveRegistry.ts"
 import { hiveTargets } from "./hiveTargets.ts"
+import { KnownModels } from "./KnownModels.ts"
+import { FleetView, type HiveStock } from "./scheduler/FleetView.ts"
 import { Installer } from "./ssh/Installer.ts"
 import { Ssh } from "./ssh/Ssh.ts"
 
@@ -22,8 +22,6 @@ const actor = "qn-life"
 const answer = <E extends OperationError>(result: Effect.Effect<Schema.Json, E>) =>
   Stream.fromEffect(Effect.map(result, JobEvent.result))
 
-const askWithin = "2 seconds"
-
 const shownWorker = (
   hive: string,
   { model_id, state, worker_id }: { worker_id: string; state: string; model_id?: string }
@@ -31,12 +29,32 @@ const shownWorker = (
 
 const gib = (bytes: number) => Math.round((bytes / 1024 ** 3) * 10) / 10
 
+/** What a hive has now; of one that tells no inventory, the workers of its last heartbeat. */
+const partOf = ({ record: { alias: hive }, workers: told }: KnownHive, stock: HiveStock | undefined) => {
+  if (stock === undefined || stock.away !== undefined) {
+    return { devices: [], models: [], workers: told.map((worker) => shownWorker(hive, worker)) }
+  }
+  const { devices, models, workers } = stock.inventory
+  return {
+    devices: devices.map(({ free_bytes, id, name, total_bytes }) => ({
+      hive,
+      id,
+      name,
+      used_gb: gib(total_bytes - free_bytes),
+      total_gb: gib(total_bytes)
+    })),
+    models: models.map(({ id, quantisation, size_bytes }) => ({ hive, id, quantisation, size_bytes })),
+    workers: workers.map((worker) => shownWorker(hive, worker))
+  }
+}
+
 /** The queen's own operations. */
 export const queenHandlers = Effect.gen(function* () {
   const registry = yield* HiveRegistry
   const lifecycle = yield* HiveLifecycle
   const jobs = yield* Jobs
-  const client = yield* JobsClient
+  const fleet = yield* FleetView
+  const memory = yield* KnownModels
   const capabilities = yield* HiveCapabilities
   const hiveImport = yield* HiveImport
   const installer = yield* Installer
@@ -44,43 +62,28 @@ export const queenHandlers = Effect.gen(function* () {
   const configured = yield* hiveTargets
   const explain = yield* makeExplaining
 
-  // What a hive says now; of one that does not answer, what it told last.
-  const inventory = ({ peer, record, workers: told }: KnownHive) =>
-    client.get(peer, "/v1/inventory", HiveInventory).pipe(
-      Effect.timeout(askWithin),
-      Effect.map(({ devices, models, workers }) => ({
-        devices: devices.map(({ free_bytes, id, name, total_bytes }) => ({
-          hive: record.alias,
-          id,
-          name,
-          used_gb: gib(total_bytes - free_bytes),
-          total_gb: gib(total_bytes)
-        })),
-        models: models.map(({ id, quantisation, size_bytes }) => ({
-          hive: record.alias,
-          id,
-          quantisation,
-          size_bytes
-        })),
-        workers: workers.map((worker) => shownWorker(record.alias, worker))
-      })),
-      Effect.orElseSucceed(() => ({
-        devices: [],
-        models: [],
-        workers: told.map((worker) => shownWorker(record.alias, worker))
-      }))
-    )
+  // Hives that do not answer are found out before anything is said of them.
+  const hivesNow = Effect.gen(function* () {
+    const stocks = yield* fleet.look(0)
+    return { stocks, hives: yield* registry.list }
+  })
 
   const status = Effect.gen(function* () {
-    const hives = yield* registry.list
-    const active = hives.filter(({ record }) => record.state === "active")
-    const inventories = yield* Effect.forEach(active, inventory, { concurrency: 16 })
+    const { hives, stocks } = yield* hivesNow
+    const parts = hives
+      .filter(({ record }) => record.state === "active")
+      .map((hive) =>
+        partOf(
+          hive,
+          stocks.find((stock) => stock.hive === hive.record.alias)
+        )
+      )
     const unfinished = (yield* jobs.list).filter(({ state }) => state === "queued" || state === "running")
     return {
       hives: hives.map(({ record }) => record),
-      devices: inventories.flatMap(({ devices }) => devices),
-      workers: inventories.flatMap(({ workers }) => workers),
-      models: inventories.flatMap(({ models }) => models),
+      devices: parts.flatMap(({ devices }) => devices),
+      workers: parts.flatMap(({ workers }) => workers),
+      models: parts.flatMap(({ models }) => models),
       jobs: unfinished
     }
   })
@@ -94,8 +97,14 @@ export const queenHandlers = Effect.gen(function* () {
     status: () => answer(status),
     explain: (operation) => answer(explain(operation)),
     hive_list: () =>
-      answer(Effect.map(registry.list, (hives) => ({ hives: hives.map(({ record }) => record) }))),
-    hive_get: ({ alias }) => answer(Effect.map(registry.find(alias), ({ record }) => record)),
+      answer(Effect.map(hivesNow, ({ hives }) => ({ hives: hives.map(({ record }) => record) }))),
+    hive_get: ({ alias }) =>
+      answer(
+        Effect.andThen(
+          hivesNow,
+          Effect.map(registry.find(alias), ({ record }) => record)
+        )
+      ),
     hive_status: ({ alias }) => answer(hiveStatus(alias)),
     hive_start: ({ alias }, job) => narrated(job, actor, (say) => lifecycle.start(alias, say)),
     hive_stop: ({ alias }, job) => narrated(job, actor, (say) => lifecycle.stop(alias, say)),
@@ -108,6 +117,8 @@ export const queenHandlers = Effect.gen(function* () {
         Effect.gen(function* () {
           const { entry, target } = yield* configured(alias)
           const removed = yield* installer.uninstall(target, entry, say)
+          registry.stopped(alias)
+          yield* memory.forget(alias)
           yield* capabilities.drop(alias)
           return removed
         })

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { Settings } from "../../src/config/Settings.ts"
 import { Devices } from "../../src/hive/Devices.ts"
-import { WorkerFailed, WorkerRefused } from "../../src/hive/errors.ts"
+import { WorkerFailed, WorkerNotFound, WorkerRefused } from "../../src/hive/errors.ts"
 import { Infer } from "../../src/hive/Infer.ts"
 import { type CompletionError, WorkerClient, WorkerGone } from "../../src/hive/WorkerClient.ts"
 import type { LeaseRequest } from "../../src/hive/WorkerChoice.ts"
@@ -46,12 +47,14 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
       leases += by
     })
   const layer = Infer.layerNoDeps.pipe(
+    Layer.provide(Settings.layerDefaults({ aliases: { short: { model: "m" } } })),
     Layer.provide([
       Devices.layerMemory([gpu, cpu]),
       Layer.mock(Workers)({
         lease: (request, say) =>
           Effect.gen(function* () {
             requests.push(request)
+            if (request.model !== "m") return yield* new WorkerNotFound({ worker: request.model, known: [] })
             yield* say("worker_spawn", "starting one")
             yield* Effect.acquireRelease(change(1), () => change(-1))
             return {
@@ -119,6 +122,17 @@ describe("Infer", () => {
         ["DeviceNotFound", "UnknownWorkerKind", "UnknownWorkerKind"]
       )
       assert.lengthOf(requests, 6)
+    })
+  )
+
+  it.effect("takes an alias of the settings for its model, and no other name", () =>
+    Effect.gen(function* () {
+      const { run } = setUp(Stream.make(piece("ab", "stop")))
+      const asked = (model: string) => Stream.runCollect(run(new Operation.Infer({ ...operation, model })))
+      assert.strictEqual(shown(yield* asked("short")).at(-1), answer)
+      for (const model of ["Short", "toString"]) {
+        assert.deepInclude(yield* Effect.flip(asked(model)), { _tag: "WorkerNotFound", worker: model })
+      }
     })
   )
 

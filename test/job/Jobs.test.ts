@@ -23,7 +23,7 @@ import { JobLogs } from "../../src/job/JobLog.ts"
 import { Jobs } from "../../src/job/Jobs.ts"
 import type { Submission, Work } from "../../src/job/Submission.ts"
 import { MemoryLog } from "../../src/job/MemoryLog.ts"
-import { hiveAnswer, hiveCommand } from "../../src/operation/Routing.ts"
+import { hiveAnswer, hiveCommand, hiveQuery, queenQuery } from "../../src/operation/Routing.ts"
 
 const settings = (limits: Partial<SettingValues["limits"]>) => Settings.layerDefaults({ limits })
 
@@ -32,7 +32,7 @@ const jobsWith = (limits: Partial<SettingValues["limits"]> = {}) =>
 
 const submission = (work: Work, more: Partial<Submission> = {}): Submission => ({
   operation: "test",
-  routing: hiveCommand,
+  routing: { ...hiveCommand, occupiesWorker: true },
   router: "test-rtr",
   work,
   ...more
@@ -157,6 +157,28 @@ describe("submitting", () => {
       assert.strictEqual(error._tag, "TooManyJobs")
       yield* cancel(queued)
       assert.strictEqual(yield* stateOf(yield* submit(() => waiting)), "queued")
+    }).pipe(Effect.provide(jobsWith({ jobsRunning: 1, jobsQueued: 1 })))
+  )
+})
+
+describe("control operations", () => {
+  it.effect("run at once however many generations run and wait, and have a bound of their own", () =>
+    Effect.gen(function* () {
+      const running = yield* submit(() => waiting)
+      yield* written(running, 1)
+      yield* Effect.yieldNow
+      yield* submit(() => waiting)
+      assert.strictEqual((yield* Effect.flip(submit(() => waiting)))._tag, "TooManyJobs")
+      for (const routing of [queenQuery, hiveQuery, hiveCommand, hiveAnswer]) {
+        const control = yield* submit(() => tokens("a"), { routing })
+        yield* Stream.runDrain(eventsOf(control))
+        assert.strictEqual(yield* stateOf(control), "completed")
+      }
+      const hanging = yield* submit(() => waiting, { routing: hiveCommand })
+      const refused = yield* Effect.flip(submit(() => tokens("a"), { routing: queenQuery }))
+      assert.strictEqual(refused._tag, "TooManyJobs")
+      yield* cancel(hanging)
+      yield* Stream.runDrain(eventsOf(yield* submit(() => tokens("a"), { routing: queenQuery })))
     }).pipe(Effect.provide(jobsWith({ jobsRunning: 1, jobsQueued: 1 })))
   )
 })

@@ -432,6 +432,83 @@ describe("heartbeats", () => {
     })
   )
 
+  it.live(
+    "have `auto` go on elsewhere when a connection is refused, and call that hive unreachable at once",
+    () =>
+      Effect.gen(function* () {
+        for (const operation of [infer, spawn, { operation: "model_download", model: "rbee:tiny" }]) {
+          const boreas = yield* FakeHive.make(oneWorker)
+          const nobody = `http://127.0.0.1:${yield* freePort}`
+          yield* Effect.gen(function* () {
+            const { ask, run } = yield* QueenClient
+            yield* ask("POST", "/v1/heartbeat", beat("boreas", boreas.url, [worker("other")]))
+            // After the other one, so that nothing has found out that it is gone.
+            yield* ask("POST", "/v1/heartbeat", beat("atlas", nobody, [worker("rbee:tiny")]))
+            const events = yield* run({ ...operation, hive_id: "auto" })
+            assert.strictEqual(events.at(-1)?.kind, "done")
+            assert.include(narrationOf(events), "Chose hive 'boreas'")
+            assert.lengthOf(yield* boreas.received, 1)
+            const { hives } = JSON.parse(resultOf(yield* run({ operation: "hive_list" })))
+            const atlas = hives.find(({ alias }: { alias: string }) => alias === "atlas")
+            assert.deepInclude(atlas, { state: "unreachable", reason: "connection refused", workers: 0 })
+          }).pipe((test) => withQueen(test))
+        }
+      })
+  )
+
+  it.live("have `auto` fail when no hive answers, or none has the model", () =>
+    withQueen(
+      Effect.gen(function* () {
+        const { run } = yield* QueenClient
+        const codeOf = (operation: object) =>
+          Effect.map(run({ ...operation, hive_id: "auto" }), (events) => failureOf(events).code)
+        assert.strictEqual(yield* codeOf(infer), "ModelUnknown")
+        assert.strictEqual(yield* codeOf(spawn), "ModelUnknown")
+        assert.strictEqual(yield* codeOf({ operation: "model_download", model: "x" }), "NoHiveAnswers")
+      }),
+      { settings: { hive: { port: 9 } } }
+    )
+  )
+
+  it.live("are no more `auto` for operations that are of one hive", () =>
+    withQueen(
+      Effect.gen(function* () {
+        const { ask } = yield* QueenClient
+        for (const operation of ["worker_list", "worker_get", "worker_logs", "model_delete", "brand_new"]) {
+          const body = JSON.stringify({ operation, hive_id: "auto", id: "w-1" })
+          const { status, text } = yield* ask("POST", "/v1/jobs", body)
+          assert.strictEqual(status, 400, operation)
+          const { error } = JSON.parse(text)
+          assert.deepInclude(error, { code: "InvalidOperation" })
+          assert.strictEqual(error.details[0].field, "hive_id")
+        }
+      })
+    )
+  )
+
+  it.live("get the model of an alias, and everything else of the request as it came", () =>
+    Effect.gen(function* () {
+      const atlas = yield* FakeHive.make(oneWorker)
+      yield* Effect.gen(function* () {
+        const { ask, run } = yield* QueenClient
+        yield* ask("POST", "/v1/heartbeat", beat("atlas", atlas.url, [worker("rbee:tiny")]))
+        for (const operation of [infer, spawn]) {
+          for (const hive_id of operation === infer ? ["atlas", "auto"] : ["atlas"]) {
+            yield* run({ ...operation, hive_id, model: "short", extra: [1] })
+            assert.deepStrictEqual(JSON.parse((yield* atlas.received).at(-1) ?? ""), {
+              ...operation,
+              hive_id: "atlas",
+              model: "rbee:tiny",
+              extra: [1]
+            })
+          }
+        }
+        yield* run({ ...infer, model: "constructor" })
+        assert.include((yield* atlas.received).at(-1), `"constructor"`)
+      }).pipe((test) => withQueen(test, { settings: { aliases: { short: { model: "rbee:tiny" } } } }))
+    })
+  )
+
   it.live("are refused with 400 when they are none", () =>
     withQueen(
       Effect.gen(function* () {

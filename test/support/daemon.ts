@@ -34,7 +34,10 @@ const routerOf = (works: Works) =>
         if (make === undefined)
           return yield* new UnknownOperation({ operation: name.slice(0, 64), known: Object.keys(works) })
         const made = make(fields)
-        const { routing, work } = typeof made === "function" ? { routing: hiveCommand, work: made } : made
+        const { routing, work } =
+          typeof made === "function"
+            ? { routing: { ...hiveCommand, occupiesWorker: true }, work: made }
+            : made
         return { operation: name, routing, router: "test-rtr", work }
       })
     })

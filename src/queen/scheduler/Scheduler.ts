@@ -54,6 +54,8 @@ export class Scheduler extends Context.Service<
     ) => Effect.Effect<Turn, ScheduleError, Scope.Scope>
     /** What would be decided now, without reserving anything. */
     readonly explain: (wish: Wish) => Effect.Effect<Explained>
+    /** Where one more worker for the model would be started now, without reserving anything. */
+    readonly place: (wish: Wish & { readonly parallel?: number | undefined }) => Effect.Effect<Decision>
     /** What was decided for the request of an id, each time that it asked for a turn; kept for the last few hundred. */
     readonly explained: (id: string) => ReadonlyArray<Explained>
     /** What is under way. */
@@ -240,6 +242,10 @@ const make = Effect.gen(function* () {
     explain: Effect.fn("Scheduler.explain")(function* (wish) {
       yield* look(freshEnough)
       return core.explain(wish, clock.currentTimeMillisUnsafe())
+    }),
+    place: Effect.fn("Scheduler.place")(function* (wish) {
+      yield* look(freshEnough)
+      return core.place(wish, clock.currentTimeMillisUnsafe())
     }),
     explained: (id) => explanations.get(id) ?? [],
     turn: Effect.fnUntraced(function* ({ attempt, waitMs, ...asked }, told) {

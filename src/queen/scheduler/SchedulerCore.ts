@@ -69,6 +69,17 @@ export class SchedulerCore {
     return { decision, candidates }
   }
 
+  /** Where one more worker would be started now: where there is room, else where others would have to go first. */
+  place(wish: Wish & { readonly parallel?: number | undefined }, now: number): Decision {
+    const { contextSize, device, hive, model, parallel } = wish
+    const decide = (mayEvict: boolean) => {
+      const rules = { mayEvict, mayDrain: false, hive, device, contextSize, parallel }
+      return placeWorker(model, this.#placer.view(now), rules, now, this.#limits)
+    }
+    const decision = decide(false)
+    return decision._tag === "Wait" ? decide(true) : decision
+  }
+
   /** Where those stand who wait. */
   positions(now: number): ReadonlyArray<Order> {
     return [...this.#queues.values()].flatMap((queue) => queue.positions(now))

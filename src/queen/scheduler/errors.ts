@@ -47,6 +47,17 @@ export class NotPlaceable extends Schema.TaggedError<NotPlaceable>()(
   }
 }
 
+/** There is no hive that an operation for any of them could go to. */
+export class NoHiveAnswers extends Schema.TaggedError<NoHiveAnswers>()(
+  "NoHiveAnswers",
+  {},
+  { httpApiStatus: 503 }
+) {
+  override get message() {
+    return "No hive answers; 'rbee hive list' shows the hives and 'rbee hive start' starts one"
+  }
+}
+
 /**
  * A worker was started for the model and did not come up, wherever it was tried, a moment ago or now. `retryAfter`: seconds
  * until it is tried again.
