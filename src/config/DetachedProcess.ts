@@ -5,6 +5,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import { environmentWithoutSecrets } from "./childEnvironment.ts"
 import { makeFolder } from "./makeFolder.ts"
 import { systemProblem } from "./systemProblem.ts"
 
@@ -23,7 +24,10 @@ export interface DetachedCommand {
   readonly command: string
   readonly args: ReadonlyArray<string>
   readonly logFile: string
+  /** Added to the environment of this process. */
   readonly env?: Readonly<Record<string, string>>
+  /** Whether it gets the token of rbee and those of model hubs, as daemons of rbee do; without this it does not. */
+  readonly inheritsSecrets?: boolean
 }
 
 /** A process that was started. `exited` ends when it does, and tells how. */
@@ -60,7 +64,7 @@ export class DetachedProcess extends Context.Service<
 const logProblem = (logFile: string, error: unknown) =>
   `its log ${logFile} cannot be written: ${systemProblem(error)}`
 
-const start = ({ args, command, env, logFile }: DetachedCommand) =>
+const start = ({ args, command, env, inheritsSecrets = false, logFile }: DetachedCommand) =>
   Effect.callback<Started, SpawnFailed>((resume) => {
     const fail = (reason: string) => resume(Effect.fail(new SpawnFailed({ command, reason })))
     let log: number
@@ -74,7 +78,7 @@ const start = ({ args, command, env, logFile }: DetachedCommand) =>
         cwd: "/",
         detached: true,
         stdio: ["ignore", log, log],
-        env: { ...process.env, ...env }
+        env: { ...(inheritsSecrets ? process.env : environmentWithoutSecrets()), ...env }
       })
       const exited = new Promise<{ readonly code: number | null; readonly signal: string | null }>((done) => {
         child.once("exit", (code, signal) => done({ code, signal }))

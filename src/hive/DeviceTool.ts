@@ -5,6 +5,7 @@ import * as Ref from "effect/Ref"
 import * as Stream from "effect/Stream"
 import type * as ChildProcess from "effect/process/ChildProcess"
 import type * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
+import { noSecrets } from "../config/childEnvironment.ts"
 import { systemProblem } from "../config/systemProblem.ts"
 import type { Backend } from "./Devices.ts"
 
@@ -84,8 +85,13 @@ const run = Effect.fnUntraced(function* (
   )
 })
 
-/** How every tool is run: it gets no input, and dies half a second after it was told to end. */
-export const runOptions = { stdin: "ignore", forceKillAfter: "500 millis" } as const
+/** How every tool is run: it gets no input and no secrets, and dies half a second after it was told to end. */
+export const runOptions = {
+  stdin: "ignore",
+  forceKillAfter: "500 millis",
+  extendEnv: true,
+  env: noSecrets
+} as const
 
 /** A foreign text as it may be shown: without control characters, and not longer than the given number of characters. */
 export const shown = (text: string, most: number) =>

@@ -8,6 +8,7 @@ import * as Path from "effect/Path"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Schema from "effect/Schema"
+import { noSecrets } from "../config/childEnvironment.ts"
 import { isTemplate, type ProgramSetting } from "../config/EngineSettings.ts"
 import { variable } from "../config/environment.ts"
 import { Paths } from "../config/Paths.ts"
@@ -110,7 +111,9 @@ const make = Effect.fnUntraced(function* (worker: string) {
     timeToLive: listed,
     lookup: (program: string) =>
       spawner
-        .string(ChildProcess.make(program, ["--list-devices"], { stdin: "ignore", extendEnv: true }))
+        .string(
+          ChildProcess.make(program, ["--list-devices"], { stdin: "ignore", extendEnv: true, env: noSecrets })
+        )
         .pipe(
           Effect.timeout(listWithin),
           Effect.orElseSucceed(() => "")

@@ -132,6 +132,7 @@ const make = Effect.gen(function* () {
     const started = yield* processes.start({
       command: process.execPath,
       args: [...daemonFlags, programFile, ...args],
+      inheritsSecrets: true,
       logFile: file
     })
     yield* Effect.ignore(runFiles.starting(name, started.pid, peer.url))

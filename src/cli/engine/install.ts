@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Stream from "effect/Stream"
+import { noSecrets } from "../../config/childEnvironment.ts"
 import { makeFolder } from "../../config/makeFolder.ts"
 import { Paths } from "../../config/Paths.ts"
 import { DaemonProblem } from "../errors.ts"
@@ -62,7 +63,8 @@ const runNpm = Effect.fnUntraced(function* (folder: string) {
     {
       cwd: folder,
       stdin: "ignore",
-      extendEnv: true
+      extendEnv: true,
+      env: noSecrets
     }
   )
   const child = yield* command

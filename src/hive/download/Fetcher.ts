@@ -1,4 +1,3 @@
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -26,7 +25,13 @@ import {
   shownUrl,
   TooManyRedirects
 } from "./errors.ts"
-import { guardedLookup, isPrivateAddress, privateAddressCode } from "./PrivateAddress.ts"
+import {
+  guardedLookup,
+  isPrivateAddress,
+  leadsToPrivateAddress,
+  privateAddressCode
+} from "./PrivateAddress.ts"
+import { isThisMachine, makeDispatcher, type Proxies, readProxies, shownProxy } from "./Proxies.ts"
 import type { Access } from "./RemoteModel.ts"
 
 /** What is asked for, with which right, and headers besides. */
@@ -66,6 +71,9 @@ export class Fetcher extends Context.Service<
 }
 
 const mostRedirects = 8
+const maxRateLimits = 3
+/** Seconds: a server that asks for a longer pause is reported at once. */
+const maxRetryAfter = 60
 const mostJsonBytes = 8_000_000
 const redirects = new Set([301, 302, 303, 307, 308])
 const idleConnections = 16
@@ -82,13 +90,22 @@ const reasons: Readonly<Record<string, string>> = {
   ETIMEDOUT: "the connection timed out"
 }
 
-const broken = (url: string) => (error: HttpClientError) => {
+// A tunnel that the proxy refused is an error of undici's with nothing but its words.
+const proxyStatus = (cause: unknown) =>
+  cause instanceof Error ? /^Proxy response \((\d{3})\)/.exec(cause.message)?.[1] : undefined
+
+const broken = (url: string, proxy: string | undefined) => (error: HttpClientError) => {
   const { cause } = error.reason
   const code = causeCode(cause)
   if (code === privateAddressCode) {
     return new PrivateAddress({ url: shownUrl(url), host: new URL(url).hostname })
   }
-  const reason = reasons[code ?? ""] ?? code ?? (cause instanceof Error ? cause.message : "no connection")
+  const status = proxyStatus(cause)
+  const problem =
+    status === undefined
+      ? (reasons[code ?? ""] ?? code ?? (cause instanceof Error ? cause.message : "no connection"))
+      : `the proxy answered ${status}`
+  const reason = proxy === undefined ? problem : `${problem} (through the proxy ${proxy})`
   return new DownloadInterrupted({ url: shownUrl(url), reason })
 }
 
@@ -105,27 +122,37 @@ const make = Effect.gen(function* () {
   const silenceMillis = Duration.toMillis(timeouts.download)
   const privateHosts = new Set(models.privateHosts.map((host) => host.toLowerCase()))
 
-  const pool = (connect: { readonly lookup?: typeof guardedLookup }) =>
+  const proxies = yield* readProxies
+  const connectTimeout = Duration.toMillis(timeouts.connect)
+  const pool = (connect: { readonly lookup?: typeof guardedLookup }, proxies: Proxies | undefined) =>
     Effect.flatMap(
-      NodeHttpClient.makeDispatcherOptions({
-        connections: models.connections + idleConnections,
-        connect: { ...connect, timeout: Duration.toMillis(timeouts.connect) }
-      }),
+      makeDispatcher(
+        {
+          connections: models.connections + idleConnections,
+          connectTimeout,
+          connect: { ...connect, timeout: connectTimeout }
+        },
+        proxies
+      ),
       (dispatcher) => makePooledClient(dispatcher, mostUnreadBytes)
     )
-  const open = yield* pool({})
-  const guarded = yield* pool({ lookup: guardedLookup })
+  const direct = yield* pool({}, undefined)
+  const open = proxies === undefined ? direct : yield* pool({}, proxies)
+  const guarded = yield* pool({ lookup: guardedLookup }, proxies)
 
   const clientFor = Effect.fnUntraced(function* (url: URL, access: Access) {
     const isAllowed = privateHosts.has(url.hostname) || privateHosts.has(url.host)
-    if (access.mayBePrivate || isAllowed) return open
+    if (access.mayBePrivate || isAllowed) return isThisMachine(url.hostname) ? direct : open
     // A literal address is connected to without being looked up.
     const literal = url.hostname.replace(/^\[|\]$/g, "")
-    if (isPrivateAddress(literal)) {
+    // A proxy resolves names itself, out of reach of the guarded connections.
+    if (isPrivateAddress(literal) || (proxies !== undefined && (yield* leadsToPrivateAddress(literal)))) {
       return yield* new PrivateAddress({ url: shownUrl(url.href), host: literal })
     }
     return guarded
   })
+
+  const proxyOf = (url: URL) => (isThisMachine(url.hostname) ? undefined : shownProxy(proxies, url))
 
   const failureOf = (url: string, response: HttpClientResponse.HttpClientResponse) => {
     const shown = shownUrl(url)
@@ -168,7 +195,7 @@ const make = Effect.gen(function* () {
           })
         )
         .pipe(
-          Effect.mapError(broken(url.href)),
+          Effect.mapError(broken(url.href, proxyOf(url))),
           Effect.timeoutOrElse({
             duration: timeouts.download,
             orElse: () => Effect.fail<FetchError>(silent(url.href))
@@ -200,7 +227,7 @@ const make = Effect.gen(function* () {
         // While what came is taken, nobody waits for the server.
         let taking = false
         const reading = response.stream.pipe(
-          Stream.mapError(broken(url)),
+          Stream.mapError(broken(url, proxyOf(new URL(url)))),
           Stream.runForEachArray((chunks) => {
             taking = true
             return Effect.ensuring(
@@ -242,10 +269,25 @@ const make = Effect.gen(function* () {
     return json
   })
 
+  /** Waits and asks again when a server has had too many requests, unless it wants to be left alone for long. */
+  const whenAllowed = <A, R>(
+    attempt: Effect.Effect<A, FetchError, R>,
+    failures = 1
+  ): Effect.Effect<A, FetchError, R> =>
+    Effect.catchTag(attempt, "RateLimited", (error) =>
+      failures > maxRateLimits || (error.seconds ?? 0) > maxRetryAfter
+        ? Effect.fail(error)
+        : Effect.andThen(
+            Effect.sleep(Duration.seconds(error.seconds ?? 2 ** failures)),
+            whenAllowed(attempt, failures + 1)
+          )
+    )
+
   return Fetcher.of({
     open: Effect.fn("Fetcher.open")(openAt),
     json: Effect.fn("Fetcher.json")(function* <A>(asked: FetchRequest, schema: Schema.ConstraintDecoder<A>) {
-      const json = yield* text({ ...asked, headers: { accept: "application/json", ...asked.headers } })
+      const request = { ...asked, headers: { accept: "application/json", ...asked.headers } }
+      const json = yield* whenAllowed(text(request))
       return yield* Effect.mapError(
         Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(json),
         () =>

@@ -41,11 +41,30 @@ describe("private addresses", () => {
       "::ffff:10.0.0.1",
       "fe80::1",
       "fd00::1",
-      "64:ff9b::7f00:1"
+      "64:ff9b::7f00:1",
+      "64:ff9b:1::a00:1",
+      "64:ff9b:1:ffff::1",
+      "::ffff:0:a00:1",
+      "::ffff:0:8.8.8.8",
+      "2001::1",
+      "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+      "fec0::1",
+      "feff::1",
+      "::ffff:192.168.0.1",
+      "::ffff:169.254.169.254",
+      "::ffff:a9fe:a9fe",
+      "fe80::1%lo"
     ]) {
       assert.isTrue(isPrivateAddress(address), address)
     }
-    for (const address of ["1.1.1.1", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1"]) {
+    for (const address of [
+      "1.1.1.1",
+      "172.32.0.1",
+      "2606:4700::1111",
+      "2001:4860::8888",
+      "64:ff9c::1",
+      "::ffff:1.1.1.1"
+    ]) {
       assert.isFalse(isPrivateAddress(address), address)
     }
   })
@@ -79,6 +98,36 @@ describe("Fetcher", () => {
       const error = yield* Effect.flip(Effect.provide(json(redirects.url, false), allowed))
       assert.strictEqual(error._tag, "PrivateAddress")
       assert.strictEqual(seen.length, 0)
+    }).pipe(Effect.provide(layer()))
+  )
+
+  it.live("asks again, a few times, when a server has had too many requests", () =>
+    Effect.gen(function* () {
+      let refusals = 0
+      const busy = (times: number, retryAfter: string) =>
+        server((_request, response) => {
+          if (refusals++ < times) return void response.writeHead(429, { "retry-after": retryAfter }).end()
+          response.end('{"ok":true}')
+        })
+      for (const [times, retryAfter, requests] of [
+        [2, "0", 3],
+        [3, new Date(0).toUTCString(), 4]
+      ] as const) {
+        refusals = 0
+        const { seen, url } = yield* busy(times, retryAfter)
+        assert.deepStrictEqual(yield* json(url), { ok: true })
+        assert.strictEqual(seen.length, requests)
+      }
+      for (const [retryAfter, requests] of [
+        ["0", 4],
+        ["61", 1],
+        ["86400", 1]
+      ] as const) {
+        refusals = 0
+        const { seen, url } = yield* busy(99, retryAfter)
+        const error = yield* Effect.flip(json(url))
+        assert.deepStrictEqual([error._tag, seen.length], ["RateLimited", requests])
+      }
     }).pipe(Effect.provide(layer()))
   )
 

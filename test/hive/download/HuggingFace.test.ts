@@ -161,11 +161,11 @@ describe("Hugging Face", () => {
   it.live("says when the hub has had too many requests", () =>
     Effect.gen(function* () {
       const hubs = yield* modelHubs({
-        misbehave: (_request, response) => (response.writeHead(429, { "retry-after": "7" }).end(), true)
+        misbehave: (_request, response) => (response.writeHead(429, { "retry-after": "90" }).end(), true)
       })
       const error = yield* Effect.flip(resolving(hubs)("org/tiny"))
       assert.strictEqual(error._tag, "RateLimited")
-      assert.include(error.message, "in 7 s")
+      assert.include(error.message, "in 90 s")
     })
   )
 })

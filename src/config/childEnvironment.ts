@@ -1,0 +1,32 @@
+// @effect-diagnostics processEnv:off -- what a child process inherits is the environment itself, not settings
+
+/** The secrets as variables that a child process is not to inherit, for the options of `ChildProcess`. */
+export const noSecrets = {
+  RBEE_TOKEN: undefined,
+  HF_TOKEN: undefined,
+  HUGGING_FACE_HUB_TOKEN: undefined,
+  HUGGINGFACE_TOKEN: undefined,
+  OTEL_EXPORTER_OTLP_HEADERS: undefined
+}
+
+const proxyName = /^(?:https?|all)_proxy$/i
+
+const hasCredentials = (url: string) => /^[^/]*\/\/[^/@]*@/.test(url) || /^[^/@]+:[^/@]+@/.test(url)
+
+const isSecret = (name: string, value: string) =>
+  name in noSecrets ||
+  (name.startsWith("OTEL_EXPORTER_OTLP_") && name.endsWith("HEADERS")) ||
+  (proxyName.test(name) && hasCredentials(value))
+
+/**
+ * The environment of this process without the secrets that rbee itself takes from it: its token, those of model hubs, headers
+ * for telemetry, and proxies with credentials. For processes that run others' code, such as engines.
+ */
+export const environmentWithoutSecrets = (
+  environment: Readonly<Record<string, string | undefined>> = process.env
+): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(environment).flatMap(([name, value]) =>
+      value === undefined || isSecret(name, value) ? [] : [[name, value] as const]
+    )
+  )

@@ -1,0 +1,70 @@
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { EnvHttpProxyAgent, type Agent } from "@effect/platform-node/Undici"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { variable } from "../../config/environment.ts"
+import { isLoopback } from "../../config/reachableUrl.ts"
+
+/** The proxies of the environment, and the hosts that are reached without them. */
+export interface Proxies {
+  readonly http: string
+  readonly https: string
+  readonly except: string
+}
+
+// As in curl the name in lower case wins.
+const either = Effect.fnUntraced(function* (name: string) {
+  const lower = yield* variable(name.toLowerCase())
+  const upper = yield* variable(name)
+  return Option.getOrElse(
+    Option.orElse(lower, () => upper),
+    () => ""
+  )
+})
+
+const isUsable = (url: string) => /^https?:$/.test(URL.parse(url)?.protocol ?? "")
+
+const usable = Effect.fnUntraced(function* (name: string) {
+  const given = yield* either(name)
+  if (given === "") return ""
+  // curl takes a proxy without a scheme for one of http.
+  const url = given.includes("://") ? given : `http://${given}`
+  if (isUsable(url)) return url
+  yield* Effect.logWarning("a proxy is not used: it must be an http or https URL", { variable: name })
+  return ""
+})
+
+/** `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, in either case; nothing when the environment names no proxy. */
+export const readProxies = Effect.gen(function* () {
+  const http = yield* usable("HTTP_PROXY")
+  const https = yield* usable("HTTPS_PROXY")
+  const except = yield* either("NO_PROXY")
+  const proxies: Proxies = { http, https, except: `${except},localhost,.localhost` }
+  return http === "" && https === "" ? undefined : proxies
+})
+
+/** Whether a host is this machine, which no proxy can reach. */
+export const isThisMachine = (hostname: string) => isLoopback(hostname) || hostname.endsWith(".localhost")
+
+/** The proxy that a URL would go through, as it may be shown; nothing for none. Exceptions are not considered. */
+export const shownProxy = (proxies: Proxies | undefined, { protocol }: URL) => {
+  const url = protocol === "https:" ? proxies?.https : proxies?.http
+  return url === undefined || url === "" ? undefined : new URL(url).host
+}
+
+/** Connections by the proxies, or direct ones without them. Closed with the scope. */
+export const makeDispatcher = (options: Agent.Options, proxies: Proxies | undefined) =>
+  proxies === undefined
+    ? NodeHttpClient.makeDispatcherOptions(options)
+    : Effect.acquireRelease(
+        Effect.sync(
+          () =>
+            new EnvHttpProxyAgent({
+              ...options,
+              httpProxy: proxies.http,
+              httpsProxy: proxies.https,
+              noProxy: proxies.except
+            })
+        ),
+        (dispatcher) => Effect.promise(() => dispatcher.destroy())
+      )
