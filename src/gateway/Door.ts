@@ -77,6 +77,12 @@ export interface Exchange {
   /** What the engine gets, in OpenAI's words; the hive puts `model`, `stream` and `stream_options` in. */
   readonly body: Body
   readonly reply: Reply
+  /** What the engine gets where neither the request nor the model says otherwise. */
+  readonly defaults?: Body
+  /** Tokens that the worker's context must have at least, as far as the model has so many. */
+  readonly contextSize?: number | undefined
+  /** The model's idle workers are stopped: after the answer, or instead of asking for one. */
+  readonly unload?: "after" | "instead"
   /** What of the request is left out, one sentence each; the job's log reports it. */
   readonly notes?: ReadonlyArray<string>
 }

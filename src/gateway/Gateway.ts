@@ -24,6 +24,7 @@ import { openAiFormat } from "./openai/format.ts"
 import { openAiModel, openAiModels } from "./openai/models.ts"
 import { responsesDoor } from "./openai/responses.ts"
 import { refuse } from "./refusing.ts"
+import { Unloader } from "./Unloader.ts"
 import { Upstream } from "./Upstream.ts"
 
 const doors: ReadonlyArray<Door> = [
@@ -116,6 +117,6 @@ const routes = HttpRouter.use(
 
 /** The front doors of a daemon, over what its `Upstream` has. */
 export const gatewayRoutes = Layer.merge(routes, ollamaRoutes).pipe(
-  Layer.provide(ModelFinder.layerNoDeps),
+  Layer.provide([ModelFinder.layerNoDeps, Unloader.layerNoDeps]),
   Layer.provide([KeyLimits.layer, OperationRunner.layerNoDeps])
 )

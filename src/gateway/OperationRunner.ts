@@ -15,6 +15,16 @@ import type { RefusedOperation } from "../operation/errors.ts"
 /** Why an operation did not become a job. */
 export type SubmitError = IdempotencyConflict | RefusedOperation | TooManyJobs
 
+/** Why a job failed, from its last event. */
+export const failureOf = (end: LoggedEvent | undefined) => {
+  const failure = Option.getOrUndefined(readFailure(end?.json ?? ""))?.error
+  return new JobFailed({
+    code: failure?.code ?? "JobFailed",
+    sentence: failure?.message ?? "The job was cancelled",
+    ...(failure?.details === undefined ? {} : { details: failure.details })
+  })
+}
+
 /** Runs operations of the daemon as jobs, for front doors that have more than answers. */
 export class OperationRunner extends Context.Service<
   OperationRunner,
@@ -54,12 +64,7 @@ export class OperationRunner extends Context.Service<
           const { events, jobId } = yield* start(operation)
           const last = yield* Stream.runLast(events)
           const end = Option.getOrUndefined(last)?.at(-1)
-          if (end?.kind === "done") return jobId
-          const failure = Option.getOrUndefined(readFailure(end?.json ?? ""))?.error
-          return yield* new JobFailed({
-            code: failure?.code ?? "JobFailed",
-            sentence: failure?.message ?? "The job was cancelled"
-          })
+          return end?.kind === "done" ? jobId : yield* failureOf(end)
         })
       })
     })

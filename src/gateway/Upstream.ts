@@ -12,6 +12,7 @@ import { findNamed } from "../operation/modelNames.ts"
 export interface ServedModel {
   /** What they call it: an alias of the settings, or the model's id. */
   readonly name: string
+  /** The id by which workers have it. */
   readonly id: string
   readonly facts: StoredModel
   /** The hives that have its file. */
@@ -34,6 +35,8 @@ export interface GatewayRequest {
   readonly body: { readonly [field: string]: unknown }
   /** The text of the prompt, whatever its form: its beginnings are compared with those of others. */
   readonly prompt: string
+  /** Tokens that the worker's context must have at least; a model has no more than it was trained for. */
+  readonly contextSize?: number | undefined
   /** Who asks. */
   readonly key: string
   readonly priority: number
@@ -79,7 +82,11 @@ export class Upstream extends Context.Service<
 export const findModel = (models: ReadonlyArray<ServedModel>, asked: string): ServedModel | undefined =>
   findNamed(models, namesOf, asked)
 
-const namesOf = ({ name }: ServedModel) => [name]
+const namesOf = ({ facts, name }: ServedModel) => (name === facts.id ? [name, ...(facts.also ?? [])] : [name])
+
+/** The id of the model whose workers serve it: a model made from another has workers of its own only with a template. */
+const servedBy = ({ created, id }: StoredModel) =>
+  created === undefined || created.template !== undefined ? id : created.from
 
 /** The model that an application calls so, among those that there are. */
 export const pickModel = (
@@ -113,7 +120,7 @@ export const publicModels = (
   }
   const own = [...byId.values()].map(({ facts, hives }): ServedModel => ({
     name: facts.id,
-    id: facts.id,
+    id: servedBy(facts),
     facts,
     hives
   }))

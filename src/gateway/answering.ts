@@ -14,7 +14,7 @@ import { pullBatches, Pulse } from "../job/Follower.ts"
 import { fromScopedPull } from "../job/fromScopedPull.ts"
 import { isEnd, JobEvent, type LoggedEvent, readFailure } from "../job/JobEvent.ts"
 import { Jobs } from "../job/Jobs.ts"
-import { acquireRelease } from "../job/lightScope.ts"
+import { acquireRelease, addFinalizer } from "../job/lightScope.ts"
 import type { Work } from "../job/Submission.ts"
 import { requestText } from "../job/requestText.ts"
 import { Complete } from "../operation/Operation.ts"
@@ -23,9 +23,11 @@ import { mergeEmbeddings } from "./embeddings.ts"
 import { assemble } from "./EngineAnswer.ts"
 import { fromError, fromFailure } from "./failures.ts"
 import { asToldTo, KeyLimits, mayUse, ModelForbidden } from "./KeyLimits.ts"
+import { withModelDefaults } from "./modelDefaults.ts"
 import { ModelFinder } from "./ModelFinder.ts"
 import { parse, refuse } from "./refusing.ts"
 import { Spending } from "./Spending.ts"
+import { Unloader } from "./Unloader.ts"
 import { type Placement, type ServedModel, Upstream } from "./Upstream.ts"
 
 const router = "gateway"
@@ -107,6 +109,7 @@ export const makeAnswering = Effect.gen(function* () {
   const keyLimits = yield* KeyLimits
   const settings = yield* Settings
   const clock = yield* Clock.Clock
+  const unloader = yield* Unloader
   const { routing } = Complete
 
   const run = Effect.fnUntraced(function* (
@@ -124,6 +127,7 @@ export const makeAnswering = Effect.gen(function* () {
       api: exchange.api,
       body: exchange.body,
       prompt,
+      contextSize: exchange.contextSize,
       key: key?.id ?? "",
       priority: key?.priority ?? 0,
       waitMs,
@@ -230,6 +234,20 @@ export const makeAnswering = Effect.gen(function* () {
     return HttpServerResponse.text(text, { contentType: "application/json", headers })
   })
 
+  const unloaded = Effect.fnUntraced(function* ({ model: name, reply }: Exchange, model: ServedModel) {
+    const askedAt = clock.currentTimeMillisUnsafe()
+    yield* unloader.unload(model)
+    if (reply._tag !== "Whole") return yield* new InternalError({ job: "unload" })
+    const about = {
+      jobId: "",
+      model: name,
+      askedAt,
+      now: () => clock.currentTimeMillisUnsafe(),
+      placement: () => undefined
+    }
+    return HttpServerResponse.jsonUnsafe(reply.toJson(assemble([]), about))
+  })
+
   return (door: Door) =>
     Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
@@ -244,7 +262,9 @@ export const makeAnswering = Effect.gen(function* () {
         return yield* new ModelForbidden({ key: key?.name ?? "", model: exchange.model })
       }
       if (key !== undefined) yield* keyLimits.enter(key)
-      return yield* run(door, exchange, model, waitMs)
+      if (exchange.unload === "instead") return yield* unloaded(exchange, model)
+      if (exchange.unload === "after") yield* addFinalizer(() => unloader.inBackground(model))
+      return yield* run(door, withModelDefaults(exchange, model), model, waitMs)
     }).pipe(
       Pull.catchDone(() => Effect.fail(new InternalError({ job: "complete" }))),
       Effect.catch((error) => Effect.succeed(refuse(door.format, fromError(error))))

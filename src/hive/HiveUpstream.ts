@@ -2,7 +2,9 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
+import { requestedContext } from "../gateway/requestedContext.ts"
 import { pickModel, publicModels, Upstream } from "../gateway/Upstream.ts"
 import { Complete } from "../operation/Operation.ts"
 import { Completions } from "./Completions.ts"
@@ -26,22 +28,29 @@ export const hiveUpstream = Layer.effect(
         workers.map((worker) => ({ hive: hive.id, worker }))
       ),
       complete:
-        ({ api, body, model, onPlaced, waitMs = Duration.toMillis(timeouts.queue) }) =>
+        ({ api, body, contextSize, model, onPlaced, waitMs = Duration.toMillis(timeouts.queue) }) =>
         (job) => {
           const askedAt = clock.currentTimeMillisUnsafe()
           const operation = new Complete({ hive_id: hive.id, model: model.id, api, body })
-          const { context_size: contextSize, engine, parallel } = model.alias ?? {}
-          return completions.run(operation, job, {
-            contextSize,
-            engine,
-            parallel,
-            inLine: true,
-            waitMs,
-            onWorker: (worker, loadMs) => {
-              const queueMs = clock.currentTimeMillisUnsafe() - askedAt
-              onPlaced({ hive: hive.id, worker, queueMs, loadMs })
-            }
-          })
+          const { context_size, engine, parallel } = model.alias ?? {}
+          const answer = (contextSize: number | undefined) =>
+            completions.run(operation, job, {
+              contextSize,
+              engine,
+              parallel,
+              inLine: true,
+              waitMs,
+              onWorker: (worker, loadMs) => {
+                const queueMs = clock.currentTimeMillisUnsafe() - askedAt
+                onPlaced({ hive: hive.id, worker, queueMs, loadMs })
+              }
+            })
+          if (context_size !== undefined || contextSize === undefined) return answer(context_size)
+          return Stream.unwrap(
+            Effect.map(inventory.take, ({ devices }) =>
+              answer(requestedContext(contextSize, model.facts, [devices]))
+            )
+          )
         }
     })
   })

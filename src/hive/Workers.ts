@@ -12,7 +12,15 @@ import { Pids } from "../config/Pids.ts"
 import { Settings } from "../config/Settings.ts"
 import type { Say } from "../job/narrated.ts"
 import type { Device } from "./Devices.ts"
-import { QueueFull, WorkerFailed, WorkerNotFound, WorkerNotReady, WrongDevice, WrongModel } from "./errors.ts"
+import {
+  QueueFull,
+  WorkerBusy,
+  WorkerFailed,
+  WorkerNotFound,
+  WorkerNotReady,
+  WrongDevice,
+  WrongModel
+} from "./errors.ts"
 import * as ModelId from "./ModelId.ts"
 import { deviceName } from "./Placement.ts"
 import { type Place, WaitingLines } from "./WaitingLines.ts"
@@ -62,8 +70,8 @@ export class Workers extends Context.Service<
       request: WorkerPlan.WorkerRequest,
       say: Say
     ) => Effect.Effect<WorkerRecord, WorkerPlan.PlanError | WorkerFailed>
-    /** Returns when the process has ended. */
-    readonly stop: (id: string) => Effect.Effect<void, WorkerNotFound>
+    /** Returns when the process has ended. With `onlyIdle` it fails while the worker has requests, or some wait for it. */
+    readonly stop: (id: string, onlyIdle?: boolean) => Effect.Effect<void, WorkerBusy | WorkerNotFound>
     /** Ends the process and starts another with the same settings, under the same id. */
     readonly restart: (id: string, say: Say) => Effect.Effect<WorkerRecord, WorkerFailed | WorkerNotFound>
     /**
@@ -344,8 +352,11 @@ const make = Effect.gen(function* () {
       )
       return yield* told(entry, say)
     }),
-    stop: Effect.fn("Workers.stop")(function* (id) {
-      yield* lives.end(yield* find(id), "it was stopped")
+    stop: Effect.fn("Workers.stop")(function* (id, onlyIdle = false) {
+      const entry = yield* find(id)
+      const requests = entry.requests + entry.waiters
+      if (onlyIdle && requests > 0) return yield* new WorkerBusy({ worker: id, requests })
+      yield* lives.end(entry, "it was stopped")
     }),
     restart: Effect.fn("Workers.restart")(function* (id, say) {
       const entry = yield* find(id)

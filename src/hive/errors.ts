@@ -64,6 +64,17 @@ export class WorkerNotReady extends Schema.TaggedError<WorkerNotReady>()("Worker
   }
 }
 
+/** The worker was to be stopped only if nobody uses it. */
+export class WorkerBusy extends Schema.TaggedError<WorkerBusy>()(
+  "WorkerBusy",
+  { worker: Schema.String, requests: Schema.Int },
+  { httpApiStatus: 409 }
+) {
+  override get message() {
+    return `Worker '${this.worker}' is in use by ${this.requests} requests and was not stopped; retry when it is idle`
+  }
+}
+
 /** As many requests wait for the model as may wait. */
 export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
   model: Schema.String,

@@ -37,10 +37,10 @@ export const hiveHandlers = Effect.gen(function* () {
     worker_list: () =>
       answer(Effect.map(workers.list, (list) => ({ workers: list.map(({ record }) => record) }))),
     worker_get: ({ id }) => answer(workers.get(id)),
-    worker_delete: ({ id }, job) =>
+    worker_delete: ({ id, only_idle }, job) =>
       narrated(job, actor, (say) =>
         say("worker_stop", `Stopping worker ${id}`).pipe(
-          Effect.andThen(workers.stop(id)),
+          Effect.andThen(workers.stop(id, only_idle)),
           Effect.as({ id, state: "stopped" })
         )
       ),

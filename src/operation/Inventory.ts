@@ -1,4 +1,5 @@
 import * as Schema from "effect/Schema"
+import { CreatedModel } from "./CreatedModel.ts"
 import { WorkerId } from "./fields.ts"
 
 /** A model whose file is on a hive. Sizes in bytes, lengths in tokens. */
@@ -16,6 +17,10 @@ export const StoredModel = Schema.Struct({
   context_length: Schema.Int,
   quantisation: Schema.String,
   chat_template: Schema.Boolean,
+  /** Other ids that it is known by. */
+  also: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** How it was made from another model. */
+  created: Schema.optionalKey(CreatedModel),
   from: Schema.optionalKey(Schema.String),
   downloaded_at: Schema.optionalKey(Schema.String),
   sha256: Schema.optionalKey(Schema.String)

@@ -172,7 +172,9 @@ export class WorkerGet extends Schema.Class<WorkerGet>("WorkerGet")({
 export class WorkerDelete extends Schema.Class<WorkerDelete>("WorkerDelete")({
   operation: Schema.tag("worker_delete"),
   hive_id: HiveId,
-  id: WorkerId
+  id: WorkerId,
+  /** Fails while the worker has requests; a hive of an earlier version stops it. */
+  only_idle: Schema.optionalKey(Schema.Boolean)
 }) {
   static readonly routing = hiveCommand
 }

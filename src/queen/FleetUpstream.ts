@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import { Settings } from "../config/Settings.ts"
+import { requestedContext } from "../gateway/requestedContext.ts"
 import {
   findModel,
   type GatewayRequest,
@@ -37,11 +38,16 @@ const answerTokens = ({ max_completion_tokens, max_tokens }: GatewayRequest["bod
 }
 
 /** What a request for a model asks of the scheduler. */
-export const wishOf = ({ alias, id }: ServedModel, prompt: string, body: GatewayRequest["body"]) => ({
+export const wishOf = (
+  { alias, id }: ServedModel,
+  prompt: string,
+  body: GatewayRequest["body"],
+  contextSize?: number
+) => ({
   model: id,
   tokens: estimateTokens(prompt) + answerTokens(body),
   prefixes: prefixesOf(prompt),
-  contextSize: alias?.context_size,
+  contextSize: alias?.context_size ?? contextSize,
   hive: alias?.hive,
   device: alias?.device,
   parallel: alias?.parallel,
@@ -195,12 +201,24 @@ export const fleetUpstream = Layer.effect(
       )
     })
 
+    const contextFor = ({ contextSize, model: { facts, hives } }: GatewayRequest) =>
+      requestedContext(
+        contextSize,
+        facts,
+        listed.stocks.filter(({ hive }) => hives.includes(hive)).map(({ inventory }) => inventory.devices)
+      )
+
     const run = (request: GatewayRequest, job: RunningJob) => {
       const { key, priority, waitMs } = request
       const course: Course = {
         request,
         job,
-        wish: { ...wishOf(request.model, request.prompt, request.body), key, priority, waitMs },
+        wish: {
+          ...wishOf(request.model, request.prompt, request.body, contextFor(request)),
+          key,
+          priority,
+          waitMs
+        },
         answer: new Continuation(request),
         avoid: [],
         startedAt: clock.currentTimeMillisUnsafe(),

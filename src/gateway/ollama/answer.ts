@@ -144,13 +144,18 @@ export const reply = (shape: Shape, stream: boolean | null | undefined): Reply =
         writer: (about) => new LineWriter(shape, about)
       }
 
-/** The answer to a request without a prompt, which only wants the model to be loaded. */
-export const loadedReply = (shape: Shape): Reply => ({
+const emptyReply = (shape: Shape, reason: "load" | "unload"): Reply => ({
   _tag: "Whole",
   toJson: (_answer, about) => ({
     ...head(about),
     ...shape({ text: "", thinking: "", calls: [] }),
     done: true,
-    done_reason: "load"
+    done_reason: reason
   })
 })
+
+/** The answer to a request without a prompt, which only wants the model to be loaded. */
+export const loadedReply = (shape: Shape) => emptyReply(shape, "load")
+
+/** The answer to a request that only wants the model to be unloaded. */
+export const unloadedReply = (shape: Shape) => emptyReply(shape, "unload")

@@ -1,18 +1,23 @@
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
+import { contextOf, samplingFields } from "../../operation/ModelParameters.ts"
 import type { About, Body, Door, Exchange, Reading } from "../Door.ts"
 import { given, unsupported } from "../reading.ts"
-import { chatShape, generateShape, loadedReply, nanos, reply, type Shape } from "./answer.ts"
+import { chatShape, generateShape, loadedReply, nanos, reply, type Shape, unloadedReply } from "./answer.ts"
 import { ollamaFormat } from "./format.ts"
 import {
+  type Common,
+  defaults,
+  isZero,
   readChat,
   readEmbed,
   readGenerate,
   readOldEmbedding,
   responseFormat,
-  sampling,
   says,
+  thinking,
   toMessages,
   toTools
 } from "./request.ts"
@@ -25,34 +30,35 @@ const loading = (model: string, shape: Shape): Exchange => ({
   reply: loadedReply(shape)
 })
 
-const noUnloading = (keepAlive: string | number | null | undefined) =>
-  /^0+(ns|us|µs|ms|s|m|h)?$/.test(String(keepAlive))
-    ? unsupported(
-        "keep_alive",
-        "a model is not unloaded this way, others may use it; 'rbee worker delete' does"
-      )
-    : Result.void
+type KeepAlive = string | number | null | undefined
+
+/** A request without a prompt wants the model to be loaded, or with a `keep_alive` of 0 to be unloaded. */
+const withoutPrompt = (model: string, shape: Shape, keepAlive: KeepAlive): Exchange =>
+  isZero(keepAlive)
+    ? { ...loading(model, shape), reply: unloadedReply(shape), unload: "instead" }
+    : loading(model, shape)
+
+/** What the fields that chats and generations share say of the request. */
+const asked = ({ format, keep_alive, options, think }: Common, more: Body) => ({
+  body: { ...samplingFields(options), ...responseFormat(format), ...thinking(think), ...more },
+  defaults,
+  contextSize: contextOf(options),
+  ...(isZero(keep_alive) ? ({ unload: "after" } as const) : {})
+})
+
+const noImages = "no engine here takes images; leave them out"
 
 function* readChatRequest(body: Body): Reading<Exchange> {
-  const { format, keep_alive, messages, model, options, stream, tools } = yield* readChat(body)
-  if (!says(messages)) {
-    yield* noUnloading(keep_alive)
-    return loading(model, chatShape)
-  }
+  const request = yield* readChat(body)
+  const { keep_alive, messages, model, stream, tools } = request
+  if (!says(messages)) return withoutPrompt(model, chatShape, keep_alive)
   const turns = messages ?? []
   const withImage = turns.findIndex(({ images }) => says(images))
-  if (withImage !== -1) {
-    return yield* unsupported(`messages.${withImage}.images`, "images are not supported")
-  }
+  if (withImage !== -1) return yield* unsupported(`messages.${withImage}.images`, noImages)
   return {
     model,
     api: "chat/completions",
-    body: {
-      ...sampling(options),
-      ...responseFormat(format),
-      ...toTools(tools),
-      messages: toMessages(turns)
-    },
+    ...asked(request, { ...toTools(tools), messages: toMessages(turns) }),
     reply: reply(chatShape, stream)
   }
 }
@@ -64,29 +70,27 @@ export const chatDoor: Door = {
   read: (body) => Result.gen(() => readChatRequest(body))
 }
 
-const notInGenerate = ["suffix", "template", "context", "images"] as const
+const notInGenerate = {
+  suffix: "no engine here fills text in between; send the prompt only",
+  template: "the template of a request is not used; POST /api/create makes a model with another template",
+  context: "the tokens of an earlier answer are not kept; send the conversation to /api/chat",
+  images: noImages
+} as const
 
 function* readGenerateRequest(body: Body): Reading<Exchange> {
   const request = yield* readGenerate(body)
-  const { format, keep_alive, model, options, prompt, raw, stream, system } = request
-  const strange = notInGenerate.find((field) => says(request[field]))
-  if (strange !== undefined) return yield* unsupported(strange, "it is not supported here")
+  const { keep_alive, model, prompt, raw, stream, system } = request
+  for (const field of Struct.keys(notInGenerate)) {
+    if (says(request[field])) return yield* unsupported(field, notInGenerate[field])
+  }
   if (prompt === undefined || prompt === null || prompt === "") {
-    yield* noUnloading(keep_alive)
-    return loading(model, generateShape)
+    return withoutPrompt(model, generateShape, keep_alive)
   }
-  const asked = { ...sampling(options), ...responseFormat(format) }
-  if (raw === true) {
-    return { model, api: "completions", body: { ...asked, prompt }, reply: reply(generateShape, stream) }
-  }
+  const answer = reply(generateShape, stream)
+  if (raw === true) return { model, api: "completions", ...asked(request, { prompt }), reply: answer }
   const user = { role: "user", content: prompt }
   const messages = says(system) ? [{ role: "system", content: system }, user] : [user]
-  return {
-    model,
-    api: "chat/completions",
-    body: { ...asked, messages },
-    reply: reply(generateShape, stream)
-  }
+  return { model, api: "chat/completions", ...asked(request, { messages }), reply: answer }
 }
 
 /** `POST /api/generate`: by the model's chat template, unless `raw` is true. */

@@ -1,8 +1,21 @@
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import { type LoggedEvent, readFailure, readNarration, readProgress, readText } from "../../job/JobEvent.ts"
+import type { JobFailed } from "../../job/clientErrors.ts"
+import { fromScopedPull, scopedPull } from "../../job/fromScopedPull.ts"
+import {
+  isEnd,
+  type LoggedEvent,
+  readFailure,
+  readNarration,
+  readProgress,
+  readText
+} from "../../job/JobEvent.ts"
 import { InvalidRequest } from "../Door.ts"
+import { failureOf } from "../OperationRunner.ts"
 
 /** The id of a model that is to be pulled: Ollama's own names have no prefix, and a hub's have its host. */
 export const pulledId = (name: string): Result.Result<string, InvalidRequest> => {
@@ -50,9 +63,46 @@ const lineOf = ({ json, kind }: LoggedEvent, name: string, jobId: string): strin
   }
 }
 
-/** What a client of Ollama is told of the job that downloads the model of this name. */
-export const pullLines = (name: string, jobId: string, events: Stream.Stream<ReadonlyArray<LoggedEvent>>) =>
-  Stream.make(line({ status: "pulling manifest" })).pipe(
-    Stream.concat(Stream.map(events, (batch) => batch.map((event) => lineOf(event, name, jobId)).join(""))),
+const maxSilentBatches = 10
+
+// An empty batch is most of a second without an event.
+const hasBegun = (events: ReadonlyArray<LoggedEvent>) =>
+  events.some(
+    ({ json, kind }) =>
+      kind === "progress" ||
+      kind === "line" ||
+      kind === "result" ||
+      (kind === "narration" && json.includes(begun))
+  )
+
+const begun = '"action":"model_download"'
+
+/**
+ * What a client of Ollama is told of the job that downloads the model of this name. Fails, before anything is told, when
+ * the job fails before it has begun to download; a source that takes longer to answer than ten seconds counts as begun.
+ */
+export const pullLines = Effect.fnUntraced(function* (
+  name: string,
+  jobId: string,
+  events: Stream.Stream<ReadonlyArray<LoggedEvent>>
+) {
+  const pull = yield* scopedPull(events)
+  const first: Array<LoggedEvent> = []
+  let silent = 0
+  const untilBegun: Effect.Effect<void, JobFailed | Cause.Done> = Effect.flatMap(pull, (batches) => {
+    for (const batch of batches) {
+      first.push(...batch)
+      if (batch.length === 0) silent++
+    }
+    const end = first.find(({ kind }) => isEnd(kind))
+    if (end !== undefined && end.kind !== "done" && !hasBegun(first)) return failureOf(end)
+    return end !== undefined || hasBegun(first) || silent >= maxSilentBatches ? Effect.void : untilBegun
+  })
+  yield* Pull.catchDone(untilBegun, () => Effect.void)
+  return Stream.make([...first]).pipe(
+    Stream.concat(fromScopedPull(Effect.succeed(pull))),
+    Stream.map((batch) => batch.map((event) => lineOf(event, name, jobId)).join("")),
+    (lines) => Stream.concat(Stream.make(line({ status: "pulling manifest" })), lines),
     Stream.encodeText
   )
+})

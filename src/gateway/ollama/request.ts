@@ -1,18 +1,20 @@
 import * as Schema from "effect/Schema"
+import { ModelParameters, samplingFields } from "../../operation/ModelParameters.ts"
 import type { Body } from "../Door.ts"
-import { type EngineMessage, engineTool, type EngineToolCall, given, optional, reader } from "../reading.ts"
+import { type EngineMessage, engineTool, type EngineToolCall, optional, reader } from "../reading.ts"
 
 const Call = Schema.Struct({
   id: optional(Schema.String),
   function: Schema.Struct({
     name: Schema.String,
-    arguments: optional(Schema.Record(Schema.String, Schema.Unknown))
+    arguments: optional(Schema.Union([Schema.Record(Schema.String, Schema.Unknown), Schema.String]))
   })
 })
 
 const Message = Schema.Struct({
   role: Schema.Literals(["system", "developer", "user", "assistant", "tool"]),
   content: optional(Schema.String),
+  thinking: optional(Schema.String),
   images: optional(Schema.Array(Schema.Unknown)),
   tool_calls: optional(Schema.Array(Call)),
   tool_call_id: optional(Schema.String),
@@ -28,20 +30,6 @@ const Tool = Schema.Struct({
   })
 })
 
-const Options = Schema.Struct({
-  num_predict: optional(Schema.Int),
-  stop: optional(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
-  temperature: optional(Schema.Finite),
-  top_p: optional(Schema.Finite),
-  top_k: optional(Schema.Int),
-  min_p: optional(Schema.Finite),
-  seed: optional(Schema.Int),
-  presence_penalty: optional(Schema.Finite),
-  frequency_penalty: optional(Schema.Finite),
-  repeat_penalty: optional(Schema.Finite),
-  repeat_last_n: optional(Schema.Int)
-})
-
 const Format = Schema.Union([
   Schema.String.check(
     Schema.isPattern(/^(json)?$/, { expected: '"json", or the JSON schema of the answer' })
@@ -49,24 +37,35 @@ const Format = Schema.Union([
   Schema.Record(Schema.String, Schema.Unknown)
 ])
 
-const KeepAlive = Schema.Union([Schema.String, Schema.Finite])
+const KeepAlive = Schema.Union([
+  Schema.Finite,
+  Schema.String.check(
+    Schema.isPattern(/^\s*(?:[+-]?\d+(?:\.\d+)?|[+-]?(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+)?\s*$/, {
+      expected: 'a duration such as "5m", or a number of seconds'
+    })
+  )
+])
+
+const Think = Schema.Union([Schema.Boolean, Schema.Literals(["low", "medium", "high", ""])])
 
 const common = {
   model: Schema.NonEmptyString,
   stream: optional(Schema.Boolean),
   format: optional(Format),
-  options: optional(Options),
-  keep_alive: optional(KeepAlive)
+  options: optional(ModelParameters),
+  keep_alive: optional(KeepAlive),
+  think: optional(Think)
 }
 
-/**
- * The body of `/api/chat`. `think` is passed over: whether an engine thinks is its own affair. So is `num_ctx`: the
- * context is that of the worker, which an alias of the settings can say; and `keep_alive`: how long a worker stays is
- * said by `scheduler.idle_ttl` and `workers.idle_stop`.
- */
+const Common = Schema.Struct(common)
+
+/** What the bodies of chats and generations have in common. */
+export type Common = typeof Common.Type
+
+/** The body of `/api/chat`. */
 export const readChat = reader(
   Schema.Struct({
-    ...common,
+    ...Common.fields,
     messages: optional(Schema.Array(Message).check(Schema.isMaxLength(4096))),
     tools: optional(Schema.Array(Tool))
   })
@@ -75,7 +74,7 @@ export const readChat = reader(
 /** The body of `/api/generate`, as that of `/api/chat`. */
 export const readGenerate = reader(
   Schema.Struct({
-    ...common,
+    ...Common.fields,
     prompt: optional(Schema.String),
     system: optional(Schema.String),
     raw: optional(Schema.Boolean),
@@ -92,8 +91,8 @@ export const readEmbed = reader(
     model: Schema.NonEmptyString,
     input: optional(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
     dimensions: optional(Schema.Int),
-    /** Ollama cuts a text that is too long, unless it is told not to. */
-    truncate: optional(Schema.Boolean)
+    truncate: optional(Schema.Boolean),
+    keep_alive: optional(KeepAlive)
   })
 )
 
@@ -102,22 +101,21 @@ export const readOldEmbedding = reader(
   Schema.Struct({ model: Schema.NonEmptyString, prompt: optional(Schema.String) })
 )
 
-const from = (minimum: number, value: number | null | undefined) =>
-  value === undefined || value === null || value < minimum ? undefined : value
+/** What Ollama samples by unless the request or the model says otherwise (`DefaultOptions` of its package `api`). */
+export const defaults = samplingFields({ temperature: 0.8, top_k: 40, top_p: 0.9, repeat_penalty: 1.1 })
 
-/**
- * The options as the engines call them. To Ollama a `num_predict` below 1 is no limit, a negative `seed` is any, and a
- * negative `top_k` is 0, every token.
- */
-export const sampling = (options: typeof Options.Type | null | undefined): Body => {
-  const { num_predict, seed, top_k, ...others } = options ?? {}
-  return given({
-    ...others,
-    max_tokens: from(1, num_predict),
-    seed: from(0, seed),
-    top_k: top_k === undefined || top_k === null ? undefined : Math.max(0, top_k)
-  })
+/** Whether the model is to think, as templates of llama-server and vLLM are told. */
+export const thinking = (think: boolean | string | null | undefined): Body => {
+  if (think === undefined || think === null || think === "") return {}
+  const level = typeof think === "string" ? { reasoning_effort: think } : {}
+  return { ...level, chat_template_kwargs: { enable_thinking: think !== false, ...level } }
 }
+
+const zero = /^-?0+(\.0+)?(ns|us|µs|ms|s|m|h)?$/
+
+/** Whether the model is to be unloaded when the request is answered. */
+export const isZero = (keepAlive: string | number | null | undefined) =>
+  keepAlive !== undefined && keepAlive !== null && zero.test(String(keepAlive).trim())
 
 /** What the answer is to look like. */
 export const responseFormat = (format: string | Body | null | undefined): Body => {
@@ -142,21 +140,27 @@ export const toMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<Engi
     const [call] = open.splice(Math.max(0, found), 1)
     return call?.id ?? id ?? ""
   }
-  return messages.map(({ content, role, tool_call_id, tool_calls, tool_name }, turn): EngineMessage => {
-    const text = content ?? ""
-    if (role === "developer") return { role: "system", content: text }
-    if (role === "tool") return { role, content: text, tool_call_id: answered(tool_call_id, tool_name) }
-    if (tool_calls === undefined || tool_calls === null || tool_calls.length === 0)
-      return { role, content: text }
-    const calls = tool_calls.map(({ function: called, id }, index): EngineToolCall => ({
-      id: id || `call_${turn}_${index}`,
-      type: "function",
-      function: { name: called.name, arguments: JSON.stringify(called.arguments ?? {}) }
-    }))
-    open.push(...calls)
-    return { role, content: text === "" ? null : text, tool_calls: calls }
-  })
+  return messages.map(
+    ({ content, thinking, tool_call_id, tool_calls, tool_name, ...turn }, at): EngineMessage => {
+      const text = content ?? ""
+      const role = turn.role === "developer" ? "system" : turn.role
+      if (role === "tool") return { role, content: text, tool_call_id: answered(tool_call_id, tool_name) }
+      const thought = says(thinking) ? { reasoning_content: thinking ?? "" } : {}
+      if (tool_calls === undefined || tool_calls === null || tool_calls.length === 0)
+        return { role, content: text, ...thought }
+      const calls = tool_calls.map(({ function: called, id }, index): EngineToolCall => ({
+        id: id || `call_${at}_${index}`,
+        type: "function",
+        function: { name: called.name, arguments: argumentsOf(called.arguments) }
+      }))
+      open.push(...calls)
+      return { role, content: text === "" ? null : text, tool_calls: calls, ...thought }
+    }
+  )
 }
+
+const argumentsOf = (given: Body | string | null | undefined) =>
+  typeof given === "string" && given !== "" ? given : JSON.stringify(given || {})
 
 /** The tools as the engines want them. */
 export const toTools = (tools: ReadonlyArray<typeof Tool.Type> | null | undefined): Body =>

@@ -140,7 +140,7 @@ export const ollamaRoutes = HttpRouter.use(
         return HttpServerResponse.jsonUnsafe({ status: "success" }, { headers: { "x-rbee-job-id": jobId } })
       }
       const { events, jobId } = yield* operations.start(operation)
-      return HttpServerResponse.stream(pullLines(name, jobId, events), {
+      return HttpServerResponse.stream(yield* pullLines(name, jobId, events), {
         contentType: "application/x-ndjson",
         headers: { "x-rbee-job-id": jobId }
       })
@@ -162,12 +162,19 @@ export const ollamaRoutes = HttpRouter.use(
     const answering = Effect.catch((error: Parameters<typeof fromError>[0]) =>
       Effect.succeed(refuse(ollamaFormat, fromError(error)))
     )
+    // What the source does not have is its answer; a 404 would say that this daemon cannot pull.
+    const pulling = Effect.catch((error: Parameters<typeof fromError>[0]) => {
+      const failure = fromError(error)
+      return Effect.succeed(
+        refuse(ollamaFormat, { ...failure, status: failure.status === 404 ? 502 : failure.status })
+      )
+    })
     const routes = {
       "/api/tags": looked(tagged),
       "/api/version": looked(Effect.succeed(versioned)),
       "/api/ps": running,
       "/api/show": answering(shown),
-      "/api/pull": answering(pull),
+      "/api/pull": pulling(pull),
       "/api/delete": answering(remove)
     }
     for (const path of Struct.keys(methods)) yield* router.add(methods[path], path, routes[path])

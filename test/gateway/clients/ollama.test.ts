@@ -27,6 +27,11 @@ const failure = (promise: Promise<unknown>) =>
     throw new Error("it did not fail")
   })
 
+/** Returns when the tiny model is on no worker; the test's own limit ends the wait. */
+const untilGone = async (loaded: () => Promise<ReadonlyArray<string>>): Promise<void> => {
+  while ((await loaded()).includes("rbee:tiny")) await new Promise((resume) => setImmediate(resume))
+}
+
 layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
   "the official Ollama client",
   (it) => {
@@ -40,6 +45,38 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
         })
 
       describe(`at a ${daemon}`, () => {
+        it.effect("loads a model without a prompt, and unloads it, but not while somebody uses it", () =>
+          withClient((client) =>
+            Effect.promise(async () => {
+              const loaded = async () => (await client.ps()).models.map(({ name }) => name)
+              const empty = { model: "rbee:tiny", messages: [] }
+              assert.strictEqual((await client.chat(empty)).done_reason, "load")
+              assert.include(await loaded(), "rbee:tiny")
+              const running = await client.chat({
+                ...pick,
+                options: { temperature: 0, num_predict: 400 },
+                stream: true
+              })
+              let pieces = 0
+              let reason: string | undefined
+              for await (const { done, done_reason } of running) {
+                if (++pieces === 2) {
+                  const kept = await client.chat({ ...empty, keep_alive: 0 })
+                  assert.strictEqual(kept.done_reason, "unload")
+                }
+                if (done) reason = done_reason
+              }
+              assert.isAbove(pieces, 20)
+              assert.include(["length", "stop"], reason)
+              const gone = await client.generate({ model: "tiny:latest", prompt: "", keep_alive: "0s" })
+              assert.deepStrictEqual([gone.done, gone.done_reason, gone.response], [true, "unload", ""])
+              await untilGone(loaded)
+              assert.strictEqual((await client.chat({ ...pick, keep_alive: 0 })).done, true)
+              await untilGone(loaded)
+            })
+          )
+        )
+
         it.effect("lists and shows models, those that are loaded too, and its version", () =>
           withClient((client) =>
             Effect.promise(async () => {

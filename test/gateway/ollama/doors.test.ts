@@ -44,9 +44,33 @@ describe("the options of Ollama", () => {
         stop: ["END"],
         presence_penalty: 0.2,
         frequency_penalty: 0.3,
-        repeat_penalty: 1.1
+        repeat_penalty: 1.1,
+        repetition_penalty: 1.1
       }
     )
+  })
+
+  it("are those of Ollama where the request has none, and none of them is in the request itself", () => {
+    const defaults = { temperature: 0.8, top_k: 40, top_p: 0.9, repeat_penalty: 1.1, repetition_penalty: 1.1 }
+    assert.deepStrictEqual(chat({}).defaults, defaults)
+    assert.deepStrictEqual(chat({ options: { temperature: 0 } }).defaults, defaults)
+    for (const raw of [true, false]) {
+      assert.deepStrictEqual(
+        exchangeOf(generateDoor, { model: "tiny", prompt: "Hi", raw }).defaults,
+        defaults
+      )
+    }
+  })
+
+  it("ask for a context", () => {
+    for (const [num_ctx, contextSize] of [
+      [8192, 8192],
+      [0, undefined],
+      [-1, undefined],
+      [null, undefined]
+    ] as const) {
+      assert.strictEqual(chat({ options: { num_ctx } }).contextSize, contextSize)
+    }
   })
 
   it("limit nothing, and choose no seed, by a number that says so", () => {
@@ -57,9 +81,31 @@ describe("the options of Ollama", () => {
   })
 
   it("are passed over when they say nothing, or are of a worker's load", () => {
-    assert.deepStrictEqual(optionsOf({ num_ctx: 8192, num_gpu: 99, mirostat: 1, temperature: null }), {})
-    assert.deepStrictEqual(bodyOf({ options: null, format: null, tools: null }), { messages })
-    assert.deepStrictEqual(bodyOf({ format: "", tools: [], think: true, keep_alive: "5m" }), { messages })
+    assert.deepStrictEqual(
+      optionsOf({ num_ctx: 8192, num_gpu: 99, numa: true, temperature: null, stop: [""] }),
+      {}
+    )
+    assert.deepStrictEqual(optionsOf({ mirostat: 1, repeat_last_n: 64, seed: 2 ** 60 }), {
+      mirostat: 1,
+      repeat_last_n: 64,
+      seed: 2 ** 60
+    })
+    assert.deepStrictEqual(bodyOf({ options: null, format: null, tools: null, think: null }), { messages })
+    assert.deepStrictEqual(bodyOf({ format: "", tools: [], think: "", keep_alive: "5m" }), { messages })
+  })
+
+  it("tell the template whether to think, and how much", () => {
+    assert.deepStrictEqual(bodyOf({ think: false }), {
+      messages,
+      chat_template_kwargs: { enable_thinking: false }
+    })
+    assert.deepStrictEqual(bodyOf({ think: true })["chat_template_kwargs"], { enable_thinking: true })
+    assert.deepStrictEqual(bodyOf({ think: "high" }), {
+      messages,
+      reasoning_effort: "high",
+      chat_template_kwargs: { enable_thinking: true, reasoning_effort: "high" }
+    })
+    assert.strictEqual(refusalOf(chatDoor, { model: "tiny", messages, think: "much" }).param, "think")
   })
 
   it("are refused by the name of the one that is wrong", () => {
@@ -148,7 +194,7 @@ describe("/api/chat", () => {
     const withImage = [...messages, { role: "user", content: "And this?", images: ["aGk="] }]
     assert.deepStrictEqual(refusalOf(chatDoor, { model: "tiny", messages: withImage }), {
       param: "messages.1.images",
-      reason: "'messages.1.images': images are not supported"
+      reason: "'messages.1.images': no engine here takes images; leave them out"
     })
     assert.deepStrictEqual(bodyOf({ messages: [{ ...messages[0], images: [] }] }), { messages })
   })
@@ -200,10 +246,9 @@ describe("/api/generate", () => {
       ["context", [1]],
       ["images", ["aGk="]]
     ] as const) {
-      assert.deepStrictEqual(refusalOf(generateDoor, { model: "tiny", prompt: "Hi", [field]: value }), {
-        param: field,
-        reason: `'${field}': it is not supported here`
-      })
+      const { param, reason } = refusalOf(generateDoor, { model: "tiny", prompt: "Hi", [field]: value })
+      assert.strictEqual(param, field)
+      assert.match(reason, new RegExp(`^'${field}': .{20,}`))
     }
     assert.deepStrictEqual(generate({ suffix: "", template: "", context: [], images: null }).body, {
       messages
@@ -231,12 +276,23 @@ describe("a request without a prompt", () => {
     })
   })
 
-  it("does not unload a model", () => {
-    for (const keep_alive of [0, "0", "0s", "0m"]) {
-      assert.strictEqual(refusalOf(chatDoor, { model: "tiny", keep_alive }).param, "keep_alive")
-      assert.strictEqual(refusalOf(generateDoor, { model: "tiny", keep_alive }).param, "keep_alive")
+  it("unloads a model by a keep_alive of 0, and one with a prompt does so afterwards", () => {
+    for (const keep_alive of [0, -0, "0", "0s", "0m", "0h"]) {
+      for (const [door, prompt] of [
+        [chatDoor, { messages }],
+        [generateDoor, { prompt: "Hi" }]
+      ] as const) {
+        assert.strictEqual(exchangeOf(door, { model: "tiny", keep_alive }).unload, "instead")
+        assert.strictEqual(exchangeOf(door, { model: "tiny", keep_alive, ...prompt }).unload, "after")
+      }
     }
-    assert.deepStrictEqual(bodyOf({ keep_alive: 0 }), { messages })
+    for (const keep_alive of ["5m", -1, "-1", 300, "1h30m", "24h", null, "1.5h", ""]) {
+      assert.isUndefined(exchangeOf(chatDoor, { model: "tiny", keep_alive }).unload)
+      assert.isUndefined(exchangeOf(chatDoor, { model: "tiny", messages, keep_alive }).unload)
+    }
+    for (const keep_alive of ["soon", "5 minutes", "m", true]) {
+      assert.strictEqual(refusalOf(chatDoor, { model: "tiny", messages, keep_alive }).param, "keep_alive")
+    }
   })
 })
 

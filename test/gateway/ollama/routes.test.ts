@@ -308,11 +308,54 @@ describe("a pull", () => {
   it.live("ends with what went wrong", () =>
     Effect.gen(function* () {
       const { url } = yield* start(() => failing("InvalidModelId", "'x y' is not a model id"))
-      const streamed = yield* send(url, "/api/pull", { model: "x y" })
-      assert.strictEqual(streamed.status, 200)
-      assert.deepStrictEqual(linesOf(streamed.text).at(-1), { error: "'x y' is not a model id" })
-      const whole = yield* send(url, "/api/pull", { model: "x y", stream: false })
-      assert.deepStrictEqual([whole.status, whole.text], [400, `{"error":"'x y' is not a model id"}`])
+      for (const stream of [true, false]) {
+        const { status, text } = yield* send(url, "/api/pull", { model: "x y", stream })
+        assert.deepStrictEqual([status, text], [400, `{"error":"'x y' is not a model id"}`])
+      }
+    })
+  )
+
+  it.live("is refused by its status, streamed or not, before anything was downloaded", () =>
+    Effect.gen(function* () {
+      for (const [tag, status] of [
+        ["InvalidModelId", 400],
+        ["NoSuchFile", 400],
+        ["NotDownloadable", 400],
+        ["PrivateAddress", 403],
+        ["DownloadUnauthorized", 403],
+        ["DownloadNotFound", 502],
+        ["ServerFailed", 502],
+        ["DownloadInterrupted", 502],
+        ["RateLimited", 502],
+        ["DiskFull", 507]
+      ] as const) {
+        const { url } = yield* start(
+          () => () =>
+            Stream.concat(
+              Stream.make(JobEvent.narration("hv-model", "model_find", "Looking for ollama:x")),
+              Stream.fail({ _tag: tag, message: "it is so" })
+            )
+        )
+        for (const stream of [true, false]) {
+          const got = yield* send(url, "/api/pull", { model: "x", stream })
+          assert.deepStrictEqual([tag, got.status, got.text], [tag, status, '{"error":"it is so"}'])
+        }
+      }
+    })
+  )
+
+  it.live("tells what went wrong in the middle in its last line", () =>
+    Effect.gen(function* () {
+      const { url } = yield* start(
+        () => () =>
+          Stream.concat(
+            Stream.make(JobEvent.progress({ stage: "download", current: 5, total: 10, unit: "bytes" })),
+            Stream.fail({ _tag: "DownloadInterrupted", message: "it broke off" })
+          )
+      )
+      const { status, text } = yield* send(url, "/api/pull", { model: "x" })
+      assert.strictEqual(status, 200)
+      assert.deepStrictEqual(linesOf(text).at(-1), { error: "it broke off" })
     })
   )
 
@@ -327,7 +370,13 @@ describe("a pull", () => {
   it.live("goes on when its client has left", () =>
     Effect.gen(function* () {
       const left = yield* Deferred.make<void>()
-      const { jobs, url } = yield* start(() => () => Stream.drain(Stream.fromEffect(Deferred.await(left))))
+      const { jobs, url } = yield* start(
+        () => () =>
+          Stream.concat(
+            Stream.make(JobEvent.progress({ stage: "download", current: 0, unit: "bytes" })),
+            Stream.drain(Stream.fromEffect(Deferred.await(left)))
+          )
+      )
       const connection = yield* connect(
         url,
         "POST /api/pull HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer owner-token-of-this-test\r\n" +
