@@ -65,7 +65,7 @@ export type Reply =
       readonly writer: (about: About) => AnswerWriter
     }
   /** When it is whole; the result is written as JSON. */
-  | { readonly _tag: "Whole"; readonly toJson: (answer: EngineAnswer, about: About) => unknown }
+  | { readonly _tag: "Whole"; readonly toJson: (answer: EngineAnswer, about: About) => Body }
   /** The engine's own document, such as that of embeddings; `toText` gives what the client gets, if it can be read. */
   | { readonly _tag: "Document"; readonly toText: (document: string, about: About) => string | undefined }
 

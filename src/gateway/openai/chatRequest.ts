@@ -1,0 +1,59 @@
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import { type Body, InvalidRequest, type Reading } from "../Door.ts"
+import { type EngineTool, given } from "../reading.ts"
+import { type ToolChoice, toolFields } from "../tools.ts"
+import { callsOfFunctions, toolsOfFunctions } from "./legacyFunctions.ts"
+
+const isTool = (tool: unknown): tool is EngineTool =>
+  Predicate.isReadonlyObject(tool) &&
+  Predicate.isReadonlyObject(tool["function"]) &&
+  typeof tool["function"]["name"] === "string"
+
+const nameIn = (value: unknown) =>
+  Predicate.isReadonlyObject(value) && Predicate.isReadonlyObject(value["function"])
+    ? value["function"]["name"]
+    : undefined
+
+/** A choice of tools by their names; undefined for the choices that every engine knows. */
+const choiceByName = (choice: unknown): ToolChoice | undefined => {
+  if (!Predicate.isReadonlyObject(choice)) return undefined
+  const name = nameIn(choice)
+  if (typeof name === "string") return { _tag: "Only", names: [name], required: true }
+  const allowed = choice["allowed_tools"]
+  if (!Predicate.isReadonlyObject(allowed) || !Array.isArray(allowed["tools"])) return undefined
+  const names = allowed["tools"].map(nameIn).filter((name) => typeof name === "string")
+  return { _tag: "Only", names, required: allowed["mode"] === "required" }
+}
+
+// Many templates pass over a role that they do not know: the instructions would be lost.
+const withSystemRole = (message: unknown): unknown =>
+  Predicate.isReadonlyObject(message) && message["role"] === "developer"
+    ? { ...message, role: "system" }
+    : message
+
+function* toEngine(body: Body): Reading<Body> {
+  const fields = callsOfFunctions(toolsOfFunctions(given(body)))
+  const { messages, tool_choice, tools, ...others } = fields
+  const said = Array.isArray(messages) ? messages.map(withSystemRole) : messages
+  const choice = choiceByName(tool_choice)
+  if (choice === undefined) {
+    const none = Array.isArray(tools) && tools.length === 0
+    return given({ ...others, messages: said, ...(none ? {} : { tools, tool_choice }) })
+  }
+  if (!Array.isArray(tools) || !tools.every(isTool)) {
+    return yield* Result.fail(
+      new InvalidRequest({
+        reason: "'tools' must be a list of functions with names, because 'tool_choice' names one",
+        param: "tools"
+      })
+    )
+  }
+  return { ...others, messages: said, ...(yield* toolFields(tools, choice)) }
+}
+
+/**
+ * The body of a chat as every engine takes it: fields that are null are left out, `developer` is `system`, the older
+ * `functions` are `tools`, and a choice of tools by name is a shorter list. The engine judges everything else.
+ */
+export const chatBody = (body: Body): Result.Result<Body, InvalidRequest> => Result.gen(() => toEngine(body))
