@@ -1,3 +1,4 @@
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
@@ -41,16 +42,40 @@ const workerBeat = (now: string, { record, requests }: ListedWorker) => ({
 export const isTold = (failures: number) =>
   failures < quietFrom ? Number.isInteger(Math.log2(failures)) : failures % quietFrom === 0
 
-/** What a queen is told of this hive and its workers, now. */
-export const makeBeat = Effect.gen(function* () {
-  const workers = yield* Workers
-  const { hive } = yield* Settings
-  return Effect.gen(function* () {
-    const timestamp = DateTime.formatIso(yield* DateTime.now)
-    const list = yield* workers.list
-    return { hive_id: hive.id, timestamp, workers: list.map((worker) => workerBeat(timestamp, worker)) }
-  })
-})
+/** The heartbeat of a hive at one moment, without the address that a sent one adds. */
+export interface Beat {
+  readonly hive_id: string
+  /** Changes each time the daemon starts, so that a queen can tell one daemon known by two names. */
+  readonly instance: string
+  readonly timestamp: string
+  readonly workers: ReadonlyArray<ReturnType<typeof workerBeat>>
+}
+
+/** What this hive reports about itself and its workers, to its queen and at `GET /v1/heartbeat`. */
+export class HeartbeatSource extends Context.Service<
+  HeartbeatSource,
+  { readonly beat: Effect.Effect<Beat> }
+>()("rbee/hive/Heartbeat/HeartbeatSource") {
+  static readonly layerNoDeps = Layer.effect(
+    HeartbeatSource,
+    Effect.gen(function* () {
+      const workers = yield* Workers
+      const { hive } = yield* Settings
+      const instance = crypto.randomUUID()
+      const beat = Effect.gen(function* () {
+        const timestamp = DateTime.formatIso(yield* DateTime.now)
+        const list = yield* workers.list
+        return {
+          hive_id: hive.id,
+          instance,
+          timestamp,
+          workers: list.map((worker) => workerBeat(timestamp, worker))
+        }
+      })
+      return HeartbeatSource.of({ beat })
+    })
+  )
+}
 
 /** Tells the queen of this hive and its workers: at once, then again and again. A queen that is away is no error. */
 export const heartbeat = Layer.effectDiscard(
@@ -58,7 +83,7 @@ export const heartbeat = Layer.effectDiscard(
     const http = yield* HttpClient.HttpClient
     const server = yield* HttpServer.HttpServer
     const token = yield* Token
-    const beatNow = yield* makeBeat
+    const source = yield* HeartbeatSource
     const { heartbeat, hive } = yield* Settings
     const { address } = server
     const port = "port" in address ? address.port : hive.port
@@ -67,7 +92,7 @@ export const heartbeat = Layer.effectDiscard(
     let failures = 0
 
     const send = Effect.gen(function* () {
-      const beat = { ...(yield* beatNow), url }
+      const beat = { ...(yield* source.beat), url }
       const request = HttpClientRequest.post(target).pipe(
         HttpClientRequest.bodyJsonUnsafe(beat),
         Option.isSome(token.own) ? HttpClientRequest.bearerToken(token.own.value) : (_) => _

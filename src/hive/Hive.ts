@@ -22,7 +22,7 @@ import { Transfer } from "./download/Transfer.ts"
 import { Engines } from "./Engines.ts"
 import { FreePorts } from "./FreePorts.ts"
 import { hiveHandlers } from "./handlers.ts"
-import { heartbeat } from "./Heartbeat.ts"
+import { heartbeat, HeartbeatSource } from "./Heartbeat.ts"
 import { hiveRouter } from "./HiveRouter.ts"
 import { hiveRoutes } from "./http.ts"
 import { hiveUpstream } from "./HiveUpstream.ts"
@@ -55,6 +55,7 @@ const services = Layer.mergeAll(
   ModelStore.layerNoDeps,
   WorkerLog.layerNoDeps
 ).pipe(
+  Layer.provideMerge(HeartbeatSource.layerNoDeps),
   Layer.provideMerge(Workers.layerNoDeps),
   Layer.provideMerge(WorkerProcesses.layerNoDeps),
   Layer.provideMerge([WorkerStore.layerNoDeps, WorkerClient.layerNoDeps, FreePorts.layer]),

@@ -4,7 +4,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import { Capabilities } from "../config/Capability.ts"
 import { Devices } from "./Devices.ts"
-import { makeBeat } from "./Heartbeat.ts"
+import { HeartbeatSource } from "./Heartbeat.ts"
 import { encodeInventory, Inventory } from "./Inventory.ts"
 
 const encode = Schema.encodeSync(Capabilities)
@@ -20,7 +20,7 @@ export const hiveRoutes = HttpRouter.use(
     yield* router.add("GET", "/capabilities", capabilities)
 
     // For a queen that this hive cannot reach with its beats.
-    const beat = yield* makeBeat
+    const { beat } = yield* HeartbeatSource
     yield* router.add("GET", "/v1/heartbeat", Effect.map(beat, HttpServerResponse.jsonUnsafe))
 
     const { take } = yield* Inventory

@@ -13,13 +13,15 @@ import { HiveId, WorkerId } from "../operation/fields.ts"
 import { HiveNotFound } from "./errors.ts"
 import { HiveDirectory } from "./HiveDirectory.ts"
 
+const absentOrNull = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
+
 /** A worker as its hive's heartbeat tells of it. */
 export const WorkerBeat = Schema.Struct({
   worker_id: WorkerId,
   state: Schema.String,
-  health_status: Schema.optionalKey(Schema.String),
-  url: Schema.optionalKey(Schema.String),
-  model_id: Schema.optionalKey(Schema.String)
+  health_status: absentOrNull(Schema.String),
+  url: absentOrNull(Schema.String),
+  model_id: absentOrNull(Schema.String)
 })
 
 const maxWorkers = 1024
@@ -29,7 +31,9 @@ const HttpUrl = Schema.String.check(Schema.isPattern(/^https?:\/\/[A-Za-z0-9.:[\
 /** What a hive tells the queen every few seconds. */
 export const Heartbeat = Schema.Struct({
   hive_id: HiveId,
-  url: Schema.optionalKey(Schema.NullOr(HttpUrl)),
+  /** Changes each time the hive's daemon starts; absent from older hives. */
+  instance: absentOrNull(Schema.String.check(Schema.isMaxLength(64))),
+  url: absentOrNull(HttpUrl),
   workers: Schema.Array(WorkerBeat).check(Schema.isMaxLength(maxWorkers))
 })
 export type Heartbeat = typeof Heartbeat.Type
@@ -46,7 +50,11 @@ export const HiveRecord = Schema.Struct({
   reason: Schema.optionalKey(Schema.String),
   source: Schema.Literals(["config", "heartbeat", "default"]),
   last_heartbeat: Schema.optionalKey(Schema.String),
-  workers: Schema.Int
+  workers: Schema.Int,
+  /** The alias under which the same daemon is counted; absent when it is counted under this one. */
+  same_as: Schema.optionalKey(Schema.String),
+  /** What the owner should put right, such as two hives with this id. */
+  warning: Schema.optionalKey(Schema.String)
 })
 export type HiveRecord = typeof HiveRecord.Type
 
@@ -55,6 +63,8 @@ export interface KnownHive {
   readonly record: HiveRecord
   readonly peer: Peer
   readonly workers: ReadonlyArray<typeof WorkerBeat.Type>
+  /** The alias under which the same daemon is counted; absent when it is counted under this one. */
+  readonly sameAs?: string
   /** When the hive was last heard of, in milliseconds; nothing when it never was. */
   readonly heardAt?: number | undefined
 }
@@ -67,6 +77,12 @@ export class HiveRegistry extends Context.Service<
     readonly find: (alias: string) => Effect.Effect<KnownHive, HiveNotFound>
     /** Takes a heartbeat that came from the address. */
     readonly beat: (heartbeat: Heartbeat, sender: string) => Effect.Effect<void>
+    /** Whether `hives.conf` has the hive. */
+    readonly isConfigured: (alias: string) => Effect.Effect<boolean>
+    /** The address of a heartbeat cannot be used, for a reason. It is taken back by the hive's next heartbeat. */
+    readonly refuse: (alias: string, url: string, reason: string) => Effect.Effect<void>
+    /** Shows a warning in the hive's record for as long as a heartbeat counts, and logs it once. */
+    readonly warn: (alias: string, warning: string) => Effect.Effect<void>
     /** Something came from the hive, so that it lives. */
     readonly heard: (alias: string) => void
     /** The hive does not answer, for a reason. It is taken back as soon as something comes from the hive. */
@@ -109,13 +125,23 @@ interface Loss {
 interface Beat {
   readonly at: number
   readonly url: string
+  readonly instance: string | undefined
   readonly workers: Heartbeat["workers"]
 }
 
 const maxUnconfiguredHives = 1024
 const defaultHivePort = 8081
 
-const urlOf = (host: string, port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`
+const addBounded = <A>(map: Map<string, A>, key: string, value: A) => {
+  map.delete(key)
+  map.set(key, value)
+  const oldest = map.keys().next()
+  if (map.size > maxUnconfiguredHives && oldest.done !== true) map.delete(oldest.value)
+}
+
+/** The base URL of a host, which may be an IPv6 address. */
+export const urlOf = (host: string, port: number) =>
+  `http://${host.includes(":") ? `[${host}]` : host}:${port}`
 
 const make = Effect.gen(function* () {
   const { heartbeat, hive } = yield* Settings
@@ -125,6 +151,8 @@ const make = Effect.gen(function* () {
   const beats = new Map<string, Beat>()
   const signs = new Map<string, number>()
   const losses = new Map<string, Loss>()
+  const refusals = new Map<string, { readonly url: string; readonly reason: string }>()
+  const warnings = new Map<string, { readonly at: number; readonly text: string }>()
   const watchers = new Map<string, Set<(reason: string) => void>>()
   let changes = 0
 
@@ -142,6 +170,13 @@ const make = Effect.gen(function* () {
     if (losses.delete(alias)) changes++
   }
 
+  const warningOf = (alias: string) => {
+    const warning = warnings.get(alias)
+    if (warning === undefined) return undefined
+    const age = clock.currentTimeMillisUnsafe() - warning.at
+    return age < Duration.toMillis(heartbeat.active) ? warning.text : undefined
+  }
+
   const known = (alias: string, configured: string | undefined): Effect.Effect<KnownHive> =>
     Effect.map(token.of(alias), (token) => {
       const beat = beats.get(alias)
@@ -149,6 +184,8 @@ const make = Effect.gen(function* () {
         beat?.at ?? Number.NEGATIVE_INFINITY,
         signs.get(alias) ?? Number.NEGATIVE_INFINITY
       )
+      const refusal = configured === undefined ? refusals.get(alias) : undefined
+      const warning = warningOf(alias) ?? refusal?.reason
       const loss = losses.get(alias)
       const isActive =
         loss === undefined && clock.currentTimeMillisUnsafe() - heardAt < Duration.toMillis(heartbeat.active)
@@ -162,13 +199,50 @@ const make = Effect.gen(function* () {
           ...(loss === undefined ? {} : { reason: loss.reason }),
           source: configured !== undefined ? "config" : url !== undefined ? "heartbeat" : "default",
           ...(beat === undefined ? {} : { last_heartbeat: DateTime.formatIso(DateTime.makeUnsafe(beat.at)) }),
-          workers: isActive ? (beat?.workers.length ?? 0) : 0
+          workers: isActive ? (beat?.workers.length ?? 0) : 0,
+          ...(warning === undefined ? {} : { warning })
         },
         peer: { url: url ?? urlOf("127.0.0.1", hive.port), token },
         workers: isActive ? (beat?.workers ?? []) : [],
         ...(Number.isFinite(heardAt) ? { heardAt } : {})
       }
     })
+
+  /** A hive that is known only from heartbeats whose address cannot be used. */
+  const refused = (
+    alias: string,
+    { reason, url }: { readonly url: string; readonly reason: string }
+  ): KnownHive => {
+    const warning = warningOf(alias)
+    return {
+      record: {
+        alias,
+        url,
+        state: "unreachable",
+        reason,
+        source: "heartbeat",
+        workers: 0,
+        ...(warning === undefined ? {} : { warning })
+      },
+      peer: { url },
+      workers: []
+    }
+  }
+
+  // One daemon may be known by several names: aliases of one host, or its own id beside the name in `hives.conf`.
+  const withDuplicates = (hives: ReadonlyArray<KnownHive>): ReadonlyArray<KnownHive> => {
+    const byInstance = new Map<string, string>()
+    const byUrl = new Map<string, string>()
+    return hives.map((hive) => {
+      const { alias, source, url } = hive.record
+      const instance = beats.get(alias)?.instance
+      const other = byUrl.get(url) ?? (instance === undefined ? undefined : byInstance.get(instance))
+      if (other !== undefined) return { ...hive, sameAs: other, record: { ...hive.record, same_as: other } }
+      if (source !== "default" || hive.record.state === "active") byUrl.set(url, alias)
+      if (instance !== undefined) byInstance.set(instance, alias)
+      return hive
+    })
+  }
 
   const addresses = Effect.map(hivesConf.hives, (entries) => {
     const all = new Map<string, string | undefined>([["localhost", undefined]])
@@ -180,24 +254,47 @@ const make = Effect.gen(function* () {
   })
 
   return HiveRegistry.of({
-    list: Effect.flatMap(addresses, (all) => Effect.forEach(all, ([alias, url]) => known(alias, url))),
+    list: Effect.gen(function* () {
+      const all = yield* addresses
+      const hives = yield* Effect.forEach(all, ([alias, url]) => known(alias, url))
+      const unusable = [...refusals].filter(([alias]) => !all.has(alias))
+      return [...withDuplicates(hives), ...unusable.map(([alias, refusal]) => refused(alias, refusal))]
+    }),
     find: Effect.fnUntraced(function* (alias) {
       const all = yield* addresses
-      if (!all.has(alias)) return yield* new HiveNotFound({ hive: alias, known: [...all.keys()] })
+      if (!all.has(alias)) {
+        const reason = refusals.get(alias)?.reason
+        return yield* new HiveNotFound({
+          hive: alias,
+          known: [...all.keys()],
+          ...(reason === undefined ? {} : { reason })
+        })
+      }
       return yield* known(alias, all.get(alias))
     }),
     beat: Effect.fn("HiveRegistry.beat")(function* (heartbeat, sender) {
-      const { hive_id: id, url, workers } = heartbeat
+      const { hive_id: id, instance, url, workers } = heartbeat
       takeBack(id)
+      refusals.delete(id)
       if (!beats.has(id)) changes++
-      beats.delete(id)
-      beats.set(id, {
+      addBounded(beats, id, {
         at: clock.currentTimeMillisUnsafe(),
         url: url ?? urlOf(sender, defaultHivePort),
+        instance: instance ?? undefined,
         workers
       })
-      const oldest = beats.keys().next()
-      if (beats.size > maxUnconfiguredHives && oldest.done !== true) beats.delete(oldest.value)
+    }),
+    isConfigured: (alias) =>
+      Effect.map(hivesConf.hives, (entries) => entries.some(({ aliases }) => aliases.includes(alias))),
+    refuse: Effect.fn("HiveRegistry.refuse")(function* (alias, url, reason) {
+      if (refusals.get(alias)?.reason !== reason) {
+        yield* Effect.logWarning("the address of a heartbeat cannot be used", { hive: alias, url, reason })
+      }
+      addBounded(refusals, alias, { url, reason })
+    }),
+    warn: Effect.fn("HiveRegistry.warn")(function* (alias, text) {
+      if (warningOf(alias) !== text) yield* Effect.logWarning(text, { hive: alias })
+      addBounded(warnings, alias, { at: clock.currentTimeMillisUnsafe(), text })
     }),
     heard: (alias) => {
       takeBack(alias)

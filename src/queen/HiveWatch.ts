@@ -1,4 +1,5 @@
 import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -9,6 +10,8 @@ import { Heartbeat, HiveRegistry, type KnownHive } from "./HiveRegistry.ts"
 const askWithin = "2 seconds"
 const askedAtOnce = 16
 const fewestToSuspect = 3
+
+class AnotherHive extends Data.TaggedError("AnotherHive")<{ readonly message: string }> {}
 
 /**
  * Asks each hive whose heartbeat is late, as often as it would beat: a hive that cannot reach this queen is found well
@@ -34,15 +37,32 @@ export const hiveWatch = Layer.effectDiscard(
       return clock.currentTimeMillisUnsafe() - (askedAt.get(alias) ?? Number.NEGATIVE_INFINITY) >= every / 2
     }
 
-    const ask = (hive: KnownHive) =>
+    // An address from a heartbeat is the hive's only while the daemon there has its id.
+    const take = (hive: KnownHive, beat: Heartbeat) => {
+      const { alias, source } = hive.record
+      return source === "heartbeat" && beat.hive_id !== alias
+        ? Effect.fail(
+            new AnotherHive({ message: `the daemon at ${hive.peer.url} is hive '${beat.hive_id}'` })
+          )
+        : registry.beat({ ...beat, hive_id: alias, url: hive.peer.url }, "")
+    }
+
+    const lookAt = (hive: KnownHive) =>
       client.get(hive.peer, "/v1/heartbeat", Heartbeat).pipe(
+        Effect.flatMap((beat) => take(hive, beat)),
+        // A configured hive of the original rbee has no such path.
+        Effect.catchTag("PeerRefused", (refusal) =>
+          refusal.status === 404 && hive.record.source === "config"
+            ? Effect.map(client.health(hive.peer), () => registry.heard(hive.record.alias))
+            : Effect.fail(refusal)
+        )
+      )
+
+    const ask = (hive: KnownHive) =>
+      lookAt(hive).pipe(
         Effect.timeout(askWithin),
         Effect.matchEffect({
-          onSuccess: (beat) =>
-            Effect.as(
-              registry.beat({ ...beat, hive_id: hive.record.alias, url: hive.peer.url }, ""),
-              undefined
-            ),
+          onSuccess: () => Effect.undefined,
           onFailure: (error) =>
             Effect.succeed({
               alias: hive.record.alias,

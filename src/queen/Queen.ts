@@ -17,6 +17,7 @@ import { addQueenHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { JobsClient } from "../job/JobsClient.ts"
 import { AutoForwarder } from "./AutoForwarder.ts"
+import { HeartbeatReceiver } from "./HeartbeatReceiver.ts"
 import { fleetUpstream } from "./FleetUpstream.ts"
 import { HiveAttempt } from "./HiveAttempt.ts"
 import { HiveCapabilities } from "./HiveCapabilities.ts"
@@ -55,6 +56,7 @@ const services = Layer.mergeAll(
   HiveLifecycle.layerNoDeps,
   HiveCapabilities.layerNoDeps,
   HiveImport.layerNoDeps,
+  HeartbeatReceiver.layerNoDeps,
   scheduling
 ).pipe(
   Layer.provideMerge(Layer.merge(remote, CapabilitiesCache.layer)),

@@ -4,10 +4,16 @@ import { JobCancelled, JobFailed, reasonText } from "../job/clientErrors.ts"
 /** No hive has this id: it is not configured and sent no heartbeat. */
 export class HiveNotFound extends Schema.TaggedError<HiveNotFound>()(
   "HiveNotFound",
-  { hive: Schema.String, known: Schema.Array(Schema.String) },
+  {
+    hive: Schema.String,
+    known: Schema.Array(Schema.String),
+    /** Why the hive cannot be used although it sent heartbeats. */
+    reason: Schema.optionalKey(Schema.String)
+  },
   { httpApiStatus: 404 }
 ) {
   override get message() {
+    if (this.reason !== undefined) return this.reason
     return `Hive '${this.hive}' not found in configuration; known hives: ${this.known.join(", ")}`
   }
 }

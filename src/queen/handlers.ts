@@ -24,8 +24,8 @@ const answer = <E extends OperationError>(result: Effect.Effect<Schema.Json, E>)
 
 const shownWorker = (
   hive: string,
-  { model_id, state, worker_id }: { worker_id: string; state: string; model_id?: string }
-) => ({ hive, worker_id, state, ...(model_id === undefined ? {} : { model_id }) })
+  { model_id, state, worker_id }: { worker_id: string; state: string; model_id?: string | null }
+) => ({ hive, worker_id, state, ...(model_id === undefined || model_id === null ? {} : { model_id }) })
 
 const gib = (bytes: number) => Math.round((bytes / 1024 ** 3) * 10) / 10
 
@@ -71,7 +71,7 @@ export const queenHandlers = Effect.gen(function* () {
   const status = Effect.gen(function* () {
     const { hives, stocks } = yield* hivesNow
     const parts = hives
-      .filter(({ record }) => record.state === "active")
+      .filter(({ record, sameAs }) => record.state === "active" && sameAs === undefined)
       .map((hive) =>
         partOf(
           hive,

@@ -7,21 +7,22 @@ import * as Schema from "effect/Schema"
 import { Settings } from "../config/Settings.ts"
 import { errorResponse, refusal } from "../job/httpErrors.ts"
 import { requestText } from "../job/requestText.ts"
-import { Heartbeat, HiveRegistry } from "./HiveRegistry.ts"
+import { HeartbeatReceiver } from "./HeartbeatReceiver.ts"
+import { Heartbeat } from "./HiveRegistry.ts"
 
 const readBeat = Schema.decodeEffect(Schema.fromJsonString(Heartbeat))
 
 /** The routes that only a queen has. */
 export const queenRoutes = HttpRouter.use(
   Effect.fn(function* (router) {
-    const registry = yield* HiveRegistry
+    const heartbeats = yield* HeartbeatReceiver
     const { limits, timeouts } = yield* Settings
 
     const heartbeat = Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       const beat = yield* Effect.flatMap(requestText({ limits, timeouts }), readBeat)
       const sender = Option.getOrElse(request.remoteAddress, () => "127.0.0.1")
-      yield* registry.beat(beat, sender.replace(/^::ffff:/, ""))
+      yield* heartbeats.receive(beat, sender.replace(/^::ffff:/, ""))
       return HttpServerResponse.jsonUnsafe({
         status: "ok",
         message: `Heartbeat received from ${beat.hive_id}`

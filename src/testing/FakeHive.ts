@@ -1,5 +1,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { Token } from "../config/Token.ts"
@@ -7,8 +9,15 @@ import { boundUrl, daemon } from "../job/Daemon.ts"
 import { Handlers } from "../job/Handlers.ts"
 import { fakeSettings, type Script, scriptedJobs } from "./Script.ts"
 
-const serverOf = (script: Script) =>
-  daemon({ name: "hive", host: "127.0.0.1", port: 0 }, Layer.empty).pipe(
+const ownRoutes = (hiveId: string) =>
+  HttpRouter.add(
+    "GET",
+    "/v1/heartbeat",
+    HttpServerResponse.jsonUnsafe({ hive_id: hiveId, timestamp: "1970-01-01T00:00:00Z", workers: [] })
+  )
+
+const serverOf = (script: Script, hiveId: string) =>
+  daemon({ name: "hive", host: "127.0.0.1", port: 0 }, ownRoutes(hiveId)).pipe(
     Layer.provide([scriptedJobs(script), Handlers.layer]),
     Layer.provide([fakeSettings, Token.layerMemory()])
   )
@@ -26,8 +35,8 @@ export class FakeHive extends Context.Service<
     readonly received: Effect.Effect<ReadonlyArray<string>>
   }
 >()("rbee/testing/FakeHive") {
-  /** A fake hive that ends with the scope; one may make several. */
-  static readonly make = (script: Script) =>
+  /** A fake hive that ends with the scope; one may make several. It says that it is the hive `hiveId`. */
+  static readonly make = (script: Script, hiveId = "localhost") =>
     Effect.gen(function* () {
       const received: Array<string> = []
       const noting: Script = (request) =>
@@ -36,10 +45,11 @@ export class FakeHive extends Context.Service<
           return script(request)
         })
       // Fresh, because a second hive in this process must not get the jobs of the first.
-      const context = yield* Layer.build(Layer.fresh(serverOf(noting)))
+      const context = yield* Layer.build(Layer.fresh(serverOf(noting, hiveId)))
       const url = yield* Effect.provideContext(boundUrl, context)
       return FakeHive.of({ url, received: Effect.sync(() => [...received]) })
     })
 
-  static readonly layer = (script: Script) => Layer.effect(FakeHive, this.make(script))
+  static readonly layer = (script: Script, hiveId?: string) =>
+    Layer.effect(FakeHive, this.make(script, hiveId))
 }

@@ -6,7 +6,7 @@ import { TestClock } from "effect/testing"
 import { reachableUrl } from "../../src/config/reachableUrl.ts"
 import { Settings } from "../../src/config/Settings.ts"
 import { Token } from "../../src/config/Token.ts"
-import { heartbeat, isTold } from "../../src/hive/Heartbeat.ts"
+import { heartbeat, HeartbeatSource, isTold } from "../../src/hive/Heartbeat.ts"
 import { Workers } from "../../src/hive/Workers.ts"
 
 /** A queen that answers with the status, and what she and the log were told, with the seconds at which. */
@@ -24,6 +24,7 @@ const beating = Effect.fnUntraced(function* (status: () => number) {
   )
   yield* Layer.build(
     heartbeat.pipe(
+      Layer.provide(HeartbeatSource.layerNoDeps),
       Layer.provide([
         Layer.succeed(HttpClient.HttpClient, client),
         Layer.mock(HttpServer.HttpServer)({

@@ -382,11 +382,12 @@ const worker = (model_id: string) => ({
 describe("heartbeats", () => {
   it.live("make a hive known that no file names", () =>
     Effect.gen(function* () {
-      const hive = yield* FakeHive.make(oneWorker)
+      const hive = yield* FakeHive.make(oneWorker, "atlas")
       yield* Effect.gen(function* () {
         const { ask, run } = yield* QueenClient
         assert.strictEqual(failureOf(yield* run(spawn)).code, "HiveNotFound")
-        assert.deepStrictEqual(yield* ask("POST", "/v1/heartbeat", beat("atlas", hive.url)), {
+        const silent = { worker_id: "w", state: "ready", health_status: null, url: null, model_id: null }
+        assert.deepStrictEqual(yield* ask("POST", "/v1/heartbeat", beat("atlas", hive.url, [silent])), {
           status: 200,
           text: `{"status":"ok","message":"Heartbeat received from atlas"}`
         })
@@ -411,8 +412,8 @@ describe("heartbeats", () => {
 
   it.live("let `auto` find the hive that has the model loaded", () =>
     Effect.gen(function* () {
-      const atlas = yield* FakeHive.make(oneWorker)
-      const boreas = yield* FakeHive.make(oneWorker)
+      const atlas = yield* FakeHive.make(oneWorker, "atlas")
+      const boreas = yield* FakeHive.make(oneWorker, "boreas")
       yield* Effect.gen(function* () {
         const { ask, run } = yield* QueenClient
         yield* ask("POST", "/v1/heartbeat", beat("atlas", atlas.url, [worker("other")]))
@@ -541,7 +542,7 @@ describe("heartbeats", () => {
 describe("the queen's own operations", () => {
   it.live("tell of the hives that it knows", () =>
     Effect.gen(function* () {
-      const atlas = yield* FakeHive.make(oneWorker)
+      const atlas = yield* FakeHive.make(oneWorker, "atlas")
       yield* Effect.gen(function* () {
         const { ask, run } = yield* QueenClient
         yield* ask("POST", "/v1/heartbeat", beat("atlas", atlas.url, [worker("rbee:tiny")]))
@@ -758,7 +759,7 @@ describe("daemons in one process", () => {
         assert.lengthOf(JSON.parse((yield* ask("GET", "/v1/jobs")).text).jobs, 1)
       }).pipe(
         Effect.provide(
-          FakeHive.layer(oneWorker).pipe(
+          FakeHive.layer(oneWorker, "atlas").pipe(
             Layer.provideMerge(QueenClient.layer),
             Layer.provideMerge(queenLayer({ home }))
           )

@@ -85,7 +85,10 @@ const make = Effect.gen(function* () {
     // A hive that is lost or comes back meanwhile may have been asked before: the next look asks again.
     const changes = registry.changes()
     const hives = yield* registry.list
-    const reachable = hives.filter(({ record }) => record.state === "active" || record.state === "unknown")
+    const reachable = hives.filter(
+      ({ record, sameAs }) =>
+        sameAs === undefined && (record.state === "active" || record.state === "unknown")
+    )
     const answers = yield* Effect.forEach(reachable, ask, { concurrency: askedAtOnce })
     const stocks = answers.filter((stock) => stock !== undefined)
     const byAlias = new Map(hives.map((hive) => [hive.record.alias, hive]))
@@ -102,7 +105,8 @@ const make = Effect.gen(function* () {
     const away: Array<HiveStock> = []
     for (const [alias, models] of yield* memory.all) {
       if (present.has(alias)) continue
-      if (models.isConfigured && !byAlias.has(alias)) yield* memory.forget(alias)
+      const isGone = models.isConfigured && !byAlias.has(alias)
+      if (isGone || byAlias.get(alias)?.sameAs !== undefined) yield* memory.forget(alias)
       else away.push(awayStock(alias, models, whyAway(after.get(alias))))
     }
     known = [...stocks, ...away]
