@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Deferred, Duration, Effect, Fiber, Layer, Logger, Stream } from "effect"
+import { ConfigProvider, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Scope, Stream } from "effect"
 import { HttpClient } from "effect/http"
 import { CapabilitiesCache } from "../../src/config/CapabilitiesCache.ts"
 import { Settings } from "../../src/config/Settings.ts"
@@ -438,13 +438,15 @@ describe("heartbeats", () => {
     () =>
       Effect.gen(function* () {
         for (const operation of [infer, spawn, { operation: "model_download", model: "rbee:tiny" }]) {
-          const boreas = yield* FakeHive.make(oneWorker)
-          const nobody = `http://127.0.0.1:${yield* freePort}`
+          const boreas = yield* FakeHive.make(oneWorker, "boreas")
+          const life = yield* Scope.make()
+          const gone = yield* Scope.provide(FakeHive.make(oneWorker, "atlas"), life)
           yield* Effect.gen(function* () {
             const { ask, run } = yield* QueenClient
             yield* ask("POST", "/v1/heartbeat", beat("boreas", boreas.url, [worker("other")]))
             // After the other one, so that nothing has found out that it is gone.
-            yield* ask("POST", "/v1/heartbeat", beat("atlas", nobody, [worker("rbee:tiny")]))
+            yield* ask("POST", "/v1/heartbeat", beat("atlas", gone.url, [worker("rbee:tiny")]))
+            yield* Scope.close(life, Exit.void)
             const events = yield* run({ ...operation, hive_id: "auto" })
             assert.strictEqual(events.at(-1)?.kind, "done")
             assert.include(narrationOf(events), "Chose hive 'boreas'")
@@ -489,7 +491,7 @@ describe("heartbeats", () => {
 
   it.live("get the model of an alias, and everything else of the request as it came", () =>
     Effect.gen(function* () {
-      const atlas = yield* FakeHive.make(oneWorker)
+      const atlas = yield* FakeHive.make(oneWorker, "atlas")
       yield* Effect.gen(function* () {
         const { ask, run } = yield* QueenClient
         yield* ask("POST", "/v1/heartbeat", beat("atlas", atlas.url, [worker("rbee:tiny")]))
