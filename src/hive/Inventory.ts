@@ -30,10 +30,12 @@ export class Inventory extends Context.Service<
       const { engine } = yield* Settings
 
       const stored = Effect.map(models.all, (known) =>
-        known.map(({ gguf, record }) => {
-          const { path: _path, memory_bytes: _memory, ...facts } = record
+        known.map(({ also, created, gguf, record }) => {
+          const { created_from: _source, path: _path, memory_bytes: _memory, ...facts } = record
           const context = defaultContext(gguf.contextLength, engine)
           return Struct.assign(facts, {
+            ...(also.length === 0 ? {} : { also }),
+            ...(created === undefined ? {} : { created }),
             memory_bytes: gguf.memoryBytes(context * engine.parallel),
             worker_context: context,
             worker_slots: engine.parallel,

@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import { systemProblem } from "../config/systemProblem.ts"
+import { createdExtension, type StoredDefinition } from "./CreatedModels.ts"
 import { incomingFolder, manifestExtension, type ModelManifest } from "./download/ModelManifest.ts"
 import * as ModelId from "./ModelId.ts"
 
@@ -13,6 +14,12 @@ export interface ModelFile {
   readonly path: string
   /** Where it came from, when rbee downloaded or adopted it. */
   readonly origin?: { readonly manifest: ModelManifest; readonly file: string }
+  /** How it was made from another model, whose file it shares. */
+  readonly created?: {
+    readonly definition: StoredDefinition
+    readonly file: string
+    readonly source: ModelFile
+  }
 }
 
 /** A file or folder that is not listed, and why. */
@@ -32,7 +39,7 @@ const ggufName = /\.gguf$/i
  * Finds the `*.gguf` files (in any case) below a folder, to a depth of 8 and among its first 20,000 entries, and those that
  * manifests name elsewhere. Links to files and folders are followed; a folder is read once, whichever links lead to it. A
  * file's id is the one it was requested by, else its name without `.gguf`; a name that an earlier file has, or that is not
- * a valid id, gives its path as `file:`. An absent folder has no files. `skipped` has what could not be read or named, 200
+ * a valid id, gives its path as `file:`. `created` are the files of models made from others. An absent folder has no files. `skipped` has what could not be read or named, 200
  * entries at most.
  */
 export const findModelFiles = Effect.fn("ModelFolder.findModelFiles")(function* (
@@ -40,7 +47,7 @@ export const findModelFiles = Effect.fn("ModelFolder.findModelFiles")(function* 
   readManifest: ReadManifest
 ) {
   const path = yield* Path.Path
-  const { manifests, models, skipped } = yield* walk(folder)
+  const { created, manifests, models, skipped } = yield* walk(folder)
   const byModel = new Map<string, { readonly manifest: ModelManifest; readonly file: string }>()
   const found = yield* Effect.forEach(
     manifests,
@@ -70,7 +77,7 @@ export const findModelFiles = Effect.fn("ModelFolder.findModelFiles")(function* 
       files.push({ id, path: file, ...(origin === undefined ? {} : { origin }) })
     }
   }
-  return { files, skipped: skipped.slice(0, maxSkipped) }
+  return { files, created, skipped: skipped.slice(0, maxSkipped) }
 })
 
 const idOf = (text: string): string | undefined => {
@@ -110,6 +117,7 @@ const walk = Effect.fnUntraced(function* (root: string) {
   const fs = yield* FileSystem.FileSystem
   const models: Array<string> = []
   const manifests: Array<string> = []
+  const created: Array<string> = []
   const skipped: Array<Skipped> = []
   const skip = (path: string, reason: string) => void skipped.push({ path, reason })
   const read = new Set<string>()
@@ -134,15 +142,16 @@ const walk = Effect.fnUntraced(function* (root: string) {
       for (const { isFolder, name, path } of inside.success) {
         if (++entries > maxEntries) {
           skip(root, `it has more than ${maxEntries} entries; the rest is not searched`)
-          return { models, manifests, skipped }
+          return { models, manifests, created, skipped }
         }
         if (isFolder) {
           if (depth > 0 || name !== incomingFolder) next.push(path)
         } else if (ggufName.test(name)) models.push(path)
         else if (name.endsWith(manifestExtension)) manifests.push(path)
+        else if (name.endsWith(createdExtension)) created.push(path)
       }
     }
     folders = next
   }
-  return { models, manifests, skipped }
+  return { models, manifests, created, skipped }
 })

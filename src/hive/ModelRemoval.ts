@@ -4,6 +4,7 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { systemProblem } from "../config/systemProblem.ts"
 import { partsOf } from "./download/Quantisation.ts"
+import { templateOf } from "./CreatedModels.ts"
 import type { ModelFile } from "./ModelFolder.ts"
 
 /** A file of a model could not be deleted; the model is still listed. */
@@ -17,6 +18,18 @@ export class ModelNotDeleted extends Schema.TaggedError<ModelNotDeleted>()(
   }
 }
 
+/** Other models were made from the model, and share its file. */
+export class ModelIsSource extends Schema.TaggedError<ModelIsSource>()(
+  "ModelIsSource",
+  { id: Schema.String, models: Schema.Array(Schema.String) },
+  { httpApiStatus: 409 }
+) {
+  override get message() {
+    const { id, models } = this
+    return `Model '${id}' was not deleted: ${models.join(", ")} ${models.length === 1 ? "was" : "were"} made from it; delete ${models.length === 1 ? "that" : "those"} first`
+  }
+}
+
 /**
  * Deletes the files of a model below `root` and the folders that are empty then; of one that was adopted only the entry.
  * Gives the bytes that were freed: a link's target stays. The first file and the manifest go last, so that a deletion that
@@ -24,7 +37,7 @@ export class ModelNotDeleted extends Schema.TaggedError<ModelNotDeleted>()(
  */
 export const removeModel = Effect.fn("ModelRemoval.removeModel")(function* (
   root: string,
-  { id, origin, path: first }: ModelFile
+  { created, id, origin, path: first }: ModelFile
 ) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -55,6 +68,10 @@ export const removeModel = Effect.fn("ModelRemoval.removeModel")(function* (
       )
     )
 
+  if (created !== undefined) {
+    const freed = yield* Effect.forEach([templateOf(created.file), created.file], removeFile)
+    return freed.reduce((sum, bytes) => sum + bytes, 0)
+  }
   const own = origin?.manifest.path === undefined ? partsOf(first).toReversed() : []
   const freed = yield* Effect.forEach(own, removeFile)
   if (origin !== undefined) yield* removeFile(origin.file)

@@ -1,13 +1,16 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Say, TellProgress } from "../job/narrated.ts"
+import type { ModelDefinition } from "../operation/CreatedModel.ts"
+import type { InvalidModelDefinition, ModelNotCreated } from "./CreatedModels.ts"
 import { type DownloadFailure, Downloads } from "./download/Downloads.ts"
 import { ModelInUse } from "./errors.ts"
 import type { GgufError } from "./GgufFile.ts"
 import * as ModelId from "./ModelId.ts"
-import type { ModelNotDeleted } from "./ModelRemoval.ts"
+import type { ModelIsSource, ModelNotDeleted } from "./ModelRemoval.ts"
 import { type ModelNotFound, type ModelNotRemovable, type ModelRecord, Models } from "./Models.ts"
 import { Workers } from "./Workers.ts"
 
@@ -26,7 +29,27 @@ export class ModelStore extends Context.Service<
       say: Say
     ) => Effect.Effect<
       number,
-      ModelId.InvalidModelId | ModelInUse | ModelNotDeleted | ModelNotFound | ModelNotRemovable
+      | ModelId.InvalidModelId
+      | ModelInUse
+      | ModelIsSource
+      | ModelNotDeleted
+      | ModelNotFound
+      | ModelNotRemovable
+    >
+    /** Makes a model from another. Refuses one that is there already, if a worker has its template loaded. */
+    readonly create: (
+      id: string,
+      from: string,
+      definition: ModelDefinition,
+      say: Say
+    ) => Effect.Effect<
+      ModelRecord,
+      | GgufError
+      | InvalidModelDefinition
+      | ModelId.InvalidModelId
+      | ModelInUse
+      | ModelNotCreated
+      | ModelNotFound
     >
   }
 >()("rbee/hive/ModelStore") {
@@ -47,7 +70,22 @@ export class ModelStore extends Context.Service<
         return loaded.map(({ record }) => record.id)
       })
 
+      const workersWith = (model: string) =>
+        Effect.map(workers.list, (list) =>
+          list.filter(({ record }) => record.model === model).map(({ record }) => record.id)
+        )
+
       return ModelStore.of({
+        create: Effect.fn("ModelStore.create")(function* (id, from, definition, say) {
+          const existing = yield* models.findCreated(id)
+          if (Option.isSome(existing)) {
+            const inUse = yield* workersWith(existing.value.id)
+            if (inUse.length > 0) return yield* new ModelInUse({ model: existing.value.id, workers: inUse })
+          }
+          const record = yield* models.create(id, from, definition)
+          yield* say("model_create", `Made ${record.id} from ${record.created_from ?? from}`)
+          return record
+        }),
         download: Effect.fn("ModelStore.download")(function* (id, say, tell) {
           const parsed = yield* Effect.fromResult(ModelId.parse(id))
           // What ships with rbee or was put here by hand is here already.
@@ -60,16 +98,23 @@ export class ModelStore extends Context.Service<
           return yield* models.get(id)
         }),
         remove: Effect.fn("ModelStore.remove")(function* (id, say) {
-          const parsed = yield* Effect.fromResult(ModelId.parse(id))
           const located = yield* Effect.result(models.resolve(id))
           if (Result.isFailure(located)) {
+            const parsed = yield* Effect.fromResult(ModelId.parse(id))
             if (!(yield* downloads.discard(parsed))) return yield* located.failure
             yield* say("model_delete", `Removed what had come of ${ModelId.format(parsed)}`)
             return 0
           }
-          const inUse = yield* usersOf(located.success.path)
+          const created = yield* models.findCreated(id)
+          const inUse = Option.isSome(created)
+            ? yield* workersWith(created.value.id)
+            : yield* usersOf(located.success.path)
           if (inUse.length > 0) return yield* new ModelInUse({ model: located.success.id, workers: inUse })
           const freed = yield* models.remove(id)
+          if (Option.isSome(created)) {
+            yield* say("model_delete", `Removed ${created.value.id}; the model it was made from stays`)
+            return freed
+          }
           const what = freed === 0 ? "its entry; the file stays where it is" : "its files"
           yield* say("model_delete", `Removed ${located.success.id}: ${what}`)
           return freed

@@ -1,4 +1,5 @@
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -7,15 +8,27 @@ import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Gguf } from "./Gguf.ts"
+import type { CreatedModel, ModelDefinition } from "../operation/CreatedModel.ts"
 import { findNamed } from "../operation/modelNames.ts"
 import { loadManifest } from "./download/ModelManifest.ts"
+import {
+  checkDefinition,
+  createdFolder,
+  createdId,
+  InvalidModelDefinition,
+  loadCreated,
+  type ModelNotCreated,
+  type StoredDefinition,
+  templateOf,
+  writeCreated
+} from "./CreatedModels.ts"
 import { firstPartOf, partsOf } from "./download/Quantisation.ts"
 import * as FileCache from "./FileCache.ts"
 import { GgufError } from "./GgufFile.ts"
 import { readWhole } from "./GgufParts.ts"
 import { findModelFiles, type ModelFile, type Skipped } from "./ModelFolder.ts"
 import * as ModelId from "./ModelId.ts"
-import { type ModelNotDeleted, removeModel } from "./ModelRemoval.ts"
+import { ModelIsSource, type ModelNotDeleted, removeModel } from "./ModelRemoval.ts"
 import { tinyModelPath } from "./TinyModel.ts"
 
 /** A model on this hive, as `model_list` and `model_get` answer it. Sizes in bytes. */
@@ -33,7 +46,9 @@ export class ModelRecord extends Schema.Class<ModelRecord>("ModelRecord")({
   /** Where it was downloaded from, when, and what its first file's checksum was. */
   from: Schema.optionalKey(Schema.String),
   downloaded_at: Schema.optionalKey(Schema.String),
-  sha256: Schema.optionalKey(Schema.String)
+  sha256: Schema.optionalKey(Schema.String),
+  /** The model that it was made from, whose file it shares. */
+  created_from: Schema.optionalKey(Schema.String)
 }) {}
 
 /** The id has a known form, and no such model is on this hive. */
@@ -70,6 +85,12 @@ export interface ModelLocation {
 export interface ModelDetails {
   readonly record: ModelRecord
   readonly gguf: Gguf
+  /** Other ids that it is known by. */
+  readonly also: ReadonlyArray<string>
+  /** How it was made from another model. */
+  readonly created?: CreatedModel | undefined
+  /** What a worker loads for it: a model made from another has workers of its own only with a template. */
+  readonly serves: { readonly id: string; readonly chatTemplate?: string }
 }
 
 /** What a look at the models folder found. */
@@ -102,14 +123,28 @@ export class Models extends Context.Service<
     /** The model's file, without looking into it. */
     readonly resolve: (id: string) => Effect.Effect<ModelLocation, LookupError>
     /** Deletes the model's files; of one that was adopted only the entry. Gives the bytes that were freed. */
-    readonly remove: (id: string) => Effect.Effect<number, LookupError | ModelNotRemovable | ModelNotDeleted>
+    readonly remove: (
+      id: string
+    ) => Effect.Effect<number, LookupError | ModelIsSource | ModelNotDeleted | ModelNotRemovable>
+    /** Makes a model from another one, whose file it shares. */
+    readonly create: (
+      name: string,
+      from: string,
+      definition: ModelDefinition
+    ) => Effect.Effect<ModelRecord, LookupError | GgufError | InvalidModelDefinition | ModelNotCreated>
+    /** The model of this name, where it was made from another. */
+    readonly findCreated: (name: string) => Effect.Effect<Option.Option<StoredDefinition>>
   }
 >()("rbee/hive/Models") {
   /** `folder` holds the models that were put there or downloaded; it need not exist. */
   static readonly layerNoDeps = (folder: string) => Layer.effect(Models, make(folder))
 }
 
-const record = ({ id, origin, path }: ModelFile, gguf: Gguf) => {
+/** The id under which workers have the model. */
+const servedId = ({ created, id }: ModelFile) =>
+  created === undefined || created.definition.template !== undefined ? id : created.source.id
+
+const record = ({ created, id, origin = created?.source.origin, path }: ModelFile, gguf: Gguf) => {
   const sha256 = origin?.manifest.files[0]?.sha256
   return new ModelRecord({
     id,
@@ -122,14 +157,37 @@ const record = ({ id, origin, path }: ModelFile, gguf: Gguf) => {
     chat_template: gguf.chatTemplate,
     memory_bytes: gguf.memoryBytes(Math.min(gguf.contextLength, listedContext)),
     ...(origin === undefined ? {} : { from: origin.manifest.from, downloaded_at: origin.manifest.at }),
-    ...(typeof sha256 === "string" ? { sha256 } : {})
+    ...(typeof sha256 === "string" ? { sha256 } : {}),
+    ...(created === undefined
+      ? {}
+      : {
+          created_from: created.source.id,
+          downloaded_at: created.definition.at,
+          chat_template: gguf.chatTemplate || created.definition.template !== undefined
+        })
   })
+}
+
+const details = (file: ModelFile, gguf: Gguf): ModelDetails => {
+  const { created } = file
+  const template =
+    created?.definition.template === undefined ? {} : { chatTemplate: templateOf(created.file) }
+  return {
+    record: record(file, gguf),
+    gguf,
+    also: namesOf(file).slice(1),
+    ...(created === undefined ? {} : { created: { ...created.definition, from: created.source.id } }),
+    serves: { id: servedId(file), ...template }
+  }
 }
 
 const missing = (path: string) => new GgufError({ path, kind: "unreadable", reason: "it does not exist" })
 
 /** The names that a file is known by. */
-const namesOf = ({ id, origin }: ModelFile) => [id, ...(origin?.manifest.ids ?? [])]
+const namesOf = ({ id, origin }: ModelFile) => [
+  id,
+  ...(origin?.manifest.ids ?? []).filter((other) => other !== id)
+]
 
 const isFromRepository = (id: ModelId.ModelId, file: ModelFile) =>
   id._tag === "HuggingFace" &&
@@ -140,6 +198,7 @@ const isFromRepository = (id: ModelId.ModelId, file: ModelFile) =>
 
 const make = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
   const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
   const header = yield* FileCache.make({
     read: readWhole,
@@ -150,14 +209,45 @@ const make = Effect.fnUntraced(function* (folder: string) {
     read: (file) => Effect.mapError(loadManifest(file), () => undefined),
     missing: () => undefined
   })
-  const folderContents = findModelFiles(folder, (file) =>
-    Effect.orElseSucceed(manifests(file), () => Option.none())
-  ).pipe(Effect.provideContext(context))
-  const files = Effect.map(folderContents, ({ files }) => files)
   const tiny = tinyModelPath.pipe(
     Effect.map(Option.map((path): ModelFile => ({ id: "rbee:tiny", path }))),
     Effect.provideContext(context)
   )
+  const definitions = yield* FileCache.make({
+    read: (file) => Effect.mapError(loadCreated(file), () => undefined),
+    missing: () => undefined
+  })
+  const folderContents = Effect.gen(function* () {
+    const { created, files, skipped } = yield* findModelFiles(folder, (file) =>
+      Effect.orElseSucceed(manifests(file), () => Option.none())
+    )
+    const sources = [...Option.toArray(yield* tiny), ...files]
+    const ids = new Set(sources.map(({ id }) => id))
+    const models = yield* Effect.forEach(created, (file) =>
+      Effect.map(
+        Effect.orElseSucceed(definitions(file), () => Option.none()),
+        (definition) => ({ file, definition })
+      )
+    )
+    const made: Array<ModelFile> = []
+    for (const { definition, file } of models) {
+      if (Option.isNone(definition)) {
+        skipped.push({ path: file, reason: "it is not the definition of a model" })
+        continue
+      }
+      const { from, id } = definition.value
+      const source = sources.find((known) => namesOf(known).includes(from))
+      if (source === undefined) {
+        skipped.push({ path: file, reason: `the model '${from}', which it was made from, is missing` })
+      } else if (ids.has(id)) skipped.push({ path: file, reason: `another model has the name '${id}'` })
+      else {
+        ids.add(id)
+        made.push({ id, path: source.path, created: { definition: definition.value, file, source } })
+      }
+    }
+    return { files: [...files, ...made], skipped }
+  }).pipe(Effect.provideContext(context))
+  const files = Effect.map(folderContents, ({ files }) => files)
 
   const search = Effect.fnUntraced(function* (asked: string) {
     const parsed = ModelId.parse(asked)
@@ -189,18 +279,57 @@ const make = Effect.fnUntraced(function* (folder: string) {
     if (model.id === "rbee:tiny") {
       return yield* new ModelNotRemovable({ id: model.id, reason: "it ships with rbee" })
     }
-    const listed = (yield* files).find(({ path }) => path === model.path)
+    const known = yield* files
+    const listed = known.find(({ id, path }) => path === model.path && id === model.id)
     if (listed === undefined) {
       const reason = `it is not in ${folder}; remove ${model.path} manually`
       return yield* new ModelNotRemovable({ id: model.id, reason })
     }
+    const made = known.filter(({ created }) => created?.source.path === listed.path).map(({ id }) => id)
+    if (listed.created === undefined && made.length > 0) {
+      return yield* new ModelIsSource({ id: listed.id, models: made })
+    }
     return yield* Effect.provideContext(removeModel(folder, listed), context)
+  })
+
+  const create = Effect.fn("Models.create")(function* (name: string, from: string, changes: ModelDefinition) {
+    const id = yield* createdId(name)
+    const known = [...Option.toArray(yield* tiny), ...(yield* files)]
+    const existing = findNamed(known, namesOf, id)
+    if (existing !== undefined && existing.created === undefined) {
+      return yield* new InvalidModelDefinition({
+        id,
+        reason: `'${existing.id}' is a model with a file of its own; choose another name`
+      })
+    }
+    const source = yield* locate(from)
+    const base = source.created?.source ?? source
+    yield* header(base.path)
+    const { at: _at, from: _from, id: _id, ...inherited } = source.created?.definition ?? { at: "", from, id }
+    const parameters = { ...inherited.parameters, ...changes.parameters }
+    const stored: StoredDefinition = {
+      id,
+      from: base.id,
+      at: DateTime.formatIso(yield* DateTime.now),
+      ...inherited,
+      ...changes,
+      ...(Object.keys(parameters).length === 0 ? {} : { parameters })
+    }
+    yield* checkDefinition(stored)
+    const isInFolder = base.path.startsWith(`${folder}${path.sep}`)
+    const target =
+      existing?.created === undefined
+        ? isInFolder
+          ? path.dirname(base.path)
+          : path.join(folder, createdFolder)
+        : path.dirname(existing.created.file)
+    yield* Effect.provideContext(writeCreated(target, stored), context)
+    return (yield* describe(id)).record
   })
 
   const describe = Effect.fn("Models.describe")(function* (id: string) {
     const location = yield* locate(id)
-    const gguf = yield* header(location.path)
-    return { record: record(location, gguf), gguf }
+    return details(location, yield* header(location.path))
   })
 
   /** What the log was told of last, so that it is told of each file once. */
@@ -219,11 +348,11 @@ const make = Effect.fnUntraced(function* (folder: string) {
     const known = [...Option.toArray(yield* tiny), ...found.files]
     const paths = new Set(known.map(({ path }) => path))
     const skipped = [...found.skipped]
-    const details = yield* Effect.forEach(
+    const usable = yield* Effect.forEach(
       known,
       (location) =>
         header(location.path).pipe(
-          Effect.map((gguf): ModelDetails | undefined => ({ record: record(location, gguf), gguf })),
+          Effect.map((gguf): ModelDetails | undefined => details(location, gguf)),
           Effect.catch(({ kind, reason }) => {
             const first = kind === "later_part" ? firstPartOf(location.path) : undefined
             if (first === undefined || !paths.has(first)) {
@@ -237,7 +366,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
       { concurrency: readAtOnce }
     )
     yield* log(skipped)
-    return { models: details.filter((model) => model !== undefined), skipped }
+    return { models: usable.filter((model) => model !== undefined), skipped }
   }).pipe(Effect.withSpan("Models.survey"))
   const all = Effect.map(survey, ({ models }) => models)
 
@@ -250,9 +379,15 @@ const make = Effect.fnUntraced(function* (folder: string) {
       return (yield* describe(id)).record
     }),
     resolve: Effect.fn("Models.resolve")(function* (id: string) {
-      const { id: known, path } = yield* locate(id)
-      return { id: known, path }
+      const file = yield* locate(id)
+      return { id: servedId(file), path: file.path }
     }),
-    remove
+    remove,
+    create,
+    findCreated: (name) =>
+      Effect.map(files, (known) => {
+        const found = findNamed(known, namesOf, name)?.created
+        return Option.map(Option.fromUndefinedOr(found), ({ definition }) => definition)
+      })
   })
 })

@@ -94,8 +94,12 @@ export const make = Effect.gen(function* () {
     const used = installed.get(engine)
     if (used !== undefined && device.device_type === "cpu") yield* mentionUnusedGpus(present, used, say)
 
-    const { gguf, record } = yield* models.describe(request.model)
-    const reason = used?.refuses?.(record.path ?? "")
+    const { gguf, record, serves } = yield* models.describe(request.model)
+    const reason =
+      used?.refuses?.(record.path ?? "") ??
+      (serves.chatTemplate !== undefined && used?.chatTemplates !== true
+        ? "the model has a chat template of its own, which this engine cannot be given"
+        : undefined)
     if (reason !== undefined) return yield* new EngineRefusesModel({ engine, model: record.id, reason })
     const asked = request.contextSize
     if (asked !== undefined && asked > gguf.contextLength) {
@@ -127,9 +131,10 @@ export const make = Effect.gen(function* () {
     )
 
     const spec: WorkerSpec = {
-      id: yield* Effect.repeat(newId(record.id), { while: others.isTaken }),
-      model: record.id,
+      id: yield* Effect.repeat(newId(serves.id), { while: others.isTaken }),
+      model: serves.id,
       modelPath: record.path ?? "",
+      ...(serves.chatTemplate === undefined ? {} : { chatTemplate: serves.chatTemplate }),
       worker: request.worker.toLowerCase() === "auto" ? device.backend : request.worker,
       engine,
       backend: device.backend,

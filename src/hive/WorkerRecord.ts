@@ -27,6 +27,8 @@ export const WorkerSpec = Schema.Struct({
   id: WorkerId,
   model: Schema.String,
   modelPath: Schema.String,
+  /** The file with the chat template that takes the place of the model's own. */
+  chatTemplate: Schema.optionalKey(Schema.String),
   /** As it was asked for; never `auto`. */
   worker: Schema.String,
   engine: Schema.String,

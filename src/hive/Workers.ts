@@ -22,6 +22,7 @@ import {
   WrongModel
 } from "./errors.ts"
 import * as ModelId from "./ModelId.ts"
+import { Models } from "./Models.ts"
 import { deviceName } from "./Placement.ts"
 import { type Place, WaitingLines } from "./WaitingLines.ts"
 import { hasRoom, type LeaseRequest, leastBusy, suits } from "./WorkerChoice.ts"
@@ -116,6 +117,7 @@ const make = Effect.gen(function* () {
   const { scheduler, workers: settings } = yield* Settings
   const processes = yield* WorkerProcesses
   const store = yield* WorkerStore
+  const models = yield* Models
   const plan = yield* WorkerPlan.make
   const entries: WorkerLife.Entries = new Map()
   const lives = yield* WorkerLife.make(entries)
@@ -276,8 +278,16 @@ const make = Effect.gen(function* () {
     }
   })
 
+  /** The id by which workers have the model: as written where one has it so, because the rest looks into the models folder. */
+  const canonical = Effect.fnUntraced(function* (name: string) {
+    for (const { spec } of entries.values()) if (spec.model === name) return name
+    const located = yield* Effect.result(models.resolve(name))
+    if (Result.isSuccess(located)) return located.success.id
+    return ModelId.format(yield* Effect.fromResult(ModelId.parse(name)))
+  })
+
   const lease = Effect.fnUntraced(function* (asked: LeaseRequest, say: Say) {
-    const model = ModelId.format(yield* Effect.fromResult(ModelId.parse(asked.model)))
+    const model = yield* canonical(asked.model)
     const request = { ...asked, model }
     const { contextSize, device, engine, on, workerId } = asked
     const found = readyEntry(

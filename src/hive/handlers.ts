@@ -70,6 +70,8 @@ export const hiveHandlers = Effect.gen(function* () {
       narrated(job, modelActor, (say) =>
         Effect.map(store.remove(id, say), (freed_bytes) => ({ id, state: "deleted", freed_bytes }))
       ),
+    model_create: ({ from, hive_id: _hive, id, operation: _operation, ...definition }, job) =>
+      narrated(job, modelActor, (say) => Effect.map(store.create(id, from, definition, say), toJson)),
     infer: (operation, job) => infer.run(operation, job),
     complete: (operation, job) => completions.run(operation, job)
   }

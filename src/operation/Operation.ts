@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { ModelDefinition } from "./CreatedModel.ts"
 import {
   Alias,
   AliasOrLocalhost,
@@ -214,6 +215,17 @@ export class ModelDownload extends Schema.Class<ModelDownload>("ModelDownload")(
   static readonly routing = hiveDownload
 }
 
+/** Makes a model of a hive from another one there, whose weights it shares; one of the same name that was made so is replaced. */
+export class ModelCreate extends Schema.Class<ModelCreate>("ModelCreate")({
+  operation: Schema.tag("model_create"),
+  hive_id: HiveId,
+  id: ModelName,
+  from: ModelName,
+  ...ModelDefinition.fields
+}) {
+  static readonly routing = hiveModelCommand
+}
+
 /** The models on a hive. */
 export class ModelList extends Schema.Class<ModelList>("ModelList")({
   operation: Schema.tag("model_list"),
@@ -299,6 +311,7 @@ export const Operation = Schema.Union([
   WorkerRestart,
   WorkerLogs,
   ModelDownload,
+  ModelCreate,
   ModelList,
   ModelGet,
   ModelDelete,

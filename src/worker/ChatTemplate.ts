@@ -39,10 +39,11 @@ export class ChatTemplate {
   readonly #source: string | undefined
   #template: Jinja.Template | undefined
 
-  constructor(jinja: typeof Jinja, model: LlamaModel) {
+  /** `source` takes the place of the model's own template. */
+  constructor(jinja: typeof Jinja, model: LlamaModel, source?: string) {
     this.#jinja = jinja
     this.#model = model
-    this.#source = model.fileInfo.metadata.tokenizer?.chat_template
+    this.#source = source ?? model.fileInfo.metadata.tokenizer?.chat_template
   }
 
   /**

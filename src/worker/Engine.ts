@@ -20,6 +20,8 @@ import { Slots } from "./Slots.ts"
 /** How to load a model; sizes are tokens. */
 export interface EngineOptions {
   readonly modelPath: string
+  /** A chat template in Jinja that takes the place of the model's own. */
+  readonly chatTemplate?: string | undefined
   /** None: what the model was trained for, at most 4096. */
   readonly contextSize: number | undefined
   readonly parallel: number
@@ -199,7 +201,7 @@ const makeEngine = (
     return shouldPrependBosToken && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens
   }
 
-  const template = new ChatTemplate(packages.jinja, model)
+  const template = new ChatTemplate(packages.jinja, model, options.chatTemplate)
   const embedder = new Embedder(model, contextSize, options.threads)
   const vocabulary = model.fileInfo.metadata.tokenizer?.ggml.tokens.length ?? 0
   const isToken = (id: number): id is Token => id < vocabulary

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
@@ -17,7 +18,7 @@ import { Requests } from "./Requests.ts"
 const portTaken = 98
 
 const usage =
-  "usage: main.js --model FILE --model-id ID --port PORT [--host 127.0.0.1] [--ctx-size N] [--parallel N] [--threads N] [--device cpu-0|gpu-N] [--engine-dir DIR]\n       main.js --list-devices [--engine-dir DIR]"
+  "usage: main.js --model FILE --model-id ID --port PORT [--host 127.0.0.1] [--ctx-size N] [--parallel N] [--threads N] [--device cpu-0|gpu-N] [--engine-dir DIR] [--chat-template-file FILE]\n       main.js --list-devices [--engine-dir DIR]"
 
 const text = { type: "string" } as const
 
@@ -33,6 +34,7 @@ const readFlags = () => {
       threads: text,
       device: text,
       "engine-dir": text,
+      "chat-template-file": text,
       "list-devices": { type: "boolean" }
     }
   })
@@ -45,6 +47,7 @@ const readFlags = () => {
   }
   const { device = "cpu-0", "engine-dir": engineDir, host = "127.0.0.1", model, "model-id": modelId } = values
   const port = whole("port")
+  const template = values["chat-template-file"]
   if (model === undefined || modelId === undefined || port === undefined) {
     throw new Error("--model, --model-id and --port are needed")
   }
@@ -55,6 +58,7 @@ const readFlags = () => {
     modelId,
     engine: {
       modelPath: model,
+      chatTemplate: template === undefined ? undefined : readFileSync(template, "utf8"),
       contextSize: whole("ctx-size"),
       parallel: whole("parallel") ?? 4,
       // As many spinning threads as cores make one wait for another: a small model gets twenty times slower.

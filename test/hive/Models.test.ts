@@ -298,6 +298,53 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
+  it.effect("makes models from others beside them, and finds them again", () =>
+    Effect.gen(function* () {
+      const { folder, fs, models, put } = yield* setup
+      const source = yield* put("sub/base.gguf")
+      const template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+      yield* models.create("me/brief:v1", "base", { system: "Be brief." })
+      yield* models.create("fixed:latest", "me/brief:v1", { template, parameters: { top_k: 3 } })
+      yield* models.create("tinier", "tiny", {})
+      assert.isTrue(yield* fs.exists(`${folder}/sub/me%2Fbrief%3Av1.created.json`))
+      assert.strictEqual(yield* fs.readFileString(`${folder}/sub/fixed.created.jinja`), template)
+      assert.isTrue(yield* fs.exists(`${folder}/created/tinier.created.json`))
+
+      const later = yield* Effect.provide(Models, yield* Layer.build(Layer.fresh(Models.layerNoDeps(folder))))
+      assert.deepStrictEqual(ids(yield* later.list).toSorted(), [
+        "base",
+        "fixed",
+        "me/brief:v1",
+        "rbee:tiny",
+        "tinier"
+      ])
+      const { created, record, serves } = yield* later.describe("fixed")
+      assert.deepStrictEqual(
+        [record.created_from, record.path, created?.system, created?.parameters],
+        ["base", source, "Be brief.", { top_k: 3 }]
+      )
+      assert.deepStrictEqual(serves, { id: "fixed", chatTemplate: `${folder}/sub/fixed.created.jinja` })
+      // Without a template, the workers of the source serve it.
+      assert.deepStrictEqual(yield* later.resolve("me/brief:v1"), { id: "base", path: source })
+      assert.deepStrictEqual(yield* later.resolve("fixed"), { id: "fixed", path: source })
+
+      const error = yield* Effect.flip(later.remove("base"))
+      assert.strictEqual(error._tag, "ModelIsSource")
+      yield* later.remove("fixed")
+      assert.isFalse(yield* fs.exists(`${folder}/sub/fixed.created.jinja`))
+      yield* fs.remove(source)
+      const { models: left, skipped } = yield* later.survey
+      assert.deepStrictEqual(
+        left.map(({ record }) => record.id),
+        ["rbee:tiny", "tinier"]
+      )
+      assert.deepStrictEqual(
+        skipped.map(({ reason }) => reason),
+        ["the model 'base', which it was made from, is missing"]
+      )
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
   it.live("sees within seconds that a manifest or a file can be read again", () =>
     Effect.gen(function* () {
       const { folder, fs, put } = yield* setup

@@ -225,6 +225,7 @@ describe("routing", () => {
     assert.deepStrictEqual(forwarded.sort(), [
       "complete",
       "infer",
+      "model_create",
       "model_delete",
       "model_download",
       "model_get",
@@ -257,7 +258,7 @@ describe("JSON Schema", () => {
   it.effect("has one for every operation", () =>
     Effect.sync(() => {
       const schemas = Catalog.jsonSchemas(Catalog.builtIn)
-      assert.strictEqual(Object.keys(schemas).length, 24)
+      assert.strictEqual(Object.keys(schemas).length, 25)
       assert.deepInclude(JSON.stringify(schemas["infer"]), "max_tokens")
     })
   )

@@ -75,9 +75,11 @@ export const fakeModels = (sizes: Readonly<Record<string, number>>) => {
       chat_template: false,
       memory_bytes: header.memoryBytes(512)
     })
-    return Effect.succeed({ record, gguf: header })
+    return Effect.succeed({ record, gguf: header, also: [], serves: { id } })
   }
-  return Layer.mock(Models)({ describe })
+  const resolve = (id: string) =>
+    Effect.map(describe(id), ({ record }) => ({ id: record.id, path: record.path ?? "" }))
+  return Layer.mock(Models)({ describe, resolve })
 }
 
 /** A process of a fake worker, whose life the test decides. */

@@ -14,8 +14,8 @@ const inShort = (count: number) => {
 
 const digestOf = ({ facts }: ServedModel) => facts.sha256 ?? ""
 
-const detailsOf = ({ facts: { architecture, parameters, quantisation } }: ServedModel) => ({
-  parent_model: "",
+const detailsOf = ({ facts: { architecture, created, parameters, quantisation } }: ServedModel) => ({
+  parent_model: created?.from ?? "",
   format: "gguf",
   family: architecture,
   families: [architecture],
@@ -37,14 +37,38 @@ export const tags = (models: ReadonlyArray<ServedModel>) => ({
   }))
 })
 
+const valuesOf = (value: unknown) =>
+  (Array.isArray(value) ? value : [value]).map((one) => JSON.stringify(one))
+
+/** The parameters of a model as Ollama shows them, one a line. */
+const parameterLines = ({ facts: { created } }: ServedModel) =>
+  Object.entries(created?.parameters ?? {}).flatMap(([name, value]) =>
+    value === null || value === undefined ? [] : valuesOf(value).map((text) => `${name} ${text}`)
+  )
+
+const modelfile = (model: ServedModel) => {
+  const { messages = [], system, template } = model.facts.created ?? {}
+  const quoted = (text: string) => `"""${text}"""`
+  return [
+    `FROM ${model.facts.created?.from ?? model.id}`,
+    ...(template === undefined ? [] : [`TEMPLATE ${quoted(template)}`]),
+    ...parameterLines(model).map((line) => `PARAMETER ${line}`),
+    ...(system === undefined ? [] : [`SYSTEM ${quoted(system)}`]),
+    ...messages.map(({ content, role }) => `MESSAGE ${role} ${quoted(content)}`),
+    ""
+  ].join("\n")
+}
+
 /** `POST /api/show`. */
 export const show = (model: ServedModel) => {
-  const { architecture, chat_template, context_length, parameters } = model.facts
+  const { architecture, chat_template, context_length, created, parameters } = model.facts
   return {
-    license: "",
-    modelfile: `FROM ${model.id}\n`,
-    parameters: "",
-    template: chat_template ? "{{ .Messages }}" : "{{ .Prompt }}",
+    license: created?.license ?? "",
+    modelfile: modelfile(model),
+    parameters: parameterLines(model).join("\n"),
+    template: created?.template ?? (chat_template ? "{{ .Messages }}" : "{{ .Prompt }}"),
+    ...(created?.system === undefined ? {} : { system: created.system }),
+    ...(created?.messages === undefined ? {} : { messages: created.messages }),
     details: detailsOf(model),
     model_info: {
       "general.architecture": architecture,

@@ -18,6 +18,7 @@ import { optional, reader } from "../reading.ts"
 import { parse, refuse } from "../refusing.ts"
 import { Upstream } from "../Upstream.ts"
 import * as Doors from "./doors.ts"
+import { readCopy, readCreate } from "./create.ts"
 import { ollamaFormat } from "./format.ts"
 import { loaded, show, tags } from "./models.ts"
 import { pulledId, pullLines } from "./pull.ts"
@@ -64,6 +65,9 @@ const wrongMethod = (allowed: string) =>
     { allow: allowed }
   )
 
+const notImplemented = (reason: string) =>
+  refuse(ollamaFormat, { status: 501, code: "NotImplemented", message: `rbee does not do this: ${reason}` })
+
 const unknownPath = refuse(ollamaFormat, {
   status: 404,
   code: "NotFound",
@@ -89,7 +93,10 @@ const methods = {
   "/api/ps": "GET",
   "/api/show": "POST",
   "/api/pull": "POST",
-  "/api/delete": "DELETE"
+  "/api/delete": "DELETE",
+  "/api/create": "POST",
+  "/api/copy": "POST",
+  "/api/push": "POST"
 } as const
 
 const documented = { "*": "get", GET: "get", POST: "post", DELETE: "delete" } as const
@@ -145,10 +152,46 @@ export const ollamaRoutes = HttpRouter.use(
         headers: { "x-rbee-job-id": jobId }
       })
     })
+    /** Makes the model on every hive that has the other one; done when one of them has it. */
+    const createFrom = Effect.fnUntraced(function* (id: string, from: string, definition: Schema.JsonObject) {
+      yield* mayChange
+      const source = yield* upstream.find(from)
+      const outcomes = yield* Effect.forEach(
+        source.hives,
+        (hive_id) =>
+          Effect.result(
+            operations.run({ operation: "model_create", hive_id, id, from: source.facts.id, ...definition })
+          ),
+        { concurrency: "unbounded" }
+      )
+      if (outcomes.some(Result.isSuccess)) return
+      for (const outcome of outcomes) yield* Effect.fromResult(outcome)
+    })
+    const body = Effect.flatMap(requestText(settings), parse)
+    const create = Effect.gen(function* () {
+      const { definition, from, name, stream } = yield* Effect.flatMap(body, (fields) =>
+        Effect.fromResult(readCreate(fields))
+      )
+      yield* createFrom(name, from, { ...definition })
+      const success = { status: "success" }
+      return stream
+        ? HttpServerResponse.text(`${JSON.stringify(success)}\n`, { contentType: "application/x-ndjson" })
+        : HttpServerResponse.jsonUnsafe(success)
+    })
+    const copy = Effect.gen(function* () {
+      const { destination, source } = yield* Effect.flatMap(body, (fields) =>
+        Effect.fromResult(readCopy(fields))
+      )
+      yield* createFrom(destination, source, {})
+      return HttpServerResponse.empty({ status: 200 })
+    })
     const remove = Effect.gen(function* () {
       yield* mayChange
       const { name } = yield* asked
-      const { hives, id } = yield* upstream.find(name)
+      const {
+        facts: { id },
+        hives
+      } = yield* upstream.find(name)
       // A hive that uses it, or is away, keeps no other from deleting it.
       const outcomes = yield* Effect.forEach(
         hives,
@@ -175,9 +218,21 @@ export const ollamaRoutes = HttpRouter.use(
       "/api/ps": running,
       "/api/show": answering(shown),
       "/api/pull": pulling(pull),
-      "/api/delete": answering(remove)
+      "/api/delete": answering(remove),
+      "/api/create": answering(create),
+      "/api/copy": answering(copy),
+      "/api/push": Effect.succeed(notImplemented("models are not uploaded to a registry"))
     }
     for (const path of Struct.keys(methods)) yield* router.add(methods[path], path, routes[path])
+    yield* router.add(
+      "*",
+      "/api/blobs/*",
+      Effect.succeed(
+        notImplemented(
+          "files are not uploaded; pull a model, or put a GGUF file into the models folder of a hive"
+        )
+      )
+    )
     yield* router.add("*", "/api/*", otherwise)
   })
 )

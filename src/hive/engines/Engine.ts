@@ -23,6 +23,8 @@ export interface Engine {
   readonly readyPath: string
   /** How far a line of its log says that the model is loaded, in percent; absent when it tells nothing. */
   readonly loaded?: (line: string) => number | undefined
+  /** Whether it can be given a chat template instead of the model's own. */
+  readonly chatTemplates?: boolean
   /** Why it cannot serve the file; absent when it can. */
   readonly refuses?: (modelPath: string) => string | undefined
 }

@@ -28,6 +28,7 @@ export const makeLlama = (
   readyPath: "/health",
   loaded: loadedIn,
   refuses: ggufOnly,
+  chatTemplates: true,
   command: (spec, port) => ({
     command: process.execPath,
     args: [
@@ -49,7 +50,8 @@ export const makeLlama = (
       "--device",
       `${spec.backend === "cpu" ? "cpu" : "gpu"}-${spec.device}`,
       "--engine-dir",
-      folder
+      folder,
+      ...(spec.chatTemplate === undefined ? [] : ["--chat-template-file", spec.chatTemplate])
     ],
     env: onlyDevice(spec)
   })

@@ -51,6 +51,7 @@ export const makeLlamaServer = (
   readyPath: "/health",
   loaded: loadedIn,
   refuses: ggufOnly,
+  chatTemplates: true,
   command: (spec, port) => ({
     command: program ?? "llama-server",
     args: [
@@ -71,6 +72,7 @@ export const makeLlamaServer = (
       "--device",
       deviceOf(spec, listed),
       ...(spec.backend === "cpu" ? [] : ["--gpu-layers", "999"]),
+      ...(spec.chatTemplate === undefined ? [] : ["--jinja", "--chat-template-file", spec.chatTemplate]),
       ...(setting.args ?? [])
     ],
     env: { ...onlyDevice(spec), ...setting.env }

@@ -9,6 +9,7 @@ const valuesOf = (spec: WorkerSpec, port: number): Readonly<Record<string, strin
   device: spec.backend === "cpu" ? "cpu" : String(spec.device),
   context: String(spec.contextSize),
   parallel: String(spec.parallel),
+  chat_template: spec.chatTemplate ?? "",
   threads: String(spec.threads)
 })
 
@@ -17,6 +18,7 @@ export const makeTemplate = (name: string, setting: TemplateSetting): Engine => 
   name,
   backends: setting.backends ?? ["cpu"],
   install: `add the backend to [engines.${name}] of config.toml, if its program can use it`,
+  chatTemplates: setting.command.some((word) => word.includes("{chat_template}")),
   readyPath: setting.ready ?? "/health",
   command: (spec, port) => {
     const values = valuesOf(spec, port)

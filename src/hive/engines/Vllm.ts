@@ -15,6 +15,7 @@ export const makeVllm = (name: string, program: string | undefined, setting: Pro
   ...(program === undefined ? { missing: "there is no vllm on the PATH" } : {}),
   readyPath: "/health",
   loaded: loadedIn,
+  chatTemplates: true,
   refuses: (modelPath) =>
     /-\d{5}-of-\d{5}\.gguf$/i.test(modelPath) ? "it takes a GGUF model as one file only" : undefined,
   command: (spec, port) => ({
@@ -32,6 +33,7 @@ export const makeVllm = (name: string, program: string | undefined, setting: Pro
       String(spec.contextSize),
       "--max-num-seqs",
       String(spec.parallel),
+      ...(spec.chatTemplate === undefined ? [] : ["--chat-template", spec.chatTemplate]),
       ...(setting.args ?? [])
     ],
     env: { ...onlyDevice(spec), ...setting.env }

@@ -205,7 +205,12 @@ describe("a key", () => {
       const { asked, url } = yield* start()
       const pulled = yield* send(url, "/api/pull", { model: "fast" }, "POST", app)
       const deleted = yield* send(url, "/api/delete", { model: "fast" }, "DELETE", app)
-      assert.deepStrictEqual([pulled.status, deleted.status], [403, 403])
+      const created = yield* send(url, "/api/create", { model: "x", from: "fast" }, "POST", app)
+      const copied = yield* send(url, "/api/copy", { source: "fast", destination: "x" }, "POST", app)
+      assert.deepStrictEqual(
+        [pulled.status, deleted.status, created.status, copied.status],
+        [403, 403, 403, 403]
+      )
       assert.isEmpty(asked)
     })
   )
@@ -396,6 +401,38 @@ describe("a pull", () => {
       })
       yield* Effect.all([ended, Deferred.succeed(left, undefined)], { concurrency: "unbounded" })
       assert.strictEqual((yield* jobs.get(job)).state, "completed")
+    })
+  )
+})
+
+describe("a creation", () => {
+  const definition = { system: "Be kind", parameters: { temperature: 0.1 } }
+
+  it.live("is done on each hive that has the other model, and succeeds with one of them", () =>
+    Effect.gen(function* () {
+      const { asked, url } = yield* start(({ hive_id }) =>
+        hive_id === "atlas" ? failing("ConnectionFailed", "nobody there") : () => Stream.empty
+      )
+      const { status, text } = yield* send(url, "/api/create", { model: "kind", from: "tiny", ...definition })
+      assert.deepStrictEqual([status, text], [200, '{"status":"success"}\n'])
+      const made = { operation: "model_create", id: "kind", from: "rbee:tiny", ...definition }
+      assert.deepStrictEqual(asked, [
+        { ...made, hive_id: "atlas" },
+        { ...made, hive_id: "nyx" }
+      ])
+    })
+  )
+
+  it.live("fails as it failed on all", () =>
+    Effect.gen(function* () {
+      const { url } = yield* start(() => failing("ModelNotCreated", "the disk is full"))
+      for (const [path, body] of [
+        ["/api/create", { model: "kind", from: "tiny" }],
+        ["/api/copy", { source: "tiny", destination: "kind" }]
+      ] as const) {
+        const { status, text } = yield* send(url, path, body)
+        assert.deepStrictEqual([status, text], [500, '{"error":"the disk is full"}'])
+      }
     })
   )
 })
