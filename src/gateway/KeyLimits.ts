@@ -1,14 +1,14 @@
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { ApiKey } from "../config/ApiKey.ts"
 import type { Failure } from "../job/JobEvent.ts"
 import { acquireRelease } from "../job/lightScope.ts"
 import { normalName } from "../operation/modelNames.ts"
+import { TokenBudget } from "./TokenBudget.ts"
 import { ModelUnknown } from "./Upstream.ts"
 
 /** A key has as much under way, or had as much in the last minute, as it may. */
@@ -53,24 +53,29 @@ export const asToldTo = (key: ApiKey | undefined, { known, model }: ModelUnknown
 export class KeyLimits extends Context.Service<
   KeyLimits,
   {
-    /** Takes one of the requests that a key may have at the same time, until the scope closes. */
-    readonly enter: (key: ApiKey) => Effect.Effect<void, KeyLimited, Scope.Scope>
-    /** Takes note of tokens that a key had; of more than it may have it pays back before its next request. */
-    readonly spend: (key: ApiKey, tokens: number) => Effect.Effect<void>
+    /**
+     * Takes one of the requests that a key may have at the same time, and reserves the tokens that it may need, until the
+     * scope closes; `used` then says how many it had. Of more than it may have the key pays back before its next request.
+     */
+    readonly enter: (
+      key: ApiKey,
+      tokens: number,
+      used: () => number
+    ) => Effect.Effect<void, KeyLimited, Scope.Scope>
   }
 >()("rbee/gateway/KeyLimits") {
   static readonly layer = Layer.effect(
     KeyLimits,
     Effect.suspend(() => make)
-  ).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))
+  )
 }
 
 const soon = 1
-const window = Duration.minutes(1)
 
 const make = Effect.gen(function* () {
-  const limiter = yield* RateLimiter.RateLimiter
+  const clock = yield* Clock.Clock
   const running = new Map<string, number>()
+  const budgets = new Map<string, TokenBudget>()
 
   const count = (id: string, by: number) => {
     const now = (running.get(id) ?? 0) + by
@@ -78,26 +83,34 @@ const make = Effect.gen(function* () {
     else running.set(id, now)
   }
 
-  const consume = (
-    { id, name, tokens_per_minute: limit }: ApiKey,
-    tokens: number,
-    onExceeded: "delay" | "fail"
-  ) =>
-    limit === undefined
-      ? Effect.void
-      : limiter.consume({ algorithm: "token-bucket", window, key: id, limit, tokens, onExceeded }).pipe(
-          Effect.mapError(({ reason }) => {
-            const wait = reason._tag === "RateLimitExceeded" ? Duration.toSeconds(reason.retryAfter) : soon
-            return new KeyLimited({
+  const budgetOf = (id: string, limit: number) => {
+    const budget = budgets.get(id) ?? new TokenBudget(limit, clock.currentTimeMillisUnsafe())
+    budgets.set(id, budget)
+    return budget
+  }
+
+  const reserve = ({ id, name, tokens_per_minute: limit }: ApiKey, tokens: number, used: () => number) => {
+    if (limit === undefined) return Effect.void
+    const budget = budgetOf(id, limit)
+    const reservation = Effect.suspend(() => {
+      const outcome = budget.reserve(tokens, limit, clock.currentTimeMillisUnsafe())
+      return "reserved" in outcome
+        ? Effect.succeed(outcome.reserved)
+        : Effect.fail(
+            new KeyLimited({
               key: name,
               limit: `${limit} tokens a minute`,
-              retryAfter: Math.max(soon, Math.ceil(wait))
+              retryAfter: Math.max(soon, Math.ceil(outcome.waitSeconds))
             })
-          })
-        )
+          )
+    })
+    return acquireRelease(reservation, (reserved) =>
+      Effect.sync(() => budget.settle(reserved, used(), clock.currentTimeMillisUnsafe()))
+    )
+  }
 
   return KeyLimits.of({
-    enter: Effect.fnUntraced(function* (key) {
+    enter: Effect.fnUntraced(function* (key, tokens, used) {
       const { concurrency, id, name } = key
       if (concurrency !== undefined && (running.get(id) ?? 0) >= concurrency) {
         return yield* new KeyLimited({
@@ -106,12 +119,11 @@ const make = Effect.gen(function* () {
           retryAfter: soon
         })
       }
-      yield* consume(key, 1, "fail")
+      yield* reserve(key, tokens, used)
       yield* acquireRelease(
         Effect.sync(() => count(id, 1)),
         () => Effect.sync(() => count(id, -1))
       )
-    }),
-    spend: (key, tokens) => Effect.ignore(consume(key, tokens, "delay"))
+    })
   })
 })

@@ -1,10 +1,10 @@
-import * as Effect from "effect/Effect"
-import type { ApiKey } from "../config/ApiKey.ts"
 import { readChunk, tokensOf } from "../job/EngineChunk.ts"
-import { addFinalizer } from "../job/lightScope.ts"
-import type { KeyLimits } from "./KeyLimits.ts"
+import type { Exchange } from "./Door.ts"
 
 const charactersPerToken = 4
+const usualAnswerTokens = 256
+
+const positive = (value: unknown) => (typeof value === "number" && value > 0 ? value : undefined)
 
 /** Counts the tokens of a request for a key that has only so many of them. */
 export class Spending {
@@ -20,16 +20,13 @@ export class Spending {
     this.#counts = counts
   }
 
-  /** Books what was counted when the scope closes, whole or not. */
-  static readonly open = Effect.fnUntraced(function* (
-    limits: KeyLimits["Service"],
-    key: ApiKey | undefined,
-    prompt: string
-  ) {
-    const spending = new Spending(prompt, key?.tokens_per_minute !== undefined)
-    if (key !== undefined) yield* addFinalizer(() => limits.spend(key, spending.#tokens))
-    return spending
-  })
+  /** How many tokens the request may need: its prompt, and the answer that it asks for or a usual one. */
+  estimate({ api, body }: Pick<Exchange, "api" | "body">) {
+    const answers = api === "embeddings" ? 0 : (positive(body["n"]) ?? 1)
+    const longest =
+      positive(body["max_tokens"]) ?? positive(body["max_completion_tokens"]) ?? usualAnswerTokens
+    return this.#promptTokens + answers * longest
+  }
 
   note(json: string) {
     if (!this.#counts) return
@@ -39,13 +36,17 @@ export class Spending {
   }
 
   /** As the engine counted, else as they can be estimated from what came. */
-  get #tokens() {
+  get tokens() {
     if (this.#pieces === 0) return 0
     const counted = [this.#last, this.#beforeLast].find((json) => json.includes('"usage":{'))
     if (counted !== undefined) {
       const { completion, prompt } = tokensOf(readChunk(counted)?.usage)
       return prompt + completion
     }
-    return this.#pieces + Math.ceil(this.#prompt.length / charactersPerToken)
+    return this.#pieces + this.#promptTokens
+  }
+
+  get #promptTokens() {
+    return Math.ceil(this.#prompt.length / charactersPerToken)
   }
 }

@@ -116,10 +116,11 @@ export const makeAnswering = Effect.gen(function* () {
     { format }: Door,
     exchange: Exchange,
     model: ServedModel,
-    waitMs: number | undefined
+    waitMs: number | undefined,
+    prompt: string,
+    spending: Spending
   ) {
     const { key } = yield* Caller
-    const prompt = textOf(exchange)
     let placement: Placement | undefined
     const askedAt = clock.currentTimeMillisUnsafe()
     const work = upstream.complete({
@@ -141,7 +142,6 @@ export const makeAnswering = Effect.gen(function* () {
     const { job_id: jobId } = yield* acquireRelease(jobs.submit(submission), ({ job_id }) =>
       hasEnded ? Effect.void : Effect.ignore(jobs.cancel(job_id))
     )
-    const spending = yield* Spending.open(keyLimits, key, prompt)
     const { log } = yield* Effect.orDie(jobs.follow(jobId))
     const batch = (events: ReadonlyArray<LoggedEvent>) => {
       const last = events.at(-1)
@@ -261,10 +261,16 @@ export const makeAnswering = Effect.gen(function* () {
       if (!mayUse(key, model)) {
         return yield* new ModelForbidden({ key: key?.name ?? "", model: exchange.model })
       }
-      if (key !== undefined) yield* keyLimits.enter(key)
+      const asked = withModelDefaults(exchange, model)
+      const prompt = textOf(asked)
+      const spending = new Spending(prompt, key?.tokens_per_minute !== undefined)
+      if (key !== undefined) {
+        const tokens = exchange.unload === "instead" ? 0 : spending.estimate(asked)
+        yield* keyLimits.enter(key, tokens, () => spending.tokens)
+      }
       if (exchange.unload === "instead") return yield* unloaded(exchange, model)
       if (exchange.unload === "after") yield* addFinalizer(() => unloader.inBackground(model))
-      return yield* run(door, withModelDefaults(exchange, model), model, waitMs)
+      return yield* run(door, asked, model, waitMs, prompt, spending)
     }).pipe(
       Pull.catchDone(() => Effect.fail(new InternalError({ job: "complete" }))),
       Effect.catch((error) => Effect.succeed(refuse(door.format, fromError(error))))

@@ -30,6 +30,10 @@ const Page = Schema.Struct({
   paths: Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Unknown))
 })
 
+const secret = `rbee-${"a".repeat(43)}`
+const bearer = { authorization: `Bearer ${secret}` }
+const app = { key: secret, name: "app" }
+
 const errorOf = (text: string) => JSON.parse(text).error
 
 const failing = (
@@ -112,7 +116,7 @@ describe("the OpenAI door", () => {
         QueueFull: [429, "rate_limit_error", "QueueFull"],
         QueueTimeout: [503, "server_error", "QueueTimeout"],
         NotPlaceable: [503, "server_error", "NotPlaceable"],
-        ConnectionFailed: [502, "server_error", "ConnectionFailed"],
+        ConnectionFailed: [503, "server_error", "ConnectionFailed"],
         WorkerSilent: [504, "server_error", "WorkerSilent"],
         AnythingElse: [500, "server_error", "AnythingElse"]
       }
@@ -256,10 +260,6 @@ describe("the OpenAI door", () => {
 })
 
 describe("keys", () => {
-  const secret = `rbee-${"a".repeat(43)}`
-  const bearer = { authorization: `Bearer ${secret}` }
-  const app = { key: secret, name: "app" }
-
   it.live("are not needed on loopback as long as there are none", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({ complete: () => answers })
@@ -372,6 +372,72 @@ describe("keys", () => {
       assert.deepStrictEqual([third.status, errorOf(third.text).code], [429, "rate_limit_exceeded"])
       const wait = Number(third.headers["retry-after"])
       assert.isTrue(wait > 20 && wait <= 60, `${wait} s`)
+    })
+  )
+})
+
+describe("a key's tokens a minute", () => {
+  const limit = 200
+  const asking = (url: string, body: object) => post(url, { ...chat, ...body }, { headers: bearer })
+
+  it.live("are reserved at admission: of many requests at once only as many run as the limit allows", () =>
+    Effect.gen(function* () {
+      for (const [body, most] of [
+        [{ max_tokens: 90 }, 2],
+        [{ max_tokens: 40 }, 3],
+        [{ max_completion_tokens: 90 }, 2],
+        [{ max_tokens: 45, n: 2 }, 2],
+        // Nobody knows how long the first becomes; the second can never fit.
+        [{}, 1],
+        [{ max_tokens: 4096 }, 1]
+      ] as const) {
+        const release = yield* Deferred.make<void>()
+        let begun = 0
+        const { url } = yield* startGateway({
+          keys: [{ ...app, tokensPerMinute: limit }],
+          complete: () => (job) => {
+            begun++
+            return Stream.concat(Stream.fromEffectDrain(Deferred.await(release)), answers(job))
+          }
+        })
+        let refused = 0
+        const one = Effect.tap(asking(url, body), ({ headers, status, text }) =>
+          Effect.sync(() => {
+            if (status === 200) return
+            refused++
+            assert.deepStrictEqual([status, errorOf(text).code], [429, "rate_limit_exceeded"])
+            const wait = Number(headers["retry-after"])
+            assert.isTrue(wait >= 1 && wait <= 60, `${wait} s`)
+          })
+        )
+        const all = yield* Effect.forkChild(
+          Effect.all(
+            Array.from({ length: 60 }, () => one),
+            { concurrency: "unbounded" }
+          )
+        )
+        yield* until(
+          Effect.sync(() => begun + refused),
+          (count) => count === 60
+        )
+        // On a slow machine the tokens of one more come back while these are sent.
+        assert.isTrue(begun === most || begun === most + 1, `${JSON.stringify(body)}: ${begun}`)
+        yield* Deferred.succeed(release, undefined)
+        yield* Fiber.join(all)
+      }
+    })
+  )
+
+  it.live("come back at the end as far as they were not used", () =>
+    Effect.gen(function* () {
+      const { url } = yield* startGateway({
+        keys: [{ ...app, tokensPerMinute: limit }],
+        complete: () => answers
+      })
+      // Each has nine of 150; without settling the third would have to wait.
+      for (let request = 0; request < 5; request++) {
+        assert.strictEqual((yield* asking(url, { max_tokens: 150 })).status, 200)
+      }
     })
   )
 })
