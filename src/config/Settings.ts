@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { isValueTooDeep, maxDepth } from "../operation/nesting.ts"
 import { type AliasSetting, aliasTable } from "./AliasSettings.ts"
 import { type EngineSetting, engineTable } from "./EngineSettings.ts"
 import { variable } from "./environment.ts"
@@ -285,9 +286,12 @@ const readDocument = Effect.fnUntraced(function* (file: string) {
     )
   )
   if (Option.isNone(content)) return {}
-  return yield* Effect.mapError(Effect.fromResult(Toml.parse(content.value)), (error) =>
-    unusable(file, `is not a TOML document: ${error.message}`)
+  const tooDeep = unusable(file, `is nested deeper than ${maxDepth} tables and lists`)
+  // The parser recurses, and runs out of stack.
+  const document = yield* Effect.mapError(Effect.fromResult(Toml.parse(content.value)), ({ message }) =>
+    /call stack/.test(message) ? tooDeep : unusable(file, `is not a TOML document: ${message}`)
   )
+  return isValueTooDeep(document) ? yield* tooDeep : document
 })
 
 const wholeFile = "(file)"

@@ -8,6 +8,7 @@ const statuses: { readonly [code: string]: number } = {
   AnswerLost: 502,
   ApiKeysUnreadable: 503,
   BodyTimeout: 408,
+  BodyTooDeep: 400,
   BodyTooLarge: 413,
   ContextLengthExceeded: 400,
   DiskFull: 507,

@@ -1,4 +1,6 @@
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { isTooDeep } from "../operation/nesting.ts"
 import { redact } from "./Redaction.ts"
 
 /** What may stand in a job's log, as `event:` of the full view. */
@@ -109,11 +111,16 @@ export const isEnd = (kind: EventKind) => kind === "done" || kind === "failed" |
 /** Whether an event of this kind may be dropped from a log that is full: it says nothing of the answer. */
 export const isDroppable = (kind: EventKind) => kind === "narration" || kind === "progress"
 
+const notTooDeep =
+  <A>(read: (json: string) => Option.Option<A>) =>
+  (json: string) =>
+    isTooDeep(json) ? Option.none<A>() : read(json)
+
 /** Readers of an event's data; each gives an `Option`, because the data may come from another machine. */
 export const readNarration = Schema.decodeUnknownOption(Schema.fromJsonString(Narration))
 export const readProgress = Schema.decodeUnknownOption(Schema.fromJsonString(Progress))
 export const readText = Schema.decodeUnknownOption(Schema.fromJsonString(Text))
-export const readFailure = Schema.decodeUnknownOption(
-  Schema.fromJsonString(Schema.Struct({ error: Failure }))
+export const readFailure = notTooDeep(
+  Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ error: Failure })))
 )
-export const readJson = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json))
+export const readJson = notTooDeep(Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json)))

@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { causeCode } from "../config/systemProblem.ts"
+import { isTooDeep } from "../operation/nesting.ts"
 import { readEngineError } from "./engineErrors.ts"
 import { type PeerError, PeerMisspoke, PeerRefused, PeerTimeout, PeerUnreachable } from "./clientErrors.ts"
 import { JobEvent } from "./JobEvent.ts"
@@ -242,6 +243,12 @@ const make = Effect.gen(function* () {
 
   const get = Effect.fnUntraced(function* <A>(peer: Peer, path: string, schema: Schema.ConstraintDecoder<A>) {
     const text = yield* ask(peer, HttpClientRequest.get(path))
+    if (isTooDeep(text)) {
+      return yield* new PeerMisspoke({
+        url: peer.url,
+        detail: `sent JSON that is nested too deeply for ${path}`
+      })
+    }
     return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text).pipe(
       Effect.mapError(
         () => new PeerMisspoke({ url: peer.url, detail: `sent something else than was expected for ${path}` })

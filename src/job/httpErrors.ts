@@ -6,11 +6,12 @@ import type { InvalidOperation, UnknownOperation, WrongDaemon } from "../operati
 import type { IdempotencyConflict, JobEnded, JobNotFound, TooManyJobs } from "./errors.ts"
 import type { UndecodableBody, UnsupportedCoding } from "./contentCoding.ts"
 import { redact } from "./Redaction.ts"
-import type { BodyTimeout, BodyTooLarge } from "./requestText.ts"
+import type { BodyTimeout, BodyTooDeep, BodyTooLarge } from "./requestText.ts"
 
 /** Whatever a JSON endpoint of a daemon may fail with. */
 export type EndpointError =
   | BodyTimeout
+  | BodyTooDeep
   | BodyTooLarge
   | HttpServerError.HttpServerError
   | IdempotencyConflict
@@ -25,6 +26,7 @@ export type EndpointError =
 
 const statusOf = {
   BodyTimeout: 408,
+  BodyTooDeep: 400,
   BodyTooLarge: 413,
   IdempotencyConflict: 422,
   InvalidOperation: 400,

@@ -4,6 +4,7 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Schema from "effect/Schema"
 import type { SettingValues } from "../config/Settings.ts"
+import { isTooDeep, maxDepth } from "../operation/nesting.ts"
 import { checkCodings, codingsOf, decodeBody } from "./contentCoding.ts"
 
 /** The body is larger than this daemon takes. */
@@ -17,6 +18,13 @@ export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>()("BodyTooLar
 export class BodyTimeout extends Schema.TaggedError<BodyTimeout>()("BodyTimeout", {}) {
   override get message() {
     return "The body did not arrive in time (timeouts.submit)"
+  }
+}
+
+/** The lists and objects of the body are too deep within one another. */
+export class BodyTooDeep extends Schema.TaggedError<BodyTooDeep>()("BodyTooDeep", {}) {
+  override get message() {
+    return `The body is nested deeper than ${maxDepth} lists and objects`
   }
 }
 
@@ -56,6 +64,7 @@ export const requestText = Effect.fnUntraced(function* ({
           : error
       )
     ),
-    Effect.timeoutOrElse({ duration: timeouts.submit, orElse: () => Effect.fail(new BodyTimeout()) })
+    Effect.timeoutOrElse({ duration: timeouts.submit, orElse: () => Effect.fail(new BodyTimeout()) }),
+    Effect.flatMap((body) => (isTooDeep(body) ? Effect.fail(new BodyTooDeep()) : Effect.succeed(body)))
   )
 })

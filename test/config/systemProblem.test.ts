@@ -163,6 +163,26 @@ describe("a process", () => {
 })
 
 describe("settings", () => {
+  it.live("that are nested too deeply are one sentence, and no stack", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      mkdirSync(join(home, "config"))
+      const file = join(home, "config", "config.toml")
+      for (const text of [
+        `x = ${"[".repeat(100_000)}${"]".repeat(100_000)}`,
+        `x = ${"[".repeat(300)}${"]".repeat(300)}`,
+        `${"a.".repeat(5000)}b = 1`,
+        `[${"a.".repeat(5000)}b]`
+      ]) {
+        writeFileSync(file, text)
+        const error = yield* Effect.flip(
+          Layer.build(Settings.layer.pipe(Layer.provide(Paths.layerAt(home)), Layer.fresh))
+        )
+        assert.strictEqual(error.message, `${file} is nested deeper than 200 tables and lists`)
+      }
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
+
   it.live("whose file cannot be read say so in one sentence", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder

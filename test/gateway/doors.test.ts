@@ -442,6 +442,32 @@ describe("a key's tokens a minute", () => {
   )
 })
 
+describe("a body that is nested too deeply", () => {
+  it.live("is 400 at every endpoint that takes one, in the words of its API", () =>
+    Effect.gen(function* () {
+      const { url } = yield* startGateway({})
+      const deep = "[".repeat(50_000) + "]".repeat(50_000)
+      for (const path of [
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/responses",
+        "/v1/messages",
+        "/api/chat",
+        "/api/generate",
+        "/api/embed",
+        "/api/show",
+        "/api/pull",
+        "/v1/jobs"
+      ]) {
+        const { status, text } = yield* post(url, `{"model":"tiny","messages":${deep}}`, { path })
+        assert.strictEqual(status, 400, path)
+        assert.include(text, "nested deeper than 200", path)
+      }
+    })
+  )
+})
+
 describe("the Ollama door", () => {
   it.live("says so when the engine's document is not what it should be", () =>
     Effect.gen(function* () {
