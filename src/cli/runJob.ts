@@ -1,11 +1,11 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { PeerMisspoke } from "../job/clientErrors.ts"
+import { type PeerError, PeerHungUp } from "../job/clientErrors.ts"
 import { readChunk, shownText } from "../job/EngineChunk.ts"
+import { fromScopedPull } from "../job/fromScopedPull.ts"
 import {
   type JobEvent,
   isEnd,
@@ -18,6 +18,7 @@ import {
 import { JobsClient, type Peer } from "../job/JobsClient.ts"
 import { narrationLine } from "../job/PlainView.ts"
 import { progressSentence } from "../job/progressSentence.ts"
+import { makeResumedEvents } from "../job/resumedEvents.ts"
 import { HiveStart, Operation, shouldForwardToHive, hiveId } from "../operation/Operation.ts"
 import { Connection } from "./Connection.ts"
 import { JobEndedBadly } from "./errors.ts"
@@ -31,7 +32,6 @@ export type Show = "answer" | "events" | "preparation"
 
 const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
 const cancelWithin = "5 seconds"
-const reconnects = Schedule.exponential("200 millis").pipe(Schedule.upTo({ times: 5 }))
 
 const asLine = ({ id, json, kind }: JobEvent) =>
   `{"id":${id ?? null},"event":${JSON.stringify(kind)},"data":${json}}`
@@ -118,28 +118,32 @@ const makeScreen = (output: Output["Service"], show: Show) => {
   }
 }
 
-/** Follows a job to its end; a stream that breaks is taken up again after the last event that came. */
-const follow = (peer: Peer, jobId: string, screen: (event: JobEvent) => Effect.Effect<void>) =>
+/** Follows a job to its end; a connection that breaks is resumed, and stderr says so. */
+const follow = (
+  peer: Peer,
+  jobId: string,
+  screen: (event: JobEvent) => Effect.Effect<void>,
+  { isKnown }: { readonly isKnown: boolean }
+) =>
   Effect.gen(function* () {
-    const client = yield* JobsClient
-    let after = 0
+    const output = yield* Output
+    const resumedEvents = yield* makeResumedEvents
     let end: JobEvent | undefined
-    const read = Stream.runForEach(
-      Stream.suspend(() => client.events(peer, jobId, { after })),
-      (event) => {
-        after = event.id ?? after
-        if (isEnd(event.kind)) end = event
-        return screen(event)
-      }
-    )
-    yield* Effect.retry(read, {
-      schedule: reconnects,
-      while: (error) => error._tag === "PeerUnreachable" || (error._tag === "PeerMisspoke" && after > 0)
+    const events = resumedEvents<PeerError>({
+      peer,
+      jobId,
+      isKnown,
+      canMove: () => false,
+      onLost: () => output.note("connection lost; reconnecting"),
+      onResumed: output.note("reconnected"),
+      end: (error) => Effect.fail(error)
     })
-    return (
-      end ?? (yield* new PeerMisspoke({ url: peer.url, detail: "ended the stream without an end event" }))
-    )
-  })
+    yield* Stream.runForEach(fromScopedPull(events), (event) => {
+      if (isEnd(event.kind)) end = event
+      return screen(event)
+    })
+    return end ?? (yield* new PeerHungUp({ url: peer.url }))
+  }).pipe(Effect.scoped)
 
 const judge = (end: JobEvent) => {
   if (end.kind === "done") return Effect.void
@@ -152,7 +156,7 @@ export const watchJob = Effect.fnUntraced(function* (jobId: string) {
   const output = yield* Output
   const connection = yield* Connection
   const peer = yield* connection.queen
-  yield* Effect.flatMap(follow(peer, jobId, makeScreen(output, "events")), judge)
+  yield* Effect.flatMap(follow(peer, jobId, makeScreen(output, "events"), { isKnown: false }), judge)
 })
 
 /** Runs a request as a job of the queen and shows it. Interrupted, it cancels the job before it ends. */
@@ -163,7 +167,7 @@ export const runJson = Effect.fnUntraced(function* (body: string, show: Show) {
   const peer = yield* connection.runningQueen
   const jobId = yield* client.submit(peer, body)
   const cancel = client.cancel(peer, jobId).pipe(Effect.timeout(cancelWithin), Effect.ignore)
-  yield* follow(peer, jobId, makeScreen(output, show)).pipe(
+  yield* follow(peer, jobId, makeScreen(output, show), { isKnown: true }).pipe(
     Effect.onExit((exit) => (Exit.hasInterrupts(exit) ? cancel : Effect.void)),
     Effect.flatMap(judge)
   )

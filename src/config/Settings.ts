@@ -88,6 +88,10 @@ const readAll = (read: Read) =>
         firstEvent: yield* read("timeouts.first_event", duration, Duration.seconds(30)),
         /** Between two signs of life in a stream. */
         idle: yield* read("timeouts.idle", duration, Duration.seconds(60)),
+        /** Without a byte on the full view of a job, which has one every second: then the connection counts as broken. */
+        silence: yield* read("timeouts.silence", duration, Duration.seconds(10)),
+        /** For resuming a stream of events whose connection broke, before its job fails. */
+        reconnect: yield* read("timeouts.reconnect", duration, Duration.seconds(30)),
         /** For a whole stream; infinity is off. */
         total: yield* read("timeouts.total", durationOrOff, Duration.infinity),
         /** Until a worker that was started answers. */
@@ -126,7 +130,9 @@ const readAll = (read: Read) =>
           "limits.grace_after_last_follower",
           duration,
           Duration.seconds(10)
-        )
+        ),
+        /** How long a hive keeps the work of a queen that vanished, which a restarted one may take up again. */
+        graceRestart: yield* read("limits.grace_restart", duration, Duration.seconds(60))
       },
       heartbeat: {
         every: yield* read("heartbeat.every", duration, Duration.seconds(5)),

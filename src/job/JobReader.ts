@@ -1,8 +1,9 @@
 import type * as Stream from "effect/Stream"
-import { type PeerError, PeerMisspoke } from "./clientErrors.ts"
+import { type PeerError, PeerHungUp, PeerMisspoke } from "./clientErrors.ts"
 import { EventKind, isEnd, JobEvent } from "./JobEvent.ts"
 import { endMarkers, failedLine, isEndMarker, narrationLine } from "./PlainView.ts"
 import type { SseEvent } from "./SseParser.ts"
+import type { SilenceWatch } from "./SilenceWatch.ts"
 import { readSse } from "./SseReader.ts"
 
 const kinds: ReadonlyMap<string, EventKind> = new Map(EventKind.literals.map((kind) => [kind, kind]))
@@ -51,13 +52,18 @@ export interface ViewOptions<E> {
   readonly onBytes?: (() => void) | undefined
   /** What it means that the bytes failed. */
   readonly failed: (error: E) => PeerError
+  /** Ends the stream when nothing comes, and how it fails then. */
+  readonly silence?: { readonly watch: SilenceWatch; readonly error: () => PeerError } | undefined
   /** Gets the end event in place of the stream. */
   readonly onEnd?: ((end: JobEvent) => void) | undefined
 }
 
 const readView =
   (makeReader: () => (event: SseEvent) => JobEvent | undefined) =>
-  <E>(bytes: Stream.Stream<Uint8Array, E>, { failed, maxEventSize, onBytes, onEnd, url }: ViewOptions<E>) => {
+  <E>(
+    bytes: Stream.Stream<Uint8Array, E>,
+    { failed, maxEventSize, onBytes, onEnd, silence, url }: ViewOptions<E>
+  ) => {
     let end: JobEvent | undefined
     const toEvent = makeReader()
     const misspoke = (detail: string): PeerError => new PeerMisspoke({ url, detail })
@@ -72,10 +78,11 @@ const readView =
         return undefined
       },
       onBytes,
+      silence,
       failed,
       isOver: () => end !== undefined,
       tooLarge: () => misspoke(`sent an event longer than ${maxEventSize} characters (limits.line_bytes)`),
-      brokenOff: () => (end === undefined ? misspoke("ended the stream without an end event") : undefined)
+      brokenOff: () => (end === undefined ? new PeerHungUp({ url }) : undefined)
     })
   }
 

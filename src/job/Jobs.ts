@@ -61,6 +61,7 @@ interface Job {
   readonly operation: string
   readonly routing: Routing
   readonly idempotencyKey: string | undefined
+  readonly grace: Duration.Duration
   readonly log: JobLog
   readonly createdAt: number
   state: JobState
@@ -226,6 +227,7 @@ const make = Effect.gen(function* () {
       operation: submission.operation,
       routing: submission.routing,
       idempotencyKey: submission.idempotency?.key,
+      grace: submission.grace ?? limits.graceAfterLastFollower,
       log: yield* logs.make(id, limits.logBytes),
       createdAt: clock.currentTimeMillisUnsafe(),
       state: "queued",
@@ -297,7 +299,7 @@ const make = Effect.gen(function* () {
       const { visits } = job
       return Effect.suspend(() =>
         job.visits === visits && !hasEnded(job) ? cancel(job.id) : Effect.void
-      ).pipe(Effect.delay(limits.graceAfterLastFollower), Effect.ignore, Effect.forkIn(scope))
+      ).pipe(Effect.delay(job.grace), Effect.ignore, Effect.forkIn(scope))
     })
 
   const follow = Effect.fnUntraced(function* (id: string) {

@@ -17,11 +17,18 @@ import { readEngineError } from "./engineErrors.ts"
 import { type PeerError, PeerMisspoke, PeerRefused, PeerTimeout, PeerUnreachable } from "./clientErrors.ts"
 import { JobEvent } from "./JobEvent.ts"
 import { readFullView, readPlainView } from "./JobReader.ts"
+import { makeSilenceWatch } from "./SilenceWatch.ts"
 
 /** A daemon at the other end: its base URL, and the token that it wants. */
 export interface Peer {
   readonly url: string
   readonly token?: Redacted.Redacted<string> | undefined
+}
+
+/** Who submits a job, where it matters to the daemon. */
+export interface Submitter {
+  /** The id of the queen that submits: its work is kept for `limits.grace_restart` when it vanishes. */
+  readonly queen: string
 }
 
 /** How to follow a job. */
@@ -32,6 +39,8 @@ export interface EventsOptions {
   readonly onBytes?: () => void
   /** Gets the end event in place of the stream, which then just ends. */
   readonly onEnd?: (end: JobEvent) => void
+  /** Called when the daemon has only the plain view, whose events have no ids, so that it cannot be resumed. */
+  readonly onPlainView?: () => void
 }
 
 /** A job that a daemon has taken. */
@@ -50,16 +59,23 @@ export class JobsClient extends Context.Service<
     /** Sends the body as it is; gives the id of the job. */
     readonly submit: (peer: Peer, body: string) => Effect.Effect<string, PeerError>
     /** The same for who wants the job's events: a daemon that can gives them in the same answer. */
-    readonly start: (peer: Peer, body: string) => Effect.Effect<StartedJob, PeerError>
+    readonly start: (peer: Peer, body: string, as?: Submitter) => Effect.Effect<StartedJob, PeerError>
     /**
-     * The job's events, its end event included. A stream without an end event is an error. Falls
-     * back to the plain view when the daemon has no full one; its events then have no ids.
+     * The job's events, its end event included. A stream without an end event is an error, and so is a full view that is
+     * silent for `timeouts.silence`. Falls back to the plain view when the daemon has no full one; its events then have
+     * no ids.
      */
     readonly events: (
       peer: Peer,
       jobId: string,
       options?: EventsOptions
     ) => Stream.Stream<JobEvent, PeerError>
+    /** The same; returns when the daemon has answered, for which it has `timeouts.silence`. To be read at once. */
+    readonly connect: (
+      peer: Peer,
+      jobId: string,
+      options?: EventsOptions
+    ) => Effect.Effect<Stream.Stream<JobEvent, PeerError>, PeerError>
     /** Returns when the work has stopped. An ended job is a `PeerRefused` with status 409. */
     readonly cancel: (peer: Peer, jobId: string) => Effect.Effect<void, PeerError>
     /** Gets a JSON document, at most 16 MB of it. */
@@ -83,6 +99,8 @@ export class JobsClient extends Context.Service<
 const eventStream = "text/event-stream"
 /** The header of an answer that names the job behind it. */
 export const jobIdHeader = "x-rbee-job-id"
+/** The header of a request by which a queen gives its id to a hive. */
+export const queenHeader = "x-rbee-queen"
 
 const JobId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{1,128}$/))
 const isJobId = Schema.is(JobId)
@@ -116,6 +134,7 @@ const fromHttp =
 const make = Effect.gen(function* () {
   const http = yield* HttpClient.HttpClient
   const { limits, timeouts } = yield* Settings
+  const silenceWatch = yield* makeSilenceWatch(timeouts.silence)
 
   const send = (peer: Peer, request: HttpClientRequest.HttpClientRequest) =>
     http
@@ -187,8 +206,12 @@ const make = Effect.gen(function* () {
     return yield* readJobId(peer, yield* ask(peer, submission(body)))
   })
 
-  const start = Effect.fnUntraced(function* (peer: Peer, body: string) {
-    const response = yield* send(peer, HttpClientRequest.accept(submission(body), eventStream))
+  const start = Effect.fnUntraced(function* (peer: Peer, body: string, as?: Submitter) {
+    const request = HttpClientRequest.accept(submission(body), eventStream)
+    const response = yield* send(
+      peer,
+      as === undefined ? request : HttpClientRequest.setHeader(request, queenHeader, as.queen)
+    )
     if (response.status !== 200) return yield* refused(peer, response)
     const { "content-type": type = "", [jobIdHeader]: jobId } = response.headers
     if (type.startsWith(eventStream) && isJobId(jobId)) {
@@ -207,7 +230,11 @@ const make = Effect.gen(function* () {
   }, within)
 
   const open = Effect.fnUntraced(function* (peer: Peer, path: string) {
-    const response = yield* send(peer, HttpClientRequest.get(path))
+    // Headers come at once, so that a connection on which none come is broken.
+    const response = yield* Effect.timeoutOrElse(send(peer, HttpClientRequest.get(path)), {
+      duration: timeouts.silence,
+      orElse: () => Effect.fail(silenceOf(peer).error())
+    })
     const type = response.headers["content-type"] ?? ""
     if (response.status === 200 && !type.startsWith(eventStream)) {
       return yield* new PeerMisspoke({
@@ -226,20 +253,29 @@ const make = Effect.gen(function* () {
     onEnd
   })
 
+  const silenceOf = ({ url }: Peer) => ({
+    watch: silenceWatch,
+    error: () => new PeerTimeout({ url, limit: "silence", millis: Duration.toMillis(timeouts.silence) })
+  })
+
   const fullView = (
     peer: Peer,
     response: HttpClientResponse.HttpClientResponse,
     options: EventsOptions = {}
-  ) => readFullView(response.stream, viewOf(peer, options))
+  ) => readFullView(response.stream, { ...viewOf(peer, options), silence: silenceOf(peer) })
 
-  const events = Effect.fnUntraced(function* (peer: Peer, jobId: string, options: EventsOptions = {}) {
+  const connect = Effect.fnUntraced(function* (peer: Peer, jobId: string, options: EventsOptions = {}) {
     const full = yield* open(peer, `/v1/jobs/${jobId}/events?after=${options.after ?? 0}`)
     if (full.status === 200) return fullView(peer, full, options)
     if (full.status !== 404) return yield* refused(peer, full)
     const plain = yield* open(peer, `/v1/jobs/${jobId}/stream`)
     if (plain.status !== 200) return yield* refused(peer, full)
+    options.onPlainView?.()
     return readPlainView(plain.stream, viewOf(peer, options))
-  }, Stream.unwrap)
+  })
+
+  const events = (peer: Peer, jobId: string, options?: EventsOptions) =>
+    Stream.unwrap(connect(peer, jobId, options))
 
   const get = Effect.fnUntraced(function* <A>(peer: Peer, path: string, schema: Schema.ConstraintDecoder<A>) {
     const text = yield* ask(peer, HttpClientRequest.get(path))
@@ -266,6 +302,7 @@ const make = Effect.gen(function* () {
     submit,
     start,
     events,
+    connect,
     cancel: (peer, jobId) => Effect.asVoid(ask(peer, HttpClientRequest.delete(`/v1/jobs/${jobId}`))),
     get,
     health,

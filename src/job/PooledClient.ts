@@ -82,16 +82,10 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   }
 
   onResponseError(_: unknown, cause: Error) {
-    const { request } = this
-    const reason =
-      this.#response === undefined
-        ? new HttpClientError.TransportError({ request, cause })
-        : new HttpClientError.DecodeError({ request, response: this.#response, cause })
-    const failed = Effect.fail(new HttpClientError.HttpClientError({ reason }))
     this.#unread.delete(this.#key)
-    this.#end = failed
-    if (this.#response === undefined) this.#answer(failed)
-    this.#wake()
+    if (this.#response !== undefined) return this.#fail(this.#response, cause)
+    const reason = new HttpClientError.TransportError({ request: this.request, cause })
+    this.#answer(Effect.fail(new HttpClientError.HttpClientError({ reason })))
   }
 
   readonly body: Pull.Pull<Chunks, Failed> = Effect.suspend(() => this.#take())
@@ -105,6 +99,8 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
     if (this.#isLeft || this.#end !== undefined) return
     this.#isLeft = true
     this.#controller?.abort(left)
+    // A read that another fiber waits for ends too, whether or not undici reports the abort.
+    if (this.#response !== undefined && this.#end === undefined) this.#fail(this.#response, left)
   }
 
   #take(): Pull.Pull<Chunks, Failed> {
@@ -123,6 +119,12 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
         this.#waiting = undefined
       })
     })
+  }
+
+  #fail(response: PooledResponse, cause: Error) {
+    const reason = new HttpClientError.DecodeError({ request: this.request, response, cause })
+    this.#end = Effect.fail(new HttpClientError.HttpClientError({ reason }))
+    this.#wake()
   }
 
   #wake() {

@@ -4,9 +4,13 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Sse from "effect/encoding/Sse"
+import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { fromScopedPull, scopedPull } from "./fromScopedPull.ts"
+import { addFinalizer } from "./lightScope.ts"
+import { type SilenceWatch, WatchedStream } from "./SilenceWatch.ts"
 import { type SseEvent, SseParser } from "./SseParser.ts"
 
 /** What becomes of the events of a stream, and how it fails. */
@@ -17,6 +21,8 @@ export interface SseOptions<A, E0, E> {
   readonly map: (event: SseEvent) => A | undefined
   /** Called whenever bytes have come. */
   readonly onBytes?: (() => void) | undefined
+  /** Who ends the stream when nothing comes, and how it fails then. Absent: it may be silent. */
+  readonly silence?: { readonly watch: SilenceWatch; readonly error: () => E } | undefined
   /** Whether no event that matters can follow. */
   readonly isOver?: () => boolean
   /** What it means that the bytes failed. */
@@ -31,6 +37,20 @@ const byteOrderMark = "\uFEFF"
 // How long the rest of a body may take when all that matters was read, so that its connection can be used again.
 const restWithin = "250 millis"
 
+/** The pull of the bytes, which a watch may end while the scope stays open. */
+const pullOf = Effect.fnUntraced(function* <A, E>(
+  bytes: Stream.Stream<A, E>,
+  watch: SilenceWatch | undefined
+) {
+  if (watch === undefined) return { pull: yield* scopedPull(bytes), watched: undefined }
+  const own = yield* Scope.fork(yield* Effect.scope)
+  const watched = new WatchedStream(Scope.close(own, Exit.void))
+  const pull = yield* Scope.provide(scopedPull(bytes), own)
+  const leave = watch.add(watched)
+  yield* addFinalizer(() => Effect.sync(leave))
+  return { pull, watched }
+})
+
 /**
  * Reads Server-Sent Events as the WHATWG standard defines them, from chunks that are cut anywhere. All in one step around
  * the pull of the bytes, because it runs for every token. To be run once.
@@ -40,8 +60,17 @@ export const readSse = <A, E0, E>(
   options: SseOptions<A, E0, E>
 ): Stream.Stream<A, E> =>
   fromScopedPull(
-    Effect.map(scopedPull(bytes), (pull) => {
-      const { brokenOff, failed, isOver = () => false, map, maxEventSize, onBytes, tooLarge } = options
+    Effect.map(pullOf(bytes, options.silence?.watch), ({ pull, watched }) => {
+      const {
+        brokenOff,
+        failed,
+        isOver = () => false,
+        map,
+        maxEventSize,
+        onBytes,
+        silence,
+        tooLarge
+      } = options
       const decoder = new StringDecoder()
       let isStart = true
       let ready: Array<A> = []
@@ -56,13 +85,18 @@ export const readSse = <A, E0, E>(
         Effect.catch(() => end(Cause.Done()))
       )
       const give = (): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E> => {
-        if (!Arr.isArrayNonEmpty(ready)) return isOver() ? rest : next
+        if (!Arr.isArrayNonEmpty(ready)) {
+          if (isOver()) return rest
+          watched?.waits()
+          return next
+        }
         const events = ready
         ready = []
         return Effect.succeed(events)
       }
       const next = Effect.matchEffect(pull, {
         onSuccess: (chunks) => {
+          watched?.heard()
           onBytes?.()
           for (const chunk of chunks) {
             const text = decoder.write(chunk)
@@ -73,8 +107,10 @@ export const readSse = <A, E0, E>(
           }
           return give()
         },
-        onFailure: (error): Effect.Effect<never, E | Cause.Done> =>
-          Cause.isDone(error) ? end(error) : Effect.fail(failed(error))
+        onFailure: (error): Effect.Effect<never, E | Cause.Done> => {
+          if (watched?.isSilent === true && silence !== undefined) return Effect.fail(silence.error())
+          return Cause.isDone(error) ? end(error) : Effect.fail(failed(error))
+        }
       })
       return Effect.suspend(give)
     })

@@ -1,3 +1,4 @@
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { Routing } from "../operation/Routing.ts"
@@ -30,6 +31,8 @@ export interface Submission {
   readonly operation: string
   readonly hiveId?: string | undefined
   readonly routing: Routing
+  /** How long an answer goes on when its last follower has left; `limits.grace_after_last_follower` when absent. */
+  readonly grace?: Duration.Duration | undefined
   /** Who says that the operation is executed, such as `qn-router`. */
   readonly router: string
   readonly work: Work

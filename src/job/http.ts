@@ -11,7 +11,7 @@ import { type Follower, Pulse } from "./Follower.ts"
 import { fullView } from "./FullView.ts"
 import { errorResponse, refusal } from "./httpErrors.ts"
 import { Jobs } from "./Jobs.ts"
-import { jobIdHeader } from "./JobsClient.ts"
+import { jobIdHeader, queenHeader } from "./JobsClient.ts"
 import { OperationRouter } from "./OperationRouter.ts"
 import { plainView } from "./PlainView.ts"
 import { requestText } from "./requestText.ts"
@@ -68,9 +68,12 @@ export const jobRoutes = HttpRouter.use(
       if (key !== undefined && !isIdempotencyKey(key)) return badKey
       const body = yield* requestText({ limits, timeouts })
       const submission = yield* operations.route(body)
-      const { job_id } = yield* jobs.submit(
-        key === undefined ? submission : { ...submission, idempotency: { key, body } }
-      )
+      const { job_id } = yield* jobs.submit({
+        ...submission,
+        ...(key === undefined ? {} : { idempotency: { key, body } }),
+        // A queen that vanished may come back for its work; what it no longer wants, it deletes.
+        ...(request.headers[queenHeader] === undefined ? {} : { grace: limits.graceRestart })
+      })
       if (request.headers["accept"] === eventStream) {
         return streamed(job_id, fullView, 0, { ...streamHeaders, [jobIdHeader]: job_id })
       }

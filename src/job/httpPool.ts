@@ -9,10 +9,9 @@ import { makePooledClient } from "./PooledClient.ts"
 
 const client = Effect.gen(function* () {
   const tracer = yield* Effect.tracer
+  const pooled = yield* makePooledClient(yield* NodeHttpClient.Dispatcher)
   // Spans that nobody sees cost as much as the rest of a request.
-  return tracer === Tracer.nativeTracer
-    ? yield* makePooledClient(yield* NodeHttpClient.Dispatcher)
-    : yield* NodeHttpClient.makeUndici
+  return tracer === Tracer.nativeTracer ? pooled : HttpClient.make((request) => pooled.execute(request))
 })
 
 /**

@@ -219,6 +219,7 @@ const make = Effect.gen(function* () {
         hiveId: hive,
         json: JSON.stringify({ ...request.fields, hive_id: hive }),
         routing,
+        canMove: () => !course.hasBegun && (routing.repeatable || routing.occupiesWorker === true),
         job,
         hasBegun: () => course.hasBegun,
         take: (events) => {

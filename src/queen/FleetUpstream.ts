@@ -152,6 +152,7 @@ export const fleetUpstream = Layer.effect(
           body
         }),
         routing: Complete.routing,
+        canMove: () => true,
         job,
         hasBegun: () => answer.hasBegun,
         take: (batch) => {

@@ -14,12 +14,13 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { JobCancelled, JobFailed, type PeerError, reasonText } from "../job/clientErrors.ts"
-import { fromScopedPull, scopedPull } from "../job/fromScopedPull.ts"
+import { fromScopedPull } from "../job/fromScopedPull.ts"
 import { JobEvent, readFailure } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import { JobsClient, type Peer, type StartedJob } from "../job/JobsClient.ts"
-import { acquireRelease } from "../job/lightScope.ts"
+import { acquireRelease, addFinalizer } from "../job/lightScope.ts"
 import { overstepped } from "../job/overstepped.ts"
+import { makeResumedEvents } from "../job/resumedEvents.ts"
 import { hiveId, Operation, operationName } from "../operation/Operation.ts"
 import type { Routing } from "../operation/Routing.ts"
 import { type ForwardError, HiveTimeout } from "./errors.ts"
@@ -34,6 +35,8 @@ export interface Forwarded {
   /** The JSON that the hive gets. */
   readonly json: string
   readonly routing: Routing
+  /** Whether the caller can go on with the work on another hive now, if this one is gone. Absent: if it is repeatable. */
+  readonly canMove?: (() => boolean) | undefined
   /** The queen's job that the hive's job stands for, when there is one. */
   readonly job?: RunningJob | undefined
 }
@@ -44,7 +47,9 @@ export class HiveForwarder extends Context.Service<
   {
     /**
      * Runs the operation on the hive that it names. The events come in the hive's order and with its ids, without its
-     * end event: the stream ends, or fails with what the hive failed with. Leaving the stream cancels the hive's job.
+     * end event: the stream ends, or fails with what the hive failed with. Leaving the stream cancels the hive's job. A
+     * connection that breaks is resumed, meanwhile and for up to `timeouts.reconnect` the hive's job goes on; if that
+     * fails, only work that nobody else waits for, such as an answer, is cancelled.
      */
     readonly forward: (operation: Operation) => Stream.Stream<JobEvent, ForwardError>
     /**
@@ -94,6 +99,26 @@ const make = Effect.gen(function* () {
   const client = yield* JobsClient
   const { timeouts } = yield* Settings
   const clock = yield* Clock.Clock
+  const resumedEvents = yield* makeResumedEvents
+  const queen = `queen-${crypto.randomUUID()}`
+  const lostStreams = new Map<string, number>()
+
+  // A hive has many streams, and one connection to tell of.
+  const onLost = (hive: string, error: PeerError) =>
+    Effect.suspend(() => {
+      const before = lostStreams.get(hive) ?? 0
+      lostStreams.set(hive, before + 1)
+      return before > 0
+        ? Effect.void
+        : Effect.logWarning("connection to a hive lost; reconnecting", { hive, reason: error.message })
+    })
+  const onFound = (hive: string, isBack: boolean) =>
+    Effect.suspend(() => {
+      const left = (lostStreams.get(hive) ?? 1) - 1
+      if (left > 0) lostStreams.set(hive, left)
+      else lostStreams.delete(hive)
+      return isBack && left <= 0 ? Effect.logInfo("reconnected to a hive", { hive }) : Effect.void
+    })
 
   // Every job has one at hand, and few run it.
   const cancel = (hive: Peer, jobId: string) =>
@@ -101,7 +126,9 @@ const make = Effect.gen(function* () {
 
   // A hive that was asked takes the job, also when whoever asked has left before it answered.
   const submit = Effect.fnUntraced(function* (hive: Peer, hiveId: string, json: string) {
-    const submitting = yield* Effect.forkDetach(client.start(hive, json), { startImmediately: true })
+    const submitting = yield* Effect.forkDetach(client.start(hive, json, { queen }), {
+      startImmediately: true
+    })
     const undo = Effect.ignore(
       Effect.flatMap(Fiber.join(submitting), ({ jobId, leave }) => Effect.andThen(cancel(hive, jobId), leave))
     )
@@ -129,7 +156,7 @@ const make = Effect.gen(function* () {
       })
       const { firstEvent, idle, total } = timeouts
       return overstepped([
-        bound("first_event", firstEvent, () => (heard.event ? undefined : startedAt)),
+        bound("first_event", firstEvent, () => (heard.event || heard.isBroken ? undefined : startedAt)),
         bound("idle", idle, () => heard.at),
         ...(total === undefined ? [] : [bound("total", total, () => startedAt)])
       ])
@@ -141,7 +168,7 @@ const make = Effect.gen(function* () {
     const asForwardError = fromPeer(request.hiveId)
     const toForwardError = (error: PeerError) => {
       // A connection that broke may be the only one; where none comes about, there is no hive.
-      if (error._tag === "PeerUnreachable" && error.reason !== "reset") {
+      if (error._tag === "PeerUnreachable" && error.reason !== "reset" && error.reason !== "restarted") {
         directory.lost(request.hiveId, reasonText[error.reason])
       }
       return asForwardError(error)
@@ -149,8 +176,10 @@ const make = Effect.gen(function* () {
     let end: JobEvent | undefined
     const leave = ({ jobId }: StartedJob) => {
       if (end !== undefined) return Effect.void
-      // Nobody waits long for a hive that is silent, and it is told all the same.
-      return heard.isLate || directory.isLost(request.hiveId)
+      const { isBroken, isLate } = heard
+      if (isBroken && request.routing.whenAbandoned === "continue") return Effect.void
+      // Nobody waits long for a hive that is silent or away, and it is told all the same.
+      return isLate || isBroken || directory.isLost(request.hiveId)
         ? Effect.timeoutOption(cancel(hive, jobId), lateWithin)
         : cancel(hive, jobId)
     }
@@ -164,26 +193,40 @@ const make = Effect.gen(function* () {
     }
 
     heard.at = clock.currentTimeMillisUnsafe()
-    const onBytes = () => {
-      heard.at = clock.currentTimeMillisUnsafe()
-      directory.heard(request.hiveId)
-    }
-    const onEnd = (event: JobEvent) => {
-      end = event
-    }
-    // One step around each pull, because this runs for every token.
-    const events: EventPull = Effect.matchEffect(yield* scopedPull(started.events({ onBytes, onEnd })), {
-      onSuccess: (batch) => {
-        heard.event = true
-        return Effect.succeed(batch)
+    const events: EventPull = yield* resumedEvents({
+      peer: hive,
+      jobId,
+      events: started.events,
+      isKnown: true,
+      canMove: request.canMove ?? (() => request.routing.repeatable),
+      onBytes: () => {
+        heard.at = clock.currentTimeMillisUnsafe()
+        directory.heard(request.hiveId)
       },
-      onFailure: (error) =>
+      onEvents: () => {
+        heard.event = true
+      },
+      onEnd: (event) => {
+        end = event
+      },
+      onLost: (error) => {
+        heard.isBroken = true
+        heard.at = undefined
+        return onLost(request.hiveId, error)
+      },
+      onResumed: Effect.suspend(() => {
+        heard.isBroken = false
+        heard.at = clock.currentTimeMillisUnsafe()
+        return onFound(request.hiveId, true)
+      }),
+      end: (error) =>
         Effect.fail(
           Cause.isDone(error)
             ? ((end === undefined ? undefined : failureOf(end)) ?? error)
             : toForwardError(error)
         )
     })
+    yield* addFinalizer(() => (heard.isBroken ? onFound(request.hiveId, false) : Effect.void))
     const watching = watch(request.hiveId, heard)
     if (job === undefined) {
       const late = yield* Effect.forkScoped(watching)
@@ -200,7 +243,7 @@ const make = Effect.gen(function* () {
     let current: EventPull | undefined
     const next: EventPull = Effect.flatMap(Scope.fork(scope), (own) => {
       left--
-      const heard: Heard = { at: undefined, event: false, isLate: false }
+      const heard: Heard = { at: undefined, event: false, isBroken: false, isLate: false }
       const orAgain = (pull: EventPull): EventPull =>
         left === 0
           ? pull
@@ -256,6 +299,8 @@ const make = Effect.gen(function* () {
 interface Heard {
   at: number | undefined
   event: boolean
+  /** The connection broke, and none has come about since. */
+  isBroken: boolean
   /** It was silent for longer than it may. */
   isLate: boolean
 }

@@ -44,7 +44,7 @@ export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()(
   "ConnectionFailed",
   {
     hive: Schema.String,
-    reason: Schema.Literals(["refused", "unresolved", "timeout", "reset"]),
+    reason: Schema.Literals(["refused", "unresolved", "timeout", "reset", "restarted"]),
     cause: Schema.optional(Schema.Defect())
   },
   { httpApiStatus: 502 }
@@ -81,7 +81,7 @@ export class HiveTimeout extends Schema.TaggedError<HiveTimeout>()(
   "HiveTimeout",
   {
     hive: Schema.String,
-    limit: Schema.Literals(["submit", "first_event", "idle", "total"]),
+    limit: Schema.Literals(["submit", "silence", "first_event", "idle", "total"]),
     seconds: Schema.Finite
   },
   { httpApiStatus: 504 }

@@ -9,6 +9,7 @@ export const fromPeer =
       case "PeerUnreachable":
         return new ConnectionFailed({ hive, reason: error.reason, cause: error })
       case "PeerMisspoke":
+      case "PeerHungUp":
         return new InvalidResponse({ hive, detail: error.detail })
       case "PeerRefused":
         return new InvalidResponse({

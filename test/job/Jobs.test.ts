@@ -529,6 +529,20 @@ describe("following", () => {
     }).pipe(Effect.provide(jobsWith(grace)))
   )
 
+  it.effect("no more cancels an answer after the grace of its submission, where that has one", () =>
+    Effect.gen(function* () {
+      const id = yield* submit(() => Stream.concat(tokens("a"), waiting), {
+        routing: hiveAnswer,
+        grace: Duration.seconds(60)
+      })
+      yield* written(id, 2)
+      yield* TestClock.adjust("59 seconds")
+      assert.strictEqual(yield* stateOf(id), "running")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* stateOf(id), "cancelled")
+    }).pipe(Effect.provide(jobsWith(grace)))
+  )
+
   it.effect("again within the grace keeps the answer going", () =>
     Effect.gen(function* () {
       const id = yield* submit(() => Stream.concat(tokens("a"), waiting), { routing: hiveAnswer })

@@ -444,6 +444,27 @@ describe("many and slow followers", () => {
     })
   )
 
+  it.live("keeps the answer of a queen that hung up, until it is deleted", () =>
+    Effect.gen(function* () {
+      const { url } = yield* start({}, { limits: { graceAfterLastFollower: Duration.millis(50) } })
+      const own = yield* submitTo(url, { operation: "answer" })
+      const ofQueen = yield* submitTo(url, { operation: "answer" }, { "x-rbee-queen": "queen-1" })
+      for (const id of [ofQueen, own]) {
+        const reading = yield* full(url, id)
+        yield* reading.until(({ received }) => received.includes("event: token"))
+        reading.socket.destroy()
+      }
+      const stateOf = (id: string) =>
+        Effect.map(wholeBody(url, `/v1/jobs/${id}`), (text) => JSON.parse(text).state)
+      yield* Effect.repeat(stateOf(own), { until: (state) => state === "cancelled" }).pipe(
+        Effect.timeout("5 seconds")
+      )
+      assert.strictEqual(yield* stateOf(ofQueen), "running")
+      assert.strictEqual((yield* ask(url, { method: "DELETE", path: `/v1/jobs/${ofQueen}` })).status, 200)
+      assert.strictEqual(yield* stateOf(ofQueen), "cancelled")
+    })
+  )
+
   it.live("notices that the last one hung up, and cancels an answer after its grace", () =>
     Effect.gen(function* () {
       const { url } = yield* start({}, { limits: { graceAfterLastFollower: Duration.millis(50) } })

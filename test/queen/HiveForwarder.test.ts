@@ -2,19 +2,21 @@ import type * as http from "node:http"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Stream } from "effect"
 import { Settings } from "../../src/config/Settings.ts"
-import { Infer, WorkerList, WorkerSpawn } from "../../src/operation/Operation.ts"
+import { Infer, type Operation, WorkerList, WorkerSpawn } from "../../src/operation/Operation.ts"
 import { hiveAnswer } from "../../src/operation/Routing.ts"
 import { HiveDirectory } from "../../src/queen/HiveDirectory.ts"
 import type { RunningJob } from "../../src/job/Submission.ts"
 import { HiveForwarder } from "../../src/queen/HiveForwarder.ts"
 import { eventStream, fakeHive, fakeSocket, hiveWith, json } from "../support/fakeHive.ts"
+import { type TcpProxy, tcpProxy } from "../support/tcpProxy.ts"
 
 const quick = Settings.layerDefaults({
   timeouts: {
     connect: Duration.millis(300),
     submit: Duration.millis(300),
     firstEvent: Duration.millis(300),
-    idle: Duration.millis(300)
+    idle: Duration.millis(300),
+    reconnect: Duration.millis(300)
   },
   limits: { lineBytes: 2_000_000 }
 })
@@ -343,7 +345,7 @@ describe("leaving and repeating", () => {
     })
   )
 
-  it.live("leaves a broken attempt before the next, with whoever watched over it", () =>
+  it.live("resumes a stream that broke before its first event, without a second job", () =>
     Effect.gen(function* () {
       let times = 0
       const slowly = (response: http.ServerResponse) => {
@@ -378,7 +380,7 @@ describe("leaving and repeating", () => {
       )
       assert.deepStrictEqual(failures, [])
       const methods = hive.asked.map(({ method }) => method)
-      assert.deepStrictEqual(methods, ["POST", "GET", "DELETE", "POST", "GET"])
+      assert.deepStrictEqual(methods, ["POST", "GET", "GET"])
     })
   )
 
@@ -400,6 +402,94 @@ describe("leaving and repeating", () => {
       const query = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(list("xyz"))))
       yield* Effect.flip(Effect.provide(query, forwarding({ xyz: broken.url })))
       assert.strictEqual(broken.asked.filter(({ method }) => method === "POST").length, 1)
+    })
+  )
+
+  const patient = Settings.layerDefaults({ timeouts: { silence: Duration.millis(400) } })
+  const through = (url: string) =>
+    HiveForwarder.layer.pipe(Layer.provide([HiveDirectory.layerMemory({ xyz: url }), patient]))
+  const open = (response: http.ServerResponse) => void response.write(token(1, "a"))
+
+  /** Runs an operation at a hive behind a proxy, and does something to it when the first token has come. */
+  const meddling = (operation: Operation, meddle: (proxy: TcpProxy) => Effect.Effect<void>) =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith(open))
+      const proxy = yield* tcpProxy(hive.url)
+      const run = HiveForwarder.use((forwarder) =>
+        Stream.runForEach(forwarder.forward(operation), ({ kind }) =>
+          kind === "token" ? meddle(proxy) : Effect.void
+        )
+      )
+      const from = performance.now()
+      const error = yield* Effect.flip(Effect.provide(run, through(proxy.url)))
+      return { error, hive, millis: performance.now() - from }
+    })
+
+  it.live("takes a hive that refuses twice for gone when the work can be done elsewhere", () =>
+    Effect.gen(function* () {
+      const { error, millis } = yield* meddling(list("xyz"), ({ close }) => close)
+      assert.strictEqual(error.message, "Failed to connect to hive: connection refused (hive 'xyz')")
+      assert.isBelow(millis, 3_000)
+    })
+  )
+
+  it.live("takes a hive that is silent for gone after some seconds when the work can be done elsewhere", () =>
+    Effect.gen(function* () {
+      const { error, hive, millis } = yield* meddling(list("xyz"), ({ freeze, freezeNew }) =>
+        Effect.andThen(freeze, freezeNew(true))
+      )
+      assert.strictEqual(error.message, "Hive 'xyz' sent nothing for 0.4 s (timeouts.silence)")
+      assert.isBelow(millis, 10_000)
+      assert.deepStrictEqual(
+        hive.asked.map(({ method }) => method),
+        ["POST", "GET"]
+      )
+    })
+  )
+
+  it.live("fails when the hive has restarted and lost the job", () =>
+    Effect.gen(function* () {
+      let isRestarted = false
+      const hive = yield* fakeHive((request, response, body) => {
+        if (isRestarted) return json(response, { error: { code: "JobNotFound", message: "?" } }, 404)
+        hiveWith((opened) => {
+          isRestarted = true
+          opened.write(token(1, "a"), () => opened.socket?.resetAndDestroy())
+        })(request, response, body)
+      })
+      const infer = new Infer({ hive_id: "xyz", model: "m", prompt: "p", max_tokens: 1, temperature: 0 })
+      const run = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(infer)))
+      const error = yield* Effect.flip(Effect.provide(run, through(hive.url)))
+      assert.strictEqual(
+        error.message,
+        "Failed to connect to hive: the daemon restarted and lost the job (hive 'xyz')"
+      )
+    })
+  )
+
+  it.live("cannot resume the plain view of an older hive, whose broken connection is an error", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive((request, response) => {
+        if (request.method === "POST") return json(response, { job_id: "job-7" })
+        if (request.url?.endsWith("/stream") !== true) return json(response, {}, 404)
+        eventStream(response).write("data: one\n\n", () => response.socket?.resetAndDestroy())
+      })
+      assert.strictEqual(
+        (yield* failing(hive.url)).message,
+        "Failed to connect to hive: connection reset (hive 'xyz')"
+      )
+      assert.strictEqual(hive.asked.filter(({ path }) => path.endsWith("/stream")).length, 1)
+    })
+  )
+
+  it.live("tells the hive which queen submits", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive((request, response, body) => {
+        if (request.method === "POST")
+          assert.match(String(request.headers["x-rbee-queen"]), /^queen-[0-9a-f-]{36}$/)
+        hiveWith(done(1))(request, response, body)
+      })
+      yield* Stream.runDrain(forward(hive.url))
     })
   )
 })

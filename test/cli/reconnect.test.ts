@@ -1,0 +1,98 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schedule, Stream } from "effect"
+import { JobEvent } from "../../src/job/JobEvent.ts"
+import { hiveAnswer } from "../../src/operation/Routing.ts"
+import { startDaemon, submitTo, type Works } from "../support/daemon.ts"
+import { rbee, temporaryFolder } from "../support/rbee.ts"
+import { tcpProxy } from "../support/tcpProxy.ts"
+
+const words = Array.from({ length: 60 }, (_, i) => `word${i} `)
+const text = `${words.join("")}\n`
+
+const works: Works = {
+  infer: () => ({
+    work: () =>
+      Stream.fromIterable(words).pipe(
+        Stream.map(JobEvent.token),
+        Stream.schedule(Schedule.spaced("20 millis"))
+      ),
+    routing: hiveAnswer
+  })
+}
+
+const request = {
+  operation: "infer",
+  hive_id: "atlas",
+  model: "m",
+  prompt: "p",
+  max_tokens: 9,
+  temperature: 0
+}
+
+const countOf = (text: string, part: string) => text.split(part).length - 1
+
+describe("a connection to the queen that breaks", () => {
+  it.live("is resumed by infer, and stderr says so", () =>
+    Effect.gen(function* () {
+      const queen = yield* startDaemon({ works })
+      const proxy = yield* tcpProxy(queen.url)
+      const cuts = ["word5 ", "word30 "]
+      const args = ["infer", "--queen", proxy.url, "--hive-id", "atlas", "--model", "m", "once upon"]
+      const ran = yield* rbee(yield* temporaryFolder, args, {
+        onStdout: (_, stdout) => {
+          if (cuts[0] === undefined || !stdout.includes(cuts[0])) return
+          cuts.shift()
+          Effect.runSync(proxy.cut)
+        }
+      })
+      assert.deepInclude(ran, { code: 0, stdout: text })
+      assert.strictEqual(countOf(ran.stderr, "connection lost; reconnecting\n"), 2)
+      assert.strictEqual(countOf(ran.stderr, "reconnected\n"), 2)
+    })
+  )
+
+  it.live("is resumed by jobs watch, with each event once", () =>
+    Effect.gen(function* () {
+      const queen = yield* startDaemon({ works })
+      const proxy = yield* tcpProxy(queen.url)
+      const job = yield* submitTo(queen.url, request)
+      let isCut = false
+      const ran = yield* rbee(
+        yield* temporaryFolder,
+        ["jobs", "watch", "--queen", proxy.url, "--json", job],
+        {
+          onStdout: (_, stdout) => {
+            if (isCut || !stdout.includes("word3 ")) return
+            isCut = true
+            Effect.runSync(proxy.cut)
+          }
+        }
+      )
+      assert.strictEqual(ran.code, 0, ran.stderr)
+      assert.include(ran.stderr, "connection lost; reconnecting\nreconnected\n")
+      const ids = ran.stdout
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => JSON.parse(line).id)
+      assert.deepStrictEqual(
+        ids,
+        Array.from({ length: words.length + 2 }, (_, i) => i + 1)
+      )
+    })
+  )
+
+  it.live("is an error at once where jobs watch reaches no queen", () =>
+    Effect.gen(function* () {
+      const proxy = yield* tcpProxy("http://127.0.0.1:9")
+      yield* proxy.close
+      const from = performance.now()
+      const args = ["jobs", "watch", "--queen", proxy.url, "job-00000000-0000-0000-0000-000000000000"]
+      const ran = yield* rbee(yield* temporaryFolder, args)
+      assert.deepInclude(ran, {
+        code: 1,
+        stderr: `❌ Error: Failed to connect to ${proxy.url}: connection refused\n`
+      })
+      assert.isBelow(performance.now() - from, 15_000)
+    })
+  )
+})
