@@ -494,7 +494,7 @@ describe("all doors", () => {
           JSON.stringify(described).includes("For applications") ? [{ method, path }] : []
         )
       )
-      assert.lengthOf(doors, 18)
+      assert.lengthOf(doors, 21)
       for (const { method, path } of doors) {
         const text = yield* Effect.promise(() =>
           fetch(url + path, { method: method.toUpperCase() }).then((answer) => answer.text())

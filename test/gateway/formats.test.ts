@@ -346,6 +346,11 @@ describe("Ollama's door", () => {
         temperature: 0,
         seed: 3,
         stop: ["END"],
+        // Ollama's defaults, where the request has none.
+        top_k: 40,
+        top_p: 0.9,
+        repeat_penalty: 1.1,
+        repetition_penalty: 1.1,
         response_format: { type: "json_object" },
         messages: [
           ...messages,
@@ -395,7 +400,8 @@ describe("Ollama's door", () => {
       assert.deepStrictEqual(asked, { prompt: ".", max_tokens: 1 })
       assert.deepInclude(JSON.parse(text), { response: "", done: true, done_reason: "load" })
       const unload = yield* sending({ path: "/api/generate", body: { model: "tiny", keep_alive: 0 } }, said)
-      assert.strictEqual(unload.status, 400)
+      assert.strictEqual(unload.status, 200)
+      assert.deepInclude(JSON.parse(unload.text), { response: "", done: true, done_reason: "unload" })
     })
   )
 
