@@ -21,6 +21,7 @@ import { jobRoutes } from "./http.ts"
 import { notFound } from "./httpErrors.ts"
 import { Jobs } from "./Jobs.ts"
 import { openApi } from "./openApi.ts"
+import { portOwner } from "./portOwner.ts"
 
 /** What a daemon calls itself, and where it listens; port 0 takes a free one. */
 export interface DaemonOptions {
@@ -33,18 +34,30 @@ export interface DaemonOptions {
 export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotListen", {
   host: Schema.String,
   port: Schema.Int,
-  reason: Schema.String
+  reason: Schema.String,
+  /** The daemon of rbee that has the port, where it is one, and how it is stopped. */
+  owner: Schema.optionalKey(Schema.Struct({ who: Schema.String, stop: Schema.String }))
 }) {
   override get message() {
-    return this.reason === "EADDRINUSE"
-      ? `Port ${this.port} on ${this.host} is in use; stop what listens there, or choose another with --port`
-      : `Cannot listen on ${this.host}:${this.port} (${this.reason}); choose another address with --host or --port`
+    const { owner } = this
+    const other = "choose another port with --port of 'serve', or with the setting queen.port or hive.port"
+    if (this.reason === "EADDRINUSE") {
+      return owner === undefined
+        ? `Port ${this.port} on ${this.host} is in use by another program; end it, or ${other}`
+        : `Port ${this.port} on ${this.host} is in use by ${owner.who}; stop it with '${owner.stop}', or ${other}`
+    }
+    return `Cannot listen on ${this.host}:${this.port} (${this.reason}); choose another address with --host or --port`
   }
 }
 
+const failToListen = Effect.fnUntraced(function* (host: string, port: number, reason: string) {
+  const owner = reason === "EADDRINUSE" ? yield* portOwner(port) : undefined
+  return yield* new CannotListen({ host, port, reason, ...(owner === undefined ? {} : { owner }) })
+})
+
 const cannotListen = (host: string, port: number) => (error: HttpServerError.ServeError) => {
   const reason = Predicate.hasProperty(error.cause, "code") ? String(error.cause.code) : String(error.cause)
-  return Layer.effectContext(Effect.fail(new CannotListen({ host, port, reason })))
+  return Layer.effectContext(failToListen(host, port, reason))
 }
 
 /** Fails when the port is taken, before anything was started that would have to be ended again. */
@@ -54,7 +67,7 @@ export const checkPort = ({ host, port }: { readonly host: string; readonly port
     : Effect.callback<void, CannotListen>((resume) => {
         const probe = createServer()
         probe.once("error", (error: NodeJS.ErrnoException) =>
-          resume(Effect.fail(new CannotListen({ host, port, reason: error.code ?? error.message })))
+          resume(failToListen(host, port, error.code ?? error.message))
         )
         probe.listen({ host, port }, () => probe.close(() => resume(Effect.void)))
         return Effect.sync(() => probe.close())

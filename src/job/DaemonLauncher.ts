@@ -65,6 +65,11 @@ const linesShown = 10
 /** Statuses of a daemon that answers, but not to this process. */
 const refusals: ReadonlySet<number> = new Set([401, 403])
 
+/** A process that was started, and how long its log was before. */
+interface Spawned extends Started {
+  readonly logFrom: number
+}
+
 const BuildInfo = Schema.Struct({ name: Schema.String })
 
 const make = Effect.gen(function* () {
@@ -93,35 +98,43 @@ const make = Effect.gen(function* () {
 
   const whoAnswers = (peer: Peer) => Effect.orElseSucceed(probe(peer), () => Option.none<string>())
 
-  const lastLines = (file: string) =>
+  /** The last lines that were written after so many bytes: those before are an earlier start's. */
+  const lastLines = (file: string, from: number) =>
     fs.readFileString(file).pipe(
+      Effect.map((text) => Buffer.from(text).subarray(from).toString()),
       Effect.map((text) => text.split("\n").filter((line) => line !== "")),
       Effect.map((lines) => lines.slice(-linesShown)),
       Effect.orElseSucceed((): ReadonlyArray<string> => [])
     )
 
-  const failed = Effect.fnUntraced(function* (name: string, reason: string) {
+  const sizeOf = (file: string) =>
+    fs.stat(file).pipe(
+      Effect.map(({ size }) => Number(size)),
+      Effect.orElseSucceed(() => 0)
+    )
+
+  const failed = Effect.fnUntraced(function* (name: string, reason: string, logFrom: number) {
     const file = logFile(name)
     return yield* new DaemonNotStarted({
       daemon: name,
       reason,
       logFile: file,
-      lastLines: yield* lastLines(file)
+      lastLines: yield* lastLines(file, logFrom)
     })
   })
 
-  const untilWell = ({ name, peer }: Launch, { exited }: Started) => {
+  const untilWell = ({ name, peer }: Launch, { exited, logFrom }: Spawned) => {
     const answers = Effect.flatMap(whoAnswers(peer), Effect.fromOption)
     const well = answers.pipe(
       Effect.retry(looks),
-      Effect.catch(() => failed(name, `it did not answer at ${peer.url} in time`))
+      Effect.catch(() => failed(name, `it did not answer at ${peer.url} in time`, logFrom))
     )
     // Another starter may have been faster: then its daemon has the port, or is about to, and this one ended.
     const ended = Effect.gen(function* () {
       const { code, signal } = yield* exited
       const others = yield* runFiles.processes(name)
       yield* (others.length === 0 ? answers : Effect.retry(answers, looks)).pipe(
-        Effect.catch(() => failed(name, `it ended with ${signal ?? `code ${code}`}`))
+        Effect.catch(() => failed(name, `it ended with ${signal ?? `code ${code}`}`, logFrom))
       )
     })
     return Effect.raceFirst(well, ended)
@@ -129,6 +142,7 @@ const make = Effect.gen(function* () {
 
   const spawn = Effect.fnUntraced(function* ({ args, name, peer }: Launch) {
     const file = logFile(name)
+    const logFrom = yield* sizeOf(file)
     const started = yield* processes.start({
       command: process.execPath,
       args: [...daemonFlags, programFile, ...args],
@@ -136,7 +150,7 @@ const make = Effect.gen(function* () {
       logFile: file
     })
     yield* Effect.ignore(runFiles.starting(name, started.pid, peer.url))
-    return started
+    return { ...started, logFrom }
   })
 
   const end = Effect.fnUntraced(function* (pid: number) {

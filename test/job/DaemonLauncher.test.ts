@@ -1,5 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Fiber, FileSystem, Layer, Option, Schema } from "effect"
+import {
+  ByteSize,
+  Clock,
+  Deferred,
+  Effect,
+  Fiber,
+  FileSystem,
+  Layer,
+  Option,
+  PlatformError,
+  Schema
+} from "effect"
 import { TestClock } from "effect/testing"
 import { DetachedProcess } from "../../src/config/DetachedProcess.ts"
 import { Paths } from "../../src/config/Paths.ts"
@@ -12,13 +23,34 @@ import { JobsClient } from "../../src/job/JobsClient.ts"
 import { hivePool } from "../../src/queen/HivePool.ts"
 import { fakeHive } from "../support/fakeHive.ts"
 
+const infoOf = (size: number): FileSystem.File.Info => ({
+  type: "File",
+  mtime: Option.none(),
+  atime: Option.none(),
+  birthtime: Option.none(),
+  dev: 0n,
+  ino: Option.none(),
+  mode: 0o600,
+  nlink: Option.none(),
+  uid: Option.none(),
+  gid: Option.none(),
+  rdev: Option.none(),
+  size: ByteSize.bytes(size),
+  blksize: Option.none(),
+  blocks: Option.none()
+})
+
 const queen = { name: "queen", peer: { url: "http://127.0.0.1:8500" }, args: ["queen", "serve"] }
 
 /**
  * A launcher whose daemon answers from the given look on, and when the looks came: milliseconds after the start. Others
  * may be starting the same daemon.
  */
-const launcher = Effect.fnUntraced(function* (answersFrom: number, others: ReadonlyArray<Running> = []) {
+const launcher = Effect.fnUntraced(function* (
+  answersFrom: number,
+  others: ReadonlyArray<Running> = [],
+  logBefore = 0
+) {
   const looks: Array<number> = []
   const terminated: Array<number> = []
   const exited = yield* Deferred.make<{ readonly code: number | null; readonly signal: string | null }>()
@@ -42,7 +74,11 @@ const launcher = Effect.fnUntraced(function* (answersFrom: number, others: Reado
     Layer.mock(RunFile)({ starting: () => Effect.void, processes: () => Effect.succeed(others) }),
     FileSystem.layerNoop({
       makeDirectory: () => Effect.void,
-      readFileString: () => Effect.succeed("one\ntwo\n")
+      readFileString: () => Effect.succeed("one\ntwo\n"),
+      stat: () =>
+        logBefore === 0
+          ? Effect.fail(PlatformError.systemError({ _tag: "NotFound", module: "FileSystem", method: "stat" }))
+          : Effect.succeed(infoOf(logBefore))
     })
   )
   const context = yield* Layer.build(
@@ -134,6 +170,16 @@ describe("looking for a daemon that was started", () => {
       yield* Deferred.succeed(exited, { code: 7, signal: null })
       const error = yield* Effect.flip(launch)
       assert.include(error.message, "it ended with code 7")
+    })
+  )
+
+  it.effect("quotes only the lines of this start", () =>
+    Effect.gen(function* () {
+      const { exited, launch } = yield* launcher(Number.POSITIVE_INFINITY, [], 4)
+      yield* Deferred.succeed(exited, { code: 7, signal: null })
+      const error = yield* Effect.flip(launch)
+      assert.include(error.message, "its last lines: two (log")
+      assert.notInclude(error.message, "one")
     })
   )
 

@@ -8,6 +8,7 @@ import { RunFile } from "../../config/RunFile.ts"
 import { Settings } from "../../config/Settings.ts"
 import { Token } from "../../config/Token.ts"
 import { DaemonLauncher } from "../../job/DaemonLauncher.ts"
+import { surviveClosedOutput } from "../daemonOutput.ts"
 import { DaemonProblem } from "../errors.ts"
 import { host, ownHiveId, port } from "../flags.ts"
 import { Output } from "../Output.ts"
@@ -43,6 +44,7 @@ const inForeground = Effect.fnUntraced(function* (typed: Typed) {
     "hive.id": typed.id,
     "hive.queen_url": typed.queenUrl
   })
+  yield* surviveClosedOutput
   yield* serve(Hive.layerWith(overrides, tokenFile), (url) => output.note(`The hive listens on ${url}`))
 })
 

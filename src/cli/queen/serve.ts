@@ -1,5 +1,6 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
+import { surviveClosedOutput } from "../daemonOutput.ts"
 import { host, port } from "../flags.ts"
 import { Output } from "../Output.ts"
 import { SharedFlags } from "../SharedFlags.ts"
@@ -15,6 +16,7 @@ export const queenServe = Command.make(
     const { serve } = yield* Effect.promise(() => import("../../job/Daemon.ts"))
     const { Queen } = yield* Effect.promise(() => import("../../queen/Queen.ts"))
     const overrides = overridesOf({ "queen.host": typed.host, "queen.port": typed.port })
+    yield* surviveClosedOutput
     yield* serve(Queen.layerWith(overrides, tokenFile), (url) => output.note(`The queen listens on ${url}`))
   })
 ).pipe(
