@@ -7,6 +7,7 @@ import type { Work } from "../job/Submission.ts"
 import type { CompletionApi } from "../operation/fields.ts"
 import type { HiveInventory, StoredModel } from "../operation/Inventory.ts"
 import { findNamed } from "../operation/modelNames.ts"
+import { contextOn } from "../operation/WorkerShape.ts"
 
 /** A model that applications can ask for. */
 export interface ServedModel {
@@ -17,6 +18,8 @@ export interface ServedModel {
   readonly facts: StoredModel
   /** The hives that have its file. */
   readonly hives: ReadonlyArray<string>
+  /** Tokens that one request may have: of a worker that serves it, or of the one that it would get. */
+  readonly contextSize: number
   readonly alias?: AliasSetting | undefined
 }
 
@@ -99,8 +102,8 @@ export const pickModel = (
     : Result.succeed(found)
 }
 
-/** A hive with the models whose files it has. */
-export interface ModelsOfHive {
+/** A hive with the models whose files it has, and with what runs there, where it is known. */
+export interface ModelsOfHive extends Partial<Pick<HiveInventory, "devices" | "workers">> {
   readonly hive: string
   readonly models: ReadonlyArray<StoredModel>
 }
@@ -110,23 +113,32 @@ export const publicModels = (
   stored: ReadonlyArray<ModelsOfHive>,
   aliases: Readonly<Record<string, AliasSetting>>
 ): ReadonlyArray<ServedModel> => {
-  const byId = new Map<string, { readonly facts: StoredModel; readonly hives: Array<string> }>()
-  for (const { hive, models } of stored) {
+  const byId = new Map<
+    string,
+    { readonly facts: StoredModel; readonly hives: Array<string>; contextSize: number }
+  >()
+  for (const { devices = [], hive, models, workers = [] } of stored) {
     for (const facts of models) {
+      const contextSize = contextOn({ devices, workers }, facts)
       const known = byId.get(facts.id)
-      if (known === undefined) byId.set(facts.id, { facts, hives: [hive] })
-      else known.hives.push(hive)
+      if (known === undefined) byId.set(facts.id, { facts, hives: [hive], contextSize })
+      else {
+        known.hives.push(hive)
+        known.contextSize = Math.max(known.contextSize, contextSize)
+      }
     }
   }
-  const own = [...byId.values()].map(({ facts, hives }): ServedModel => ({
+  const own = [...byId.values()].map(({ contextSize, facts, hives }): ServedModel => ({
     name: facts.id,
     id: servedBy(facts),
     facts,
-    hives
+    hives,
+    contextSize
   }))
   const named = Object.entries(aliases).flatMap(([name, alias]): ReadonlyArray<ServedModel> => {
     const model = findModel(own, alias.model)
-    return model === undefined ? [] : [{ ...model, name, alias }]
+    const contextSize = alias.context_size ?? model?.contextSize ?? 0
+    return model === undefined ? [] : [{ ...model, name, alias, contextSize }]
   })
   return [...named, ...own]
 }

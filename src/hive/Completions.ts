@@ -13,7 +13,10 @@ import { WorkerClient } from "./WorkerClient.ts"
 import { type Lease, Workers } from "./Workers.ts"
 
 /** What the worker of a request is to be like. */
-export interface WorkerWishes extends Pick<LeaseRequest, "contextSize" | "engine" | "inLine" | "parallel"> {
+export interface WorkerWishes extends Pick<
+  LeaseRequest,
+  "contextSize" | "engine" | "inLine" | "minContext" | "parallel"
+> {
   /** How long it is waited for, in milliseconds. */
   readonly waitMs?: number
   /** Is told the worker's id, and how long it was waited for to load, in milliseconds. */

@@ -4,8 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
-import { requestedContext } from "../gateway/requestedContext.ts"
+import { contextNeed, longerNeed } from "../gateway/contextNeed.ts"
 import { pickModel, publicModels, Upstream } from "../gateway/Upstream.ts"
+import type { HiveInventory } from "../operation/Inventory.ts"
 import { Complete } from "../operation/Operation.ts"
 import { Completions } from "./Completions.ts"
 import { Inventory } from "./Inventory.ts"
@@ -18,40 +19,51 @@ export const hiveUpstream = Layer.effect(
     const inventory = yield* Inventory
     const clock = yield* Clock.Clock
     const { aliases, hive, timeouts } = yield* Settings
-    const models = Effect.map(inventory.models, (models) =>
-      publicModels([{ hive: hive.id, models }], aliases)
-    )
+    const publicOf = (inventory: HiveInventory) => publicModels([{ hive: hive.id, ...inventory }], aliases)
     return Upstream.of({
-      models,
-      find: (name) => Effect.flatMap(models, (known) => Effect.fromResult(pickModel(known, name))),
+      models: Effect.map(inventory.take, publicOf),
+      find: (name) =>
+        Effect.flatMap(inventory.known, (known) => Effect.fromResult(pickModel(publicOf(known), name))),
       workers: Effect.map(inventory.take, ({ workers }) =>
         workers.map((worker) => ({ hive: hive.id, worker }))
       ),
-      complete:
-        ({ api, body, contextSize, model, onPlaced, waitMs = Duration.toMillis(timeouts.queue) }) =>
-        (job) => {
-          const askedAt = clock.currentTimeMillisUnsafe()
-          const operation = new Complete({ hive_id: hive.id, model: model.id, api, body })
-          const { context_size, engine, parallel } = model.alias ?? {}
-          const answer = (contextSize: number | undefined) =>
-            completions.run(operation, job, {
-              contextSize,
-              engine,
-              parallel,
-              inLine: true,
-              waitMs,
-              onWorker: (worker, loadMs) => {
-                const queueMs = clock.currentTimeMillisUnsafe() - askedAt
-                onPlaced({ hive: hive.id, worker, queueMs, loadMs })
-              }
-            })
-          if (context_size !== undefined || contextSize === undefined) return answer(context_size)
-          return Stream.unwrap(
-            Effect.map(inventory.take, ({ devices }) =>
-              answer(requestedContext(contextSize, model.facts, [devices]))
-            )
+      complete: (request) => (job) => {
+        const { api, body, model, onPlaced, waitMs = Duration.toMillis(timeouts.queue) } = request
+        const askedAt = clock.currentTimeMillisUnsafe()
+        const operation = new Complete({ hive_id: hive.id, model: model.id, api, body })
+        const { context_size: contextSize, engine, parallel } = model.alias ?? {}
+        const run = (minContext: number | undefined) =>
+          completions.run(operation, job, {
+            contextSize,
+            minContext,
+            engine,
+            parallel,
+            inLine: true,
+            waitMs,
+            onWorker: (worker, loadMs) => {
+              const queueMs = clock.currentTimeMillisUnsafe() - askedAt
+              onPlaced({ hive: hive.id, worker, queueMs, loadMs })
+            }
+          })
+        // No memory for such a context: any worker may find that the prompt is shorter than it seems.
+        const answerWith = (minContext: number | undefined) =>
+          Stream.catchIf(
+            run(minContext),
+            ({ _tag }) => _tag === "ModelDoesNotFit" && (minContext ?? 0) > 0,
+            () => run(undefined)
           )
-        }
+        return Stream.catchTag(answerWith(contextNeed(request)), "ContextLengthExceeded", (error) =>
+          Stream.unwrap(
+            Effect.map(inventory.known, ({ workers }) => {
+              const refusing = workers.find(({ worker_id }) => worker_id === error.worker)
+              const need = longerNeed(request, refusing?.context_size ?? 0, error.message)
+              return need === undefined
+                ? Stream.fail(error)
+                : Stream.catchTag(run(need), "ModelDoesNotFit", () => Stream.fail(error))
+            })
+          )
+        )
+      }
     })
   })
 )

@@ -5,10 +5,10 @@ import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { Settings } from "../config/Settings.ts"
 import { HiveInventory } from "../operation/Inventory.ts"
-import { Devices } from "./Devices.ts"
+import { type Device, Devices } from "./Devices.ts"
 import { Engines } from "./Engines.ts"
 import { Models } from "./Models.ts"
-import { defaultContext } from "./WorkerPlan.ts"
+import { usualShapeOf } from "./WorkerPlan.ts"
 import { Workers } from "./Workers.ts"
 
 /** What a hive has now: measured devices, models with what a worker of each takes, and workers. */
@@ -16,8 +16,8 @@ export class Inventory extends Context.Service<
   Inventory,
   {
     readonly take: Effect.Effect<HiveInventory>
-    /** The models alone, without measuring anything. */
-    readonly models: Effect.Effect<HiveInventory["models"]>
+    /** The same with the devices as they were measured last, which costs nothing. */
+    readonly known: Effect.Effect<HiveInventory>
   }
 >()("rbee/hive/Inventory") {
   static readonly layerNoDeps = Layer.effect(
@@ -32,22 +32,29 @@ export class Inventory extends Context.Service<
       const stored = Effect.map(models.all, (known) =>
         known.map(({ also, created, gguf, record }) => {
           const { created_from: _source, path: _path, memory_bytes: _memory, ...facts } = record
-          const context = defaultContext(gguf.contextLength, engine)
+          const { contextSize, minContext, slots } = usualShapeOf(gguf.contextLength, engine)
           return Struct.assign(facts, {
             ...(also.length === 0 ? {} : { also }),
             ...(created === undefined ? {} : { created }),
-            memory_bytes: gguf.memoryBytes(context * engine.parallel),
-            worker_context: context,
-            worker_slots: engine.parallel,
+            memory_bytes: gguf.memoryBytes(contextSize * slots),
+            worker_context: contextSize,
+            worker_min_context: minContext,
+            worker_slots: slots,
             token_bytes: gguf.kvBytesPerToken
           })
         })
       )
 
-      return Inventory.of({
-        models: stored,
-        take: Effect.gen(function* () {
-          const [present, known, installed] = yield* Effect.all([devices.list, stored, engines.all], {
+      let measured: ReadonlyArray<Device> | undefined
+      const measure = Effect.tap(devices.list, (list) =>
+        Effect.sync(() => {
+          measured = list
+        })
+      )
+
+      const inventoryWith = (devicesNow: Effect.Effect<ReadonlyArray<Device>>) =>
+        Effect.gen(function* () {
+          const [present, known, installed] = yield* Effect.all([devicesNow, stored, engines.all], {
             concurrency: 3
           })
           const backends = installed.get(engine.name)?.backends ?? []
@@ -76,7 +83,13 @@ export class Inventory extends Context.Service<
               memory_bytes: spec.memoryBytes
             }))
           }
-        }).pipe(Effect.withSpan("Inventory.take"))
+        })
+
+      return Inventory.of({
+        known: Effect.suspend(() =>
+          inventoryWith(measured === undefined ? measure : Effect.succeed(measured))
+        ),
+        take: inventoryWith(measure).pipe(Effect.withSpan("Inventory.take"))
       })
     })
   )

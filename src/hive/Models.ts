@@ -41,7 +41,7 @@ export class ModelRecord extends Schema.Class<ModelRecord>("ModelRecord")({
   context_length: Schema.Int,
   quantisation: Schema.String,
   chat_template: Schema.Boolean,
-  /** What a worker needs at the model's context length, or at 4,096 tokens if that is longer. */
+  /** What a worker needs at the model's context length, or at 8,192 tokens if that is longer. */
   memory_bytes: Schema.Finite,
   /** Where it was downloaded from, when, and what its first file's checksum was. */
   from: Schema.optionalKey(Schema.String),
@@ -99,7 +99,7 @@ export interface Survey {
   readonly skipped: ReadonlyArray<Skipped>
 }
 
-const listedContext = 4096
+const listedContext = 8192
 const readAtOnce = 8
 
 type LookupError = ModelNotFound | ModelId.InvalidModelId

@@ -13,6 +13,8 @@ export interface LeaseRequest {
   /** The engine, context length in tokens and requests at the same time that were set for the model's name. */
   readonly engine?: string | undefined
   readonly contextSize?: number | undefined
+  /** Tokens that the request needs. */
+  readonly minContext?: number | undefined
   readonly parallel?: number | undefined
   /** Waits until a worker has room for it, behind those who came before; else a worker takes it and has it wait. */
   readonly inLine?: boolean | undefined
@@ -21,13 +23,13 @@ export interface LeaseRequest {
 /** Whether the worker has the model, and is what else was asked for. */
 export const suits = (
   { spec }: Entry,
-  { contextSize = 0, device = 0, engine = spec.engine, model, on = {} }: LeaseRequest
+  { contextSize = 0, device = 0, engine = spec.engine, minContext = 0, model, on = {} }: LeaseRequest
 ) =>
   spec.model === model &&
   (device === 0 || spec.device === device) &&
   passes(on, { backend: spec.backend, index: spec.device }) &&
   spec.engine === engine &&
-  spec.contextSize >= contextSize
+  spec.contextSize >= Math.max(contextSize, minContext)
 
 const isLessBusy = (one: Entry, other: Entry) =>
   hasRoom(one) === hasRoom(other) ? one.requests < other.requests : hasRoom(one)

@@ -1,9 +1,11 @@
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { Settings } from "../config/Settings.ts"
 import type { Say } from "../job/narrated.ts"
+import { shapesOf, type UsualShape } from "../operation/WorkerShape.ts"
 import { Device, Devices } from "./Devices.ts"
 import { type Engine, EngineNotInstalled, EngineRefusesModel } from "./engines/Engine.ts"
 import { Engines } from "./Engines.ts"
@@ -19,8 +21,10 @@ export interface WorkerRequest {
   readonly model: string
   readonly worker: string
   readonly device?: number | undefined
-  /** Tokens that one request may have; the setting's, or what the model was trained for if that is less. */
+  /** Tokens that one request may have; see `usualShapeOf` for what it is when it is not given. */
   readonly contextSize?: number | undefined
+  /** Tokens that one request must be able to have, where `contextSize` is not given. */
+  readonly minContext?: number | undefined
   /** Requests at the same time; the setting's when it is not given. */
   readonly parallel?: number | undefined
 }
@@ -60,13 +64,25 @@ export interface Others extends MemoryUse {
   readonly isTaken: (id: string) => boolean
 }
 
-const usualContext = 4096
+const maxDefaultContext = 8192
+const minDefaultContext = 2048
 
-/** Tokens that a request may have when nobody said how many, of a model that was trained for `longest`. */
-export const defaultContext = (
+/**
+ * What a worker is like when nobody asks anything of it, of a model that was trained for `longest` tokens: the model's own
+ * context, at most 8,192 tokens, and at least 2,048 where memory is short. A setting for the context is exact.
+ */
+export const usualShapeOf = (
   longest: number,
-  { contextSize }: { readonly contextSize: number | undefined }
-) => Math.min(longest, contextSize ?? usualContext)
+  settings: { readonly contextSize: number | undefined; readonly parallel: number }
+): UsualShape => {
+  const contextSize = Math.min(longest, settings.contextSize ?? maxDefaultContext)
+  return {
+    contextSize,
+    slots: settings.parallel,
+    minContext: settings.contextSize === undefined ? Math.min(contextSize, minDefaultContext) : contextSize,
+    longest
+  }
+}
 
 const freeWithin = Schedule.spaced("200 millis").pipe(Schedule.upTo({ times: 25 }))
 
@@ -105,10 +121,15 @@ export const make = Effect.gen(function* () {
     if (asked !== undefined && asked > gguf.contextLength) {
       return yield* new ContextTooLong({ model: record.id, asked, most: gguf.contextLength })
     }
-    const contextSize = asked ?? defaultContext(gguf.contextLength, settings)
-    const parallel = request.parallel ?? settings.parallel
-    const memoryBytes = gguf.memoryBytes(contextSize * parallel)
-    const fits = (measured: Device) =>
+    const shapes = shapesOf(
+      { contextSize: asked, minContext: request.minContext, slots: request.parallel },
+      usualShapeOf(gguf.contextLength, settings)
+    ).map(({ contextSize, slots }) => ({
+      contextSize,
+      parallel: slots,
+      memoryBytes: gguf.memoryBytes(contextSize * slots)
+    }))
+    const fits = (memoryBytes: number, measured: Device) =>
       Effect.fromResult(
         checkFit(
           { id: record.id, memoryBytes },
@@ -119,16 +140,20 @@ export const make = Effect.gen(function* () {
         )
       )
     const measureAgain = Effect.map(devices.list, (list) => list.find(({ id }) => id === device.id) ?? device)
-    yield* fits(device).pipe(
-      Effect.catchIf(
-        () => others.freedLately(device),
-        () =>
-          Effect.andThen(
-            say("place", `Waiting for memory of ${device.short} that was just given back`),
-            Effect.retry(Effect.flatMap(measureAgain, fits), freeWithin)
-          )
-      )
-    )
+    const fitting = (measured: Device) =>
+      Effect.firstSuccessOf(shapes.map((shape) => Effect.as(fits(shape.memoryBytes, measured), shape)))
+    const [best] = shapes
+    const isShort =
+      best !== undefined && Result.isFailure(yield* Effect.result(fits(best.memoryBytes, device)))
+    const isWaiting = isShort && others.freedLately(device)
+    if (isWaiting) {
+      yield* say("place", `Waiting for memory of ${device.short} that was just given back`)
+      const room = Effect.flatMap(measureAgain, (measured) => fits(best.memoryBytes, measured))
+      yield* Effect.ignore(Effect.retry(room, freeWithin))
+    }
+    const { contextSize, memoryBytes, parallel } = yield* isWaiting
+      ? Effect.flatMap(measureAgain, fitting)
+      : fitting(device)
 
     const spec: WorkerSpec = {
       id: yield* Effect.repeat(newId(serves.id), { while: others.isTaken }),

@@ -94,6 +94,8 @@ type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, 
 
 const longestBetweenLooks = 10_000
 const tellEvery = "1 second"
+// Prompts up to here stand in one line.
+const smallContext = 2048
 const adoptWithin = "2 seconds"
 const goneWithin = "1500 millis"
 
@@ -234,9 +236,9 @@ const make = Effect.gen(function* () {
           const other =
             leastBusy(entries.values(), request, "ready") ?? leastBusy(entries.values(), request, "starting")
           if (other !== undefined) return Effect.succeed(other)
-          const { contextSize, device, engine, model, on = {}, parallel } = request
+          const { contextSize, device, engine, minContext, model, on = {}, parallel } = request
           const worker = engine ?? deviceName(on) ?? "auto"
-          const wanted = { worker, model, device, contextSize, parallel }
+          const wanted = { worker, model, device, contextSize, minContext, parallel }
           return Effect.andThen(
             say("worker_spawn", `No worker serves ${request.model}; starting one`),
             begin(wanted, say, restore)
@@ -289,7 +291,7 @@ const make = Effect.gen(function* () {
   const lease = Effect.fnUntraced(function* (asked: LeaseRequest, say: Say) {
     const model = yield* canonical(asked.model)
     const request = { ...asked, model }
-    const { contextSize, device, engine, on, workerId } = asked
+    const { contextSize, device, engine, minContext = 1, on, workerId } = asked
     const found = readyEntry(
       (restore): Effect.Effect<Entry, LeaseError> =>
         workerId === undefined ? anyOrNew(request, say, restore) : named(workerId, request),
@@ -299,7 +301,8 @@ const make = Effect.gen(function* () {
     if (asked.inLine !== true || workerId !== undefined) return yield* occupy(yield* found)
 
     // Who waits for the same stands in the same line.
-    const line = JSON.stringify([model, engine, contextSize, device, on])
+    const size = Math.ceil(Math.log2(Math.max(minContext, smallContext)))
+    const line = JSON.stringify([model, engine, contextSize, size, device, on])
     const { queueLength } = scheduler
     if (lines.lengthOf(line) >= queueLength) return yield* new QueueFull({ model, limit: queueLength })
     return yield* lines.stand(line, (place) => inTurn(place, found, say))

@@ -11,6 +11,8 @@ export const StoredModel = Schema.Struct({
   /** Tokens that one request of such a worker may have, requests at the same time, and what each token more takes. */
   worker_context: Schema.Int,
   worker_slots: Schema.Int,
+  /** The context that such a worker gets at least, where memory is short; absent: `worker_context`. */
+  worker_min_context: Schema.optionalKey(Schema.Int),
   token_bytes: Schema.Finite,
   architecture: Schema.String,
   parameters: Schema.Finite,

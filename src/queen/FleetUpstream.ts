@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import { Settings } from "../config/Settings.ts"
-import { requestedContext } from "../gateway/requestedContext.ts"
+import { contextNeed, longerNeed } from "../gateway/contextNeed.ts"
 import {
   findModel,
   type GatewayRequest,
@@ -23,7 +23,7 @@ import { Continuation } from "./Continuation.ts"
 import { HiveAttempt, isHiveError } from "./HiveAttempt.ts"
 import { outcomeOf } from "./outcomeOf.ts"
 import { AnswerLost } from "./scheduler/errors.ts"
-import { keyOf } from "./scheduler/Fleet.ts"
+import { keyOf, type WorkerView } from "./scheduler/Fleet.ts"
 import { FleetView, type HiveStock } from "./scheduler/FleetView.ts"
 import { estimateTokens, prefixesOf } from "./scheduler/Prefixes.ts"
 import { Scheduler, type Turn, type TurnRequest } from "./scheduler/Scheduler.ts"
@@ -32,22 +32,17 @@ const actor = "qn-sched"
 const usualAnswer = 512
 const freshEnough = 2_000
 
-const answerTokens = ({ max_completion_tokens, max_tokens }: GatewayRequest["body"]) => {
+const answerTokens = ({ max_completion_tokens, max_tokens }: GatewayRequest["body"], longest: number) => {
   const most = max_completion_tokens ?? max_tokens
-  return typeof most === "number" ? most : usualAnswer
+  return typeof most === "number" && most >= 0 ? Math.min(most, longest) : usualAnswer
 }
 
 /** What a request for a model asks of the scheduler. */
-export const wishOf = (
-  { alias, id }: ServedModel,
-  prompt: string,
-  body: GatewayRequest["body"],
-  contextSize?: number
-) => ({
+export const wishOf = ({ alias, facts, id }: ServedModel, prompt: string, body: GatewayRequest["body"]) => ({
   model: id,
-  tokens: estimateTokens(prompt) + answerTokens(body),
+  tokens: estimateTokens(prompt) + answerTokens(body, facts.context_length),
   prefixes: prefixesOf(prompt),
-  contextSize: alias?.context_size ?? contextSize,
+  contextSize: alias?.context_size,
   hive: alias?.hive,
   device: alias?.device,
   parallel: alias?.parallel,
@@ -66,6 +61,10 @@ interface Course {
   /** Workers that are not to be tried again. */
   readonly avoid: Array<string>
   readonly startedAt: number
+  /** Tokens that a worker must have room for. */
+  minContext: number | undefined
+  /** A worker refused the prompt, and one with a longer context was looked for. */
+  isLongerSought: boolean
   /** An engine failed it, and another worker that served already was given the request. */
   isEngineRetried: boolean
 }
@@ -115,12 +114,16 @@ export const fleetUpstream = Layer.effect(
         attempt: number,
         avoid,
         servingOnly,
+        minContext: course.minContext,
         // The deadline is the request's, however often it is tried.
         waitMs: waitMs === undefined ? undefined : Math.max(0, waitMs - waited)
       }
-      const turn = yield* schedule.turn(
-        asked,
-        (sentence) => void runAside(Effect.ignore(say(course, "wait", sentence)))
+      const tell = (sentence: string) => void runAside(Effect.ignore(say(course, "wait", sentence)))
+      const turn = yield* Effect.catchIf(
+        schedule.turn(asked, tell),
+        ({ _tag }) => _tag === "NotPlaceable" && (asked.minContext ?? 0) > 0,
+        // No memory for such a context: any worker may find that the prompt is shorter than it seems.
+        () => schedule.turn({ ...asked, minContext: undefined }, tell)
       )
       return yield* forward(course, number, turn, body).pipe(
         Effect.andThen(turn.ended("ok")),
@@ -169,7 +172,7 @@ export const fleetUpstream = Layer.effect(
       error: OperationError
     ) {
       const outcome = outcomeOf(error)
-      if (outcome === "client") return yield* Effect.fail(error)
+      if (outcome === "client") return yield* longer(course, number, worker, error)
       const { answer, avoid, job } = course
       // A failure of a healthy engine repeats on most others: one more worker gets the request, if it serves already.
       const isOfEngine = outcome === "engine"
@@ -202,12 +205,28 @@ export const fleetUpstream = Layer.effect(
       )
     })
 
-    const contextFor = ({ contextSize, model: { facts, hives } }: GatewayRequest) =>
-      requestedContext(
-        contextSize,
-        facts,
-        listed.stocks.filter(({ hive }) => hives.includes(hive)).map(({ inventory }) => inventory.devices)
+    /** Tries a worker with a longer context, once, for a prompt that does not fit; else the error stands. */
+    const longer = Effect.fnUntraced(function* (
+      course: Course,
+      number: number,
+      { contextSize, id }: WorkerView,
+      error: OperationError
+    ) {
+      const { answer, isLongerSought, job, request } = course
+      const code = error.failure?.code ?? error._tag
+      const isTooLong = code === "ContextLengthExceeded" && !answer.hasBegun && !isLongerSought
+      const need = isTooLong ? longerNeed(request, contextSize, error.message) : undefined
+      if (need === undefined) return yield* Effect.fail(error)
+      course.isLongerSought = true
+      course.minContext = need
+      yield* job.stopBy(job.fail(new JobCancelled()))
+      yield* say(
+        course,
+        "retry",
+        `The prompt is too long for worker '${id}' (${contextSize} tokens); looking for one with a context of ${need} tokens`
       )
+      yield* attempt(course, { number: number + 1, body: request.body, servingOnly: false })
+    })
 
     const run = (request: GatewayRequest, job: RunningJob) => {
       const { key, priority, waitMs } = request
@@ -215,7 +234,7 @@ export const fleetUpstream = Layer.effect(
         request,
         job,
         wish: {
-          ...wishOf(request.model, request.prompt, request.body, contextFor(request)),
+          ...wishOf(request.model, request.prompt, request.body),
           key,
           priority,
           waitMs
@@ -223,7 +242,9 @@ export const fleetUpstream = Layer.effect(
         answer: new Continuation(request),
         avoid: [],
         startedAt: clock.currentTimeMillisUnsafe(),
-        isEngineRetried: false
+        isEngineRetried: false,
+        minContext: contextNeed(request),
+        isLongerSought: false
       }
       return attempt(course, { number: 1, body: request.body, servingOnly: false })
     }
@@ -235,7 +256,7 @@ export const fleetUpstream = Layer.effect(
     }
     const modelsOf = (stocks: ReadonlyArray<HiveStock>) => {
       if (listed.stocks !== stocks) {
-        const stored = stocks.map(({ hive, inventory: { models } }) => ({ hive, models }))
+        const stored = stocks.map(({ hive, inventory }) => ({ hive, ...inventory }))
         listed = { stocks, models: publicModels(stored, aliases) }
       }
       return listed.models

@@ -22,7 +22,7 @@ export interface EngineOptions {
   readonly modelPath: string
   /** A chat template in Jinja that takes the place of the model's own. */
   readonly chatTemplate?: string | undefined
-  /** None: what the model was trained for, at most 4096. */
+  /** None: what the model was trained for, at most 8,192. */
   readonly contextSize: number | undefined
   readonly parallel: number
   readonly threads: number
@@ -79,7 +79,7 @@ export class Engine extends Context.Service<
 >()("rbee/worker/Engine") {}
 
 const maxWaiting = 256
-const largestDefaultContext = 4096
+const largestDefaultContext = 8192
 // llama.cpp moves the context on before it is full to the last token; these are beyond what a request may use.
 const reserve = 16
 

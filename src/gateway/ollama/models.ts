@@ -61,7 +61,7 @@ const modelfile = (model: ServedModel) => {
 
 /** `POST /api/show`. */
 export const show = (model: ServedModel) => {
-  const { architecture, chat_template, context_length, created, parameters } = model.facts
+  const { architecture, chat_template, created, parameters } = model.facts
   return {
     license: created?.license ?? "",
     modelfile: modelfile(model),
@@ -74,7 +74,7 @@ export const show = (model: ServedModel) => {
       "general.architecture": architecture,
       "general.basename": model.name,
       "general.parameter_count": parameters,
-      [`${architecture}.context_length`]: context_length
+      [`${architecture}.context_length`]: model.contextSize
     },
     capabilities: ["completion"],
     modified_at: modifiedAt(model)

@@ -6,13 +6,14 @@ const createdAt = (downloaded: string | undefined) => {
 }
 
 /** A model as OpenAI's API has it, with what its file says of it. */
-export const openAiModel = ({ alias, facts, id, name }: ServedModel) => ({
+export const openAiModel = ({ alias, contextSize, facts, id, name }: ServedModel) => ({
   id: name,
   object: "model",
   created: createdAt(facts.downloaded_at),
   owned_by: "rbee",
   ...(alias === undefined ? {} : { root: id }),
-  context_length: alias?.context_size ?? facts.context_length,
+  context_length: contextSize,
+  max_context_length: facts.context_length,
   quantisation: facts.quantisation,
   parameters: facts.parameters
 })

@@ -21,6 +21,10 @@ export interface ModelView {
     readonly contextSize: number
     readonly slots: number
     readonly tokenBytes: number
+    /** How far the context may shrink where memory is short; not at all when it is not said. */
+    readonly minContext?: number | undefined
+    /** What the model was trained for, in tokens. */
+    readonly longest?: number | undefined
   }
 }
 

@@ -332,10 +332,12 @@ export class ModelQueue {
     const wanting = unserved ?? first
     let since = wanting.askedAt
     let contextSize = 0
+    let minContext = 0
     for (const request of waiting) {
       if (!needSame(request, wanting)) continue
       since = Math.min(since, request.askedAt)
       contextSize = Math.max(contextSize, request.contextSize ?? 0)
+      minContext = Math.max(minContext, request.minContext ?? 0)
     }
     if (suited) this.#why = "all its workers are busy"
     if (suited && now - since < this.#limits.scaleAfter) {
@@ -348,7 +350,8 @@ export class ModelQueue {
     this.#wanted = kind
     const { device, engine, hive, parallel } = wanting
     const placing = { model: this.model, since, extra: suited, hive, device, parallel, engine }
-    return [{ _tag: "Wanted", placing: contextSize === 0 ? placing : { ...placing, contextSize } }]
+    const size = contextSize === 0 ? { minContext } : { contextSize }
+    return [{ _tag: "Wanted", placing: { ...placing, ...size } }]
   }
 }
 

@@ -195,7 +195,7 @@ export class Placer {
   }
 
   #placeOne(placing: Placing, now: number): ReadonlyArray<Note | Order> {
-    const { contextSize, device, engine, extra, hive, model, parallel, since } = placing
+    const { contextSize, device, engine, extra, hive, minContext, model, parallel, since } = placing
     const isOnItsWay =
       [...this.#loading.values()].some((loading) => loading.placing.model === model) ||
       this.#isStarting(placing)
@@ -206,6 +206,7 @@ export class Placer {
       hive,
       device,
       contextSize,
+      minContext,
       parallel,
       engine
     }
@@ -239,11 +240,15 @@ export class Placer {
           ]
         }
         const load = `load-${++this.#loads}`
-        const { device: to, hive: on, memoryBytes, revision } = decision
+        const { device: to, hive: on, memoryBytes, revision, shape } = decision
         this.#loading.set(load, { hive: on, device: to, model, revision, engine, memoryBytes, placing })
+        const sized =
+          shape === undefined
+            ? placing
+            : { ...placing, contextSize: shape.contextSize, parallel: shape.slots }
         return [
           { _tag: "Pending", model, why: `a worker loads it on ${on}/${to}` },
-          { _tag: "Load", load, hive: on, device: to, placing }
+          { _tag: "Load", load, hive: on, device: to, placing: sized }
         ]
       }
     }

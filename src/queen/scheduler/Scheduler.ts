@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import { Settings } from "../../config/Settings.ts"
 import { InFlight } from "../../job/InFlight.ts"
 import { addFinalizer } from "../../job/lightScope.ts"
+import { usualShape } from "../../operation/WorkerShape.ts"
 import type { Candidate, Decision, Wish } from "./decide.ts"
 import { type ScheduleError, toError } from "./errors.ts"
 import { type HiveView, type WorkerView } from "./Fleet.ts"
@@ -94,11 +95,11 @@ const viewOf = ({ away, hive, inventory: { devices, models, workers } }: HiveSto
     freeBytes: free_bytes,
     usable
   })),
-  models: models.map(({ id, memory_bytes, token_bytes, worker_context, worker_slots, ...file }) => ({
-    id,
-    revision: JSON.stringify([file.size_bytes, file.sha256, file.downloaded_at]),
-    memoryBytes: memory_bytes,
-    usual: { contextSize: worker_context, slots: worker_slots, tokenBytes: token_bytes }
+  models: models.map((model) => ({
+    id: model.id,
+    revision: JSON.stringify([model.size_bytes, model.sha256, model.downloaded_at]),
+    memoryBytes: model.memory_bytes,
+    usual: { ...usualShape(model), tokenBytes: model.token_bytes }
   })),
   workers: workers.map(
     ({ context_size, device, engine, memory_bytes, model_id, slots, state, worker_id }) => ({

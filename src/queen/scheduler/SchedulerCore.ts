@@ -63,6 +63,7 @@ export class SchedulerCore {
       hive: wish.hive,
       device: wish.device,
       contextSize: wish.contextSize,
+      minContext: wish.minContext,
       engine: wish.engine
     }
     const decision = placeWorker(wish.model, this.#placer.view(now), rules, now, this.#limits, look)

@@ -1,3 +1,4 @@
+import type { WorkerShape } from "../../operation/WorkerShape.ts"
 import { isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import { blockTokens, type Prefixes } from "./Prefixes.ts"
@@ -6,6 +7,8 @@ import { blockTokens, type Prefixes } from "./Prefixes.ts"
 export interface Needs {
   /** Tokens that the worker must be able to hold. */
   readonly contextSize?: number | undefined
+  /** Tokens that the prompt needs; a worker for it may be larger. Not said where `contextSize` is. */
+  readonly minContext?: number | undefined
   /** Only there; anywhere when it is not said. */
   readonly hive?: string | undefined
   readonly device?: string | undefined
@@ -29,7 +32,7 @@ export const misfit = (
   if (needs.hive !== undefined && needs.hive !== hive) return `it is not on hive ${needs.hive}`
   if (needs.device !== undefined && needs.device !== device) return `it is on ${device}`
   if (needs.engine !== undefined && needs.engine !== engine) return `its engine is ${engine}`
-  if (needs.contextSize !== undefined && contextSize < needs.contextSize) {
+  if (contextSize < Math.max(needs.contextSize ?? 0, needs.minContext ?? 0)) {
     return `its context is ${contextSize} tokens`
   }
   return undefined
@@ -75,6 +78,8 @@ export type Decision =
       readonly device: string
       readonly memoryBytes: number
       readonly revision?: string | undefined
+      /** How large the worker is to be; as its hive sees fit when it is not said. */
+      readonly shape?: WorkerShape | undefined
       readonly evict: ReadonlyArray<WorkerView>
     }
   | { readonly _tag: "Wait"; readonly reason: string }

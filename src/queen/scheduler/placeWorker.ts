@@ -1,3 +1,4 @@
+import { shapeBytes, shapesOf, type WorkerShape } from "../../operation/WorkerShape.ts"
 import type { Candidate, Decision, WorkerUse } from "./decide.ts"
 import { type DeviceView, type HiveView, isServing, keyOf, type ModelView, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
@@ -25,16 +26,57 @@ export interface PlacementRules {
   readonly device?: string | undefined
   /** Tokens of one request, and requests at the same time; what is usual on the hive when it is not said. */
   readonly contextSize?: number | undefined
+  /** Tokens that one request needs at least. */
+  readonly minContext?: number | undefined
   readonly parallel?: number | undefined
   readonly engine?: string | undefined
 }
 
-/** Bytes that a worker takes that is as the rules say. */
-const memoryOf = ({ memoryBytes, usual }: ModelView, { contextSize, parallel }: PlacementRules) => {
-  if (usual === undefined) return memoryBytes
-  const tokens = (contextSize ?? usual.contextSize) * (parallel ?? usual.slots)
-  return memoryBytes + (tokens - usual.contextSize * usual.slots) * usual.tokenBytes
+/** How large a worker may be, and the bytes that it takes then. */
+interface Size {
+  readonly bytes: number
+  readonly shape?: WorkerShape | undefined
 }
+
+/** The sizes that a worker may have that is as the rules say, the best first. */
+const sizesOf = (
+  { memoryBytes, usual }: ModelView,
+  { contextSize, minContext = 0, parallel }: PlacementRules
+): readonly [Size, ...ReadonlyArray<Size>] => {
+  const whole = { bytes: memoryBytes }
+  if (usual === undefined) return [whole]
+  const { longest = Number.POSITIVE_INFINITY, minContext: least = usual.contextSize, tokenBytes } = usual
+  const shapes = shapesOf(
+    { contextSize, minContext, slots: parallel },
+    { contextSize: usual.contextSize, slots: usual.slots, minContext: least, longest }
+  )
+  // A hive chooses among the usual sizes by itself, as it measures its memory.
+  const isBound = contextSize === undefined && minContext > least
+  const [best = whole, ...lesser] = shapes.map((shape) => ({
+    bytes: shapeBytes({ bytes: memoryBytes, shape: usual, tokenBytes }, shape),
+    shape: isBound ? shape : undefined
+  }))
+  return [best, ...lesser]
+}
+
+/** What has to go for a worker, and how large it is then; nothing when not enough may go. */
+const makeRoom = (
+  sizes: readonly [Size, ...ReadonlyArray<Size>],
+  free: number,
+  candidates: () => ReadonlyArray<WorkerUse>
+) => {
+  const fitting = sizes.find(({ bytes }) => bytes <= free)
+  if (fitting !== undefined) return { size: fitting, victims: [] }
+  // A smaller worker is better than one more that has to go.
+  const victims = whatMustGo(leastOf(sizes), free, candidates())
+  if (victims === undefined) return undefined
+  const room = victims.reduce((sum, { worker }) => sum + worker.memoryBytes, free)
+  const size = sizes.find(({ bytes }) => bytes <= room)
+  return size === undefined ? undefined : { size, victims }
+}
+
+const leastOf = (sizes: readonly [Size, ...ReadonlyArray<Size>]) =>
+  sizes.reduce((least, { bytes }) => Math.min(least, bytes), sizes[0].bytes)
 
 const assumedBytesPerMs = 500_000
 
@@ -126,7 +168,8 @@ export const placeWorker = (
       continue
     }
     hasFile = true
-    const needed = memoryOf(file, rules)
+    const sizes = sizesOf(file, rules)
+    const needed = leastOf(sizes)
     for (const device of hive.devices) {
       if (rules.device !== undefined && device.id !== rules.device) continue
       const never = neverFits(needed, hive, device, rules)
@@ -146,20 +189,29 @@ export const placeWorker = (
         continue
       }
       const free = view.freeBytes(hive, device)
-      const victims =
-        free >= needed ? [] : whatMustGo(needed, free, mayGo(hive, device, view, rules, now, limits))
-      if (victims === undefined) {
+      const room = makeRoom(sizes, free, () => mayGo(hive, device, view, rules, now, limits))
+      if (room === undefined) {
         hasToWait = true
         const whyNot = `the model needs ${needed} bytes, ${free} are free, and not enough may go now`
         look?.({ where: whereOf(hive, device), whyNot })
         continue
       }
+      const { size, victims } = room
       const score = scoreOf(device, free, victims, now)
       const evict = victims.map(({ worker }) => worker)
       look?.({ where: whereOf(hive, device), score, evict: evict.map(keyOf) })
       if (score >= bestScore) continue
       bestScore = score
-      best = { _tag: "Place", hive: hive.id, device: device.id, memoryBytes: needed, revision, evict }
+      const { bytes: memoryBytes, shape } = size
+      best = {
+        _tag: "Place",
+        hive: hive.id,
+        device: device.id,
+        memoryBytes,
+        revision,
+        ...(shape === undefined ? {} : { shape }),
+        evict
+      }
     }
   }
   if (best !== undefined) return best

@@ -100,7 +100,7 @@ describe("show", () => {
         "general.architecture": "qwen2",
         "general.basename": "fast",
         "general.parameter_count": 7_615_616_512,
-        "qwen2.context_length": 32_768
+        "qwen2.context_length": 512
       },
       capabilities: ["completion"],
       modified_at: "2026-01-02T03:04:05.000Z"

@@ -175,6 +175,50 @@ describe("a model without a worker", () => {
     assert.strictEqual(place(8192)._tag, "Impossible")
   })
 
+  it("gets a shorter context where memory is short, and a longer one for a long prompt", () => {
+    const usual = {
+      contextSize: 1024,
+      slots: 4,
+      tokenBytes: gib / 1024,
+      minContext: 256,
+      longest: 8192
+    }
+    const models = [{ id: "m", memoryBytes: 5 * gib, usual }]
+    const placeIn = (free: number, minContext: number) => {
+      const scheduling = new Scheduling(hive({ models, free }))
+      const wish = { model: "m", tokens: 1, prefixes: [], minContext }
+      return scheduling.core.explain(wish, scheduling.now).decision
+    }
+    assert.deepInclude(placeIn(8, 0), { _tag: "Place", memoryBytes: 5 * gib })
+    // Which of the usual sizes it becomes is left to the hive, which measures.
+    assert.deepInclude(placeIn(4, 100), { _tag: "Place", memoryBytes: 3 * gib })
+    assert.notProperty(placeIn(4, 100), "shape")
+    assert.deepInclude(placeIn(2, 0), { _tag: "Place", memoryBytes: 2 * gib })
+    assert.strictEqual(placeIn(1, 0)._tag, "Wait")
+    assert.deepInclude(placeIn(4, 512), {
+      _tag: "Place",
+      memoryBytes: 3 * gib,
+      shape: { contextSize: 512, slots: 4 }
+    })
+    assert.strictEqual(placeIn(2, 512)._tag, "Wait")
+    // A long prompt has fewer beside it before it is refused.
+    assert.deepInclude(placeIn(8, 1500), {
+      _tag: "Place",
+      shape: { contextSize: 1500, slots: 4 }
+    })
+    assert.deepInclude(placeIn(4, 1500), { _tag: "Place", shape: { contextSize: 1500, slots: 2 } })
+    assert.deepInclude(placeIn(3, 1500), { _tag: "Place", shape: { contextSize: 1500, slots: 1 } })
+  })
+
+  it("gets a second one where the first is too small for a prompt", () => {
+    const usual = { contextSize: 1024, slots: 4, tokenBytes: 1, minContext: 1024, longest: 8192 }
+    const models = [{ id: "m", memoryBytes: gib, usual }]
+    const scheduling = new Scheduling(hive({ models, workers: [worker("w", { contextSize: 1024 })] }))
+    assert.deepStrictEqual(inShort(scheduling.ask("small", { minContext: 1000 })), ["run small on w"])
+    assert.include(inShort(scheduling.ask("large", { minContext: 3000 })), "load m on atlas/gpu-0")
+    assert.deepStrictEqual(inShort(scheduling.ask("other", { minContext: 10 })), ["run other on w"])
+  })
+
   it("does not take memory that is on its way to another", () => {
     const scheduling = new Scheduling(hive({ free: 12 }))
     assert.include(inShort(scheduling.ask("a", { model: "n" })), "load n on atlas/gpu-0")
