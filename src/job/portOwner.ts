@@ -22,7 +22,7 @@ export const portOwner = Effect.fnUntraced(function* (port: number) {
   const paths = yield* Effect.serviceOption(Paths)
   if (Option.isNone(runFiles)) return undefined
   for (const name of yield* runFiles.value.names) {
-    const [owner] = (yield* runFiles.value.processes(name)).filter(
+    const owner = (yield* runFiles.value.processes(name)).find(
       ({ pid, url }) => pid !== process.pid && portOf(url) === String(port)
     )
     if (owner === undefined) continue
