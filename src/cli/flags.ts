@@ -1,5 +1,9 @@
 import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { OwnHiveId } from "../operation/fields.ts"
+import { BadInput } from "./errors.ts"
 
 /** `--hive-id`, for everything that runs on a hive. */
 export const hiveId = Flag.String("hive-id").pipe(
@@ -9,7 +13,19 @@ export const hiveId = Flag.String("hive-id").pipe(
 
 /** `--hive-id` of a hive on this machine. */
 export const ownHiveId = (description: string) =>
-  Flag.String("hive-id").pipe(Flag.withSchema(OwnHiveId), Flag.withDescription(description), Flag.optional)
+  Flag.String("hive-id").pipe(Flag.withDescription(description), Flag.optional)
+
+const isOwnHiveId = Schema.is(OwnHiveId)
+
+/** Fails when what was typed cannot be the id of a hive. */
+export const checkHiveId = (typed: Option.Option<string>) =>
+  Option.isNone(typed) || isOwnHiveId(typed.value)
+    ? Effect.void
+    : Effect.fail(
+        new BadInput({
+          message: `Invalid --hive-id '${typed.value}': a hive id has 1 to 128 letters, digits, '.', '_' and '-', and is not 'auto'`
+        })
+      )
 
 /** `--model`. */
 export const model = Flag.String("model").pipe(

@@ -1,7 +1,7 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { ownHiveId } from "./flags.ts"
+import { checkHiveId, ownHiveId } from "./flags.ts"
 import { Output } from "./Output.ts"
 import { stopHive, stopHives, stopQueen } from "./stopping.ts"
 
@@ -30,6 +30,7 @@ export const stop = Command.make(
   "stop",
   { hiveId },
   Effect.fnUntraced(function* (typed) {
+    yield* checkHiveId(typed.hiveId)
     yield* Option.match(typed.hiveId, { onNone: () => stopAll, onSome: stopOne })
   })
 ).pipe(

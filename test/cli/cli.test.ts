@@ -143,6 +143,23 @@ describe("exit codes", () => {
     })
   )
 
+  it.live("2 for an id that no hive can have, in one sentence, with nothing written", () =>
+    Effect.gen(function* () {
+      const home = yield* temporaryFolder
+      for (const id of ["../x", "auto", "a b"]) {
+        for (const args of [["hive", "serve"], ["hive", "serve", "--detach"], ["stop"]]) {
+          const ran = yield* rbee(home, [...args, "--hive-id", id])
+          assert.deepStrictEqual(ran, {
+            code: 2,
+            stdout: "",
+            stderr: `❌ Error: Invalid --hive-id '${id}': a hive id has 1 to 128 letters, digits, '.', '_' and '-', and is not 'auto'\n`
+          })
+        }
+      }
+      assert.deepStrictEqual(readdirSync(home), [])
+    })
+  )
+
   it.live("2 on usage, with nothing on stdout", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder

@@ -10,7 +10,7 @@ import { Token } from "../../config/Token.ts"
 import { DaemonLauncher } from "../../job/DaemonLauncher.ts"
 import { surviveClosedOutput } from "../daemonOutput.ts"
 import { DaemonProblem } from "../errors.ts"
-import { host, ownHiveId, port } from "../flags.ts"
+import { checkHiveId, host, ownHiveId, port } from "../flags.ts"
 import { Output } from "../Output.ts"
 import { overridesOf } from "../overrides.ts"
 import { SharedFlags } from "../SharedFlags.ts"
@@ -108,6 +108,7 @@ export const hiveServe = Command.make(
   "serve",
   { host, port, id, queenUrl, detach },
   Effect.fnUntraced(function* (typed) {
+    yield* checkHiveId(typed.id)
     yield* typed.detach
       ? Effect.provide(inBackground(typed), DaemonLauncher.layerNoDeps)
       : inForeground(typed)

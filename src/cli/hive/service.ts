@@ -8,7 +8,7 @@ import { Paths } from "../../config/Paths.ts"
 import { daemonFlags, programFile } from "../../config/Program.ts"
 import { Settings } from "../../config/Settings.ts"
 import { BadInput } from "../errors.ts"
-import { ownHiveId } from "../flags.ts"
+import { checkHiveId, ownHiveId } from "../flags.ts"
 import { Output } from "../Output.ts"
 
 const print = Flag.Boolean("print").pipe(
@@ -98,6 +98,7 @@ export const hiveService = Command.make(
         message: "Say --print: rbee writes the unit to stdout, and leaves it to you where it goes"
       })
     }
+    yield* checkHiveId(typed.id)
     const output = yield* Output
     const { hive } = yield* Settings
     const { state } = yield* Paths
