@@ -45,6 +45,10 @@ export interface GatewayRequest {
   readonly priority: number
   /** How long it may wait for a worker, in milliseconds; the setting's when it is not said. */
   readonly waitMs?: number | undefined
+  /** Whether the client reads the answer as it grows; otherwise it sees nothing before the end. */
+  readonly isStreamed: boolean
+  /** Told when an answer that the client has not seen begins again: of the job's events only those after this count. */
+  readonly onRestarted: (after: number) => void
   /** Told when a worker was found, maybe more than once. */
   readonly onPlaced: (placement: Placement) => void
 }

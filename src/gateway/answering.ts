@@ -122,6 +122,7 @@ export const makeAnswering = Effect.gen(function* () {
   ) {
     const { key } = yield* Caller
     let placement: Placement | undefined
+    let restartedAfter = 0
     const askedAt = clock.currentTimeMillisUnsafe()
     const work = upstream.complete({
       model,
@@ -132,6 +133,10 @@ export const makeAnswering = Effect.gen(function* () {
       key: key?.id ?? "",
       priority: key?.priority ?? 0,
       waitMs,
+      isStreamed: exchange.reply._tag === "Stream",
+      onRestarted: (after) => {
+        restartedAfter = after
+      },
       onPlaced: (found) => {
         placement = found
       }
@@ -198,14 +203,14 @@ export const makeAnswering = Effect.gen(function* () {
       })
     }
 
-    const chunks: Array<string> = []
+    const pieces: Array<LoggedEvent> = []
     let document: string | undefined
     let failure: GatewayFailure | undefined
     const take = (events: ReadonlyArray<LoggedEvent>) => {
       for (const event of events) {
         if (event.kind === "chunk") {
           spending.note(event.json)
-          chunks.push(event.json)
+          pieces.push(event)
         } else if (event.kind === "result") {
           spending.note(event.json)
           document = event.json
@@ -223,6 +228,7 @@ export const makeAnswering = Effect.gen(function* () {
     // Another worker may have gone on since the answer began.
     const headers = headersOf(jobId, placement)
     if (failure !== undefined) return refuse(format, failure, headers)
+    const chunks = pieces.filter(({ id }) => id > restartedAfter).map(({ json }) => json)
     if (reply._tag === "Whole") {
       return HttpServerResponse.jsonUnsafe(reply.toJson(assemble(chunks), about), { headers })
     }

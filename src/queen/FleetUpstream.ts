@@ -57,7 +57,9 @@ interface Course {
   readonly request: GatewayRequest
   readonly job: RunningJob
   readonly wish: Omit<TurnRequest, "attempt" | "avoid" | "id">
-  readonly answer: Continuation
+  answer: Continuation
+  /** The number of the last event of the job that is of an answer which was begun again, and no longer counts. */
+  before: number
   /** Workers that are not to be tried again. */
   readonly avoid: Array<string>
   readonly startedAt: number
@@ -173,33 +175,45 @@ export const fleetUpstream = Layer.effect(
     ) {
       const outcome = outcomeOf(error)
       if (outcome === "client") return yield* longer(course, number, worker, error)
-      const { answer, avoid, job } = course
+      const { answer, avoid, job, request } = course
       // A failure of a healthy engine repeats on most others: one more worker gets the request, if it serves already.
       const isOfEngine = outcome === "engine"
       const hasTries = number < scheduler.attempts && !(isOfEngine && course.isEngineRetried)
       if (isOfEngine) course.isEngineRetried = true
-      const said = answer.said(yield* job.written)
+      const written = yield* job.written
+      const said = answer.said(written.filter(({ id }) => id > course.before))
       const next = Effect.fnUntraced(function* (action: string, message: string) {
         avoid.push(keyOf(worker), ...(isHiveError(error) ? yield* workersOf(worker.hive) : []))
-        answer.next(said)
+        if (action === "restart") {
+          course.before = written.at(-1)?.id ?? 0
+          course.answer = new Continuation(request)
+          request.onRestarted(course.before)
+        } else answer.next(said)
         // The hive's job, which a cancel would stop first, is over.
         yield* job.stopBy(job.fail(new JobCancelled()))
         yield* say(course, action, message)
-        yield* attempt(course, { number: number + 1, body: said.body, servingOnly: isOfEngine })
+        const body = action === "restart" ? request.body : said.body
+        yield* attempt(course, { number: number + 1, body, servingOnly: isOfEngine })
       })
-      const failure = answer.hasBegun
-        ? new AnswerLost({ worker: worker.id, reason: error.message, cause: error })
-        : error
+      const failure =
+        answer.hasBegun && request.isStreamed
+          ? new AnswerLost({ worker: worker.id, reason: error.message, cause: error })
+          : error
       if (answer.hasBegun && said.isWhole) return
-      if (!hasTries || (answer.hasBegun && !said.isPossible)) return yield* Effect.fail(failure)
-      const another = answer.hasBegun
-        ? next(
-            "continue",
-            `Worker '${worker.id}' was lost in the middle (${error.message}); another goes on after ${said.length} characters`
-          )
-        : next("retry", `Worker '${worker.id}' did not begin (${error.message}); trying another`)
+      // What was sent stays; of an answer that the client gets whole, nothing was.
+      const mustContinue = answer.hasBegun && request.isStreamed
+      if (!hasTries || (mustContinue && !said.isPossible)) return yield* Effect.fail(failure)
+      const lost = `Worker '${worker.id}' was lost in the middle (${error.message})`
+      const another = () => {
+        if (!answer.hasBegun) {
+          return next("retry", `Worker '${worker.id}' did not begin (${error.message}); trying another`)
+        }
+        return said.isPossible
+          ? next("continue", `${lost}; another goes on after ${said.length} characters`)
+          : next("restart", `${lost}; another answers the request again`)
+      }
       yield* Effect.catchIf(
-        another,
+        another(),
         ({ _tag }) => isOfEngine && _tag === "NoOtherWorker",
         () => Effect.fail(failure)
       )
@@ -240,6 +254,7 @@ export const fleetUpstream = Layer.effect(
           waitMs
         },
         answer: new Continuation(request),
+        before: 0,
         avoid: [],
         startedAt: clock.currentTimeMillisUnsafe(),
         isEngineRetried: false,

@@ -12,7 +12,17 @@ const request = (
   api: GatewayRequest["api"] = "chat/completions"
 ): GatewayRequest => {
   assert.isDefined(model)
-  return { model, api, body, prompt: "", key: "", priority: 0, onPlaced: () => {} }
+  return {
+    model,
+    api,
+    body,
+    prompt: "",
+    key: "",
+    priority: 0,
+    isStreamed: true,
+    onRestarted: () => {},
+    onPlaced: () => {}
+  }
 }
 
 const messages = [{ role: "user", content: "Hi" }]

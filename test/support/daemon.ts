@@ -1,6 +1,6 @@
 import * as http from "node:http"
 import * as net from "node:net"
-import { Context, Effect, Layer, Scope } from "effect"
+import { Context, type Duration, Effect, Layer, Scope } from "effect"
 import { type SettingChanges, Settings } from "../../src/config/Settings.ts"
 import { Token } from "../../src/config/Token.ts"
 import { boundUrl, daemon } from "../../src/job/Daemon.ts"
@@ -69,10 +69,12 @@ export interface Sent {
   readonly path: string
   readonly body?: string | Buffer
   readonly headers?: http.OutgoingHttpHeaders
+  /** How long the answer may take; 20 seconds when absent. */
+  readonly within?: Duration.Input
 }
 
 /** One request over a connection of its own, and its whole answer. */
-export const ask = (url: string, { body, headers, method = "GET", path }: Sent) =>
+export const ask = (url: string, { body, headers, method = "GET", path, within = "20 seconds" }: Sent) =>
   Effect.callback<Answer, Error>((resume) => {
     const request = http.request(`${url}/`, { method, path, headers, agent: false }, (response) => {
       let text = ""
@@ -88,7 +90,7 @@ export const ask = (url: string, { body, headers, method = "GET", path }: Sent) 
     request.on("error", (error) => resume(Effect.fail(error)))
     request.end(body)
     return Effect.sync(() => request.destroy())
-  }).pipe(Effect.timeout("20 seconds"), Effect.orDie)
+  }).pipe(Effect.timeout(within), Effect.orDie)
 
 /** Posts an operation and gives the id of its job. */
 export const submitTo = (url: string, operation: object, headers: http.OutgoingHttpHeaders = {}) =>

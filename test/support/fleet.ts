@@ -34,7 +34,7 @@ export interface FleetOptions {
   /** The keys of applications at the queen; without any, nobody needs one. */
   readonly keys?: ReadonlyArray<NewApiKey>
   /** Whether the workers are slow enough that a test can do something in the middle of an answer. */
-  readonly slow?: boolean
+  readonly slow?: keyof typeof slowWorkers | boolean
   /** Models that a hive has besides `rbee:tiny`: copies of it under these names. */
   readonly models?: ReadonlyArray<string> | ((id: string) => ReadonlyArray<string>)
   /** The same, with other metadata. */
@@ -75,6 +75,11 @@ export interface Fleet {
 
 const serveHive = new URL("serveHive.ts", import.meta.url).pathname
 const slowWorker = new URL("slowWorker.ts", import.meta.url).pathname
+
+const slowWorkers = {
+  loading: new URL("slowLoader.ts", import.meta.url).pathname,
+  answering: new URL("slowerWorker.ts", import.meta.url).pathname
+}
 
 const tinyModel = new URL("../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
 
@@ -183,7 +188,8 @@ export const startFleet = Effect.fnUntraced(function* (options: FleetOptions) {
     queen = {},
     variants = {}
   } = options
-  const worker = options.slow === true ? slowWorker : workerSource
+  const { slow = false } = options
+  const worker = typeof slow === "string" ? slowWorkers[slow] : slow ? slowWorker : workerSource
   const queenHome = yield* temporaryHome
   const secrets = yield* makeKeys(queenHome, options.keys ?? [])
   const context = yield* Layer.build(
@@ -219,8 +225,11 @@ export const startFleet = Effect.fnUntraced(function* (options: FleetOptions) {
 
   const ownProcess = Effect.fnUntraced(function* (id: string, home: string) {
     const child = yield* startProcess(home, id, queenUrl, worker)
-    const found = yield* until(client.run({ operation: "hive_list" }), (events) =>
-      resultOf(events).includes(`{"alias":"${id}"`)
+    // A process that is started from the source takes its time on a machine that does more.
+    const found = yield* until(
+      client.run({ operation: "hive_list" }),
+      (events) => resultOf(events).includes(`{"alias":"${id}"`),
+      "1 minute"
     ).pipe(Effect.orDie)
     const { hives } = JSON.parse(resultOf(found))
     const { url } = hives.find(({ alias }: { readonly alias: string }) => alias === id)

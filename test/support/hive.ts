@@ -136,10 +136,12 @@ export const workerList = Effect.gen(function* () {
 })
 
 /** Waits until the condition holds, 20 seconds at most. */
-export const until = <A, E, R>(effect: Effect.Effect<A, E, R>, holds: (value: A) => boolean) =>
-  Effect.repeat(effect, { until: holds, schedule: Schedule.spaced("25 millis") }).pipe(
-    Effect.timeout("20 seconds")
-  )
+export const until = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  holds: (value: A) => boolean,
+  within: Duration.Input = "20 seconds"
+) =>
+  Effect.repeat(effect, { until: holds, schedule: Schedule.spaced("25 millis") }).pipe(Effect.timeout(within))
 
 export const spawnTiny = {
   operation: "worker_spawn",
