@@ -8,6 +8,7 @@ import type { RunningJob } from "../job/Submission.ts"
 import type { Complete } from "../operation/Operation.ts"
 import { embeddingBatches, withOffset } from "./embeddingBatches.ts"
 import { type AnswerError, diagnosed, withLease } from "./Leasing.ts"
+import { stopWhenLeft } from "./stopRequest.ts"
 import type { LeaseRequest } from "./WorkerChoice.ts"
 import { WorkerClient } from "./WorkerClient.ts"
 import { type Lease, Workers } from "./Workers.ts"
@@ -46,20 +47,24 @@ const charactersPerToken = 4
 const promptTokens = ({ input, messages, prompt }: Complete["body"]) =>
   JSON.stringify([input, messages, prompt]).length / charactersPerToken
 
+const lengthOf = (value: unknown) => (Array.isArray(value) ? Math.max(1, value.length) : 1)
+
+/** How many answers a request asks for, at most: a list may also be the tokens of one text. */
+const answersOf = ({ input, n, prompt }: Complete["body"]) =>
+  lengthOf(input) * lengthOf(prompt) * (typeof n === "number" && n > 1 ? n : 1)
+
+const needsOf = ({ body, model, worker_id }: Complete) => ({
+  model,
+  workerId: worker_id,
+  answers: answersOf(body)
+})
+
 const make = Effect.gen(function* () {
   const workers = yield* Workers
   const client = yield* WorkerClient
 
   const answer = Effect.fnUntraced(function* ({ api, body }: Complete, job: RunningJob, lease: Lease) {
-    let isWhole = false
-    const stop = client.cancel(lease.port, job.id)
-    yield* Effect.addFinalizer(() => (isWhole ? Effect.void : stop))
-    yield* job.stopBy(stop)
-    const whole = Stream.fromEffectDrain(
-      Effect.sync(() => {
-        isWhole = true
-      })
-    )
+    const whole = Stream.fromEffectDrain(Effect.sync(yield* stopWhenLeft(client, lease, job)))
     const request = { api, promptTokens: promptTokens(body) }
     if (api === "embeddings") {
       const ask = (part: Complete["body"]) =>
@@ -78,6 +83,7 @@ const make = Effect.gen(function* () {
       ...request,
       body: {
         ...body,
+        ...lease.streamFields,
         model: lease.model,
         stream: true,
         stream_options: { ...options, include_usage: true }
@@ -91,7 +97,7 @@ const make = Effect.gen(function* () {
 
   return Completions.of({
     run: (operation, job, { onWorker, waitMs, ...wishes } = {}) =>
-      withLease(workers, { ...wishes, model: operation.model, workerId: operation.worker_id }, job, {
+      withLease(workers, { ...wishes, ...needsOf(operation) }, job, {
         actor: "hv-gate",
         action: "complete",
         does: "answers the request",

@@ -10,6 +10,7 @@ import type { Infer as InferOperation } from "../operation/Operation.ts"
 import { Devices } from "./Devices.ts"
 import { type AnswerError, diagnosed, withLease } from "./Leasing.ts"
 import { readDeviceName } from "./Placement.ts"
+import { stopWhenLeft } from "./stopRequest.ts"
 import { WorkerClient, WorkerGone } from "./WorkerClient.ts"
 import { type Lease, Workers } from "./Workers.ts"
 
@@ -67,15 +68,14 @@ const make = Effect.gen(function* () {
 
   const answer = Effect.fnUntraced(function* (operation: InferOperation, job: RunningJob, lease: Lease) {
     const whole = new Answer()
-    const stop = client.cancel(lease.port, job.id)
-    yield* Effect.addFinalizer(() => (whole.isWhole ? Effect.void : stop))
-    yield* job.stopBy(stop)
+    const complete = yield* stopWhenLeft(client, lease, job)
 
     const { max_tokens, prompt, temperature, top_k, top_p } = operation
     const asked = {
       api: "completions",
       promptTokens: prompt.length / charactersPerToken,
       body: {
+        ...lease.streamFields,
         model: lease.model,
         prompt,
         max_tokens,
@@ -101,11 +101,12 @@ const make = Effect.gen(function* () {
       Stream.map(toEvent),
       Stream.filter((event) => event !== undefined)
     )
-    const end = Stream.suspend(() =>
-      whole.isWhole
+    const end = Stream.suspend(() => {
+      complete()
+      return whole.isWhole
         ? Stream.make(whole.result)
         : Stream.fail(new WorkerGone({ reason: "the answer has no reason for its end" }))
-    )
+    })
     return Stream.concat(tokens, end)
   }, Stream.unwrap)
 

@@ -18,6 +18,8 @@ export interface LeaseRequest {
   readonly parallel?: number | undefined
   /** Waits until a worker has room for it, behind those who came before; else a worker takes it and has it wait. */
   readonly inLine?: boolean | undefined
+  /** How many answers the request asks for; one, when it is not said. */
+  readonly answers?: number | undefined
 }
 
 /** Whether the worker has the model, and is what else was asked for. */

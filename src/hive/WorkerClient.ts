@@ -40,6 +40,9 @@ export interface WorkerRequest {
   readonly promptTokens: number
 }
 
+/** What a worker says of a request that it was asked to stop; a process that is gone has none. */
+export type CancelAnswer = "stopped" | "unknown" | "silent"
+
 export type CompletionError = ContextLengthExceeded | WorkerGone | WorkerRefused | WorkerSilent
 
 /** Speaks with workers over HTTP. */
@@ -67,8 +70,10 @@ export class WorkerClient extends Context.Service<
       requestId: string,
       request: WorkerRequest
     ) => Effect.Effect<string, CompletionError>
-    /** Returns when the worker has stopped the request, or after two seconds; an unknown request is fine. */
-    readonly cancel: (port: number, requestId: string) => Effect.Effect<void>
+    /** Asks the worker to stop the request. Returns when it has, when it has no such request, or after five seconds. */
+    readonly cancel: (port: number, requestId: string) => Effect.Effect<CancelAnswer>
+    /** The body of a path of the engine's, asked for within a second; absent when it does not answer with a 200. */
+    readonly read: (port: number, path: string) => Effect.Effect<string | undefined>
   }
 >()("rbee/hive/WorkerClient") {
   static readonly layerNoDeps = Layer.effect(
@@ -78,12 +83,15 @@ export class WorkerClient extends Context.Service<
 }
 
 const askWithin = "1 second"
-const cancelWithin = "2 seconds"
+/** How long a worker may take to stop a request, or to show that it has. */
+export const cancelWithin = Duration.seconds(5)
 const mostErrorBytes = 64_000
 
 const ModelList = Schema.Struct({ data: Schema.Array(Schema.Struct({ id: Schema.String })) })
 const decodeModels = Schema.decodeUnknownEffect(Schema.fromJsonString(ModelList))
 
+// Of a prompt, before the first token.
+const progressMark = '"prompt_progress":'
 const endMark = "[DONE]"
 
 const urlOf = (port: number, path: string) => `http://127.0.0.1:${port}${path}`
@@ -187,6 +195,7 @@ const make = Effect.gen(function* () {
   ) {
     let heardAt: number | undefined
     let isWhole = false
+    let isAnswering = false
     let failure: EngineError | undefined
     yield* silence(worker, request.promptTokens, () => heardAt).pipe(
       Effect.catch(onSilent),
@@ -199,6 +208,8 @@ const make = Effect.gen(function* () {
     const data = readSse(response.stream, {
       maxEventSize: limits.lineBytes,
       map: ({ data, event }) => {
+        if (!isAnswering && data.includes(progressMark)) return undefined
+        isAnswering = true
         heardAt = clock.currentTimeMillisUnsafe()
         if (data === endMark) {
           isWhole = true
@@ -253,9 +264,21 @@ const make = Effect.gen(function* () {
     ask,
     cancel: (port, requestId) =>
       http.del(urlOf(port, `/v1/requests/${encodeURIComponent(requestId)}`)).pipe(
-        Effect.flatMap(({ text }) => text),
-        Effect.timeout(cancelWithin),
-        Effect.ignore
+        Effect.flatMap(({ status, text }) =>
+          Effect.as(text, status === 200 ? ("stopped" as const) : ("unknown" as const))
+        ),
+        Effect.orElseSucceed((): CancelAnswer => "unknown"),
+        Effect.timeoutOrElse({
+          duration: cancelWithin,
+          orElse: () => Effect.succeed<CancelAnswer>("silent")
+        })
+      ),
+    read: (port, path) =>
+      http.get(urlOf(port, path)).pipe(
+        Effect.flatMap((response) => Effect.map(shortText(response), (text) => ({ ...response, text }))),
+        Effect.map(({ status, text }) => (status === 200 ? text : undefined)),
+        Effect.timeout(askWithin),
+        Effect.orElseSucceed(() => undefined)
       )
   })
 })

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Semaphore from "effect/Semaphore"
 import type { Device } from "./Devices.ts"
+import type { Engine } from "./engines/Engine.ts"
 import { WorkerFailed } from "./errors.ts"
 import { type ProcessEvents, WorkerProcesses } from "./WorkerProcesses.ts"
 import type { StoredWorker, WorkerProcess, WorkerRecord, WorkerSpec } from "./WorkerRecord.ts"
@@ -24,11 +25,15 @@ export interface Entry {
   state: LastingState
   run: Run
   process: WorkerProcess | undefined
+  /** What runs the process. */
+  engine: Engine | undefined
   reason: string | undefined
   /** It was ready at least once; until then it is forgotten when its start fails or nobody waits for it. */
   proven: boolean
   waiters: number
   requests: number
+  /** The most answers that the engine writes at once for them; a request may ask for several. */
+  answers: number
   /** When it last had a request, or became ready: milliseconds of the clock. */
   usedAt: number
   fiber: Fiber.Fiber<void> | undefined
@@ -45,10 +50,12 @@ const newEntry = (spec: WorkerSpec): Entry => ({
   state: "starting",
   run: newRun(),
   process: undefined,
+  engine: undefined,
   reason: undefined,
   proven: false,
   waiters: 0,
   requests: 0,
+  answers: 0,
   usedAt: 0,
   fiber: undefined
 })
@@ -118,9 +125,10 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
       let readyAt: number | undefined
       let crashes = 0
       const events: ProcessEvents = {
-        started: (process) =>
+        started: (process, engine) =>
           Effect.sync(() => {
             entry.process = process
+            entry.engine = engine
           }),
         loading: (percent) =>
           Effect.sync(() => {

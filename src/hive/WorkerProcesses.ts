@@ -20,8 +20,8 @@ import { WorkerStore } from "./WorkerStore.ts"
 
 /** What is told of a process while it lives. */
 export interface ProcessEvents {
-  /** It was started; it does not answer yet. */
-  readonly started: (process: WorkerProcess) => Effect.Effect<void>
+  /** It was started, by an engine that may not be in the settings any more; it does not answer yet. */
+  readonly started: (process: WorkerProcess, engine: Engine | undefined) => Effect.Effect<void>
   /** It tells how far its model is loaded, in percent. */
   readonly loading: (percent: number) => Effect.Effect<void>
   /** It answers and serves the model. */
@@ -165,7 +165,7 @@ const make = Effect.gen(function* () {
       ({ exited, process }) =>
         Effect.gen(function* () {
           yield* Effect.mapError(store.save({ spec, process }), (error) => error)
-          yield* events.started(process)
+          yield* events.started(process, yield* engineOf(spec))
           yield* Effect.raceFirst(answers(spec, process, events), diedEarly(spec, exited))
           yield* events.ready(process)
           return yield* failure(spec, sentence(yield* exited))

@@ -12,6 +12,7 @@ import { Pids } from "../config/Pids.ts"
 import { Settings } from "../config/Settings.ts"
 import type { Say } from "../job/narrated.ts"
 import type { Device } from "./Devices.ts"
+import type { Cancellation, Engine } from "./engines/Engine.ts"
 import {
   QueueFull,
   WorkerBusy,
@@ -48,6 +49,14 @@ export interface Lease {
   readonly whyGone: Effect.Effect<WorkerFailed>
   /** Whether the worker answers its health check, within a second. */
   readonly isHealthy: Effect.Effect<boolean>
+  /** How the engine stops a request. */
+  readonly cancellation: Cancellation
+  /** What the body of a streamed request has besides the client's fields. */
+  readonly streamFields: Engine["streamFields"]
+  /** Counts the request no longer among those that the worker works on; gives the most answers of the others. */
+  readonly withdraw: () => number
+  /** Ends the worker's process, if it is still the one of this lease; another is started in its place. */
+  readonly restart: (reason: string) => Effect.Effect<void>
 }
 
 /** Why no worker can take a request. */
@@ -98,6 +107,9 @@ const tellEvery = "1 second"
 const smallContext = 2048
 const adoptWithin = "2 seconds"
 const goneWithin = "1500 millis"
+// A worker that does not answer a cancel most likely does not answer a signal either.
+const deafWithin = "1 second"
+const disconnect: Cancellation = { _tag: "Disconnect" }
 
 const whyGone = ({ spec }: Entry, { gone }: WorkerLife.Run) =>
   Effect.timeoutOrElse(Deferred.await(gone), {
@@ -247,33 +259,57 @@ const make = Effect.gen(function* () {
       )
     })
 
-  const occupy = Effect.fnUntraced(function* (entry: Entry) {
-    const { process, run, spec, state } = entry
+  const occupy = Effect.fnUntraced(function* (entry: Entry, answers = 1) {
+    const { engine, process, run, spec, state } = entry
     if (process === undefined) return yield* new WorkerNotReady({ worker: spec.id, state })
     const count = (by: number) =>
       Effect.sync(() => {
         entry.requests += by
         entry.usedAt = clock.currentTimeMillisUnsafe()
       })
-    yield* Effect.acquireRelease(count(1), () => Effect.andThen(count(-1), lines.wake))
+    let isCounted = false
+    const enter = Effect.sync(() => {
+      isCounted = true
+      entry.answers += answers
+    })
+    const withdraw = () => {
+      if (isCounted) entry.answers -= answers
+      isCounted = false
+      return entry.answers
+    }
+    yield* Effect.acquireRelease(Effect.andThen(count(1), enter), () => {
+      withdraw()
+      return Effect.andThen(count(-1), lines.wake)
+    })
     return {
       id: spec.id,
       model: spec.model,
       port: process.port,
       whyGone: whyGone(entry, run),
-      isHealthy: processes.isHealthy({ spec, process })
+      isHealthy: processes.isHealthy({ spec, process }),
+      cancellation: engine?.cancellation ?? disconnect,
+      streamFields: engine?.streamFields,
+      withdraw,
+      restart: (reason: string) =>
+        entry.run === run
+          ? Effect.andThen(
+              Effect.logWarning("worker is restarted", { worker: spec.id, reason }),
+              pids.terminate(process, deafWithin)
+            )
+          : Effect.void
     }
   })
 
   const inTurn = Effect.fnUntraced(function* (
     place: Place,
     found: Effect.Effect<Entry, LeaseError>,
+    answers: number | undefined,
     say: Say
   ) {
     let isTold = false
     while (true) {
       const entry = yield* found
-      if (place.isFirst() && hasRoom(entry)) return yield* occupy(entry)
+      if (place.isFirst() && hasRoom(entry)) return yield* occupy(entry, answers)
       if (!isTold) yield* say("queue", `Waiting in position ${place.before() + 1}: all workers are busy`)
       isTold = true
       yield* place.change
@@ -298,14 +334,14 @@ const make = Effect.gen(function* () {
       waiting(say),
       say
     )
-    if (asked.inLine !== true || workerId !== undefined) return yield* occupy(yield* found)
+    if (asked.inLine !== true || workerId !== undefined) return yield* occupy(yield* found, asked.answers)
 
     // Who waits for the same stands in the same line.
     const size = Math.ceil(Math.log2(Math.max(minContext, smallContext)))
     const line = JSON.stringify([model, engine, contextSize, size, device, on])
     const { queueLength } = scheduler
     if (lines.lengthOf(line) >= queueLength) return yield* new QueueFull({ model, limit: queueLength })
-    return yield* lines.stand(line, (place) => inTurn(place, found, say))
+    return yield* lines.stand(line, (place) => inTurn(place, found, asked.answers, say))
   })
 
   const adopt = Effect.fnUntraced(function* (stored: StoredWorker) {

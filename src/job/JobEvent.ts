@@ -95,7 +95,10 @@ export class JobEvent {
     return new JobEvent("failed", JSON.stringify({ error }))
   }
 
-  static readonly cancelled = new JobEvent("cancelled", "{}")
+  /** Whether the worker confirmed that it stopped, where one worked on the job. */
+  static cancelled(confirmed: boolean) {
+    return new JobEvent("cancelled", JSON.stringify({ confirmed }))
+  }
 }
 
 /** An event in a job's log, with its number there. */
@@ -124,3 +127,6 @@ export const readFailure = notTooDeep(
   Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ error: Failure })))
 )
 export const readJson = notTooDeep(Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Json)))
+export const readCancelled = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ confirmed: Schema.optionalKey(Schema.NullOr(Schema.Boolean)) }))
+)

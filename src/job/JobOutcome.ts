@@ -2,6 +2,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import { JobCancelled } from "./clientErrors.ts"
 import { InternalError, type OperationError } from "./errors.ts"
 import type { Failure } from "./JobEvent.ts"
 import type { JobState } from "./JobRecord.ts"
@@ -14,6 +15,8 @@ const failureOf = (error: OperationError): Failure =>
 export interface Outcome {
   readonly state: JobState
   readonly error?: Failure
+  /** False when a cancelled job's worker did not confirm that it stopped. */
+  readonly isConfirmed?: boolean | undefined
 }
 
 const cancelled: Outcome = { state: "cancelled" }
@@ -35,7 +38,10 @@ export const outcomeOf = (
 ): Effect.Effect<Outcome> => {
   if (Exit.isSuccess(exit)) return Effect.succeed(cancelling ? cancelled : { state: "completed" })
   const error = failure ?? Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-  if (error?._tag === "JobCancelled") return Effect.succeed(cancelled)
+  if (error?._tag === "JobCancelled") {
+    const isConfirmed = error instanceof JobCancelled ? error.confirmed : undefined
+    return Effect.succeed({ ...cancelled, isConfirmed })
+  }
   if (error !== undefined && !cancelling) return Effect.succeed({ state: "failed", error: failureOf(error) })
   if (cancelling || Cause.hasInterruptsOnly(exit.cause)) return Effect.succeed(cancelled)
   return Effect.as(Effect.logError("a job died", { job: id, operation }, exit.cause), {

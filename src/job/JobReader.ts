@@ -31,7 +31,7 @@ const plainEvents = () => {
     if (data === endMarkers.done) {
       return failure === undefined ? new JobEvent("done", "{}") : failed(failure)
     }
-    if (data === endMarkers.cancelled) return JobEvent.cancelled
+    if (data === endMarkers.cancelled) return JobEvent.cancelled(false)
     if (data.startsWith(endMarkers.failed)) return failed(data.slice(endMarkers.failed.length))
     if (data.startsWith(failedPrefix)) {
       const message = data.slice(failedPrefix.length)

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -70,7 +71,9 @@ interface Job {
   error: Failure | undefined
   hiveId: string | undefined
   hiveJobId: string | undefined
-  stop: Effect.Effect<void> | undefined
+  stop: Effect.Effect<boolean> | undefined
+  /** Nobody said that the worker did not confirm its stop. */
+  isConfirmed: boolean
   failure: OperationError | undefined
   cancelling: boolean
   followers: number
@@ -79,6 +82,8 @@ interface Job {
   keptBytes: number
 }
 
+// A hive may need this long to stop the work, and to restart a worker that does not stop it.
+const askedWithin = Duration.seconds(15)
 const stopWithin = Duration.seconds(5)
 const sweepEvery = Duration.minutes(1)
 
@@ -153,7 +158,7 @@ const make = Effect.gen(function* () {
       outcome.state === "completed"
         ? JobEvent.done({ queued_ms: startedAt - job.createdAt, run_ms: now - startedAt })
         : outcome.error === undefined
-          ? JobEvent.cancelled
+          ? JobEvent.cancelled(job.isConfirmed && outcome.isConfirmed !== false)
           : JobEvent.failed(outcome.error)
     )
     job.keptBytes = yield* job.log.bytes
@@ -177,6 +182,9 @@ const make = Effect.gen(function* () {
           Effect.sync(() => {
             job.stop = stop
           }),
+        unconfirmed: Effect.sync(() => {
+          job.isConfirmed = false
+        }),
         fail: (error) =>
           Effect.suspend(() => {
             job.failure ??= error
@@ -237,6 +245,7 @@ const make = Effect.gen(function* () {
       hiveId: submission.hiveId,
       hiveJobId: undefined,
       stop: undefined,
+      isConfirmed: true,
       failure: undefined,
       cancelling: false,
       followers: 0,
@@ -278,7 +287,9 @@ const make = Effect.gen(function* () {
     const fiber = fibers.get(id)
     if (fiber === undefined) return
     if (stop !== undefined) {
-      yield* stop.pipe(Effect.andThen(Fiber.await(fiber)), Effect.timeoutOption(stopWithin))
+      const endsByItself = yield* Effect.timeoutOption(stop, askedWithin)
+      if (Option.getOrElse(endsByItself, () => false))
+        yield* Effect.timeoutOption(Fiber.await(fiber), stopWithin)
     }
     yield* Fiber.interrupt(fiber)
   })

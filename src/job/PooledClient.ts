@@ -7,6 +7,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
+import { leftAnswer } from "./resettingConnector.ts"
 import { InFlight } from "./InFlight.ts"
 import { type BodySource, PooledResponse } from "./PooledResponse.ts"
 
@@ -18,7 +19,6 @@ const usualHighWater = 64 * 1024
 // The connection of an answer that nobody begins to read is given up after the second look.
 const lookEvery = "5 seconds"
 
-const left = new Error("the answer was left")
 const give = (exchange: Exchange) => exchange.give()
 
 /** One request and its answer, as undici tells of them. */
@@ -52,7 +52,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
 
   onRequestStart(controller: Undici.Dispatcher.DispatchController) {
     this.#controller = controller
-    if (this.#isLeft) controller.abort(left)
+    if (this.#isLeft) controller.abort(leftAnswer)
   }
 
   onResponseStart(
@@ -98,9 +98,9 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
     this.#unread.delete(this.#key)
     if (this.#isLeft || this.#end !== undefined) return
     this.#isLeft = true
-    this.#controller?.abort(left)
+    this.#controller?.abort(leftAnswer)
     // A read that another fiber waits for ends too, whether or not undici reports the abort.
-    if (this.#response !== undefined && this.#end === undefined) this.#fail(this.#response, left)
+    if (this.#response !== undefined && this.#end === undefined) this.#fail(this.#response, leftAnswer)
   }
 
   #take(): Pull.Pull<Chunks, Failed> {

@@ -11,10 +11,12 @@ export interface RunningJob {
   /** The job is run by a hive, as that hive's job. */
   readonly runsAt: (hiveId: string, hiveJobId: string) => Effect.Effect<void>
   /**
-   * How to ask the work to stop so that it first delivers what it has made. Without it, or when it does not stop the
-   * work in time, a cancel interrupts the stream.
+   * How to ask the work to stop so that it first delivers what it has made; gives whether the stream ends by itself then.
+   * Without it, or when the stream does not end in time, a cancel interrupts the stream.
    */
-  readonly stopBy: (stop: Effect.Effect<void>) => Effect.Effect<void>
+  readonly stopBy: (stop: Effect.Effect<boolean>) => Effect.Effect<void>
+  /** Says that the worker did not confirm that it stopped the work; a cancelled job's last event tells so. */
+  readonly unconfirmed: Effect.Effect<void>
   /** Ends the work from outside of its stream, as if the stream had failed. */
   readonly fail: (error: OperationError) => Effect.Effect<void>
   /** Writes into the job's log what does not come through the stream; after what came through it so far. */

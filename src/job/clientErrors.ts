@@ -84,7 +84,10 @@ export class JobFailed extends Schema.TaggedError<JobFailed>()("JobFailed", {
 }
 
 /** The job was cancelled where it ran. */
-export class JobCancelled extends Schema.TaggedError<JobCancelled>()("JobCancelled", {}) {
+export class JobCancelled extends Schema.TaggedError<JobCancelled>()("JobCancelled", {
+  /** Whether the worker confirmed that it stopped; absent where no worker was asked. */
+  confirmed: Schema.optionalKey(Schema.Boolean)
+}) {
   override get message() {
     return "The job was cancelled"
   }

@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Tracer from "effect/Tracer"
 import { Settings } from "../config/Settings.ts"
 import { makePooledClient } from "./PooledClient.ts"
+import { resettingConnector } from "./resettingConnector.ts"
 
 const client = Effect.gen(function* () {
   const tracer = yield* Effect.tracer
@@ -26,7 +27,7 @@ export const httpPool = Layer.unwrap(
         Layer.provide(
           NodeHttpClient.layerDispatcherOptions({
             connections: limits.jobsRunning * 2 + 64,
-            connectTimeout: Duration.toMillis(timeouts.connect),
+            connect: resettingConnector(Duration.toMillis(timeouts.connect)),
             keepAliveTimeout: 4_000
           })
         )

@@ -237,7 +237,7 @@ const make = Effect.gen(function* () {
     avoidedHives.add(hive)
     if (worker !== undefined) avoidedWorkers.push(worker)
     // The hive's job, which a cancel would stop first, is over.
-    yield* job.stopBy(job.fail(new JobCancelled()))
+    yield* job.stopBy(Effect.as(job.fail(new JobCancelled()), true))
     yield* fleet.look(0)
     yield* say(job, "retry", `Hive '${hive}' did not begin (${error.message}); trying another`)
     yield* attempt(course, number + 1)

@@ -190,7 +190,7 @@ export const fleetUpstream = Layer.effect(
           request.onRestarted(course.before)
         } else answer.next(said)
         // The hive's job, which a cancel would stop first, is over.
-        yield* job.stopBy(job.fail(new JobCancelled()))
+        yield* job.stopBy(Effect.as(job.fail(new JobCancelled()), true))
         yield* say(course, action, message)
         const body = action === "restart" ? request.body : said.body
         yield* attempt(course, { number: number + 1, body, servingOnly: isOfEngine })
@@ -233,7 +233,7 @@ export const fleetUpstream = Layer.effect(
       if (need === undefined) return yield* Effect.fail(error)
       course.isLongerSought = true
       course.minContext = need
-      yield* job.stopBy(job.fail(new JobCancelled()))
+      yield* job.stopBy(Effect.as(job.fail(new JobCancelled()), true))
       yield* say(
         course,
         "retry",

@@ -15,7 +15,7 @@ import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { JobCancelled, JobFailed, type PeerError, reasonText } from "../job/clientErrors.ts"
 import { fromScopedPull } from "../job/fromScopedPull.ts"
-import { JobEvent, readFailure } from "../job/JobEvent.ts"
+import { JobEvent, readCancelled, readFailure } from "../job/JobEvent.ts"
 import type { RunningJob } from "../job/Submission.ts"
 import { JobsClient, type Peer, type StartedJob } from "../job/JobsClient.ts"
 import { acquireRelease, addFinalizer } from "../job/lightScope.ts"
@@ -69,6 +69,9 @@ export class HiveForwarder extends Context.Service<
 }
 
 const cancelWithin = "5 seconds"
+// A hive answers when the work has stopped: a worker has five seconds, and what does not stop in time is ended.
+const stopWithin = "10 seconds"
+const alreadyEnded = 409
 const lateWithin = "1 second"
 const attempts = 3
 const pauseBeforeRetry = "100 millis"
@@ -87,7 +90,10 @@ const forwarding = ({ hiveId, job, operation }: Forwarded) =>
 
 const failureOf = (end: JobEvent): JobFailed | JobCancelled | undefined => {
   if (end.kind === "done") return undefined
-  if (end.kind === "cancelled") return new JobCancelled()
+  if (end.kind === "cancelled") {
+    const said = Option.getOrUndefined(readCancelled(end.json))
+    return new JobCancelled({ confirmed: said?.confirmed ?? false })
+  }
   const failure = readFailure(end.json)
   if (Option.isNone(failure)) return new JobFailed({ code: "JobFailed", sentence: "The hive's job failed" })
   const { code, details, message } = failure.value.error
@@ -123,6 +129,17 @@ const make = Effect.gen(function* () {
   // Every job has one at hand, and few run it.
   const cancel = (hive: Peer, jobId: string) =>
     Effect.suspend(() => client.cancel(hive, jobId).pipe(Effect.timeout(cancelWithin), Effect.ignore))
+
+  const stopAt = (hive: Peer, jobId: string, job: RunningJob) =>
+    client.cancel(hive, jobId).pipe(
+      Effect.as(true),
+      Effect.timeout(stopWithin),
+      Effect.catch((error) =>
+        error._tag === "PeerRefused" && error.status === alreadyEnded
+          ? Effect.succeed(true)
+          : Effect.as(job.unconfirmed, false)
+      )
+    )
 
   // A hive that was asked takes the job, also when whoever asked has left before it answered.
   const submit = Effect.fnUntraced(function* (hive: Peer, hiveId: string, json: string) {
@@ -189,7 +206,7 @@ const make = Effect.gen(function* () {
     const { job } = request
     if (job !== undefined) {
       yield* job.runsAt(request.hiveId, jobId)
-      yield* job.stopBy(cancel(hive, jobId))
+      yield* job.stopBy(stopAt(hive, jobId, job))
     }
 
     heard.at = clock.currentTimeMillisUnsafe()

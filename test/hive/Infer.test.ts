@@ -29,13 +29,14 @@ const operation = new Operation.Infer({
 const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
   const cancelled: Array<string> = []
   let leases = 0
-  let stop: Effect.Effect<void> = Effect.void
+  let stop: Effect.Effect<boolean> = Effect.succeed(false)
   const job: RunningJob = {
     id: "job-1",
     runsAt: () => Effect.void,
     fail: () => Effect.void,
     write: () => Effect.void,
     written: Effect.succeed([]),
+    unconfirmed: Effect.void,
     stopBy: (by) =>
       Effect.sync(() => {
         stop = by
@@ -62,13 +63,18 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
               model: "m",
               port: 1,
               whyGone: Effect.succeed(gone),
-              isHealthy: Effect.succeed(true)
+              isHealthy: Effect.succeed(true),
+              cancellation: { _tag: "Delete" as const },
+              streamFields: undefined,
+              withdraw: () => 0,
+              restart: () => Effect.void
             }
           })
       }),
       Layer.mock(WorkerClient)({
         stream: () => Stream.map(pieces, (piece) => JSON.stringify(piece)),
-        cancel: (port, id) => Effect.sync(() => cancelled.push(`${port} ${id}`)).pipe(Effect.asVoid)
+        cancel: (port, id) =>
+          Effect.sync(() => cancelled.push(`${port} ${id}`)).pipe(Effect.as("stopped" as const))
       })
     ])
   )

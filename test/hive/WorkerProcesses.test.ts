@@ -80,6 +80,7 @@ const setUp = Effect.fnUntraced(function* ({ cannotStart = false, hesitates = 0,
     {
       name: "llama",
       backends: ["cpu"],
+      cancellation: { _tag: "Disconnect" },
       install: "",
       readyPath: "/health",
       loaded: (line) => (line.endsWith(" percent") ? Number.parseInt(line) : undefined),

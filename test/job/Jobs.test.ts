@@ -304,7 +304,7 @@ describe("the end", () => {
       const id = yield* submit((job) =>
         Stream.unwrap(
           Effect.as(
-            job.stopBy(Effect.asVoid(Deferred.succeed(asked, undefined))),
+            job.stopBy(Effect.as(Deferred.succeed(asked, undefined), true)),
             Stream.concat(
               tokens("a"),
               Stream.unwrap(Effect.as(Deferred.await(asked), tokens("made before", "and this")))
@@ -413,7 +413,9 @@ describe("cancelling", () => {
       const id = yield* submit((job) =>
         Stream.unwrap(
           Effect.as(
-            job.stopBy(Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answered))),
+            job.stopBy(
+              Effect.as(Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answered)), true)
+            ),
             Stream.concat(tokens("a"), Stream.unwrap(Effect.as(Deferred.await(answered), tokens("b"))))
           )
         )
@@ -422,7 +424,7 @@ describe("cancelling", () => {
       const cancelling = yield* Effect.forkChild(cancel(id))
       yield* Deferred.await(asked)
       yield* Fiber.interrupt(cancelling)
-      yield* TestClock.adjust("5 seconds")
+      yield* TestClock.adjust("15 seconds")
       assert.strictEqual(kindsOf(yield* allOf(id)), "narration token cancelled")
       yield* Deferred.succeed(answered, undefined)
     }).pipe(Effect.provide(jobsWith()))
@@ -434,7 +436,7 @@ describe("cancelling", () => {
       yield* written(id, 1)
       yield* Effect.yieldNow
       const cancelling = yield* Effect.forkChild(cancel(id))
-      yield* TestClock.adjust("5 seconds")
+      yield* TestClock.adjust("15 seconds")
       yield* Fiber.join(cancelling)
       assert.strictEqual(yield* stateOf(id), "cancelled")
     }).pipe(Effect.provide(jobsWith()))

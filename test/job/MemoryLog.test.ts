@@ -40,7 +40,7 @@ describe("MemoryLog", () => {
   it.effect("takes nothing after the end, and one end only", () =>
     Effect.gen(function* () {
       const log = new MemoryLog(1_000_000)
-      yield* log.end(JobEvent.cancelled)
+      yield* log.end(JobEvent.cancelled(true))
       yield* log.append([JobEvent.token("late")])
       yield* log.end(JobEvent.done({ queued_ms: 0, run_ms: 0 }))
       assert.deepStrictEqual(
@@ -57,7 +57,7 @@ describe("MemoryLog", () => {
       yield* log.append([new JobEvent("token", `{"text":"a"}`, 1), new JobEvent("token", `{"text":"b"}`, 5)])
       yield* log.append([new JobEvent("token", `{"text":"b"}`, 5), new JobEvent("token", `{"text":"c"}`, 6)])
       yield* log.append([new JobEvent("token", `{"text":"d"}`, 2 ** 52)])
-      yield* log.end(JobEvent.cancelled)
+      yield* log.end(JobEvent.cancelled(true))
       assert.deepStrictEqual(
         (yield* readAll(log)).map(({ id }) => id),
         [1, 2, 3, 7, 8, 2 ** 52 + 2, 2 ** 52 + 3]

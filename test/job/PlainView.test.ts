@@ -32,7 +32,7 @@ describe("the plain view", () => {
       ),
       "data: [qn-router ] route_job      : Executing operation: worker_list\n\ndata: Hello\n\ndata: [DONE]\n\n"
     )
-    assert.strictEqual(rendered(JobEvent.cancelled), "data: [CANCELLED]\n\n")
+    assert.strictEqual(rendered(JobEvent.cancelled(true)), "data: [CANCELLED]\n\n")
     assert.strictEqual(
       rendered(JobEvent.failed({ code: "X", message: "It broke\nbadly" })),
       "data: [job-exec  ] failed         : Job job-1 failed: It broke badly\n\ndata: [ERROR] It broke badly\n\n"

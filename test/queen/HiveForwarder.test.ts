@@ -365,6 +365,7 @@ describe("leaving and repeating", () => {
         id: "job-1",
         runsAt: () => Effect.void,
         stopBy: () => Effect.void,
+        unconfirmed: Effect.void,
         fail: ({ message }) => Effect.sync(() => void failures.push(message)),
         write: () => Effect.void,
         written: Effect.succeed([])

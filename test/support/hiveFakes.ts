@@ -120,7 +120,7 @@ export const fakeProcesses = Effect.gen(function* () {
           interrupted: Deferred.await(interrupted)
         })
         return yield* Effect.gen(function* () {
-          yield* events.started(process)
+          yield* events.started(process, undefined)
           yield* Deferred.await(ready)
           yield* events.ready(process)
           return yield* Deferred.await(ended)
@@ -156,6 +156,7 @@ export const fakeWorkers = (
           {
             name: "llama",
             backends: ["cpu"],
+            cancellation: { _tag: "Disconnect" },
             install: "get it",
             readyPath: "/health",
             command: () => ({ command: "", args: [] })

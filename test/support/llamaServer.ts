@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { copyFileSync, linkSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { describe } from "@effect/vitest"
-import { Effect, Layer, Schedule } from "effect"
+import { Effect, Layer, Schedule, Schema } from "effect"
 import type { SettingChanges } from "../../src/config/Settings.ts"
 import { engineFolder, missing } from "./engines/installed.ts"
 import { Client, hiveLayer, type HiveOptions, temporaryHome } from "./hive.ts"
@@ -77,6 +77,15 @@ export const addInstructModel = (home: string, name = instructModel) =>
     }
   })
 
+const withEngine = (settings: SettingChanges = {}, args?: ReadonlyArray<string>): SettingChanges => {
+  const { engine, engines } = llamaServerSettings(args)
+  return {
+    ...settings,
+    engine: { ...settings.engine, ...engine },
+    engines: { ...settings.engines, ...engines }
+  }
+}
+
 /** Runs a test against a hive that has the instruct model, and llama-server as the engine of its workers. */
 export const withLlamaHive = <A, E, R>(
   test: Effect.Effect<A, E, R>,
@@ -85,7 +94,7 @@ export const withLlamaHive = <A, E, R>(
   Effect.gen(function* () {
     const home = yield* temporaryHome
     yield* addInstructModel(home)
-    const hive = hiveLayer({ ...options, home, settings: { ...settings, ...llamaServerSettings(args) } })
+    const hive = hiveLayer({ ...options, home, settings: withEngine(settings, args) })
     return yield* Effect.provide(test, Client.layer.pipe(Layer.provideMerge(hive)))
   })
 
@@ -111,14 +120,21 @@ const getJson = (url: string) =>
     return body
   })
 
+const Slots = Schema.Array(
+  Schema.Struct({
+    is_processing: Schema.Boolean,
+    n_prompt_tokens_processed: Schema.optionalKey(Schema.Finite)
+  })
+)
+const readSlots = Schema.decodeUnknownEffect(Slots)
+
+/** What the slots of the llama-server at the URL do, by its own account. */
+export const llamaServerSlots = (url: string) =>
+  Effect.orDie(Effect.flatMap(getJson(`${url}/slots`), readSlots))
+
 /** How many slots of the llama-server at the URL generate, by its own account. */
 export const processingSlots = (url: string) =>
-  getJson(`${url}/slots`).pipe(
-    Effect.map((slots) =>
-      Array.isArray(slots) ? slots.filter((slot) => slot["is_processing"] === true).length : 0
-    ),
-    Effect.orDie
-  )
+  Effect.map(llamaServerSlots(url), (slots) => slots.filter((slot) => slot.is_processing).length)
 
 /** Runs llama-server with the instruct model on a free port. Returns when the model is loaded, 30 s at most. */
 export const startLlamaServer = Effect.fnUntraced(function* (args: ReadonlyArray<string> = []) {

@@ -9,9 +9,31 @@ export interface EngineCommand {
   readonly env?: Readonly<Record<string, string>>
 }
 
+/**
+ * How a request that runs is stopped, and what confirms that it has stopped:
+ *
+ * - `Delete`: `DELETE /v1/requests/{id}` with the id of the request's `x-request-id`. Its answer confirms the stop; a 404
+ *   confirms that the worker has no such request.
+ * - `Disconnect`: closing the connection. Where the engine tells how many requests it works on, the stop is confirmed when
+ *   they are no more than those of others; else by its health check, which it answers after the connection is closed.
+ */
+export type Cancellation =
+  | { readonly _tag: "Delete" }
+  | { readonly _tag: "Disconnect"; readonly activity?: Activity }
+
+/** Where an engine tells how many requests it works on. */
+export interface Activity {
+  readonly path: `/${string}`
+  /** The number in the answer's body; absent when it does not tell. */
+  readonly running: (body: string) => number | undefined
+}
+
 /** A program that makes workers. */
 export interface Engine {
   readonly name: string
+  readonly cancellation: Cancellation
+  /** What the body of a streamed request has besides the client's fields. */
+  readonly streamFields?: Readonly<Record<string, boolean>>
   /** Through what it can compute, as it is installed here. */
   readonly backends: ReadonlyArray<Backend>
   /** How to get it, or to get it for the devices that it cannot use yet. */

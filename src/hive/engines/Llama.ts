@@ -20,6 +20,7 @@ export const makeLlama = (
   packages: ReadonlyArray<string>
 ): Engine => ({
   name,
+  cancellation: { _tag: "Delete" },
   backends: [
     ...gpuBackends.filter((backend) => packages.some((packed) => packed.split("-").includes(backend))),
     "cpu"

@@ -1,3 +1,5 @@
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { ProgramSetting } from "../../config/EngineSettings.ts"
 import type { Backend } from "../Devices.ts"
 import type { WorkerSpec } from "../WorkerRecord.ts"
@@ -34,6 +36,19 @@ const deviceOf = ({ backend, device }: WorkerSpec, listed: string) => {
  */
 export const loadedIn = (line: string) => (/^\.{1,100}$/.test(line) ? line.length : undefined)
 
+const Slots = Schema.fromJsonString(Schema.Array(Schema.Struct({ is_processing: Schema.Boolean })))
+const readSlots = Schema.decodeUnknownOption(Slots)
+
+/** How many of its slots work on a request, by its `/slots`. */
+export const processingIn = (slots: string) =>
+  Option.getOrUndefined(
+    Option.map(readSlots(slots), (all) => all.filter((slot) => slot.is_processing).length)
+  )
+
+// It learns at the end of one batch that its client is gone, and stops at the end of the next: after 256 tokens at most.
+const batchSize = "128"
+const oneBatch = new Set(["--embedding", "--embeddings", "--rerank", "--reranking"])
+
 /**
  * llama.cpp's own server. Its flags are those of tools/server/README.md in ggml-org/llama.cpp; its context is for all
  * requests together.
@@ -45,6 +60,9 @@ export const makeLlamaServer = (
   setting: ProgramSetting
 ): Engine => ({
   name,
+  cancellation: { _tag: "Disconnect", activity: { path: "/slots", running: processingIn } },
+  // While it evaluates a prompt it sees a closed connection only when it writes: after each batch, with this.
+  streamFields: { return_progress: true },
   backends: program === undefined ? [] : backendsIn(listed),
   install: `install llama.cpp so that llama-server is on the PATH, or set program in [engines.${name}] of config.toml`,
   ...(program === undefined ? { missing: "there is no llama-server on the PATH" } : {}),
@@ -73,6 +91,8 @@ export const makeLlamaServer = (
       deviceOf(spec, listed),
       ...(spec.backend === "cpu" ? [] : ["--gpu-layers", "999"]),
       ...(spec.chatTemplate === undefined ? [] : ["--jinja", "--chat-template-file", spec.chatTemplate]),
+      // An embedding model evaluates a text in one batch, whatever its length.
+      ...(setting.args?.some((word) => oneBatch.has(word)) === true ? [] : ["--batch-size", batchSize]),
       ...(setting.args ?? [])
     ],
     env: { ...onlyDevice(spec), ...setting.env }

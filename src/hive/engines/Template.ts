@@ -16,6 +16,7 @@ const valuesOf = (spec: WorkerSpec, port: number): Readonly<Record<string, strin
 /** An engine that is a command of the owner's, whose placeholders are filled in word by word. */
 export const makeTemplate = (name: string, setting: TemplateSetting): Engine => ({
   name,
+  cancellation: { _tag: "Disconnect" },
   backends: setting.backends ?? ["cpu"],
   install: `add the backend to [engines.${name}] of config.toml, if its program can use it`,
   chatTemplates: setting.command.some((word) => word.includes("{chat_template}")),

@@ -7,9 +7,16 @@ export const loadedIn = (line: string) => {
   return percent === undefined ? undefined : Number(percent)
 }
 
+/** How many requests it works on or has waiting, by its `/metrics`: `vllm:num_requests_running{…} 2.0`. */
+export const runningIn = (metrics: string) => {
+  const counts = [...metrics.matchAll(/^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? ([\d.e+]+)$/gm)]
+  return counts.length === 0 ? undefined : counts.reduce((sum, [, count]) => sum + Number(count), 0)
+}
+
 /** vLLM, by its command `vllm serve` (docs.vllm.ai, CLI reference). It needs a GPU. */
 export const makeVllm = (name: string, program: string | undefined, setting: ProgramSetting): Engine => ({
   name,
+  cancellation: { _tag: "Disconnect", activity: { path: "/metrics", running: runningIn } },
   backends: program === undefined ? [] : ["cuda", "rocm"],
   install: `install vLLM so that vllm is on the PATH, or set program in [engines.${name}] of config.toml`,
   ...(program === undefined ? { missing: "there is no vllm on the PATH" } : {}),

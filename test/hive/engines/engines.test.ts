@@ -259,6 +259,7 @@ describe("an engine of the owner's", () => {
         {
           name: "picky",
           backends: ["cpu"],
+          cancellation: { _tag: "Disconnect" },
           install: "it is here",
           readyPath: "/health",
           refuses: () => "it is too small",
