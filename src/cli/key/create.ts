@@ -7,6 +7,7 @@ import * as Redacted from "effect/Redacted"
 import { ApiKeys } from "../../config/ApiKeys.ts"
 import { BadInput } from "../errors.ts"
 import { Output } from "../Output.ts"
+import { unknownModels } from "./unknownModels.ts"
 
 const name = Argument.String("name").pipe(
   Argument.withDescription("What the key is called, such as the application that gets it")
@@ -45,6 +46,11 @@ export const keyCreate = Command.make(
       .pipe(Effect.catchTag("InvalidApiKey", ({ message }) => new BadInput({ message })))
     const secret = Redacted.value(key)
     yield* output.json ? output.answer({ key: secret, ...record }) : output.line(secret)
+    for (const model of yield* unknownModels(typed.models, key)) {
+      yield* output.note(
+        `Warning: the queen knows no model '${model}'; the key holds for it once there is one ('rbee model list' shows the models)`
+      )
+    }
     yield* output.note(
       "This key is shown only now. Give it to the application, which sends it as 'Authorization: Bearer <key>'."
     )

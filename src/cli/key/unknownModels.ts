@@ -1,0 +1,28 @@
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { JobsClient } from "../../job/JobsClient.ts"
+import { Connection } from "../Connection.ts"
+
+const ModelList = Schema.Struct({ data: Schema.Array(Schema.Struct({ id: Schema.String })) })
+
+/**
+ * Those of the models of a new key that a running queen does not list to its holder; none when no queen answers within two
+ * seconds, as nobody knows then.
+ */
+export const unknownModels = Effect.fnUntraced(function* (
+  models: ReadonlyArray<string>,
+  key: Redacted.Redacted<string>
+) {
+  if (models.length === 0) return []
+  const client = yield* JobsClient
+  const { queen } = yield* Connection
+  const { url } = yield* queen
+  const listed = yield* client
+    .get({ url, token: key }, "/v1/models", ModelList)
+    .pipe(Effect.timeout("2 seconds"), Effect.option)
+  if (Option.isNone(listed)) return []
+  const known = new Set(listed.value.data.map(({ id }) => id))
+  return models.filter((model) => !known.has(model))
+})
