@@ -1,5 +1,6 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { Capability } from "../operation/Capabilities.ts"
 import type { SettingCodec } from "./settingCodecs.ts"
 
 /** What may stand in the words of a command: replaced when a worker is started. */
@@ -26,7 +27,9 @@ export const TemplateSetting = Schema.Struct({
   backends: Schema.optionalKey(Backends),
   /** The path that answers 200 when the model is loaded. */
   ready: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\/[\w./-]{0,200}$/))),
-  env: Schema.optionalKey(Environment)
+  env: Schema.optionalKey(Environment),
+  /** What its workers can do, and nothing else; not known when it is not said. */
+  capabilities: Schema.optionalKey(Schema.Array(Capability))
 })
 export type TemplateSetting = typeof TemplateSetting.Type
 
@@ -36,7 +39,9 @@ export const ProgramSetting = Schema.Struct({
   program: Schema.optionalKey(Schema.NonEmptyString),
   /** Words that are added to its command line. */
   args: Schema.optionalKey(Schema.Array(Schema.String)),
-  env: Schema.optionalKey(Environment)
+  env: Schema.optionalKey(Environment),
+  /** What its workers can do, and nothing else; not known when it is not said. */
+  capabilities: Schema.optionalKey(Schema.Array(Capability))
 })
 export type ProgramSetting = typeof ProgramSetting.Type
 
@@ -55,7 +60,7 @@ export const isTemplate = (setting: EngineSetting): setting is TemplateSetting =
 /** Reads the tables `[engines.NAME]`. */
 export const engineTable: SettingCodec<Readonly<Record<string, EngineSetting>>> = {
   expected:
-    "tables [engines.NAME] with program, args and env, or with command (a list of words that may have " +
-    `${placeholders.map((name) => `{${name}}`).join(" ")}), backends, ready and env`,
+    "tables [engines.NAME] with program, args, env and capabilities, or with command (a list of words that may have " +
+    `${placeholders.map((name) => `{${name}}`).join(" ")}), backends, ready, env and capabilities (of ${Capability.literals.join(", ")})`,
   read: (raw) => (typeof raw === "string" ? Option.none() : decode(raw))
 }

@@ -10,6 +10,7 @@ const statuses: { readonly [code: string]: number } = {
   BodyTimeout: 408,
   BodyTooDeep: 400,
   BodyTooLarge: 413,
+  CapabilityMissing: 400,
   ContextLengthExceeded: 400,
   DiskFull: 507,
   DownloadInterrupted: 502,

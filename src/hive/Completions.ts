@@ -16,7 +16,7 @@ import { type Lease, Workers } from "./Workers.ts"
 /** What the worker of a request is to be like. */
 export interface WorkerWishes extends Pick<
   LeaseRequest,
-  "contextSize" | "engine" | "inLine" | "minContext" | "parallel"
+  "capabilities" | "contextSize" | "engine" | "inLine" | "minContext" | "parallel"
 > {
   /** How long it is waited for, in milliseconds. */
   readonly waitMs?: number

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { type Parsing, refuse } from "./GgufCursor.ts"
 import { parseFile } from "./GgufFile.ts"
 import { type GgufHeader, parseHeader, type Value } from "./GgufHeader.ts"
+import { type ModelTraits, traitsOf } from "./GgufTraits.ts"
 import { fileTypes, tensorTypes } from "./GgufTypes.ts"
 
 const kvElementBytes = 2
@@ -22,6 +23,7 @@ export class Gguf extends Data.Class<{
   /** The longest context that the model was trained for, in tokens. */
   readonly contextLength: number
   readonly chatTemplate: boolean
+  readonly traits: ModelTraits
   readonly blocks: number
   readonly embeddingLength: number
   /** Heads in a block; the mean where blocks differ. */
@@ -77,6 +79,7 @@ function* parseGguf(sizeBytes: number): Parsing<Gguf> {
     quantisation: quantisation(header),
     contextLength,
     chatTemplate: Boolean(metadata.get("tokenizer.chat_template")),
+    traits: traitsOf(metadata, architecture),
     blocks,
     embeddingLength,
     ...attention(fields, blocks, embeddingLength),

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
 import { contextNeed, longerNeed } from "../gateway/contextNeed.ts"
+import { requiredCapabilities } from "../gateway/requiredCapabilities.ts"
 import { pickModel, publicModels, Upstream } from "../gateway/Upstream.ts"
 import type { HiveInventory } from "../operation/Inventory.ts"
 import { Complete } from "../operation/Operation.ts"
@@ -34,6 +35,7 @@ export const hiveUpstream = Layer.effect(
         const { context_size: contextSize, engine, parallel } = model.alias ?? {}
         const run = (minContext: number | undefined) =>
           completions.run(operation, job, {
+            capabilities: requiredCapabilities(request),
             contextSize,
             minContext,
             engine,

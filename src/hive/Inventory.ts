@@ -8,7 +8,7 @@ import { HiveInventory } from "../operation/Inventory.ts"
 import { type Device, Devices } from "./Devices.ts"
 import { Engines } from "./Engines.ts"
 import { Models } from "./Models.ts"
-import { usualShapeOf } from "./WorkerPlan.ts"
+import { enginesFor, traitsOf, usualShapeOf } from "./WorkerPlan.ts"
 import { Workers } from "./Workers.ts"
 
 /** What a hive has now: measured devices, models with what a worker of each takes, and workers. */
@@ -29,8 +29,8 @@ export class Inventory extends Context.Service<
       const workers = yield* Workers
       const { engine } = yield* Settings
 
-      const stored = Effect.map(models.all, (known) =>
-        known.map(({ also, created, gguf, record }) => {
+      const stored = Effect.map(Effect.all([models.all, engines.all]), ([known, installed]) =>
+        known.map(({ also, created, gguf, record, serves }) => {
           const { created_from: _source, path: _path, memory_bytes: _memory, ...facts } = record
           const { contextSize, minContext, slots } = usualShapeOf(gguf.contextLength, engine)
           return Struct.assign(facts, {
@@ -40,7 +40,8 @@ export class Inventory extends Context.Service<
             worker_context: contextSize,
             worker_min_context: minContext,
             worker_slots: slots,
-            token_bytes: gguf.kvBytesPerToken
+            token_bytes: gguf.kvBytesPerToken,
+            engines: enginesFor(installed, engine.name, record.path ?? "", traitsOf({ gguf, serves }))
           })
         })
       )
@@ -68,6 +69,10 @@ export class Inventory extends Context.Service<
               free_bytes,
               usable: backends.includes(backend)
             })),
+            engines: [...installed.values()].map(({ backends, name }) => ({
+              name,
+              devices: present.filter(({ backend }) => backends.includes(backend)).map(({ id }) => id)
+            })),
             models: known,
             workers: list.map(({ record, requests, spec }) => ({
               worker_id: record.id,
@@ -80,7 +85,8 @@ export class Inventory extends Context.Service<
               slots: spec.parallel,
               busy: requests,
               context_size: spec.contextSize,
-              memory_bytes: spec.memoryBytes
+              memory_bytes: spec.memoryBytes,
+              capabilities: spec.capabilities ?? {}
             }))
           }
         })

@@ -1,3 +1,4 @@
+import { type Capability, missingCapability } from "../operation/Capabilities.ts"
 import { type DeviceFilter, passes } from "./Placement.ts"
 import type { Entry } from "./WorkerLife.ts"
 import type { LastingState } from "./workerStates.ts"
@@ -16,6 +17,8 @@ export interface LeaseRequest {
   /** Tokens that the request needs. */
   readonly minContext?: number | undefined
   readonly parallel?: number | undefined
+  /** What the worker must be able to do. */
+  readonly capabilities?: ReadonlyArray<Capability> | undefined
   /** Waits until a worker has room for it, behind those who came before; else a worker takes it and has it wait. */
   readonly inLine?: boolean | undefined
   /** How many answers the request asks for; one, when it is not said. */
@@ -25,13 +28,22 @@ export interface LeaseRequest {
 /** Whether the worker has the model, and is what else was asked for. */
 export const suits = (
   { spec }: Entry,
-  { contextSize = 0, device = 0, engine = spec.engine, minContext = 0, model, on = {} }: LeaseRequest
+  {
+    capabilities = [],
+    contextSize = 0,
+    device = 0,
+    engine = spec.engine,
+    minContext = 0,
+    model,
+    on = {}
+  }: LeaseRequest
 ) =>
   spec.model === model &&
   (device === 0 || spec.device === device) &&
   passes(on, { backend: spec.backend, index: spec.device }) &&
   spec.engine === engine &&
-  spec.contextSize >= Math.max(contextSize, minContext)
+  spec.contextSize >= Math.max(contextSize, minContext) &&
+  missingCapability(capabilities, spec.capabilities) === undefined
 
 const isLessBusy = (one: Entry, other: Entry) =>
   hasRoom(one) === hasRoom(other) ? one.requests < other.requests : hasRoom(one)

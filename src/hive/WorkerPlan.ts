@@ -4,15 +4,23 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { Settings } from "../config/Settings.ts"
+import {
+  type Capability,
+  CapabilityMissing,
+  canReplace,
+  missingCapability,
+  missingEverywhere
+} from "../operation/Capabilities.ts"
 import type { Say } from "../job/narrated.ts"
 import { shapesOf, type UsualShape } from "../operation/WorkerShape.ts"
 import { Device, Devices } from "./Devices.ts"
 import { type Engine, EngineNotInstalled, EngineRefusesModel } from "./engines/Engine.ts"
 import { Engines } from "./Engines.ts"
 import type { GgufError } from "./GgufFile.ts"
+import type { ModelTraits } from "./GgufTraits.ts"
 import { Machine } from "./Machine.ts"
 import type { InvalidModelId } from "./ModelId.ts"
-import { type ModelNotFound, Models } from "./Models.ts"
+import { type ModelNotFound, type ModelDetails, Models } from "./Models.ts"
 import { checkFit, type ModelDoesNotFit, place, type PlacementError } from "./Placement.ts"
 import type { WorkerSpec } from "./WorkerRecord.ts"
 
@@ -25,6 +33,8 @@ export interface WorkerRequest {
   readonly contextSize?: number | undefined
   /** Tokens that one request must be able to have, where `contextSize` is not given. */
   readonly minContext?: number | undefined
+  /** What it must be able to do, where `worker` leaves the choice of the engine open. */
+  readonly capabilities?: ReadonlyArray<Capability> | undefined
   /** Requests at the same time; the setting's when it is not given. */
   readonly parallel?: number | undefined
 }
@@ -41,6 +51,7 @@ export class ContextTooLong extends Schema.TaggedError<ContextTooLong>()("Contex
 }
 
 export type PlanError =
+  | CapabilityMissing
   | ContextTooLong
   | EngineNotInstalled
   | EngineRefusesModel
@@ -94,11 +105,30 @@ export const make = Effect.gen(function* () {
   const measure = yield* Machine
   const { engine: settings } = yield* Settings
 
+  // The default engine, unless it cannot do what is needed and another one here can.
+  const engineFor = Effect.fnUntraced(function* (
+    { capabilities = [], model, worker }: WorkerRequest,
+    installed: ReadonlyMap<string, Engine>
+  ) {
+    if (worker !== "auto" || capabilities.length === 0) return undefined
+    const { gguf, record, serves } = yield* models.describe(model)
+    const serving = enginesFor(installed, settings.name, record.path ?? "", traitsOf({ gguf, serves }))
+    const [first, ...others] = serving
+    const lacked = missingCapability(capabilities, first?.capabilities)
+    if (first === undefined || lacked === undefined) return undefined
+    const able = others.find((one) => canReplace(capabilities, first.capabilities, one.capabilities))
+    if (able !== undefined) return able.name
+    const capability = missingEverywhere(capabilities, serving) ?? lacked
+    return yield* new CapabilityMissing({ model: record.id, capability })
+  })
+
   return Effect.fn("WorkerPlan.plan")(function* (request: WorkerRequest, others: Others, say: Say) {
     const present = yield* devices.list
     const installed = yield* engines.all
+    const engineName = yield* engineFor(request, installed)
+    const asking = { ...request, worker: engineName ?? request.worker }
     const supports = new Map([...installed].map(([name, { backends }]) => [name, backends]))
-    const named = installed.get(request.worker === "auto" ? settings.name : request.worker)
+    const named = installed.get(asking.worker === "auto" ? settings.name : asking.worker)
     if (named?.missing !== undefined) {
       return yield* new EngineNotInstalled({
         engine: named.name,
@@ -106,7 +136,7 @@ export const make = Effect.gen(function* () {
         install: named.install
       })
     }
-    const { device, engine } = yield* Effect.fromResult(place(request, present, supports, settings.name))
+    const { device, engine } = yield* Effect.fromResult(place(asking, present, supports, settings.name))
     const used = installed.get(engine)
     if (used !== undefined && device.device_type === "cpu") yield* mentionUnusedGpus(present, used, say)
 
@@ -167,12 +197,31 @@ export const make = Effect.gen(function* () {
       contextSize,
       parallel,
       threads: settings.threads ?? Math.max(1, measure().cores - 1),
-      memoryBytes
+      memoryBytes,
+      ...(used?.capabilities === undefined
+        ? {}
+        : { capabilities: used.capabilities(traitsOf({ gguf, serves })) })
     }
     yield* say("place", `${record.id} goes to ${device.description}, engine ${engine}, worker ${spec.id}`)
     return spec
   })
 })
+
+/** The traits of a model as its workers have it: one that was made from another may bring its own chat template. */
+export const traitsOf = ({ gguf, serves }: Pick<ModelDetails, "gguf" | "serves">): ModelTraits =>
+  serves.chatTemplate === undefined ? gguf.traits : { ...gguf.traits, chatTemplate: true }
+
+/** The engines that can serve a model's file, the default one first, and what their workers can do with it. */
+export const enginesFor = (
+  installed: ReadonlyMap<string, Engine>,
+  defaultEngine: string,
+  path: string,
+  traits: ModelTraits
+) =>
+  [...installed.values()]
+    .filter(({ missing, refuses }) => missing === undefined && refuses?.(path) === undefined)
+    .sort((left, right) => Number(right.name === defaultEngine) - Number(left.name === defaultEngine))
+    .map(({ capabilities, name }) => ({ name, capabilities: capabilities?.(traits) ?? {} }))
 
 const mentionUnusedGpus = (devices: ReadonlyArray<Device>, engine: Engine, say: Say) =>
   Effect.forEach(

@@ -1,4 +1,5 @@
 import * as Schema from "effect/Schema"
+import { Capabilities } from "../operation/Capabilities.ts"
 import { WorkerId } from "../operation/fields.ts"
 import { Backend } from "./Devices.ts"
 
@@ -39,7 +40,9 @@ export const WorkerSpec = Schema.Struct({
   /** Requests that are worked on at the same time. */
   parallel: Schema.Int,
   threads: Schema.Int,
-  memoryBytes: Schema.Finite
+  memoryBytes: Schema.Finite,
+  /** What it can do with its model, as its engine said when it was planned. */
+  capabilities: Schema.optionalKey(Capabilities)
 })
 export type WorkerSpec = typeof WorkerSpec.Type
 

@@ -248,9 +248,9 @@ const make = Effect.gen(function* () {
           const other =
             leastBusy(entries.values(), request, "ready") ?? leastBusy(entries.values(), request, "starting")
           if (other !== undefined) return Effect.succeed(other)
-          const { contextSize, device, engine, minContext, model, on = {}, parallel } = request
+          const { capabilities, contextSize, device, engine, minContext, model, on = {}, parallel } = request
           const worker = engine ?? deviceName(on) ?? "auto"
-          const wanted = { worker, model, device, contextSize, minContext, parallel }
+          const wanted = { worker, model, device, contextSize, minContext, parallel, capabilities }
           return Effect.andThen(
             say("worker_spawn", `No worker serves ${request.model}; starting one`),
             begin(wanted, say, restore)
@@ -327,7 +327,7 @@ const make = Effect.gen(function* () {
   const lease = Effect.fnUntraced(function* (asked: LeaseRequest, say: Say) {
     const model = yield* canonical(asked.model)
     const request = { ...asked, model }
-    const { contextSize, device, engine, minContext = 1, on, workerId } = asked
+    const { capabilities, contextSize, device, engine, minContext = 1, on, workerId } = asked
     const found = readyEntry(
       (restore): Effect.Effect<Entry, LeaseError> =>
         workerId === undefined ? anyOrNew(request, say, restore) : named(workerId, request),
@@ -338,7 +338,7 @@ const make = Effect.gen(function* () {
 
     // Who waits for the same stands in the same line.
     const size = Math.ceil(Math.log2(Math.max(minContext, smallContext)))
-    const line = JSON.stringify([model, engine, contextSize, size, device, on])
+    const line = JSON.stringify([model, engine, contextSize, size, device, on, capabilities])
     const { queueLength } = scheduler
     if (lines.lengthOf(line) >= queueLength) return yield* new QueueFull({ model, limit: queueLength })
     return yield* lines.stand(line, (place) => inTurn(place, found, asked.answers, say))

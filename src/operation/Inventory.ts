@@ -1,4 +1,5 @@
 import * as Schema from "effect/Schema"
+import { Capabilities } from "./Capabilities.ts"
 import { CreatedModel } from "./CreatedModel.ts"
 import { WorkerId } from "./fields.ts"
 
@@ -23,6 +24,10 @@ export const StoredModel = Schema.Struct({
   also: Schema.optionalKey(Schema.Array(Schema.String)),
   /** How it was made from another model. */
   created: Schema.optionalKey(CreatedModel),
+  /** What a worker of each engine of the hive can do with it, the default engine first; absent on an older hive. */
+  engines: Schema.optionalKey(
+    Schema.Array(Schema.Struct({ name: Schema.String, capabilities: Capabilities }))
+  ),
   from: Schema.optionalKey(Schema.String),
   downloaded_at: Schema.optionalKey(Schema.String),
   sha256: Schema.optionalKey(Schema.String)
@@ -31,6 +36,10 @@ export type StoredModel = typeof StoredModel.Type
 
 /** What a hive answers on `GET /v1/inventory`: all that its queen needs to place requests. Sizes in bytes. */
 export const HiveInventory = Schema.Struct({
+  /** The engines that are installed, with the ids of the devices that they can use; absent on an older hive. */
+  engines: Schema.optionalKey(
+    Schema.Array(Schema.Struct({ name: Schema.String, devices: Schema.Array(Schema.String) }))
+  ),
   devices: Schema.Array(
     Schema.Struct({
       /** As in the capabilities, such as `GPU-0`. */
@@ -57,7 +66,9 @@ export const HiveInventory = Schema.Struct({
       busy: Schema.Int,
       /** Tokens that one request may have. */
       context_size: Schema.Int,
-      memory_bytes: Schema.Finite
+      memory_bytes: Schema.Finite,
+      /** What it can do; not known of an older hive's worker. */
+      capabilities: Schema.optionalKey(Capabilities)
     })
   )
 })

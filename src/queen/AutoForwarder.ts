@@ -12,6 +12,7 @@ import type { OperationError } from "../job/errors.ts"
 import { fromScopedPull } from "../job/fromScopedPull.ts"
 import { JobEvent } from "../job/JobEvent.ts"
 import type { RunningJob, Work } from "../job/Submission.ts"
+import { CapabilityMissing } from "../operation/Capabilities.ts"
 import type { OperationRequest } from "../operation/Catalog.ts"
 import type { Routing } from "../operation/Routing.ts"
 import { ConnectionFailed } from "./errors.ts"
@@ -169,6 +170,9 @@ const make = Effect.gen(function* () {
       parallel: numberOf(parallel)
     })
     if (decision._tag === "Place") return plainly(decision.hive)
+    if (decision._tag === "Incapable") {
+      return yield* new CapabilityMissing({ model: model.id, capability: decision.capability })
+    }
     return yield* new NotPlaceable({
       model: model.id,
       reason: decision._tag === "Run" ? "no device was found" : decision.reason

@@ -13,6 +13,7 @@ import {
   type ServedModel,
   Upstream
 } from "../gateway/Upstream.ts"
+import { requiredCapabilities } from "../gateway/requiredCapabilities.ts"
 import { JobCancelled } from "../job/clientErrors.ts"
 import type { OperationError } from "../job/errors.ts"
 import { fromScopedPull } from "../job/fromScopedPull.ts"
@@ -249,6 +250,7 @@ export const fleetUpstream = Layer.effect(
         job,
         wish: {
           ...wishOf(request.model, request.prompt, request.body),
+          capabilities: requiredCapabilities(request),
           key,
           priority,
           waitMs

@@ -22,6 +22,8 @@ const decided = ({ decision }: Explained) => {
     }
     case "Wait":
       return { decision: "wait", reason: decision.reason }
+    case "Incapable":
+      return { decision: "refuse", reason: `no engine is able to do what is needed: ${decision.capability}` }
     case "Failed":
     case "Impossible":
       return { decision: "refuse", reason: decision.reason }

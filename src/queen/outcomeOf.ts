@@ -32,6 +32,7 @@ const busyErrors: ReadonlySet<string> = new Set([
 
 /** Errors of the request itself: no worker could serve it, or it has had its answer. */
 const clientErrors: ReadonlySet<string> = new Set([
+  "CapabilityMissing",
   "ContextLengthExceeded",
   "ContextTooLong",
   "EngineNotInstalled",

@@ -43,7 +43,11 @@ describe("a request that a chat template refuses", () => {
     ["nosystem", [system, user("hi")], "no system role here"],
     ["alternating", [user("one"), user("two")], "Conversation roles must alternate user/assistant"],
     ["unreadable", [user("hi")], ""],
-    ["bare", [user("hi")], "The model has no chat template; use /v1/completions"]
+    [
+      "bare",
+      [user("hi")],
+      "Model 'bare' cannot chat: it has no chat template, or it makes embeddings only; use /v1/completions, or another model"
+    ]
   ] as const
 
   it.live("is 400 with the template's sentence each time, on the one worker that there is", () =>

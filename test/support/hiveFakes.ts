@@ -49,6 +49,7 @@ const gguf = (sizeBytes: number) =>
     quantisation: "Q8_0",
     contextLength: 512,
     chatTemplate: false,
+    traits: { chatTemplate: false, purpose: "text", reasons: false },
     blocks: 1,
     embeddingLength: 1,
     headCount: 1,

@@ -1,5 +1,7 @@
 import * as Schema from "effect/Schema"
+import type { Capabilities } from "../../operation/Capabilities.ts"
 import type { Backend } from "../Devices.ts"
+import type { ModelTraits } from "../GgufTraits.ts"
 import type { WorkerSpec } from "../WorkerRecord.ts"
 
 /** How the process of a worker is started. It must speak the OpenAI API on loopback, and log to stdout or stderr. */
@@ -47,6 +49,8 @@ export interface Engine {
   readonly loaded?: (line: string) => number | undefined
   /** Whether it can be given a chat template instead of the model's own. */
   readonly chatTemplates?: boolean
+  /** What its worker of a model can do; what it does not say is not known. */
+  readonly capabilities?: (model: ModelTraits) => Capabilities
   /** Why it cannot serve the file; absent when it can. */
   readonly refuses?: (modelPath: string) => string | undefined
 }

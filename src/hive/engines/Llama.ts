@@ -1,10 +1,26 @@
+import type { Capabilities } from "../../operation/Capabilities.ts"
 import type { Backend } from "../Devices.ts"
+import type { ModelTraits } from "../GgufTraits.ts"
 import { type Engine, ggufOnly, onlyDevice } from "./Engine.ts"
 
 /** How far the worker's log says that it is: `Loaded 40% of the model`. */
 export const loadedIn = (line: string) => {
   const percent = /^Loaded (\d{1,3})% of the model$/.exec(line)?.[1]
   return percent === undefined ? undefined : Number(percent)
+}
+
+const capabilities = ({ chatTemplate, purpose, reasons }: ModelTraits): Capabilities => {
+  const writes = purpose === "text"
+  return {
+    chat: writes && chatTemplate,
+    completions: writes,
+    embeddings: purpose !== "rerank",
+    rerank: false,
+    tools: false,
+    images: false,
+    json_schema: writes,
+    reasoning: writes && reasons
+  }
 }
 
 const gpuBackends: ReadonlyArray<Backend> = ["cuda", "vulkan", "metal"]
@@ -28,6 +44,7 @@ export const makeLlama = (
   install: `rbee engine install ${name}`,
   readyPath: "/health",
   loaded: loadedIn,
+  capabilities,
   refuses: ggufOnly,
   chatTemplates: true,
   command: (spec, port) => ({

@@ -1,7 +1,9 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ProgramSetting } from "../../config/EngineSettings.ts"
+import { type Capabilities, onlyCapabilities } from "../../operation/Capabilities.ts"
 import type { Backend } from "../Devices.ts"
+import type { ModelTraits } from "../GgufTraits.ts"
 import type { WorkerSpec } from "../WorkerRecord.ts"
 import { type Engine, ggufOnly, onlyDevice } from "./Engine.ts"
 
@@ -49,6 +51,30 @@ export const processingIn = (slots: string) =>
 const batchSize = "128"
 const oneBatch = new Set(["--embedding", "--embeddings", "--rerank", "--reranking"])
 
+const has = ({ args = [] }: ProgramSetting, ...flags: ReadonlyArray<string>) =>
+  args.some((arg) => flags.some((flag) => arg === flag || arg.startsWith(`${flag}=`)))
+
+/**
+ * What it can do, by its flags: it makes embeddings only where it was started for them. A model without a chat template
+ * chats by a common one.
+ */
+const capabilitiesWith =
+  (setting: ProgramSetting) =>
+  ({ purpose, reasons }: ModelTraits): Capabilities => {
+    if (setting.capabilities !== undefined) return onlyCapabilities(setting.capabilities)
+    const writes = purpose === "text"
+    return {
+      chat: writes,
+      completions: writes,
+      tools: writes && !has(setting, "--no-jinja"),
+      embeddings: purpose === "embeddings" || has(setting, "--embedding", "--embeddings"),
+      rerank: has(setting, "--rerank", "--reranking"),
+      images: has(setting, "--mmproj", "-mm", "--mmproj-url", "-mmu"),
+      json_schema: writes,
+      reasoning: writes && reasons
+    }
+  }
+
 /**
  * llama.cpp's own server. Its flags are those of tools/server/README.md in ggml-org/llama.cpp; its context is for all
  * requests together.
@@ -68,6 +94,7 @@ export const makeLlamaServer = (
   ...(program === undefined ? { missing: "there is no llama-server on the PATH" } : {}),
   readyPath: "/health",
   loaded: loadedIn,
+  capabilities: capabilitiesWith(setting),
   refuses: ggufOnly,
   chatTemplates: true,
   command: (spec, port) => ({
@@ -91,8 +118,13 @@ export const makeLlamaServer = (
       deviceOf(spec, listed),
       ...(spec.backend === "cpu" ? [] : ["--gpu-layers", "999"]),
       ...(spec.chatTemplate === undefined ? [] : ["--jinja", "--chat-template-file", spec.chatTemplate]),
+      ...(spec.capabilities?.embeddings === true && !has(setting, "--embedding", "--embeddings")
+        ? ["--embeddings"]
+        : []),
       // An embedding model evaluates a text in one batch, whatever its length.
-      ...(setting.args?.some((word) => oneBatch.has(word)) === true ? [] : ["--batch-size", batchSize]),
+      ...(spec.capabilities?.embeddings === true || setting.args?.some((word) => oneBatch.has(word)) === true
+        ? []
+        : ["--batch-size", batchSize]),
       ...(setting.args ?? [])
     ],
     env: { ...onlyDevice(spec), ...setting.env }

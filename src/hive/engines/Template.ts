@@ -1,4 +1,5 @@
 import type { TemplateSetting } from "../../config/EngineSettings.ts"
+import { onlyCapabilities } from "../../operation/Capabilities.ts"
 import type { WorkerSpec } from "../WorkerRecord.ts"
 import { type Engine, onlyDevice } from "./Engine.ts"
 
@@ -21,6 +22,7 @@ export const makeTemplate = (name: string, setting: TemplateSetting): Engine => 
   install: `add the backend to [engines.${name}] of config.toml, if its program can use it`,
   chatTemplates: setting.command.some((word) => word.includes("{chat_template}")),
   readyPath: setting.ready ?? "/health",
+  capabilities: () => (setting.capabilities === undefined ? {} : onlyCapabilities(setting.capabilities)),
   command: (spec, port) => {
     const values = valuesOf(spec, port)
     const [program, ...args] = setting.command.map((word) =>

@@ -1,4 +1,5 @@
 import type { ProgramSetting } from "../../config/EngineSettings.ts"
+import { onlyCapabilities } from "../../operation/Capabilities.ts"
 import { type Engine, onlyDevice } from "./Engine.ts"
 
 /** How far vLLM's log says that it is: `Loading safetensors checkpoint shards:  50% Completed | 2/4`. */
@@ -23,6 +24,12 @@ export const makeVllm = (name: string, program: string | undefined, setting: Pro
   readyPath: "/health",
   loaded: loadedIn,
   chatTemplates: true,
+  capabilities: () =>
+    setting.capabilities === undefined
+      ? (setting.args ?? []).includes("--enable-auto-tool-choice")
+        ? { tools: true }
+        : {}
+      : onlyCapabilities(setting.capabilities),
   refuses: (modelPath) =>
     /-\d{5}-of-\d{5}\.gguf$/i.test(modelPath) ? "it takes a GGUF model as one file only" : undefined,
   command: (spec, port) => ({

@@ -1,3 +1,5 @@
+import type { Capabilities } from "../../operation/Capabilities.ts"
+
 /** A device of a hive, as the hive measured it last. Sizes in bytes. */
 export interface DeviceView {
   /** In short, such as `gpu-0`. */
@@ -9,9 +11,17 @@ export interface DeviceView {
   readonly usable: boolean
 }
 
+/** An engine that can serve a model. */
+export interface EngineView {
+  readonly name: string
+  readonly capabilities: Capabilities
+}
+
 /** A model whose file is on a hive. */
 export interface ModelView {
   readonly id: string
+  /** What a worker of each engine of the hive can do with it, the default engine first; not known of an older hive. */
+  readonly engines?: ReadonlyArray<EngineView> | undefined
   /** Changes when the file is replaced. */
   readonly revision?: string
   /** What a worker with it takes, in bytes, … */
@@ -41,6 +51,8 @@ export interface WorkerView {
   /** Tokens that one request may have. */
   readonly contextSize: number
   readonly memoryBytes: number
+  /** What it can do; not known of an older hive's. */
+  readonly capabilities?: Capabilities | undefined
 }
 
 /** A hive, with all that a decision needs of it. */
@@ -50,6 +62,8 @@ export interface HiveView {
   readonly away?: string | undefined
   readonly devices: ReadonlyArray<DeviceView>
   readonly models: ReadonlyArray<ModelView>
+  /** The devices that each of its engines can use; not known of an older hive. */
+  readonly engineDevices?: ReadonlyMap<string, ReadonlyArray<string>> | undefined
   readonly workers: ReadonlyArray<WorkerView>
 }
 

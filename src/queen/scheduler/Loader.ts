@@ -59,11 +59,11 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const { timeouts } = yield* Settings
 
-  const spawn = ({ device, hive, placing }: LoadOrder) =>
+  const spawn = ({ device, engine, hive, placing }: LoadOrder) =>
     new WorkerSpawn({
       hive_id: hive,
       model: placing.model,
-      worker: placing.engine ?? device,
+      worker: engine ?? device,
       device: Number(device.split("-")[1] ?? 0),
       ...(placing.contextSize === undefined ? {} : { ctx_size: placing.contextSize }),
       ...(placing.parallel === undefined ? {} : { parallel: placing.parallel })
@@ -130,7 +130,8 @@ const make = Effect.gen(function* () {
         device: worker.device.toLowerCase(),
         slots: worker.slots,
         contextSize: worker.context_size,
-        memoryBytes: worker.memory_bytes
+        memoryBytes: worker.memory_bytes,
+        capabilities: worker.capabilities
       }
     }),
     unload: Effect.fn("Loader.unload")(function* (worker, reason) {

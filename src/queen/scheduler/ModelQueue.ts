@@ -348,8 +348,8 @@ export class ModelQueue {
     const kind = suited ? "extra" : "yes"
     if (this.#wanted === kind) return []
     this.#wanted = kind
-    const { device, engine, hive, parallel } = wanting
-    const placing = { model: this.model, since, extra: suited, hive, device, parallel, engine }
+    const { capabilities, device, engine, hive, parallel } = wanting
+    const placing = { model: this.model, since, extra: suited, hive, device, parallel, engine, capabilities }
     const size = contextSize === 0 ? { minContext } : { contextSize }
     return [{ _tag: "Wanted", placing: { ...placing, ...size } }]
   }
@@ -364,6 +364,9 @@ const usedNote = ({ loadedAt, running, usedAt, worker }: Load): Note => ({
 })
 
 const needSame = (left: Needs, right: Needs) =>
-  left.hive === right.hive && left.device === right.device && left.engine === right.engine
+  left.hive === right.hive &&
+  left.device === right.device &&
+  left.engine === right.engine &&
+  String(left.capabilities) === String(right.capabilities)
 
 const refuse = (id: string, refusal: Refusal): Order => ({ _tag: "Refuse", id, refusal })

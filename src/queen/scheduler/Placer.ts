@@ -195,7 +195,8 @@ export class Placer {
   }
 
   #placeOne(placing: Placing, now: number): ReadonlyArray<Note | Order> {
-    const { contextSize, device, engine, extra, hive, minContext, model, parallel, since } = placing
+    const { capabilities, contextSize, device, engine, extra, hive, minContext, model, parallel, since } =
+      placing
     const isOnItsWay =
       [...this.#loading.values()].some((loading) => loading.placing.model === model) ||
       this.#isStarting(placing)
@@ -208,7 +209,8 @@ export class Placer {
       contextSize,
       minContext,
       parallel,
-      engine
+      engine,
+      capabilities
     }
     const decision = placeWorker(model, this.view(now), rules, now, this.#limits)
     switch (decision._tag) {
@@ -222,6 +224,10 @@ export class Placer {
         const { reason, until } = decision
         const refusal = { _tag: "LoadFailed", reason, retryAfterMs: until - now } as const
         return [{ _tag: "NotPlaced", placing, refusal }]
+      }
+      case "Incapable": {
+        this.#wanted.delete(model)
+        return extra ? [] : [{ _tag: "NotPlaced", placing, refusal: decision }]
       }
       case "Impossible": {
         this.#wanted.delete(model)
@@ -240,15 +246,15 @@ export class Placer {
           ]
         }
         const load = `load-${++this.#loads}`
-        const { device: to, hive: on, memoryBytes, revision, shape } = decision
-        this.#loading.set(load, { hive: on, device: to, model, revision, engine, memoryBytes, placing })
+        const { device: to, engine: by, hive: on, memoryBytes, revision, shape } = decision
+        this.#loading.set(load, { hive: on, device: to, model, revision, engine: by, memoryBytes, placing })
         const sized =
           shape === undefined
             ? placing
             : { ...placing, contextSize: shape.contextSize, parallel: shape.slots }
         return [
           { _tag: "Pending", model, why: `a worker loads it on ${on}/${to}` },
-          { _tag: "Load", load, hive: on, device: to, placing: sized }
+          { _tag: "Load", load, hive: on, device: to, engine: by, placing: sized }
         ]
       }
     }

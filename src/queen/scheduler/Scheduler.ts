@@ -85,7 +85,7 @@ const keptExplanations = 256
 // Capabilities name devices in capitals, everything that people type in small letters.
 const inShort = (device: string) => device.toLowerCase()
 
-const viewOf = ({ away, hive, inventory: { devices, models, workers } }: HiveStock): HiveView => ({
+const viewOf = ({ away, hive, inventory: { devices, engines, models, workers } }: HiveStock): HiveView => ({
   id: hive,
   away,
   devices: devices.map(({ device_type, free_bytes, id, total_bytes, usable }) => ({
@@ -95,14 +95,19 @@ const viewOf = ({ away, hive, inventory: { devices, models, workers } }: HiveSto
     freeBytes: free_bytes,
     usable
   })),
+  engineDevices:
+    engines === undefined
+      ? undefined
+      : new Map(engines.map(({ devices, name }) => [name, devices.map(inShort)])),
   models: models.map((model) => ({
     id: model.id,
+    engines: model.engines,
     revision: JSON.stringify([model.size_bytes, model.sha256, model.downloaded_at]),
     memoryBytes: model.memory_bytes,
     usual: { ...usualShape(model), tokenBytes: model.token_bytes }
   })),
   workers: workers.map(
-    ({ context_size, device, engine, memory_bytes, model_id, slots, state, worker_id }) => ({
+    ({ capabilities, context_size, device, engine, memory_bytes, model_id, slots, state, worker_id }) => ({
       hive,
       id: worker_id,
       model: model_id,
@@ -111,7 +116,8 @@ const viewOf = ({ away, hive, inventory: { devices, models, workers } }: HiveSto
       device: inShort(device),
       slots,
       contextSize: context_size,
-      memoryBytes: memory_bytes
+      memoryBytes: memory_bytes,
+      capabilities
     })
   )
 })

@@ -64,7 +64,8 @@ export class SchedulerCore {
       device: wish.device,
       contextSize: wish.contextSize,
       minContext: wish.minContext,
-      engine: wish.engine
+      engine: wish.engine,
+      capabilities: wish.capabilities
     }
     const decision = placeWorker(wish.model, this.#placer.view(now), rules, now, this.#limits, look)
     return { decision, candidates }

@@ -1,4 +1,5 @@
 import type { WorkerShape } from "../../operation/WorkerShape.ts"
+import { type Capability, missingCapability } from "../../operation/Capabilities.ts"
 import { isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import { blockTokens, type Prefixes } from "./Prefixes.ts"
@@ -14,6 +15,8 @@ export interface Needs {
   readonly device?: string | undefined
   /** Only of this engine. */
   readonly engine?: string | undefined
+  /** What it must be able to do. */
+  readonly capabilities?: ReadonlyArray<Capability> | undefined
 }
 
 /** What a decision looks at in a request. */
@@ -26,7 +29,7 @@ export interface Wish extends Needs {
 
 /** What a worker is not, that a request needs; nothing when it will do. */
 export const misfit = (
-  { contextSize, device, engine, hive }: WorkerView,
+  { capabilities, contextSize, device, engine, hive }: WorkerView,
   needs: Needs
 ): string | undefined => {
   if (needs.hive !== undefined && needs.hive !== hive) return `it is not on hive ${needs.hive}`
@@ -35,8 +38,12 @@ export const misfit = (
   if (contextSize < Math.max(needs.contextSize ?? 0, needs.minContext ?? 0)) {
     return `its context is ${contextSize} tokens`
   }
-  return undefined
+  const missing = missingCapability(needs.capabilities ?? [], capabilities)
+  return missing === undefined ? undefined : lacks(missing)
 }
+
+/** Why an engine is no choice for a request. */
+export const lacks = (capability: Capability) => `it is not able to do what is needed: ${capability}`
 
 /** A worker with what counts when it may have to go. Times in milliseconds of one clock. */
 export interface WorkerUse {
@@ -80,10 +87,14 @@ export type Decision =
       readonly revision?: string | undefined
       /** How large the worker is to be; as its hive sees fit when it is not said. */
       readonly shape?: WorkerShape | undefined
+      /** The hive's default engine when it is not said. */
+      readonly engine?: string | undefined
       readonly evict: ReadonlyArray<WorkerView>
     }
   | { readonly _tag: "Wait"; readonly reason: string }
   | { readonly _tag: "Impossible"; readonly reason: string }
+  /** No engine of the fleet can do what is needed. */
+  | { readonly _tag: "Incapable"; readonly capability: Capability }
   /** Loads failed a moment ago wherever it could be loaded; `until` is when that is tried again. */
   | { readonly _tag: "Failed"; readonly reason: string; readonly until: number }
 

@@ -1,5 +1,6 @@
 import * as Schema from "effect/Schema"
 import type { Failure } from "../../job/JobEvent.ts"
+import { CapabilityMissing } from "../../operation/Capabilities.ts"
 import { redact } from "../../job/Redaction.ts"
 import type { Refusal } from "./messages.ts"
 
@@ -122,7 +123,13 @@ export class AnswerLost extends Schema.TaggedError<AnswerLost>()("AnswerLost", {
   }
 }
 
-export type ScheduleError = LoadFailed | NoOtherWorker | NotPlaceable | QueueFull | QueueTimeout
+export type ScheduleError =
+  | CapabilityMissing
+  | LoadFailed
+  | NoOtherWorker
+  | NotPlaceable
+  | QueueFull
+  | QueueTimeout
 
 /** The error of a refusal. */
 export const toError = (model: string, refusal: Refusal): ScheduleError => {
@@ -133,6 +140,8 @@ export const toError = (model: string, refusal: Refusal): ScheduleError => {
       return new QueueTimeout({ model, waitedMs: refusal.waitedMs, why: refusal.why })
     case "NoOtherWorker":
       return new NoOtherWorker({ model })
+    case "Incapable":
+      return new CapabilityMissing({ model, capability: refusal.capability })
     case "Impossible":
       return new NotPlaceable({ model, reason: refusal.reason })
     case "LoadFailed":

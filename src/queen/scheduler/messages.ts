@@ -1,3 +1,4 @@
+import type { Capability } from "../../operation/Capabilities.ts"
 import type { Needs, Wish, WorkerUse } from "./decide.ts"
 import type { HiveView, WorkerView } from "./Fleet.ts"
 
@@ -41,6 +42,7 @@ export type Refusal =
   | { readonly _tag: "QueueTimeout"; readonly waitedMs: number; readonly why: string }
   | { readonly _tag: "NoOtherWorker" }
   | { readonly _tag: "Impossible"; readonly reason: string }
+  | { readonly _tag: "Incapable"; readonly capability: Capability }
   /** `retryAfterMs`: when a load is tried again. */
   | { readonly _tag: "LoadFailed"; readonly reason: string; readonly retryAfterMs?: number }
 
@@ -74,6 +76,8 @@ export type Order =
       readonly load: string
       readonly hive: string
       readonly device: string
+      /** The hive's default engine when it is not said. */
+      readonly engine?: string | undefined
       readonly placing: Placing
     }
   | { readonly _tag: "Delete"; readonly worker: WorkerView; readonly reason: string }

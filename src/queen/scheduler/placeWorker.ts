@@ -1,5 +1,7 @@
+import type { Capability } from "../../operation/Capabilities.ts"
 import { shapeBytes, shapesOf, type WorkerShape } from "../../operation/WorkerShape.ts"
-import type { Candidate, Decision, WorkerUse } from "./decide.ts"
+import { chooseEngine } from "./chooseEngine.ts"
+import { type Candidate, type Decision, lacks, type WorkerUse } from "./decide.ts"
 import { type DeviceView, type HiveView, isServing, keyOf, type ModelView, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import type { LoadPlace, Rest } from "./LoadRests.ts"
@@ -30,6 +32,8 @@ export interface PlacementRules {
   readonly minContext?: number | undefined
   readonly parallel?: number | undefined
   readonly engine?: string | undefined
+  /** What the worker must be able to do. */
+  readonly capabilities?: ReadonlyArray<Capability> | undefined
 }
 
 /** How large a worker may be, and the bytes that it takes then. */
@@ -126,9 +130,15 @@ const mayGo = (
 }
 
 /** Why a model never runs on a device of its hive, whatever goes; nothing when it may. */
-const neverFits = (needed: number, hive: HiveView, device: DeviceView, rules: PlacementRules) => {
-  if (!device.usable) return "the hive's engine cannot compute on it"
-  const hasGpu = hive.devices.some(({ kind, usable }) => usable && kind === "gpu")
+const neverFits = (
+  needed: number,
+  hive: HiveView,
+  device: DeviceView,
+  rules: PlacementRules,
+  canUse: (device: DeviceView) => boolean
+) => {
+  if (!canUse(device)) return "the hive's engine cannot compute on it"
+  const hasGpu = hive.devices.some((device) => device.kind === "gpu" && canUse(device))
   if (rules.device === undefined && hasGpu && device.kind === "cpu") return "the hive has a GPU"
   return needed > device.totalBytes
     ? `the model needs ${needed} bytes and the device has ${device.totalBytes}`
@@ -155,6 +165,7 @@ export const placeWorker = (
   const away: Array<HiveView> = []
   let hasToWait = false
   let failed: Rest | undefined
+  let lacking: Capability | undefined
   for (const hive of view.hives) {
     if (rules.hive !== undefined && hive.id !== rules.hive) continue
     const file = hive.models.find(({ id }) => id === model)
@@ -168,18 +179,24 @@ export const placeWorker = (
       continue
     }
     hasFile = true
+    const choice = chooseEngine(hive, file, rules)
+    if (choice._tag === "Lacking") {
+      lacking ??= choice.capability
+      look?.({ where: hive.id, whyNot: lacks(choice.capability) })
+      continue
+    }
     const sizes = sizesOf(file, rules)
     const needed = leastOf(sizes)
     for (const device of hive.devices) {
       if (rules.device !== undefined && device.id !== rules.device) continue
-      const never = neverFits(needed, hive, device, rules)
+      const never = neverFits(needed, hive, device, rules, choice.canUse)
       if (never !== undefined) {
         look?.({ where: whereOf(hive, device), whyNot: never })
         continue
       }
       couldFit = true
       const { revision } = file
-      const { engine } = rules
+      const { name: engine } = choice
       const place = { hive: hive.id, device: device.id, model, revision, engine, memoryBytes: needed }
       const rest = view.restOf(place)
       if (rest !== undefined) {
@@ -209,6 +226,7 @@ export const placeWorker = (
         device: device.id,
         memoryBytes,
         revision,
+        engine,
         ...(shape === undefined ? {} : { shape }),
         evict
       }
@@ -217,6 +235,11 @@ export const placeWorker = (
   if (best !== undefined) return best
   if (!hasFile && away.length > 0) return { _tag: "Impossible", reason: awaySentence(away) }
   if (!hasFile) return { _tag: "Impossible", reason: "no hive that can be reached has the model's file" }
+  if (!couldFit && lacking !== undefined) {
+    return away.length > 0
+      ? { _tag: "Impossible", reason: awaySentence(away) }
+      : { _tag: "Incapable", capability: lacking }
+  }
   if (!couldFit) return { _tag: "Impossible", reason: "it fits no device of the hives that have its file" }
   if (failed !== undefined && !hasToWait)
     return { _tag: "Failed", reason: failed.reason, until: failed.until }

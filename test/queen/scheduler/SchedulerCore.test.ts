@@ -380,6 +380,7 @@ describe("explain", () => {
       device: "gpu-0",
       memoryBytes: 4 * gib,
       revision: undefined,
+      engine: undefined,
       evict: [old]
     })
   })

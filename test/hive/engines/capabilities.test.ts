@@ -1,0 +1,83 @@
+import { assert, describe, it } from "@effect/vitest"
+import { makeLlama } from "../../../src/hive/engines/Llama.ts"
+import { makeLlamaServer } from "../../../src/hive/engines/LlamaServer.ts"
+import { makeTemplate } from "../../../src/hive/engines/Template.ts"
+import { makeVllm } from "../../../src/hive/engines/Vllm.ts"
+import { traitsOf } from "../../../src/hive/GgufTraits.ts"
+import type { WorkerSpec } from "../../../src/hive/WorkerRecord.ts"
+
+const spec: WorkerSpec = {
+  id: "m-1",
+  model: "m",
+  modelPath: "/models/m.gguf",
+  worker: "cpu",
+  engine: "llama-server",
+  backend: "cpu",
+  device: 0,
+  contextSize: 4096,
+  parallel: 1,
+  threads: 1,
+  memoryBytes: 1
+}
+
+const template = "tokenizer.chat_template"
+const chatting = traitsOf(new Map([[template, "{% for m in messages %}"]]), "llama")
+const bare = traitsOf(new Map(), "llama")
+const embedding = traitsOf(new Map(), "bert")
+
+describe("traitsOf", () => {
+  it("tells models that write from those that make embeddings or ranks", () => {
+    const purposes = [
+      [new Map(), "llama", "text"],
+      [new Map([["llama.pooling_type", 0]]), "llama", "text"],
+      [new Map(), "nomic-bert", "embeddings"],
+      [new Map([["qwen3.pooling_type", 3]]), "qwen3", "embeddings"],
+      [new Map([["qwen3.pooling_type", 4]]), "qwen3", "rerank"],
+      [new Map([["llama.attention.causal", false]]), "llama", "embeddings"]
+    ] as const
+    for (const [metadata, architecture, purpose] of purposes) {
+      assert.strictEqual(traitsOf(new Map<string, number | boolean>(metadata), architecture).purpose, purpose)
+    }
+    const reasoning = traitsOf(new Map([[template, "{% if enable_thinking %}<think>"]]), "qwen3")
+    assert.deepStrictEqual([reasoning.reasons, chatting.reasons], [true, false])
+  })
+})
+
+describe("what an engine can do", () => {
+  it("follows for the built-in engine from the model", () => {
+    const of = makeLlama("llama", "worker.js", "/engines", []).capabilities
+    assert.deepInclude(of?.(chatting), { chat: true, completions: true, embeddings: true, tools: false })
+    assert.deepInclude(of?.(bare), { chat: false, completions: true, images: false, json_schema: true })
+    assert.deepInclude(of?.(embedding), { chat: false, completions: false, embeddings: true })
+  })
+
+  it("follows for llama-server from its flags, too, and an embedding model starts it for embeddings", () => {
+    const server = (args: ReadonlyArray<string>) => makeLlamaServer("llama-server", "/bin/ls", "", { args })
+    const plain = server([])
+    assert.deepInclude(plain.capabilities?.(bare), { chat: true, embeddings: false, images: false })
+    assert.strictEqual(plain.capabilities?.(chatting).tools, true)
+    assert.strictEqual(server(["--no-jinja"]).capabilities?.(chatting).tools, false)
+    assert.strictEqual(server(["--mmproj", "x.gguf"]).capabilities?.(chatting).images, true)
+    assert.strictEqual(server(["--embeddings"]).capabilities?.(chatting).embeddings, true)
+    const argsFor = (traits: typeof bare, args: ReadonlyArray<string>) => {
+      const engine = server(args)
+      const capabilities = engine.capabilities?.(traits) ?? {}
+      const command = engine.command({ ...spec, capabilities }, 1)
+      return command.args.filter((arg) => arg.startsWith("--embedding")).length
+    }
+    assert.deepStrictEqual(
+      [argsFor(embedding, []), argsFor(embedding, ["--embedding"]), argsFor(chatting, [])],
+      [1, 1, 0]
+    )
+  })
+
+  it("is what the settings say, and else not known", () => {
+    const command = ["engine"] as const
+    assert.deepStrictEqual(makeTemplate("mine", { command }).capabilities?.(chatting), {})
+    const said = makeTemplate("mine", { command, capabilities: ["chat", "tools"] }).capabilities?.(chatting)
+    assert.deepInclude(said, { chat: true, tools: true, images: false, embeddings: false })
+    assert.deepStrictEqual(makeVllm("vllm", "/bin/vllm", {}).capabilities?.(chatting), {})
+    const args = ["--enable-auto-tool-choice"]
+    assert.deepStrictEqual(makeVllm("vllm", "/bin/vllm", { args }).capabilities?.(chatting), { tools: true })
+  })
+})
