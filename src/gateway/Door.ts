@@ -81,6 +81,8 @@ export interface Exchange {
   readonly defaults?: Body
   /** Tokens that the worker's context must have at least, as far as the model has so many. */
   readonly contextSize?: number | undefined
+  /** The request only wants the model to be loaded. */
+  readonly isLoad?: boolean
   /** The model's idle workers are stopped: after the answer, or instead of asking for one. */
   readonly unload?: "after" | "instead"
   /** What of the request is left out, one sentence each; the job's log reports it. */

@@ -22,8 +22,15 @@ const withInstructions = (
  * A request with what its model adds: parameters that the request does not have come from the model, then from the
  * endpoint. A prompt that is continued as it is gets no system text.
  */
-export const withModelDefaults = (exchange: Exchange, { facts: { created } }: ServedModel): Exchange => {
+export const withModelDefaults = (
+  exchange: Exchange,
+  { facts: { created, engines = [] } }: ServedModel
+): Exchange => {
   const { api, body, defaults } = exchange
+  const embedsOnly =
+    engines.length > 0 && engines.every(({ capabilities }) => capabilities.completions === false)
+  // The least that can be asked of a model that continues no text.
+  if (exchange.isLoad === true && embedsOnly) return { ...exchange, api: "embeddings", body: { input: "." } }
   if (api === "embeddings" || (defaults === undefined && created === undefined)) return exchange
   const own: Body = created === undefined ? {} : samplingFields(created.parameters)
   const { max_tokens: limit, ...rest } = own

@@ -27,6 +27,7 @@ const loading = (model: string, shape: Shape): Exchange => ({
   model,
   api: "completions",
   body: { prompt: ".", max_tokens: 1 },
+  isLoad: true,
   reply: loadedReply(shape)
 })
 

@@ -1,3 +1,4 @@
+import type { Capability } from "../../operation/Capabilities.ts"
 import type { ServedModel, ServingWorker } from "../Upstream.ts"
 
 const sizes: ReadonlyArray<readonly [number, string]> = [
@@ -25,6 +26,26 @@ const detailsOf = ({ facts: { architecture, created, parameters, quantisation } 
 
 const modifiedAt = ({ facts }: ServedModel) => facts.downloaded_at ?? "1970-01-01T00:00:00Z"
 
+/**
+ * What a model can do, in Ollama's words, by the engines that may serve it. `embedding` is said of models that generate no
+ * text; of an older hive's model nothing but `completion` is known.
+ */
+const capabilitiesOf = ({ alias, facts: { engines = [] } }: ServedModel) => {
+  const usable = engines.filter(({ name }) => alias?.engine === undefined || name === alias.engine)
+  if (usable.length === 0) return ["completion"]
+  const has = (capability: Capability) => usable.some(({ capabilities }) => capabilities[capability] === true)
+  const lacks = (capability: Capability) =>
+    usable.every(({ capabilities }) => capabilities[capability] === false)
+  const generates = !lacks("completions") || !lacks("chat")
+  return [
+    ...(generates ? ["completion"] : []),
+    ...(has("tools") ? ["tools"] : []),
+    ...(has("images") ? ["vision"] : []),
+    ...(has("reasoning") ? ["thinking"] : []),
+    ...(!generates && has("embeddings") ? ["embedding"] : [])
+  ]
+}
+
 /** `GET /api/tags`. */
 export const tags = (models: ReadonlyArray<ServedModel>) => ({
   models: models.map((model) => ({
@@ -33,7 +54,8 @@ export const tags = (models: ReadonlyArray<ServedModel>) => ({
     modified_at: modifiedAt(model),
     size: model.facts.size_bytes,
     digest: digestOf(model),
-    details: detailsOf(model)
+    details: detailsOf(model),
+    capabilities: capabilitiesOf(model)
   }))
 })
 
@@ -76,7 +98,7 @@ export const show = (model: ServedModel) => {
       "general.parameter_count": parameters,
       [`${architecture}.context_length`]: model.contextSize
     },
-    capabilities: ["completion"],
+    capabilities: capabilitiesOf(model),
     modified_at: modifiedAt(model)
   }
 }

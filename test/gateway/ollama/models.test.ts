@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { loaded, show, tags } from "../../../src/gateway/ollama/models.ts"
+import type { StoredModel } from "../../../src/operation/Inventory.ts"
 import { publicModels, type ServingWorker } from "../../../src/gateway/Upstream.ts"
 import { storedModel } from "../../support/gateway.ts"
 import { clientOf } from "./asking.ts"
@@ -59,7 +60,8 @@ describe("tags", () => {
           modified_at: "2026-01-02T03:04:05.000Z",
           size: 2_500_000,
           digest,
-          details: qwenDetails
+          details: qwenDetails,
+          capabilities: ["completion"]
         }
       ]
     })
@@ -164,5 +166,40 @@ describe("the official client", () => {
     assert.isFalse(Number.isNaN(Date.parse(String(listed.models[3]?.modified_at))))
     assert.strictEqual((await client.show({ model: "fast" })).details.family, "qwen2")
     assert.strictEqual((await client.ps()).models[0]?.size_vram, 6_000_000_000)
+  })
+})
+
+describe("the capabilities of a model", () => {
+  const model = (engines: StoredModel["engines"], engine?: string) => {
+    const stored = { ...storedModel("m"), ...(engines === undefined ? {} : { engines }) }
+    const aliases = engine === undefined ? {} : { a: { model: "m", engine } }
+    const [first] = publicModels([{ hive: "atlas", models: [stored] }], aliases)
+    if (first === undefined) throw new Error("there is no model")
+    return first
+  }
+  const text = {
+    chat: true,
+    completions: true,
+    embeddings: true,
+    tools: false,
+    images: false,
+    reasoning: false
+  }
+
+  it("are those of the engines that may serve it", () => {
+    const builtIn = { name: "llama", capabilities: text }
+    const server = { name: "llama-server", capabilities: { ...text, tools: true, reasoning: true } }
+    for (const [served, expected] of [
+      [model(undefined), ["completion"]],
+      [model([builtIn]), ["completion"]],
+      [model([builtIn, server]), ["completion", "tools", "thinking"]],
+      [model([builtIn, server], "llama"), ["completion"]],
+      [model([{ name: "v", capabilities: { ...text, images: true } }]), ["completion", "vision"]],
+      [model([{ name: "v", capabilities: {} }]), ["completion"]],
+      [model([{ name: "llama", capabilities: { ...text, chat: false, completions: false } }]), ["embedding"]]
+    ] as const) {
+      assert.deepStrictEqual(show(served).capabilities, [...expected])
+      assert.deepStrictEqual(tags([served]).models[0]?.capabilities, [...expected])
+    }
   })
 })
