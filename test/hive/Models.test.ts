@@ -7,7 +7,7 @@ import { ModelRecord, Models } from "../../src/hive/Models.ts"
 import { smallModel, writeGguf } from "./data/ggufWriter.ts"
 
 const small = writeGguf(smallModel)
-const smallMemory = small.length + 256 * 4096 + 256 * (3 + 4 * 64) * 4 + 134_217_728
+const smallMemory = small.length + 256 * 8192 + 256 * (3 + 4 * 64) * 4 + 134_217_728
 const tinyPath = new URL("../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
 
 /** The service over a fresh models folder, and a way to put files there. */
@@ -109,7 +109,7 @@ describe("Models", () => {
       yield* fs.writeFile(path, small)
       for (const id of [`file:${path}`, path]) assert.strictEqual((yield* models.get(id)).id, `file:${path}`)
       const { record, gguf } = yield* models.describe(path)
-      assert.strictEqual(gguf.memoryBytes(8192) - record.memory_bytes, 4096 * gguf.kvBytesPerToken)
+      assert.strictEqual(record.memory_bytes - gguf.memoryBytes(4096), 4096 * gguf.kvBytesPerToken)
       assert.strictEqual((yield* models.get(`file:${tinyPath}`)).architecture, "llama")
     }).pipe(Effect.provide(NodeServices.layer))
   )
