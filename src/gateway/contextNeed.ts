@@ -1,4 +1,5 @@
 import * as Predicate from "effect/Predicate"
+import { promptTokensIn } from "../job/engineErrors.ts"
 import type { GatewayRequest } from "./Upstream.ts"
 
 // Few texts have tokens so long. A prompt that is longer than it seems is refused by the engine, which counts.
@@ -40,15 +41,6 @@ export const contextNeed = (request: Request): number | undefined => {
   return Math.min(needed, model.facts.context_length)
 }
 
-/** How engines say how many tokens a prompt has that they refuse. */
-const countSentences = [
-  /prompt has (\d+) tokens/i,
-  /request \((\d+) tokens\)/i,
-  /(?:request|prompt) (?:has|contains)(?: at least)? (\d+) (?:input )?tokens/i,
-  /(\d+) (?:tokens )?(?:in|from) the (?:input )?(?:messages|prompt|input)/i,
-  /(?:resulted in|given:|input length:?|prompt \(length) (\d+)/i
-]
-
 const minAnswer = 256
 
 /**
@@ -58,10 +50,7 @@ const minAnswer = 256
 export const longerNeed = (request: Request, contextSize: number, sentence: string): number | undefined => {
   const { context_length: longest } = request.model.facts
   if (!isOpen(request) || contextSize >= longest) return undefined
-  const count = countSentences
-    .map((pattern) => pattern.exec(sentence)?.[1])
-    .find((count) => count !== undefined)
-  const tokens = count === undefined ? contextSize : Number(count)
+  const tokens = promptTokensIn(sentence) ?? contextSize
   if (tokens >= longest) return undefined
   return Math.min(longest, Math.max(tokens, contextSize) + minAnswer)
 }

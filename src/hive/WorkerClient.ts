@@ -22,6 +22,7 @@ import { overstepped } from "../job/overstepped.ts"
 import { readSse } from "../job/SseReader.ts"
 import type { CompletionApi } from "../operation/fields.ts"
 import { ContextLengthExceeded, WorkerRefused, WorkerSilent } from "./errors.ts"
+import { withFittingLimit } from "./fittingLimit.ts"
 
 /** The connection to a worker broke, or none came about: most likely its process has ended. */
 export class WorkerGone extends Data.TaggedError("WorkerGone")<{ readonly reason: string }> {}
@@ -30,6 +31,8 @@ export class WorkerGone extends Data.TaggedError("WorkerGone")<{ readonly reason
 export interface WorkerAddress {
   readonly id: string
   readonly port: number
+  /** Tokens that one request may have, prompt and answer together. */
+  readonly contextSize?: number
 }
 
 /** A request in OpenAI's words. */
@@ -139,10 +142,10 @@ const make = Effect.gen(function* () {
   const failureInside = (worker: WorkerAddress, error: EngineError) =>
     refusal(worker, error.status ?? 200, error)
 
-  const open = Effect.fnUntraced(function* (
+  const post = Effect.fnUntraced(function* (
     worker: WorkerAddress,
     requestId: string,
-    { api, body }: WorkerRequest
+    { api, body }: Pick<WorkerRequest, "api" | "body">
   ) {
     const response = yield* http
       .post(urlOf(worker.port, `/v1/${api}`), {
@@ -154,6 +157,15 @@ const make = Effect.gen(function* () {
     const text = yield* Effect.mapError(shortText(response), gone)
     return yield* refusal(worker, response.status, readEngineError(text))
   })
+
+  // vLLM, SGLang and TGI refuse a limit of tokens that other engines cut to what is left of the context.
+  const open = (worker: WorkerAddress, requestId: string, { api, body }: WorkerRequest) =>
+    Effect.catchTag(post(worker, requestId, { api, body }), "ContextLengthExceeded", (error) => {
+      const { contextSize } = worker
+      const shorter =
+        contextSize === undefined ? undefined : withFittingLimit(body, contextSize, error.detail)
+      return shorter === undefined ? Effect.fail(error) : post(worker, requestId, { api, body: shorter })
+    })
 
   /** Of an engine that answers with a document where a stream was asked for. */
   const noStream = (worker: WorkerAddress, text: string) => {

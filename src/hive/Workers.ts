@@ -45,6 +45,8 @@ export interface Lease {
   readonly id: string
   readonly model: string
   readonly port: number
+  /** Tokens that one request may have, prompt and answer together. */
+  readonly contextSize?: number
   /** Why the worker's process ended; waits a moment for it to end. */
   readonly whyGone: Effect.Effect<WorkerFailed>
   /** Whether the worker answers its health check, within a second. */
@@ -285,6 +287,7 @@ const make = Effect.gen(function* () {
       id: spec.id,
       model: spec.model,
       port: process.port,
+      contextSize: spec.contextSize,
       whyGone: whyGone(entry, run),
       isHealthy: processes.isHealthy({ spec, process }),
       cancellation: engine?.cancellation ?? disconnect,

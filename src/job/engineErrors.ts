@@ -141,6 +141,23 @@ export const isContextOverflow = ({ code, message = "", type }: EngineError) =>
   overflowNames.has(type ?? "") ||
   overflowWords.some(([, words]) => words.test(message))
 
+/** How engines state the length of a prompt that they refuse. */
+const countSentences = [
+  /prompt has (\d+) tokens/i,
+  /request \((\d+) tokens\)/i,
+  /(?:request|prompt) (?:has|contains)(?: at least)? (\d+) (?:input )?tokens/i,
+  /(\d+) (?:tokens )?(?:in|from) the (?:input )?(?:messages|prompt|input)/i,
+  /(?:resulted in|given:|input length:?|prompt \(length) (\d+)/i
+]
+
+/** The tokens of the prompt that an engine's sentence about a context overflow states; absent when it states none. */
+export const promptTokensIn = (sentence: string): number | undefined => {
+  const count = countSentences
+    .map((pattern) => pattern.exec(sentence)?.[1])
+    .find((count) => count !== undefined)
+  return count === undefined ? undefined : Number(count)
+}
+
 /**
  * Whether the data of an engine's event may be an error and is worth being parsed. A quotation mark inside of a JSON text
  * is escaped, so that no text of an answer looks like the key.

@@ -116,6 +116,55 @@ describe("WorkerClient", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.live("cuts a limit of tokens that an engine refuses to what the prompt leaves of the context", () =>
+    Effect.gen(function* () {
+      const contextSize = 4096
+      const sentences = {
+        vLLM: (prompt: number, limit: number) =>
+          `This model's maximum context length is ${contextSize} tokens. However, you requested ${prompt + limit} tokens (${prompt} in the messages, ${limit} in the completion).`,
+        "newer vLLM": (prompt: number, limit: number) =>
+          `'max_tokens' or 'max_completion_tokens' is too large: ${limit}. This model's maximum context length is ${contextSize} tokens and your request has ${prompt} input tokens (${limit} > ${contextSize} - ${prompt}).`,
+        SGLang: (prompt: number, limit: number) =>
+          `Requested token count exceeds the model's maximum context length of ${contextSize} tokens. You requested a total of ${prompt + limit} tokens: ${prompt} tokens from the input messages and ${limit} tokens for the completion.`,
+        TGI: (prompt: number, limit: number) =>
+          `\`inputs\` tokens + \`max_new_tokens\` must be <= ${contextSize}. Given: ${prompt} \`inputs\` tokens and ${limit} \`max_new_tokens\``
+      }
+      const client = yield* WorkerClient
+      for (const [engine, sentence] of Object.entries(sentences)) {
+        for (const field of ["max_tokens", "max_completion_tokens"]) {
+          let prompt = 96
+          const limits: Array<number> = []
+          const { port } = yield* worker((request, response) => {
+            let text = ""
+            request.on("data", (chunk) => {
+              text += chunk
+            })
+            request.on("end", () => {
+              const limit = JSON.parse(text)[field]
+              limits.push(limit)
+              if (prompt + limit <= contextSize) return response.end('{"choices":[]}')
+              return response
+                .writeHead(400)
+                .end(JSON.stringify({ object: "error", message: sentence(prompt, limit), code: 400 }))
+            })
+          })
+          const ask = (limit: number, more: object = {}) =>
+            client.ask({ id: "w", port, contextSize }, "job-1", {
+              ...request,
+              body: { prompt: "p", [field]: limit, ...more }
+            })
+          assert.strictEqual(yield* ask(32_000), '{"choices":[]}', engine)
+          assert.deepStrictEqual(limits.splice(0), [32_000, 4000], engine)
+          const exact = yield* Effect.flip(ask(32_000, { exact_max_tokens: true }))
+          assert.strictEqual(exact._tag, "ContextLengthExceeded", engine)
+          prompt = 5000
+          assert.strictEqual((yield* Effect.flip(ask(10)))._tag, "ContextLengthExceeded", engine)
+          assert.deepStrictEqual(limits, [32_000, 10], engine)
+        }
+      }
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
   it.live("tells a broken connection from silence", () =>
     Effect.gen(function* () {
       const broken = yield* Effect.flip(
