@@ -354,7 +354,7 @@ describe("answers", () => {
     Effect.gen(function* () {
       const { code, stdout } = yield* rbee(yield* temporaryFolder, ["op", "--schema"])
       assert.strictEqual(code, 0)
-      assert.strictEqual(Object.keys(JSON.parse(stdout)).length, 24)
+      assert.strictEqual(Object.keys(JSON.parse(stdout)).length, 25)
     })
   )
 })
