@@ -4,12 +4,14 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Settings } from "../config/Settings.ts"
+import { causeCode } from "../config/systemProblem.ts"
 import {
   type EngineError,
   errorInEvent,
@@ -99,6 +101,12 @@ const endMark = "[DONE]"
 
 const urlOf = (port: number, path: string) => `http://127.0.0.1:${port}${path}`
 
+const closedCodes: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"])
+
+// An engine may close an idle connection in the moment in which a request is sent on it; a new one tells whether it is gone.
+const isStale = ({ reason }: HttpClientError.HttpClientError) =>
+  reason._tag === "TransportError" && closedCodes.has(causeCode(reason.cause))
+
 const gone = ({ message }: { readonly message: string }) => new WorkerGone({ reason: message })
 
 const make = Effect.gen(function* () {
@@ -152,7 +160,7 @@ const make = Effect.gen(function* () {
         headers: { "x-request-id": requestId },
         body: HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.empty, body).body
       })
-      .pipe(Effect.mapError(gone))
+      .pipe(Effect.retry({ times: 1, while: isStale }), Effect.mapError(gone))
     if (response.status === 200) return response
     const text = yield* Effect.mapError(shortText(response), gone)
     return yield* refusal(worker, response.status, readEngineError(text))

@@ -191,6 +191,27 @@ describe("WorkerClient", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.live(
+    "sends a request again whose idle connection the worker closed, and fails when it closes the next too",
+    () =>
+      Effect.gen(function* () {
+        let posts = 0
+        const answered = yield* complete((request, response) => {
+          request.resume()
+          if (++posts === 1) return void request.socket.destroy()
+          sse(response).end(`${piece("a", "stop")}data: [DONE]\n\n`)
+        })
+        assert.deepStrictEqual([answered.length, posts], [1, 2])
+        const refused = yield* Effect.flip(
+          complete((request) => {
+            posts++
+            request.socket.destroy()
+          })
+        )
+        assert.deepStrictEqual([refused._tag, posts], ["WorkerGone", 4])
+      }).pipe(Effect.provide(layer))
+  )
+
   it.live("fails when an answer breaks off or the worker says that it failed", () =>
     Effect.gen(function* () {
       const cut = yield* Effect.flip(complete((_, response) => void sse(response).end(piece("a", "stop"))))
