@@ -64,7 +64,8 @@ const make = Effect.gen(function* () {
   const client = yield* WorkerClient
 
   const answer = Effect.fnUntraced(function* ({ api, body }: Complete, job: RunningJob, lease: Lease) {
-    const whole = Stream.fromEffectDrain(Effect.sync(yield* stopWhenLeft(client, lease, job)))
+    const sent = yield* stopWhenLeft(client, lease, job)
+    const whole = Stream.fromEffectDrain(Effect.sync(sent.complete))
     const request = { api, promptTokens: promptTokens(body) }
     if (api === "embeddings") {
       const ask = (part: Complete["body"]) =>
@@ -89,9 +90,10 @@ const make = Effect.gen(function* () {
         stream_options: { ...options, include_usage: true }
       }
     }
-    const data = client.stream(lease, job.id, asked, (silent) =>
-      Effect.flatMap(diagnosed(lease, silent), job.fail)
-    )
+    const data = client.stream(lease, job.id, asked, (silent) => {
+      sent.failed()
+      return Effect.flatMap(diagnosed(lease, silent), job.fail)
+    })
     return Stream.concat(Stream.map(data, toChunk), whole)
   }, Stream.unwrap)
 

@@ -68,7 +68,7 @@ const make = Effect.gen(function* () {
 
   const answer = Effect.fnUntraced(function* (operation: InferOperation, job: RunningJob, lease: Lease) {
     const whole = new Answer()
-    const complete = yield* stopWhenLeft(client, lease, job)
+    const sent = yield* stopWhenLeft(client, lease, job)
 
     const { max_tokens, prompt, temperature, top_k, top_p } = operation
     const asked = {
@@ -88,9 +88,10 @@ const make = Effect.gen(function* () {
         stream_options: { include_usage: true }
       }
     } as const
-    const data = client.stream(lease, job.id, asked, (silent) =>
-      Effect.flatMap(diagnosed(lease, silent), job.fail)
-    )
+    const data = client.stream(lease, job.id, asked, (silent) => {
+      sent.failed()
+      return Effect.flatMap(diagnosed(lease, silent), job.fail)
+    })
     const toEvent = (text: string) => {
       const chunk = readChunk(text)
       if (chunk === undefined) return undefined
@@ -102,7 +103,7 @@ const make = Effect.gen(function* () {
       Stream.filter((event) => event !== undefined)
     )
     const end = Stream.suspend(() => {
-      complete()
+      sent.complete()
       return whole.isWhole
         ? Stream.make(whole.result)
         : Stream.fail(new WorkerGone({ reason: "the answer has no reason for its end" }))

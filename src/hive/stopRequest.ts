@@ -32,10 +32,18 @@ const hasEndedItself = (exit: Exit.Exit<unknown, unknown>) => {
   )
 }
 
+/** How a request that is sent to a worker ends. */
+export interface SentRequest {
+  /** The answer is complete: nothing is left to stop. */
+  readonly complete: () => void
+  /** The answer failed while the worker may still work on it: it is stopped, and the failure does not wait for that. */
+  readonly failed: () => void
+}
+
 /**
  * Stops the request of a job at its worker when the job leaves it before its end: by the engine's way to cancel, until the
  * engine has confirmed it. A worker that does not within five seconds is restarted, and the job's cancel counts as not
- * confirmed. Gives what is to be called when the answer is complete.
+ * confirmed.
  */
 export const stopWhenLeft = Effect.fnUntraced(function* (
   client: WorkerClient["Service"],
@@ -44,6 +52,7 @@ export const stopWhenLeft = Effect.fnUntraced(function* (
 ) {
   const { cancellation } = lease
   let isComplete = false
+  let hasFailed = false
   let isSilent = false
   const unconfirmed = Effect.andThen(
     job.unconfirmed,
@@ -79,10 +88,20 @@ export const stopWhenLeft = Effect.fnUntraced(function* (
     })
 
   const stop = cancellation._tag === "Delete" ? byDelete : byDisconnect(cancellation.activity)
-  yield* addFinalizer((exit) => (isComplete || hasEndedItself(exit) ? Effect.void : Effect.asVoid(stop)))
+  yield* addFinalizer((exit) => {
+    if (isComplete || hasEndedItself(exit)) return Effect.void
+    const isCancel = !hasFailed && (Exit.isSuccess(exit) || Exit.hasInterrupts(exit))
+    return Effect.asVoid(isCancel ? stop : Effect.forkDetach(stop, { startImmediately: true }))
+  })
   // What was made before the stop is delivered still; of other engines nothing comes once the connection is closed.
   if (cancellation._tag === "Delete") yield* job.stopBy(Effect.map(ask, (answer) => answer === "stopped"))
-  return () => {
-    isComplete = true
+  const sent: SentRequest = {
+    complete: () => {
+      isComplete = true
+    },
+    failed: () => {
+      hasFailed = true
+    }
   }
+  return sent
 })

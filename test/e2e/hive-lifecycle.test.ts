@@ -246,6 +246,7 @@ describe("a hive in an application", () => {
             "device_type",
             "id",
             "name",
+            "vram_bytes",
             "vram_gb"
           ])
           assert.deepInclude(devices.at(-1), { id: "CPU-0", device_type: "cpu", compute_capability: null })

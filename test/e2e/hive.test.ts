@@ -238,10 +238,10 @@ describe("a hive with real workers", () => {
           )
           yield* Deferred.await(begun)
           process.kill(worker.pid ?? 0, "SIGSTOP")
-          // The hive asks the worker for two seconds to leave it.
+          // The hive asks the frozen worker for its health for one second; the failure waits for nothing else.
           const failure = failureOf(yield* Effect.timeout(Fiber.join(following), "5 seconds"))
           process.kill(worker.pid ?? 0, "SIGCONT")
-          assert.strictEqual(failure.code, "WorkerSilent")
+          assert.strictEqual(failure.code, "WorkerUnhealthy")
           assert.include(failure.message, "sent nothing for 0.5 s (timeouts.between_tokens)")
         }
       }),
