@@ -16,6 +16,7 @@ import {
   type EngineError,
   errorInEvent,
   isContextOverflow,
+  isRequestFault,
   mayBeError,
   readEngineError
 } from "../job/engineErrors.ts"
@@ -138,8 +139,9 @@ const make = Effect.gen(function* () {
       )
     )
 
-  const refusal = (worker: WorkerAddress, status: number, error: EngineError) => {
+  const refusal = (worker: WorkerAddress, given: number, error: EngineError) => {
     const { code, param, type } = error
+    const status = isRequestFault(error) && (given === 200 || given === 500) ? 400 : given
     const detail = error.message ?? `Worker '${worker.id}' answered with the status ${status}`
     return isContextOverflow(error)
       ? new ContextLengthExceeded({ worker: worker.id, detail, param, type })

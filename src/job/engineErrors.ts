@@ -141,6 +141,20 @@ export const isContextOverflow = ({ code, message = "", type }: EngineError) =>
   overflowNames.has(type ?? "") ||
   overflowWords.some(([, words]) => words.test(message))
 
+/** What engines say, with the status 500, of a fault of the request that every worker of the model would find. */
+const requestFaultWords = [
+  // llama-server, of a model without a projector.
+  /(image|audio|video) input is not supported/i,
+  // llama-server, of a request's tools, tool_choice, messages and schemas that it cannot read.
+  /failed to parse (tools|messages|grammar)|invalid tool_choice/i,
+  // llama-server of now and before 2026, of a chat template that raises an exception.
+  /jinja exception|while executing \w+ at line|at row \d+, column \d+:/i
+]
+
+/** Whether the error's sentence is about the request, whatever the status that the engine gave it. */
+export const isRequestFault = ({ message = "" }: EngineError) =>
+  requestFaultWords.some((words) => words.test(message))
+
 /** How engines state the length of a prompt that they refuse. */
 const countSentences = [
   /prompt has (\d+) tokens/i,

@@ -111,6 +111,17 @@ describe("WorkerClient", () => {
       assert.deepInclude(long, { _tag: "ContextLengthExceeded", message: "10 and 20" })
       const busy = yield* refusal(503, { message: "too many", code: null })
       assert.deepInclude(busy, { _tag: "WorkerRefused", message: "too many", status: 503 })
+      for (const sentence of [
+        "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+        'Failed to parse tools: Missing tool function: {"type":"function"}',
+        "Conversation roles must alternate user/assistant at row 1, column 59:",
+        "Error: Jinja Exception: After the optional system message, roles must alternate"
+      ]) {
+        const fault = yield* refusal(500, { code: 500, message: sentence, type: "server_error" })
+        assert.deepInclude(fault, { _tag: "WorkerRefused", message: sentence, status: 400 })
+      }
+      const own = yield* refusal(500, { code: 500, message: "CUDA error: out of memory" })
+      assert.deepInclude(own, { _tag: "WorkerRefused", status: 500 })
       const odd = yield* refusal(500, "<html>")
       assert.deepInclude(odd, { _tag: "WorkerRefused", message: "Worker 'w' answered with the status 500" })
     }).pipe(Effect.provide(layer))
