@@ -7,6 +7,8 @@ export interface ModelTraits {
   readonly purpose: "text" | "embeddings" | "rerank"
   /** Whether its chat template has a place for reasoning. */
   readonly reasons: boolean
+  /** Whether its chat template mentions tools; one that does not drops the tools of a request. */
+  readonly tools: boolean
 }
 
 /** Architectures of llama.cpp that encode a text and cannot continue one. */
@@ -34,13 +36,19 @@ const purposeOf = (metadata: ReadonlyMap<string, Value>, architecture: string): 
   return isPooled || !isCausal || encoders.has(architecture) ? "embeddings" : "text"
 }
 
+/** The traits that a model has from its chat template; the empty text stands for none. */
+export const templateTraits = (template: string): Omit<ModelTraits, "purpose"> => ({
+  chatTemplate: template !== "",
+  reasons: /<think>|enable_thinking|reasoning_content/.test(template),
+  // Templates call them tools, tool_calls, available_tools, or functions.
+  tools: /tool|function/i.test(template)
+})
+
 /** The traits of a model, from the metadata of its file. */
 export const traitsOf = (metadata: ReadonlyMap<string, Value>, architecture: string): ModelTraits => {
   const template = metadata.get("tokenizer.chat_template")
-  const text = typeof template === "string" ? template : ""
-  return {
-    chatTemplate: text !== "",
-    purpose: purposeOf(metadata, architecture),
-    reasons: /<think>|enable_thinking|reasoning_content/.test(text)
-  }
+  const traits = templateTraits(typeof template === "string" ? template : "")
+  // Some models have a template of its own for requests with tools, which llama.cpp then takes.
+  const tools = traits.tools || metadata.has("tokenizer.chat_template.tool_use")
+  return { ...traits, tools, purpose: purposeOf(metadata, architecture) }
 }

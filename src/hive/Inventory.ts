@@ -8,7 +8,7 @@ import { HiveInventory } from "../operation/Inventory.ts"
 import { type Device, Devices } from "./Devices.ts"
 import { Engines } from "./Engines.ts"
 import { Models } from "./Models.ts"
-import { enginesFor, traitsOf, usualShapeOf } from "./WorkerPlan.ts"
+import { enginesFor, usualShapeOf } from "./WorkerPlan.ts"
 import { Workers } from "./Workers.ts"
 
 /** What a hive has now: measured devices, models with what a worker of each takes, and workers. */
@@ -30,7 +30,7 @@ export class Inventory extends Context.Service<
       const { engine } = yield* Settings
 
       const stored = Effect.map(Effect.all([models.all, engines.all]), ([known, installed]) =>
-        known.map(({ also, created, gguf, record, serves }) => {
+        known.map(({ also, created, gguf, record, traits }) => {
           const { created_from: _source, path: _path, memory_bytes: _memory, ...facts } = record
           const { contextSize, minContext, slots } = usualShapeOf(gguf.contextLength, engine)
           return Struct.assign(facts, {
@@ -41,7 +41,7 @@ export class Inventory extends Context.Service<
             worker_min_context: minContext,
             worker_slots: slots,
             token_bytes: gguf.kvBytesPerToken,
-            engines: enginesFor(installed, engine.name, record.path ?? "", traitsOf({ gguf, serves }))
+            engines: enginesFor(installed, engine.name, record.path ?? "", traits)
           })
         })
       )

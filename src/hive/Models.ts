@@ -26,6 +26,7 @@ import { firstPartOf, partsOf } from "./download/Quantisation.ts"
 import * as FileCache from "./FileCache.ts"
 import { GgufError } from "./GgufFile.ts"
 import { readWhole } from "./GgufParts.ts"
+import { type ModelTraits, templateTraits } from "./GgufTraits.ts"
 import { findModelFiles, type ModelFile, type Skipped } from "./ModelFolder.ts"
 import * as ModelId from "./ModelId.ts"
 import { ModelIsSource, type ModelNotDeleted, removeModel } from "./ModelRemoval.ts"
@@ -85,6 +86,8 @@ export interface ModelLocation {
 export interface ModelDetails {
   readonly record: ModelRecord
   readonly gguf: Gguf
+  /** Those of the file, or of the chat template that takes the place of the file's. */
+  readonly traits: ModelTraits
   /** Other ids that it is known by. */
   readonly also: ReadonlyArray<string>
   /** How it was made from another model. */
@@ -170,11 +173,13 @@ const record = ({ created, id, origin = created?.source.origin, path }: ModelFil
 
 const details = (file: ModelFile, gguf: Gguf): ModelDetails => {
   const { created } = file
+  const own = created?.definition.template
   const template =
-    created?.definition.template === undefined ? {} : { chatTemplate: templateOf(created.file) }
+    created === undefined || own === undefined ? {} : { chatTemplate: templateOf(created.file) }
   return {
     record: record(file, gguf),
     gguf,
+    traits: own === undefined ? gguf.traits : { ...gguf.traits, ...templateTraits(own) },
     also: namesOf(file).slice(1),
     ...(created === undefined ? {} : { created: { ...created.definition, from: created.source.id } }),
     serves: { id: servedId(file), ...template }

@@ -20,7 +20,7 @@ import type { GgufError } from "./GgufFile.ts"
 import type { ModelTraits } from "./GgufTraits.ts"
 import { Machine } from "./Machine.ts"
 import type { InvalidModelId } from "./ModelId.ts"
-import { type ModelNotFound, type ModelDetails, Models } from "./Models.ts"
+import { type ModelNotFound, Models } from "./Models.ts"
 import { checkFit, type ModelDoesNotFit, place, type PlacementError } from "./Placement.ts"
 import type { WorkerSpec } from "./WorkerRecord.ts"
 
@@ -105,14 +105,16 @@ export const make = Effect.gen(function* () {
   const measure = yield* Machine
   const { engine: settings } = yield* Settings
 
-  // The default engine, unless it cannot do what is needed and another one here can.
+  // The engine that is named, else the default engine, unless it cannot do what is needed and another one here can.
   const engineFor = Effect.fnUntraced(function* (
     { capabilities = [], model, worker }: WorkerRequest,
     installed: ReadonlyMap<string, Engine>
   ) {
-    if (worker !== "auto" || capabilities.length === 0) return undefined
-    const { gguf, record, serves } = yield* models.describe(model)
-    const serving = enginesFor(installed, settings.name, record.path ?? "", traitsOf({ gguf, serves }))
+    if (capabilities.length === 0) return undefined
+    const { record, traits } = yield* models.describe(model)
+    const serving = enginesFor(installed, settings.name, record.path ?? "", traits).filter(
+      ({ name }) => worker === "auto" || name === worker
+    )
     const [first, ...others] = serving
     const lacked = missingCapability(capabilities, first?.capabilities)
     if (first === undefined || lacked === undefined) return undefined
@@ -140,7 +142,7 @@ export const make = Effect.gen(function* () {
     const used = installed.get(engine)
     if (used !== undefined && device.device_type === "cpu") yield* mentionUnusedGpus(present, used, say)
 
-    const { gguf, record, serves } = yield* models.describe(request.model)
+    const { gguf, record, serves, traits } = yield* models.describe(request.model)
     const reason =
       used?.refuses?.(record.path ?? "") ??
       (serves.chatTemplate !== undefined && used?.chatTemplates !== true
@@ -198,18 +200,12 @@ export const make = Effect.gen(function* () {
       parallel,
       threads: settings.threads ?? Math.max(1, measure().cores - 1),
       memoryBytes,
-      ...(used?.capabilities === undefined
-        ? {}
-        : { capabilities: used.capabilities(traitsOf({ gguf, serves })) })
+      ...(used?.capabilities === undefined ? {} : { capabilities: used.capabilities(traits) })
     }
     yield* say("place", `${record.id} goes to ${device.description}, engine ${engine}, worker ${spec.id}`)
     return spec
   })
 })
-
-/** The traits of a model as its workers have it: one that was made from another may bring its own chat template. */
-export const traitsOf = ({ gguf, serves }: Pick<ModelDetails, "gguf" | "serves">): ModelTraits =>
-  serves.chatTemplate === undefined ? gguf.traits : { ...gguf.traits, chatTemplate: true }
 
 /** The engines that can serve a model's file, the default one first, and what their workers can do with it. */
 export const enginesFor = (

@@ -65,7 +65,7 @@ const advice: Readonly<Record<Capability, string>> = {
   embeddings: "makes no embeddings with these engines; use an embedding model, or the built-in engine",
   rerank: "cannot rerank; use a reranking model, and an engine that serves it",
   tools:
-    "cannot call tools: the built-in engine has no tool calls; install llama-server or vLLM on a hive, or send the request without tools",
+    "cannot call tools: its chat template has no place for them, or only the built-in engine is there, which has no tool calls; use a model whose template has tools with llama-server or vLLM, or send the request without tools",
   images: "takes no images; use a model with a vision projector, or send text only",
   json_schema: "cannot be held to a JSON schema by these engines; send the request without response_format",
   reasoning: "has no reasoning; send the request without it"

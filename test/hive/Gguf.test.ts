@@ -43,7 +43,7 @@ describe("Gguf", () => {
           quantisation: "Q8_0",
           contextLength: 512,
           chatTemplate: true,
-          traits: { chatTemplate: true, purpose: "text", reasons: false },
+          traits: { chatTemplate: true, purpose: "text", reasons: false, tools: false },
           blocks: 4,
           embeddingLength: 192,
           headCount: 3,

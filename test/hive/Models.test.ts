@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, FileSystem, Layer, PlatformError, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { ggufOnly } from "../../src/hive/engines/Engine.ts"
+import { templateTraits } from "../../src/hive/GgufTraits.ts"
 import { ModelRecord, Models } from "../../src/hive/Models.ts"
 import { smallModel, writeGguf } from "./data/ggufWriter.ts"
 
@@ -318,11 +319,12 @@ describe("Models", () => {
         "rbee:tiny",
         "tinier"
       ])
-      const { created, record, serves } = yield* later.describe("fixed")
+      const { created, record, serves, traits } = yield* later.describe("fixed")
       assert.deepStrictEqual(
         [record.created_from, record.path, created?.system, created?.parameters],
         ["base", source, "Be brief.", { top_k: 3 }]
       )
+      assert.deepStrictEqual(traits, { purpose: "text", ...templateTraits(template) })
       assert.deepStrictEqual(serves, { id: "fixed", chatTemplate: `${folder}/sub/fixed.created.jinja` })
       // Without a template, the workers of the source serve it.
       assert.deepStrictEqual(yield* later.resolve("me/brief:v1"), { id: "base", path: source })

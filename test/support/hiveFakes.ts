@@ -49,7 +49,7 @@ const gguf = (sizeBytes: number) =>
     quantisation: "Q8_0",
     contextLength: 512,
     chatTemplate: false,
-    traits: { chatTemplate: false, purpose: "text", reasons: false },
+    traits: { chatTemplate: false, purpose: "text", reasons: false, tools: false },
     blocks: 1,
     embeddingLength: 1,
     headCount: 1,
@@ -76,7 +76,7 @@ export const fakeModels = (sizes: Readonly<Record<string, number>>) => {
       chat_template: false,
       memory_bytes: header.memoryBytes(512)
     })
-    return Effect.succeed({ record, gguf: header, also: [], serves: { id } })
+    return Effect.succeed({ record, gguf: header, traits: header.traits, also: [], serves: { id } })
   }
   const resolve = (id: string) =>
     Effect.map(describe(id), ({ record }) => ({ id: record.id, path: record.path ?? "" }))

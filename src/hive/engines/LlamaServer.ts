@@ -51,22 +51,24 @@ export const processingIn = (slots: string) =>
 const batchSize = "128"
 const oneBatch = new Set(["--embedding", "--embeddings", "--rerank", "--reranking"])
 
+const templateFlags = ["--chat-template", "--chat-template-file"]
+
 const has = ({ args = [] }: ProgramSetting, ...flags: ReadonlyArray<string>) =>
   args.some((arg) => flags.some((flag) => arg === flag || arg.startsWith(`${flag}=`)))
 
 /**
  * What it can do, by its flags: it makes embeddings only where it was started for them. A model without a chat template
- * chats by a common one.
+ * chats by a common one. A chat template without a place for tools has it answer as if the request had none.
  */
 const capabilitiesWith =
   (setting: ProgramSetting) =>
-  ({ purpose, reasons }: ModelTraits): Capabilities => {
+  ({ purpose, reasons, tools }: ModelTraits): Capabilities => {
     if (setting.capabilities !== undefined) return onlyCapabilities(setting.capabilities)
     const writes = purpose === "text"
     return {
       chat: writes,
       completions: writes,
-      tools: writes && !has(setting, "--no-jinja"),
+      tools: writes && !has(setting, "--no-jinja") && (tools || has(setting, ...templateFlags)),
       embeddings: purpose === "embeddings" || has(setting, "--embedding", "--embeddings"),
       rerank: has(setting, "--rerank", "--reranking"),
       images: has(setting, "--mmproj", "-mm", "--mmproj-url", "-mmu"),

@@ -41,6 +41,25 @@ describe("traitsOf", () => {
     const reasoning = traitsOf(new Map([[template, "{% if enable_thinking %}<think>"]]), "qwen3")
     assert.deepStrictEqual([reasoning.reasons, chatting.reasons], [true, false])
   })
+
+  it("knows by the chat template whether the model is shown tools", () => {
+    const templates = [
+      ["{%- if tools %}{{ tools | tojson }}{% endif %}", true],
+      ["{% if available_tools is defined %}", true],
+      ["{{ functions }}", true],
+      ["{% if message.tool_calls %}", true],
+      ["{% for message in messages %}{{ '<|im_start|>' + message['role'] }}{% endfor %}", false],
+      ["{% if messages[0].role != 'user' %}{{ raise_exception('no') }}{% endif %}", false]
+    ] as const
+    for (const [text, expected] of templates) {
+      assert.strictEqual(traitsOf(new Map([[template, text]]), "llama").tools, expected, text)
+    }
+    const both = new Map([
+      [template, "{{ messages }}"],
+      [`${template}.tool_use`, "{{ tools }}"]
+    ])
+    assert.deepStrictEqual([traitsOf(both, "llama").tools, bare.tools], [true, false])
+  })
 })
 
 describe("what an engine can do", () => {
@@ -55,8 +74,15 @@ describe("what an engine can do", () => {
     const server = (args: ReadonlyArray<string>) => makeLlamaServer("llama-server", "/bin/ls", "", { args })
     const plain = server([])
     assert.deepInclude(plain.capabilities?.(bare), { chat: true, embeddings: false, images: false })
-    assert.strictEqual(plain.capabilities?.(chatting).tools, true)
-    assert.strictEqual(server(["--no-jinja"]).capabilities?.(chatting).tools, false)
+    const calling = { ...chatting, tools: true }
+    const toolsWith = (traits: typeof bare, ...args: ReadonlyArray<string>) =>
+      server(args).capabilities?.(traits).tools
+    assert.deepStrictEqual([toolsWith(calling), toolsWith(calling, "--no-jinja")], [true, false])
+    assert.deepStrictEqual([toolsWith(chatting), toolsWith(bare)], [false, false])
+    assert.deepStrictEqual(
+      [toolsWith(chatting, "--chat-template", "x"), toolsWith(bare, "--chat-template-file=x.jinja")],
+      [true, true]
+    )
     assert.strictEqual(server(["--mmproj", "x.gguf"]).capabilities?.(chatting).images, true)
     assert.strictEqual(server(["--embeddings"]).capabilities?.(chatting).embeddings, true)
     const argsFor = (traits: typeof bare, args: ReadonlyArray<string>) => {
