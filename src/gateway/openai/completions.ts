@@ -14,6 +14,7 @@ import {
 import type { EngineAnswer, EngineChoice } from "../EngineAnswer.ts"
 import { given } from "../reading.ts"
 import { chatBody } from "./chatRequest.ts"
+import { completionLogprobs, logprobsWriter } from "./completionLogprobs.ts"
 import { openAiError, openAiFormat } from "./format.ts"
 import { answerWithFunctions, functionWriter, usesFunctions } from "./legacyFunctions.ts"
 
@@ -89,7 +90,7 @@ const wholeCompletion = ({ choices, usage }: EngineAnswer, about: About) => ({
   choices: choices.map(({ finishReason, index, logprobs, text }) => ({
     index,
     text,
-    logprobs,
+    logprobs: completionLogprobs(logprobs, 0),
     finish_reason: finishReason
   })),
   usage
@@ -129,6 +130,9 @@ const withFunctions = (reply: ChatReply): ChatReply =>
     ? { ...reply, writer: (about) => functionWriter(reply.writer(about)) }
     : { ...reply, toJson: (answer, about) => answerWithFunctions(reply.toJson(answer, about)) }
 
+const withLogprobs = (reply: ChatReply): ChatReply =>
+  reply._tag === "Stream" ? { ...reply, writer: (about) => logprobsWriter(reply.writer(about)) } : reply
+
 function* readChat(body: Body): Reading<Exchange> {
   const model = yield* readModel(body)
   const asked = yield* chatBody(body)
@@ -144,7 +148,13 @@ function* readChat(body: Body): Reading<Exchange> {
 function* readCompletion(body: Body): Reading<Exchange> {
   const model = yield* readModel(body)
   const reply = yield* readReply(body, wholeCompletion)
-  return { model, api: "completions", body: given(body), reply }
+  const { logprobs } = body
+  return {
+    model,
+    api: "completions",
+    body: given(body),
+    reply: typeof logprobs === "number" || logprobs === true ? withLogprobs(reply) : reply
+  }
 }
 
 /** `POST /v1/chat/completions`: the engine says which fields it takes. */
