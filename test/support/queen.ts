@@ -27,6 +27,8 @@ const entryOf = ([alias, url]: readonly [string, string]) => {
   return { aliases: [alias], hostName: hostname, port: 22, user: "nobody", hivePort: Number(port) }
 }
 
+const nobodysPort = 9
+
 /** A whole queen on a free port, its state below `home`. */
 export const queenLayer = ({ hives = {}, home, settings = {} }: QueenOptions) =>
   Queen.layerNoDeps.pipe(
@@ -40,7 +42,12 @@ export const queenLayer = ({ hives = {}, home, settings = {} }: QueenOptions) =>
     Layer.provideMerge(hivePool),
     Layer.provideMerge(
       Layer.mergeAll(
-        Settings.layerDefaults({ ...settings, queen: { port: 0 } }),
+        // A hive that another test runs at the usual port must not be taken for this queen's `localhost`.
+        Settings.layerDefaults({
+          ...settings,
+          queen: { port: 0 },
+          hive: { port: nobodysPort, ...settings.hive }
+        }),
         Token.layerMemory(),
         Paths.layerAt(home)
       )
