@@ -424,7 +424,8 @@ describe("Models", () => {
         return (yield* Clock.currentTimeMillis) - before
       })
       yield* timed
-      const warm = yield* Effect.all(Array.from({ length: 5 }, () => timed))
+      // The best of many: other tests run on the same cores.
+      const warm = yield* Effect.all(Array.from({ length: 20 }, () => timed))
       assert.isBelow(Math.min(...warm), 100)
     }).pipe(Effect.provide(NodeServices.layer))
   )
