@@ -3,8 +3,7 @@ import { type PeerError, PeerHungUp, PeerMisspoke } from "./clientErrors.ts"
 import { EventKind, isEnd, JobEvent } from "./JobEvent.ts"
 import { endMarkers, failedLine, isEndMarker, narrationLine } from "./PlainView.ts"
 import type { SseEvent } from "./SseParser.ts"
-import type { SilenceWatch } from "./SilenceWatch.ts"
-import { readSse } from "./SseReader.ts"
+import { readSse, type Silence } from "./SseReader.ts"
 
 const kinds: ReadonlyMap<string, EventKind> = new Map(EventKind.literals.map((kind) => [kind, kind]))
 
@@ -53,7 +52,7 @@ export interface ViewOptions<E> {
   /** What it means that the bytes failed. */
   readonly failed: (error: E) => PeerError
   /** Ends the stream when nothing comes, and how it fails then. */
-  readonly silence?: { readonly watch: SilenceWatch; readonly error: () => PeerError } | undefined
+  readonly silence?: Silence<PeerError> | undefined
   /** Gets the end event in place of the stream. */
   readonly onEnd?: ((end: JobEvent) => void) | undefined
 }

@@ -16,6 +16,7 @@ import { isTooDeep } from "../operation/nesting.ts"
 import { readEngineError } from "./engineErrors.ts"
 import { type PeerError, PeerMisspoke, PeerRefused, PeerTimeout, PeerUnreachable } from "./clientErrors.ts"
 import { JobEvent } from "./JobEvent.ts"
+import { PooledResponse } from "./PooledResponse.ts"
 import { readFullView, readPlainView } from "./JobReader.ts"
 import { makeSilenceWatch } from "./SilenceWatch.ts"
 
@@ -262,7 +263,11 @@ const make = Effect.gen(function* () {
     peer: Peer,
     response: HttpClientResponse.HttpClientResponse,
     options: EventsOptions = {}
-  ) => readFullView(response.stream, { ...viewOf(peer, options), silence: silenceOf(peer) })
+  ) =>
+    readFullView(response.stream, {
+      ...viewOf(peer, options),
+      silence: { ...silenceOf(peer), closingEndsReads: response instanceof PooledResponse }
+    })
 
   const connect = Effect.fnUntraced(function* (peer: Peer, jobId: string, options: EventsOptions = {}) {
     const full = yield* open(peer, `/v1/jobs/${jobId}/events?after=${options.after ?? 0}`)

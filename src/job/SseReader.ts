@@ -2,6 +2,7 @@
 import { StringDecoder } from "node:string_decoder"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Sse from "effect/encoding/Sse"
 import * as Exit from "effect/Exit"
@@ -13,6 +14,17 @@ import { addFinalizer } from "./lightScope.ts"
 import { type SilenceWatch, WatchedStream } from "./SilenceWatch.ts"
 import { type SseEvent, SseParser } from "./SseParser.ts"
 
+/** When a stream counts as silent, and what that means. */
+export interface Silence<E> {
+  readonly watch: SilenceWatch
+  readonly error: () => E
+  /**
+   * Whether a read that waits ends when the scope of the bytes closes, as it does with the pooled client. With any other
+   * client each read is raced with the watch, which costs a fiber.
+   */
+  readonly closingEndsReads: boolean
+}
+
 /** What becomes of the events of a stream, and how it fails. */
 export interface SseOptions<A, E0, E> {
   /** The largest event that is taken, in UTF-16 units. */
@@ -22,7 +34,7 @@ export interface SseOptions<A, E0, E> {
   /** Called whenever bytes have come. */
   readonly onBytes?: (() => void) | undefined
   /** Who ends the stream when nothing comes, and how it fails then. Absent: it may be silent. */
-  readonly silence?: { readonly watch: SilenceWatch; readonly error: () => E } | undefined
+  readonly silence?: Silence<E> | undefined
   /** Whether no event that matters can follow. */
   readonly isOver?: () => boolean
   /** What it means that the bytes failed. */
@@ -38,17 +50,23 @@ const byteOrderMark = "\uFEFF"
 const restWithin = "250 millis"
 
 /** The pull of the bytes, which a watch may end while the scope stays open. */
-const pullOf = Effect.fnUntraced(function* <A, E>(
+const pullOf = Effect.fnUntraced(function* <A, E, E2>(
   bytes: Stream.Stream<A, E>,
-  watch: SilenceWatch | undefined
+  silence: Silence<E2> | undefined
 ) {
-  if (watch === undefined) return { pull: yield* scopedPull(bytes), watched: undefined }
+  if (silence === undefined) return { pull: yield* scopedPull(bytes), watched: undefined }
   const own = yield* Scope.fork(yield* Effect.scope)
-  const watched = new WatchedStream(Scope.close(own, Exit.void))
+  const aborted = yield* Deferred.make<never, Cause.Done>()
+  const watched = new WatchedStream(
+    Effect.andThen(Deferred.fail(aborted, Cause.Done()), Scope.close(own, Exit.void))
+  )
   const pull = yield* Scope.provide(scopedPull(bytes), own)
-  const leave = watch.add(watched)
+  const leave = silence.watch.add(watched)
   yield* addFinalizer(() => Effect.sync(leave))
-  return { pull, watched }
+  return {
+    pull: silence.closingEndsReads ? pull : Effect.raceFirst(pull, Deferred.await(aborted)),
+    watched
+  }
 })
 
 /**
@@ -60,7 +78,7 @@ export const readSse = <A, E0, E>(
   options: SseOptions<A, E0, E>
 ): Stream.Stream<A, E> =>
   fromScopedPull(
-    Effect.map(pullOf(bytes, options.silence?.watch), ({ pull, watched }) => {
+    Effect.map(pullOf(bytes, options.silence), ({ pull, watched }) => {
       const {
         brokenOff,
         failed,

@@ -51,6 +51,31 @@ describe("a connection to the queen that breaks", () => {
     })
   )
 
+  it.live("is resumed by infer and jobs watch when it is silent for timeouts.silence", () =>
+    Effect.gen(function* () {
+      const env = { RBEE_TIMEOUTS_SILENCE: "1s" }
+      const queen = yield* startDaemon({ works })
+      for (const command of ["infer", "jobs watch"]) {
+        const args =
+          command === "infer"
+            ? ["infer", "--hive-id", "atlas", "--model", "m", "once upon"]
+            : ["jobs", "watch", yield* submitTo(queen.url, request)]
+        const proxy = yield* tcpProxy(queen.url)
+        let isFrozen = false
+        const ran = yield* rbee(yield* temporaryFolder, [...args, "--queen", proxy.url], {
+          env,
+          onStdout: (_, stdout) => {
+            if (isFrozen || !stdout.includes("word5 ")) return
+            isFrozen = true
+            Effect.runSync(proxy.freeze)
+          }
+        })
+        assert.deepInclude(ran, { code: 0, stdout: text }, command)
+        assert.include(ran.stderr, "connection lost; reconnecting\nreconnected\n")
+      }
+    })
+  )
+
   it.live("is resumed by jobs watch, with each event once", () =>
     Effect.gen(function* () {
       const queen = yield* startDaemon({ works })
