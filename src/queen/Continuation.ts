@@ -164,13 +164,19 @@ export class Continuation {
     const chunk = parse(event.json)
     const usage = chunk?.["usage"]
     if (!Predicate.isReadonlyObject(usage)) return event
-    const { completion_tokens, prompt_tokens } = usage
+    const { completion_tokens, prompt_tokens, prompt_tokens_details: details } = usage
     if (typeof completion_tokens !== "number" || typeof prompt_tokens !== "number") return event
     const moved = Math.min(prompt_tokens, this.#earlier)
+    const prompt = prompt_tokens - moved
+    const cached = Predicate.isReadonlyObject(details) ? details["cached_tokens"] : undefined
     const mended = {
       ...usage,
-      prompt_tokens: prompt_tokens - moved,
-      completion_tokens: completion_tokens + moved
+      prompt_tokens: prompt,
+      completion_tokens: completion_tokens + moved,
+      // The worker counts what it had evaluated of the answer's beginning, too.
+      ...(typeof cached === "number"
+        ? { prompt_tokens_details: { ...Object(details), cached_tokens: Math.min(cached, prompt) } }
+        : {})
     }
     return new JobEvent(event.kind, JSON.stringify({ ...chunk, usage: mended }), event.id)
   }

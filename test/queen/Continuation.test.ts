@@ -143,6 +143,12 @@ describe("an answer", () => {
     assert.strictEqual(answer.mended(usage(10, 10)).json, usage(10, 10).json)
     answer.next(saidAfter({ messages }, role, says("a"), says("b")))
     assert.strictEqual(answer.mended(usage(12, 8)).json, usage(10, 10).json)
+    const cachedOf = (cached_tokens: number) => {
+      const usage = { prompt_tokens: 12, completion_tokens: 8, prompt_tokens_details: { cached_tokens } }
+      const { json } = answer.mended(new JobEvent("chunk", JSON.stringify({ choices: [], usage })))
+      return JSON.parse(json).usage.prompt_tokens_details.cached_tokens
+    }
+    assert.deepStrictEqual([0, 7, 11].map(cachedOf), [0, 7, 10])
     const quoting = says(`"usage":{`)
     assert.strictEqual(answer.mended(quoting), quoting)
   })

@@ -162,7 +162,8 @@ export const oldEmbeddingsDoor: Door = {
     Result.map(readOldEmbedding(body), ({ model, prompt }) =>
       embedding(
         model,
-        prompt,
+        // The one vector of this answer must not be empty, so that an empty text is embedded, too.
+        prompt === "" ? [prompt] : prompt,
         { truncate: true },
         fromEmbeddings(([embedding = []]) => ({ embedding })),
         () => ({ embedding: [] })

@@ -90,7 +90,7 @@ const answeredBy = (path: string) =>
 const methods = {
   "/api/tags": "*",
   "/api/version": "*",
-  "/api/ps": "GET",
+  "/api/ps": "*",
   "/api/show": "POST",
   "/api/pull": "POST",
   "/api/delete": "DELETE",
@@ -215,7 +215,7 @@ export const ollamaRoutes = HttpRouter.use(
     const routes = {
       "/api/tags": looked(tagged),
       "/api/version": looked(Effect.succeed(versioned)),
-      "/api/ps": running,
+      "/api/ps": looked(running),
       "/api/show": answering(shown),
       "/api/pull": pulling(pull),
       "/api/delete": answering(remove),

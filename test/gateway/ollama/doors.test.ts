@@ -274,6 +274,10 @@ describe("a request without a prompt", () => {
       input: ".",
       truncate: true
     })
+    assert.deepStrictEqual(exchangeOf(oldEmbeddingsDoor, { model: "tiny", prompt: "" }).body, {
+      input: [""],
+      truncate: true
+    })
   })
 
   it("unloads a model by a keep_alive of 0, and one with a prompt does so afterwards", () => {
