@@ -34,7 +34,7 @@ export class BindRefused extends Schema.TaggedError<BindRefused>()("BindRefused"
   }
 }
 
-/** Loopback was to be closed (`auth.loopback`), and there is no token that would open it. */
+/** The setting `auth.loopback` closes loopback, but the daemon has no token with which a client could open it. */
 export class TokenMissing extends Schema.TaggedError<TokenMissing>()("TokenMissing", {
   file: Schema.String
 }) {

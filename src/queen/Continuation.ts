@@ -168,14 +168,13 @@ export class Continuation {
     if (typeof completion_tokens !== "number" || typeof prompt_tokens !== "number") return event
     const moved = Math.min(prompt_tokens, this.#earlier)
     const prompt = prompt_tokens - moved
-    const cached = Predicate.isReadonlyObject(details) ? details["cached_tokens"] : undefined
     const mended = {
       ...usage,
       prompt_tokens: prompt,
       completion_tokens: completion_tokens + moved,
-      // The worker counts what it had evaluated of the answer's beginning, too.
-      ...(typeof cached === "number"
-        ? { prompt_tokens_details: { ...Object(details), cached_tokens: Math.min(cached, prompt) } }
+      // The worker also counts cached tokens of the answer's beginning.
+      ...(Predicate.isReadonlyObject(details) && typeof details["cached_tokens"] === "number"
+        ? { prompt_tokens_details: { ...details, cached_tokens: Math.min(details["cached_tokens"], prompt) } }
         : {})
     }
     return new JobEvent(event.kind, JSON.stringify({ ...chunk, usage: mended }), event.id)

@@ -8,7 +8,7 @@ import { Settings } from "../config/Settings.ts"
 import { Token } from "../config/Token.ts"
 import type { PeerError } from "../job/clientErrors.ts"
 import { JobsClient } from "../job/JobsClient.ts"
-import { type Heartbeat, HiveRegistry, urlOf } from "./HiveRegistry.ts"
+import { addBounded, addressOf, type Heartbeat, HiveRegistry } from "./HiveRegistry.ts"
 
 /**
  * Takes the heartbeats that hives send. An address that a heartbeat names is used only while the daemon there says that
@@ -35,9 +35,7 @@ interface Sender {
   readonly verifiedAt?: number
 }
 
-const defaultHivePort = 8081
 const askWithin = Duration.millis(900)
-const maxSenders = 1024
 
 const Identity = Schema.Struct({ hive_id: Schema.String })
 
@@ -77,13 +75,6 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const remember = (id: string, sender: Sender) => {
-    senders.delete(id)
-    senders.set(id, sender)
-    const oldest = senders.keys().next()
-    if (senders.size > maxSenders && oldest.done !== true) senders.delete(oldest.value)
-  }
-
   const reportTwin = (id: string, urls: readonly [string, string]) =>
     registry.warn(
       id,
@@ -92,7 +83,7 @@ const make = Effect.gen(function* () {
 
   const receive = Effect.fn("HeartbeatReceiver.receive")(function* (beat: Heartbeat, from: string) {
     const { hive_id: id } = beat
-    const url = withoutSlash(beat.url ?? urlOf(from, defaultHivePort))
+    const url = withoutSlash(addressOf(beat.url, from))
     const now = clock.currentTimeMillisUnsafe()
     const isConfigured = yield* registry.isConfigured(id)
     const earlier = senders.get(id)
@@ -107,7 +98,7 @@ const make = Effect.gen(function* () {
       if (isEarlierAlive) return
     }
     const verifiedAt = isVerified ? earlier?.verifiedAt : refusal === undefined ? now : undefined
-    remember(id, { url, at: now, ...(verifiedAt === undefined ? {} : { verifiedAt }) })
+    addBounded(senders, id, { url, at: now, ...(verifiedAt === undefined ? {} : { verifiedAt }) })
     if (isUsable) yield* registry.beat({ ...beat, url }, from)
     else yield* registry.refuse(id, url, refusal)
   })

@@ -129,19 +129,23 @@ interface Beat {
   readonly workers: Heartbeat["workers"]
 }
 
-const maxUnconfiguredHives = 1024
+const maxHives = 1024
 const defaultHivePort = 8081
 
-const addBounded = <A>(map: Map<string, A>, key: string, value: A) => {
+/** Sets the value of a hive; the hive that was set longest ago goes when there are more than 1,024. */
+export const addBounded = <A>(map: Map<string, A>, key: string, value: A) => {
   map.delete(key)
   map.set(key, value)
   const oldest = map.keys().next()
-  if (map.size > maxUnconfiguredHives && oldest.done !== true) map.delete(oldest.value)
+  if (map.size > maxHives && oldest.done !== true) map.delete(oldest.value)
 }
 
 /** The base URL of a host, which may be an IPv6 address. */
-export const urlOf = (host: string, port: number) =>
-  `http://${host.includes(":") ? `[${host}]` : host}:${port}`
+const urlOf = (host: string, port: number) => `http://${host.includes(":") ? `[${host}]` : host}:${port}`
+
+/** Where a heartbeat says that its hive is: at its URL, else at the sender's address and the default port. */
+export const addressOf = (url: string | null | undefined, sender: string) =>
+  url ?? urlOf(sender, defaultHivePort)
 
 const make = Effect.gen(function* () {
   const { heartbeat, hive } = yield* Settings
@@ -279,7 +283,7 @@ const make = Effect.gen(function* () {
       if (!beats.has(id)) changes++
       addBounded(beats, id, {
         at: clock.currentTimeMillisUnsafe(),
-        url: url ?? urlOf(sender, defaultHivePort),
+        url: addressOf(url, sender),
         instance: instance ?? undefined,
         workers
       })

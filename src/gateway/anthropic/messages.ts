@@ -15,7 +15,7 @@ const stopReasons: { readonly [finish: string]: string } = {
   content_filter: "refusal"
 }
 
-/** Why an answer ended. An engine may also report a stop of its own, such as an end-of-turn text, which is no request's. */
+/** Why an answer ended. A stop text that the request did not name, such as the engine's end-of-turn text, is no stop sequence. */
 const ending = (finish: string, stop: string | undefined, stops: ReadonlyArray<string>) =>
   finish === "stop" && stop !== undefined && stops.includes(stop)
     ? { stop_reason: "stop_sequence", stop_sequence: stop }

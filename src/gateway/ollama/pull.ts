@@ -78,7 +78,7 @@ const hasBegun = (events: ReadonlyArray<LoggedEvent>) =>
 const begun = '"action":"model_download"'
 
 /**
- * What a client of Ollama is told of the job that downloads the model of this name. Fails, before anything is told, when
+ * The lines that an Ollama client gets for the job that downloads the model. Fails, before anything is told, when
  * the job fails before it has begun to download; a source that takes longer to answer than ten seconds counts as begun.
  */
 export const pullLines = Effect.fnUntraced(function* (
