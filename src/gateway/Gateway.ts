@@ -6,7 +6,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { ApiKeys } from "../config/ApiKeys.ts"
 import { Caller } from "../job/Caller.ts"
-import { type DoorPath, Doors } from "../job/Doors.ts"
+import { isDaemonPath, routedPath } from "../job/daemonPaths.ts"
+import { type ApplicationPath, type DoorPath, Doors } from "../job/Doors.ts"
 import { makeAnswering } from "./answering.ts"
 import { anthropicFormat } from "./anthropic/format.ts"
 import { countTokensDoor, messagesDoor } from "./anthropic/messages.ts"
@@ -14,10 +15,11 @@ import { anthropicModel, anthropicModels } from "./anthropic/models.ts"
 import type { Door, Format } from "./Door.ts"
 import { fromError, fromFailure } from "./failures.ts"
 import { asToldTo, KeyLimits, mayUse, ModelForbidden } from "./KeyLimits.ts"
+import { missingEndpoint } from "./missingEndpoint.ts"
 import { ModelFinder } from "./ModelFinder.ts"
 import * as Ollama from "./ollama/doors.ts"
 import { ollamaFormat } from "./ollama/format.ts"
-import { ollamaPaths, ollamaRoutes } from "./ollama/routes.ts"
+import { blobsPath, ollamaPaths, ollamaRoutes } from "./ollama/routes.ts"
 import { OperationRunner } from "./OperationRunner.ts"
 import { chatDoor, completionsDoor, embeddingsDoor } from "./openai/completions.ts"
 import { openAiFormat } from "./openai/format.ts"
@@ -40,22 +42,11 @@ const doors: ReadonlyArray<Door> = [
   Ollama.oldEmbeddingsDoor
 ]
 
-const formats: ReadonlyMap<string, Format> = new Map(doors.map(({ format, path }) => [path, format]))
-
 const modelsPath = "/v1/models"
 
 /** Anthropic's clients say so; to all others the models are OpenAI's. */
 const isAnthropic = ({ headers }: HttpServerRequest.HttpServerRequest) =>
   headers["anthropic-version"] !== undefined
-
-const formatOf = (request: HttpServerRequest.HttpServerRequest) => {
-  const [path = ""] = request.url.split("?", 1)
-  if (path === "/api" || path.startsWith("/api/")) return ollamaFormat
-  if (path === modelsPath || path.startsWith(`${modelsPath}/`)) {
-    return isAnthropic(request) ? anthropicFormat : openAiFormat
-  }
-  return formats.get(path)
-}
 
 const paths: ReadonlyArray<DoorPath> = [
   ...doors.map(({ format: { api }, path }) => ({ method: "post", path, api }) as const),
@@ -64,6 +55,37 @@ const paths: ReadonlyArray<DoorPath> = [
   ...ollamaPaths
 ]
 
+const methods = new Map<string, ReadonlyArray<string>>()
+for (const { method, path } of paths) methods.set(path, [...(methods.get(path) ?? []), method.toUpperCase()])
+
+const formats: ReadonlyMap<string, Format> = new Map(doors.map(({ format, path }) => [path, format]))
+
+const isBelow = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`)
+
+/** The format of the clients that ask for a path; undefined where applications ask for nothing. */
+const formatOf = (request: HttpServerRequest.HttpServerRequest, path: string): Format | undefined => {
+  if (isBelow(path, "/api")) return ollamaFormat
+  if (!isBelow(path, "/v1") || isDaemonPath(path)) return undefined
+  const other = isAnthropic(request) || isBelow(path, messagesDoor.path) ? anthropicFormat : openAiFormat
+  return formats.get(path) ?? other
+}
+
+/** The methods of an endpoint by its path; undefined where there is none. */
+const methodsOf = (path: string) =>
+  methods.get(path.startsWith(`${modelsPath}/`) ? `${modelsPath}/{id}` : path)
+
+const applicationPath = (request: HttpServerRequest.HttpServerRequest): ApplicationPath | undefined => {
+  const path = routedPath(request.url)
+  const format = formatOf(request, path)
+  if (format === undefined) return undefined
+  const allowed = methodsOf(path)
+  return {
+    isEndpoint: allowed !== undefined || isBelow(path, blobsPath),
+    refuse: (_status, code, message) => refuse(format, fromFailure({ code, message })),
+    missing: () => missingEndpoint(format, request.method, path, allowed ?? [])
+  }
+}
+
 /** Says to the guard which paths are for applications, and whose requests their keys let through. */
 export const gatewayDoors = Layer.effect(
   Doors,
@@ -71,12 +93,7 @@ export const gatewayDoors = Layer.effect(
     const keys = yield* ApiKeys
     return {
       paths,
-      refusalAt: (request: HttpServerRequest.HttpServerRequest) => {
-        const format = formatOf(request)
-        return format === undefined
-          ? undefined
-          : (_status: number, code: string, message: string) => refuse(format, fromFailure({ code, message }))
-      },
+      applicationPath,
       find: (key: string) => Effect.map(keys.find(key), Option.getOrUndefined),
       keys: keys.presence
     }

@@ -19,11 +19,21 @@ export interface DoorPath {
   readonly api: string
 }
 
+/** A path that applications ask for, whether there is an endpoint or not. */
+export interface ApplicationPath {
+  /** Whether an endpoint has the path: keys open it. Whatever else is there, only the token of the daemon opens. */
+  readonly isEndpoint: boolean
+  /** Refuses as the clients of the path expect it. */
+  readonly refuse: WriteRefusal
+  /** The response where no route takes the request. */
+  readonly missing: () => HttpServerResponse.HttpServerResponse
+}
+
 /** The paths that are there for applications: who may use them is said by keys, besides the token. */
 export interface Doors {
   readonly paths: ReadonlyArray<DoorPath>
-  /** How the clients of the request's path want to be refused; nothing for a path that is not for applications. */
-  readonly refusalAt: (request: HttpServerRequest.HttpServerRequest) => WriteRefusal | undefined
+  /** The application path of a request; undefined for the daemon's own paths. */
+  readonly applicationPath: (request: HttpServerRequest.HttpServerRequest) => ApplicationPath | undefined
   /** The key whose text this is; nothing when there is none. */
   readonly find: (key: string) => Effect.Effect<ApiKey | undefined>
   /** Whether there are keys, and so who has none is turned away; `unreadable` when the file cannot be read. */
@@ -34,7 +44,7 @@ export interface Doors {
 export const Doors = Context.Reference<Doors>("rbee/job/Doors", {
   defaultValue: () => ({
     paths: [],
-    refusalAt: () => undefined,
+    applicationPath: () => undefined,
     find: () => Effect.undefined,
     keys: Effect.succeed("none" as const)
   })

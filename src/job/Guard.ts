@@ -10,7 +10,7 @@ import { Token } from "../config/Token.ts"
 import { Caller } from "./Caller.ts"
 import { credentialsOf } from "./credentials.ts"
 import { allowOrigin, isPreflight, preflightResponse, varyByOrigin } from "./crossOrigin.ts"
-import { Doors, type WriteRefusal } from "./Doors.ts"
+import { type ApplicationPath, Doors, type WriteRefusal } from "./Doors.ts"
 import { notFound, refusal } from "./httpErrors.ts"
 
 const openPath = "/health"
@@ -119,6 +119,14 @@ const makeChecks = Effect.gen(function* () {
     return key === undefined ? refuseUnknown(refusal, gaveCredential, false) : refuseKey(key)
   })
 
+  /** Where applications ask and no endpoint is: only the token opens it, and to a key nothing is there. */
+  const checkMissing = Effect.fnUntraced(function* (request: Request, { missing, refuse }: ApplicationPath) {
+    const { gaveCredential, isOwner, key } = yield* senderOf(request, true)
+    const refused = checkPlace(request, refuse, isOwner || key !== undefined)
+    if (refused !== undefined || isOwner || !hasToken) return refused ?? owner
+    return key === undefined ? refuseUnknown(refuse, gaveCredential, true) : missing()
+  })
+
   /** At the endpoints for applications: a key opens them as well as the token. */
   const checkPublic = Effect.fnUntraced(function* (request: Request, refuse: WriteRefusal) {
     const { gaveCredential, isOwner, key } = yield* senderOf(request, true)
@@ -134,17 +142,27 @@ const makeChecks = Effect.gen(function* () {
   /** The sign of life is open to everybody but to web pages. */
   const checkHealth = (request: Request) => checkPlace(request, refusal, true) ?? owner
 
-  return { check, checkHealth, checkPublic, doors, hasOrigins: origins.size > 0, isAllowedOrigin }
+  return {
+    check,
+    checkHealth,
+    checkMissing,
+    checkPublic,
+    doors,
+    hasOrigins: origins.size > 0,
+    isAllowedOrigin
+  }
 })
 
 /**
  * Lets a request through when it does not come from a web page, carries the token where there is one, and names a host
  * that is meant; a valid credential makes the check of the host unnecessary. `/health` needs neither credential nor host.
- * At the application endpoints a key does as well as the token, and pages of the allowed origins may read the responses.
+ * At the application endpoints a key does as well as the token. Pages of the allowed origins may read the responses there,
+ * and where applications ask for what is not there.
  */
 export const guard = HttpRouter.middleware(
   Effect.gen(function* () {
-    const { check, checkHealth, checkPublic, doors, hasOrigins, isAllowedOrigin } = yield* makeChecks
+    const { check, checkHealth, checkMissing, checkPublic, doors, hasOrigins, isAllowedOrigin } =
+      yield* makeChecks
 
     const sharing = ({ headers: { origin } }: Request) =>
       Effect.map((response: Response) => {
@@ -153,10 +171,12 @@ export const guard = HttpRouter.middleware(
       })
 
     return (effect) => {
-      const answer = Effect.catchIf(effect, isRouteNotFound, () => Effect.succeed(notFound))
+      const answerOr = (missing: () => Response) =>
+        Effect.catchIf(effect, isRouteNotFound, () => Effect.sync(missing))
+      const answer = answerOr(() => notFound)
       return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-        const refuse = doors.refusalAt(request)
-        if (refuse === undefined) {
+        const path = doors.applicationPath(request)
+        if (path === undefined) {
           const checked =
             request.url.split("?", 1)[0] === openPath ? Effect.succeed(checkHealth(request)) : check(request)
           return Effect.flatMap(checked, (found) => ("key" in found ? answer : Effect.succeed(found)))
@@ -164,9 +184,12 @@ export const guard = HttpRouter.middleware(
         if (isPreflight(request) && isAllowedOrigin(request.headers["origin"])) {
           return sharing(request)(Effect.succeed(preflightResponse(request)))
         }
+        const checked = path.isEndpoint ? checkPublic(request, path.refuse) : checkMissing(request, path)
         return sharing(request)(
-          Effect.flatMap(checkPublic(request, refuse), (found) =>
-            "key" in found ? Effect.provideService(answer, Caller, found) : Effect.succeed(found)
+          Effect.flatMap(checked, (found) =>
+            "key" in found
+              ? Effect.provideService(answerOr(path.missing), Caller, found)
+              : Effect.succeed(found)
           )
         )
       })

@@ -1,6 +1,5 @@
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
-import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -17,7 +16,6 @@ import { OperationRunner } from "../OperationRunner.ts"
 import { optional, reader } from "../reading.ts"
 import { parse, refuse } from "../refusing.ts"
 import { Upstream } from "../Upstream.ts"
-import * as Doors from "./doors.ts"
 import { readCopy, readCreate } from "./create.ts"
 import { ollamaFormat } from "./format.ts"
 import { loaded, show, tags } from "./models.ts"
@@ -52,45 +50,13 @@ const named = (body: Body) =>
 // Clients compare it with Ollama's versions to learn what the API offers; a `-` would make it a pre-release.
 const versioned = HttpServerResponse.jsonUnsafe({ version: `0.13.4+rbee.${version}` })
 
-// Some clients look by HEAD whether somebody is there, and a router has no routes of that kind.
-const looked = (answer: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
-  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method }) =>
-    method === "GET" || method === "HEAD" ? answer : Effect.succeed(wrongMethod("GET, HEAD"))
-  )
-
-const wrongMethod = (allowed: string) =>
-  refuse(
-    ollamaFormat,
-    { status: 405, code: "MethodNotAllowed", message: `This path answers ${allowed} only` },
-    { allow: allowed }
-  )
-
 const notImplemented = (reason: string) =>
   refuse(ollamaFormat, { status: 501, code: "NotImplemented", message: `rbee does not do this: ${reason}` })
 
-const unknownPath = refuse(ollamaFormat, {
-  status: 404,
-  code: "NotFound",
-  message: "rbee has no such endpoint of Ollama's API; GET /openapi.json lists those that it has"
-})
-
-// What no route takes: an unknown path, or a known one by another method.
-const otherwise = Effect.map(HttpServerRequest.HttpServerRequest, ({ url }) => {
-  const [path = ""] = url.split("?", 1)
-  const known = ollamaPaths.filter((known) => known.path === path)
-  const allowed = known.length > 0 ? known.map(({ method }) => method.toUpperCase()) : answeredBy(path)
-  return allowed.length === 0 ? unknownPath : wrongMethod(allowed.join(", "))
-})
-
-const ollamaEndpoints = [Doors.chatDoor, Doors.generateDoor, Doors.embedDoor, Doors.oldEmbeddingsDoor]
-
-const answeredBy = (path: string) =>
-  ollamaEndpoints.some((endpoint) => endpoint.path === path) ? ["POST"] : []
-
 const methods = {
-  "/api/tags": "*",
-  "/api/version": "*",
-  "/api/ps": "*",
+  "/api/tags": "GET",
+  "/api/version": "GET",
+  "/api/ps": "GET",
   "/api/show": "POST",
   "/api/pull": "POST",
   "/api/delete": "DELETE",
@@ -99,7 +65,10 @@ const methods = {
   "/api/push": "POST"
 } as const
 
-const documented = { "*": "get", GET: "get", POST: "post", DELETE: "delete" } as const
+const documented = { GET: "get", POST: "post", DELETE: "delete" } as const
+
+/** Where Ollama's clients upload files. */
+export const blobsPath = "/api/blobs"
 
 /** The paths of Ollama's API that do not answer with what an engine writes. */
 export const ollamaPaths: ReadonlyArray<DoorPath> = Struct.keys(methods).map((path) => ({
@@ -213,9 +182,9 @@ export const ollamaRoutes = HttpRouter.use(
       )
     })
     const routes = {
-      "/api/tags": looked(tagged),
-      "/api/version": looked(Effect.succeed(versioned)),
-      "/api/ps": looked(running),
+      "/api/tags": tagged,
+      "/api/version": Effect.succeed(versioned),
+      "/api/ps": running,
       "/api/show": answering(shown),
       "/api/pull": pulling(pull),
       "/api/delete": answering(remove),
@@ -226,13 +195,12 @@ export const ollamaRoutes = HttpRouter.use(
     for (const path of Struct.keys(methods)) yield* router.add(methods[path], path, routes[path])
     yield* router.add(
       "*",
-      "/api/blobs/*",
+      `${blobsPath}/*`,
       Effect.succeed(
         notImplemented(
           "files are not uploaded; pull a model, or put a GGUF file into the models folder of a hive"
         )
       )
     )
-    yield* router.add("*", "/api/*", otherwise)
   })
 )

@@ -9,10 +9,12 @@ const typeOf = (status: number) => {
 
 const codes: { readonly [tag: string]: string } = {
   ContextLengthExceeded: "context_length_exceeded",
+  MethodNotAllowed: "method_not_supported",
   KeyLimited: "rate_limit_exceeded",
   ModelNotFound: "model_not_found",
   ModelUnknown: "model_not_found",
-  Unauthorized: "invalid_api_key"
+  Unauthorized: "invalid_api_key",
+  UnknownPath: "unknown_url"
 }
 
 /** An error's object, as it also stands in streams. */

@@ -140,7 +140,7 @@ describe("a client that looks whether somebody is there", () => {
     Effect.gen(function* () {
       const { url } = yield* start()
       const { status, text } = yield* send(url, "/api/tags", {})
-      assert.deepStrictEqual([status, text], [405, '{"error":"This path answers GET, HEAD only"}'])
+      assert.deepStrictEqual([status, text], [405, '{"error":"/api/tags answers GET, HEAD only"}'])
     })
   )
 
