@@ -4,8 +4,18 @@ import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, FileSystem, Layer, Option, Schedule, Stream } from "effect"
 import { Devices, Engines, Hive, workerPool } from "../src/hive/index.ts"
 import { boundUrl, JobsClient, readFailure, readNarration, readText } from "../src/job/index.ts"
-import { DetachedProcess, HiveRegistry, hivePool, HivesConf, Paths, Pids, Queen } from "../src/queen/index.ts"
-import { RunFile, Settings, Token } from "../src/queen/index.ts"
+import {
+  DetachedProcess,
+  HiveRegistry,
+  hivePool,
+  HivesConf,
+  Paths,
+  Pids,
+  Queen,
+  RunFile,
+  Settings,
+  Token
+} from "../src/queen/index.ts"
 
 // In an application: `Engines.layerNoDeps`, which takes the worker of the package.
 const worker = new URL("../src/worker/main.ts", import.meta.url).pathname

@@ -6,8 +6,18 @@ import { Argument, Command } from "effect/cli"
 import { Devices, Engines, Hive, workerPool } from "../src/hive/index.ts"
 import { boundUrl, handle, JobsClient, narrated } from "../src/job/index.ts"
 import { HiveId, hiveQuery } from "../src/operation/index.ts"
-import { DetachedProcess, HiveRegistry, hivePool, HivesConf, Paths, Pids, Queen } from "../src/queen/index.ts"
-import { RunFile, Settings, Token } from "../src/queen/index.ts"
+import {
+  DetachedProcess,
+  HiveRegistry,
+  hivePool,
+  HivesConf,
+  Paths,
+  Pids,
+  Queen,
+  RunFile,
+  Settings,
+  Token
+} from "../src/queen/index.ts"
 
 class Greet extends Schema.Class<Greet>("Greet")({
   operation: Schema.tag("greet"),

@@ -1,23 +1,50 @@
 import { readdirSync, readFileSync } from "node:fs"
-import { join, relative, resolve } from "node:path"
-import { assert, it } from "@effect/vitest"
+import { dirname, join, relative, resolve } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
 
 const source = new URL("../src", import.meta.url).pathname
 
-/** What each folder may import besides itself: the house of the README, in one direction. */
+/** What each top folder of `src` may import besides itself. */
 const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   operation: [],
-  config: ["operation"],
-  job: ["operation", "config"],
-  gateway: ["operation", "config", "job"],
-  queen: ["operation", "config", "job", "gateway"],
-  hive: ["operation", "config", "job", "gateway"],
-  cli: ["operation", "config", "job", "queen", "hive"],
+  settings: ["operation"],
+  system: ["settings"],
+  access: ["settings", "system"],
+  hives: ["settings", "system"],
+  http: ["operation", "settings"],
+  job: ["operation", "settings", "http"],
+  daemon: ["operation", "settings", "system", "access", "http", "job"],
+  gateway: ["operation", "settings", "system", "access", "http", "job", "daemon"],
+  queen: ["operation", "settings", "system", "access", "hives", "http", "job", "daemon", "gateway"],
+  hive: ["operation", "settings", "system", "access", "hives", "http", "job", "daemon", "gateway"],
+  cli: ["operation", "settings", "system", "access", "hives", "http", "job", "daemon", "queen", "hive"],
   worker: [],
-  testing: ["operation", "config", "job", "queen", "hive"]
+  testing: ["operation", "settings", "access", "http", "job", "daemon", "queen"]
 }
 
-const roomOf = (file: string) => relative(source, file).split("/")[0]?.replace(/\.ts$/, "") ?? ""
+/** The folders inside of a top folder, each of which may import those before it; "." is the folder itself. */
+const inside: Readonly<Record<string, ReadonlyArray<string>>> = {
+  job: ["log", ".", "view", "client"],
+  gateway: ["upstream", "keys", "endpoint", "openai", "anthropic", "ollama", "."],
+  queen: ["forward", "registry", "scheduler", "fleet", "ssh", "lifecycle", "."],
+  hive: ["devices", "gguf", "models", "download", "engines", "workers", "inference", "."],
+  cli: [".", "config", "engine", "jobs", "key", "model", "queen", "worker", "hive"]
+}
+
+/** Folders of one top folder that do not import one another, whatever the order above allows. */
+const siblings: ReadonlyArray<ReadonlyArray<string>> = [
+  ["gateway/openai", "gateway/anthropic", "gateway/ollama"],
+  ["queen/ssh", "queen/fleet"],
+  ["hive/download", "hive/engines"],
+  ["cli/config", "cli/engine", "cli/jobs", "cli/key", "cli/model", "cli/queen", "cli/worker", "cli/hive"]
+]
+
+/** Files that only bundle others: the entry modules of the package and the program that joins all commands. */
+const isEntry = (file: string) => file.endsWith("/index.ts") || dirname(relative(source, file)) === "."
+
+const topOf = (file: string) => relative(source, file).split("/")[0] ?? ""
+const folderOf = (file: string) => relative(join(source, topOf(file)), dirname(file)).split("/")[0] || "."
+const pathOf = (file: string) => `${topOf(file)}/${folderOf(file)}`
 
 const importsOf = (file: string) =>
   [...readFileSync(file, "utf8").matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g)].map(([, path = ""]) =>
@@ -28,31 +55,77 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".ts"))
   .map((name) => join(source, name))
 
-it("imports run one way", () => {
-  const wrong = files.flatMap((file) => {
-    const room = roomOf(file)
-    const allowed = mayImport[room]
-    return importsOf(file)
-      .map(roomOf)
-      .filter((imported) => allowed !== undefined && imported !== room && !allowed.includes(imported))
-      .map((imported) => `${relative(source, file)} imports ${imported}`)
+const imports = files
+  .filter((file) => !isEntry(file))
+  .flatMap((file) => importsOf(file).map((imported) => [file, imported] as const))
+
+const arrow = ([file, imported]: readonly [string, string]) =>
+  `${relative(source, file)} imports ${relative(source, imported)}`
+
+describe("architecture", () => {
+  it("the tables name every folder", () => {
+    for (const file of files.filter((file) => !isEntry(file))) {
+      assert.property(mayImport, topOf(file), relative(source, file))
+      assert.include(inside[topOf(file)] ?? ["."], folderOf(file), relative(source, file))
+    }
   })
-  assert.deepStrictEqual(wrong, [])
-})
 
-it("nothing imports an entry module, and only those export again", () => {
-  for (const file of files) {
-    assert.notMatch(importsOf(file).join("\n"), /\/index\.ts$/m, relative(source, file))
-    if (!file.endsWith("/index.ts")) assert.notInclude(readFileSync(file, "utf8"), "export * from", file)
-  }
-})
-
-it("imports of effect are by module, not by barrel", () => {
-  for (const file of files) {
-    assert.notMatch(
-      readFileSync(file, "utf8"),
-      /from "(effect|effect\/http|effect\/cli|@effect\/platform-node)"/,
-      file
+  it("imports between top folders run one way", () => {
+    const wrong = imports.filter(
+      ([file, imported]) =>
+        topOf(imported) !== topOf(file) && mayImport[topOf(file)]?.includes(topOf(imported)) !== true
     )
-  }
+    assert.deepStrictEqual(wrong.map(arrow), [])
+  })
+
+  it("imports inside of a top folder run one way", () => {
+    const wrong = imports.filter(([file, imported]) => {
+      const order = inside[topOf(file)]
+      if (order === undefined || topOf(imported) !== topOf(file)) return false
+      return order.indexOf(folderOf(imported)) > order.indexOf(folderOf(file))
+    })
+    assert.deepStrictEqual(wrong.map(arrow), [])
+  })
+
+  it("siblings do not import one another", () => {
+    const wrong = imports.filter(
+      ([file, imported]) =>
+        pathOf(file) !== pathOf(imported) &&
+        siblings.some((group) => group.includes(pathOf(file)) && group.includes(pathOf(imported)))
+    )
+    assert.deepStrictEqual(wrong.map(arrow), [])
+  })
+
+  it("no imports form a circle, types included", () => {
+    const visited = new Set<string>()
+    const circles: Array<string> = []
+    const visit = (file: string, way: ReadonlyArray<string>) => {
+      if (way.includes(file)) {
+        circles.push([...way.slice(way.indexOf(file)), file].map((one) => relative(source, one)).join(" > "))
+        return
+      }
+      if (visited.has(file)) return
+      visited.add(file)
+      for (const imported of importsOf(file)) visit(imported, [...way, file])
+    }
+    for (const file of files) visit(file, [])
+    assert.deepStrictEqual(circles, [])
+  })
+
+  it("nothing imports an entry module, and only those export again", () => {
+    for (const file of files) {
+      assert.notMatch(importsOf(file).join("\n"), /\/index\.ts$/m, relative(source, file))
+      if (!file.endsWith("/index.ts")) assert.notInclude(readFileSync(file, "utf8"), "export * from", file)
+    }
+  })
+
+  it("imports of effect are by module, not by barrel", () => {
+    for (const file of files) {
+      assert.notMatch(
+        readFileSync(file, "utf8"),
+        /from "(effect|effect\/http|effect\/cli|@effect\/platform-node)"/,
+        file
+      )
+    }
+  })
 })

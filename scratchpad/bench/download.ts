@@ -7,10 +7,10 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Deferred, Effect, Layer } from "effect"
-import { daemonFlags } from "../../src/config/Program.ts"
-import { Settings } from "../../src/config/Settings.ts"
 import { Fetcher } from "../../src/hive/download/Fetcher.ts"
 import { Transfer } from "../../src/hive/download/Transfer.ts"
+import { Settings } from "../../src/settings/Settings.ts"
+import { daemonFlags } from "../../src/system/Program.ts"
 import { start } from "./processes.ts"
 
 const port = 18_604

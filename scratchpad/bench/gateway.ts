@@ -8,7 +8,7 @@ import * as http from "node:http"
 import * as os from "node:os"
 import * as path from "node:path"
 import { Result } from "effect"
-import { newRecord, printKeys } from "../../src/config/ApiKey.ts"
+import { newRecord, printKeys } from "../../src/access/ApiKey.ts"
 import type { HiveInventory } from "../../src/operation/Inventory.ts"
 import { agent, benchHome, startQueen, textOf, usageOf } from "./processes.ts"
 

@@ -4,7 +4,7 @@ import { type ChildProcess, fork, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import * as http from "node:http"
 import * as path from "node:path"
-import { daemonFlags, programFile } from "../../src/config/Program.ts"
+import { daemonFlags, programFile } from "../../src/system/Program.ts"
 
 export const queenPort = 18_602
 

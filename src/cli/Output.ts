@@ -2,7 +2,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
-import { render } from "../job/Table.ts"
+import { render } from "../job/view/Table.ts"
 
 /** The one place that prints. Answers go to stdout, everything else to stderr. */
 export class Output extends Context.Service<

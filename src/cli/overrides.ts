@@ -1,5 +1,5 @@
 import * as Option from "effect/Option"
-import type { SettingOverrides } from "../config/Settings.ts"
+import type { SettingOverrides } from "../settings/Settings.ts"
 
 /** The flags that were given, as settings. */
 export const overridesOf = (

@@ -3,9 +3,10 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type PeerError, PeerHungUp } from "../job/clientErrors.ts"
-import { readChunk, shownText } from "../job/EngineChunk.ts"
-import { fromScopedPull } from "../job/fromScopedPull.ts"
+import { fromScopedPull } from "../http/fromScopedPull.ts"
+import { type PeerError, PeerHungUp } from "../job/client/clientErrors.ts"
+import { JobsClient, type Peer } from "../job/client/JobsClient.ts"
+import { makeResumedEvents } from "../job/client/resumedEvents.ts"
 import {
   type JobEvent,
   isEnd,
@@ -14,11 +15,10 @@ import {
   readNarration,
   readProgress,
   readText
-} from "../job/JobEvent.ts"
-import { JobsClient, type Peer } from "../job/JobsClient.ts"
-import { narrationLine } from "../job/PlainView.ts"
-import { progressSentence } from "../job/progressSentence.ts"
-import { makeResumedEvents } from "../job/resumedEvents.ts"
+} from "../job/log/JobEvent.ts"
+import { readChunk, shownText } from "../job/view/EngineChunk.ts"
+import { narrationLine } from "../job/view/PlainView.ts"
+import { progressSentence } from "../job/view/progressSentence.ts"
 import { HiveStart, Operation, shouldForwardToHive, hiveId } from "../operation/Operation.ts"
 import { Connection } from "./Connection.ts"
 import { JobEndedBadly } from "./errors.ts"

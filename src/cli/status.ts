@@ -3,8 +3,8 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { Status } from "../operation/Operation.ts"
 import { Connection } from "./Connection.ts"
-import { Output } from "./Output.ts"
 import { runTyped } from "./operationCommand.ts"
+import { Output } from "./Output.ts"
 
 const watch = Flag.Boolean("watch").pipe(
   Flag.withAlias("w"),

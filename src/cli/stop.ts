@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { checkHiveId, ownHiveId } from "./flags.ts"
 import { Output } from "./Output.ts"
-import { stopHive, stopHives, stopQueen } from "./stopping.ts"
+import { stopHive, stopHives, stopQueen } from "./stopDaemons.ts"
 
 const hiveId = ownHiveId("Stop only this hive of this machine, and its workers")
 

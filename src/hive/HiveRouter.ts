@@ -1,10 +1,10 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Settings } from "../config/Settings.ts"
 import { Handlers } from "../job/Handlers.ts"
 import { OperationRouter } from "../job/OperationRouter.ts"
 import { readRequest } from "../operation/Catalog.ts"
 import { UnknownOperation, WrongDaemon } from "../operation/errors.ts"
+import { Settings } from "../settings/Settings.ts"
 
 const router = "hv-router"
 

@@ -3,16 +3,30 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type { Say, TellProgress } from "../job/narrated.ts"
+import * as Schema from "effect/Schema"
+import type { Say, TellProgress } from "../job/withNarration.ts"
 import type { ModelDefinition } from "../operation/CreatedModel.ts"
-import type { InvalidModelDefinition, ModelNotCreated } from "./CreatedModels.ts"
 import { type DownloadFailure, Downloads } from "./download/Downloads.ts"
-import { ModelInUse } from "./errors.ts"
-import type { GgufError } from "./GgufFile.ts"
-import * as ModelId from "./ModelId.ts"
-import type { ModelIsSource, ModelNotDeleted } from "./ModelRemoval.ts"
-import { type ModelNotFound, type ModelNotRemovable, type ModelRecord, Models } from "./Models.ts"
-import { Workers } from "./Workers.ts"
+import type { GgufError } from "./gguf/GgufFile.ts"
+import type { InvalidModelDefinition, ModelNotCreated } from "./models/CreatedModels.ts"
+import * as ModelId from "./models/ModelId.ts"
+import type { ModelIsSource, ModelNotDeleted } from "./models/ModelRemoval.ts"
+import { type ModelNotFound, type ModelNotRemovable, type ModelRecord, Models } from "./models/Models.ts"
+import { Workers } from "./workers/Workers.ts"
+
+/** A worker has the model loaded. */
+export class ModelInUse extends Schema.TaggedError<ModelInUse>()("ModelInUse", {
+  model: Schema.String,
+  workers: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const [worker = ""] = this.workers
+    return (
+      `Model '${this.model}' is loaded by ${this.workers.length === 1 ? "worker" : "workers"} ` +
+      `${this.workers.map((id) => `'${id}'`).join(", ")}; 'rbee worker delete ${worker}' first`
+    )
+  }
+}
 
 /** Brings models to this hive and removes them. */
 export class ModelStore extends Context.Service<

@@ -15,7 +15,7 @@ import {
 import type { InvalidOperation } from "../operation/errors.ts"
 import { type NamesOf, Operation, type OperationOf } from "../operation/Operation.ts"
 import type { OperationError } from "./errors.ts"
-import type { JobEvent } from "./JobEvent.ts"
+import type { JobEvent } from "./log/JobEvent.ts"
 import type { RunningJob, Work } from "./Submission.ts"
 
 /** Answers an operation: its events, in order, or why it failed. */

@@ -2,11 +2,10 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import { JobCancelled } from "./clientErrors.ts"
-import { InternalError, type OperationError } from "./errors.ts"
-import type { Failure } from "./JobEvent.ts"
+import { redact } from "../http/Redaction.ts"
+import { JobCancelled, InternalError, type OperationError } from "./errors.ts"
 import type { JobState } from "./JobRecord.ts"
-import { redact } from "./Redaction.ts"
+import type { Failure } from "./log/JobEvent.ts"
 
 const failureOf = (error: OperationError): Failure =>
   error.failure ?? { code: error._tag, message: redact(error.message) }

@@ -1,5 +1,5 @@
 import * as Schema from "effect/Schema"
-import { Failure } from "./JobEvent.ts"
+import { Failure } from "./log/JobEvent.ts"
 
 /** The life of a job; the last three are its ends. */
 export const JobState = Schema.Literals(["queued", "running", "completed", "failed", "cancelled"])
@@ -18,3 +18,6 @@ export const JobRecord = Schema.Struct({
   error: Schema.optionalKey(Failure)
 })
 export type JobRecord = typeof JobRecord.Type
+
+/** The header of an answer that names the job behind it. */
+export const jobIdHeader = "x-rbee-job-id"

@@ -2,8 +2,9 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { Routing } from "../operation/Routing.ts"
-import type { LogFull, OperationError } from "./errors.ts"
-import type { JobEvent, LoggedEvent } from "./JobEvent.ts"
+import type { OperationError } from "./errors.ts"
+import type { JobEvent, LoggedEvent } from "./log/JobEvent.ts"
+import type { LogFull } from "./log/JobLog.ts"
 
 /** What a running job may say to `Jobs` about itself. */
 export interface RunningJob {

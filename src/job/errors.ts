@@ -1,5 +1,5 @@
 import * as Schema from "effect/Schema"
-import type { Failure } from "./JobEvent.ts"
+import type { Failure } from "./log/JobEvent.ts"
 
 /** What the stream of an operation may fail with: a tag that programs read, and a sentence for the user. */
 export interface OperationError {
@@ -53,18 +53,36 @@ export class TooManyJobs extends Schema.TaggedError<TooManyJobs>()(
   }
 }
 
-/** The job wrote more than its log may hold, not counting the narration that was dropped. */
-export class LogFull extends Schema.TaggedError<LogFull>()("LogFull", { limitBytes: Schema.Finite }) {
-  override get message() {
-    return `The job wrote more than its log may hold, ${this.limitBytes} bytes (limits.log_bytes)`
-  }
-}
-
 /** The work went wrong in a way that nobody foresaw; the daemon's log has the details. */
 export class InternalError extends Schema.TaggedError<InternalError>()("InternalError", {
   job: Schema.String
 }) {
   override get message() {
     return `Internal error in job '${this.job}'; the daemon's log has the details`
+  }
+}
+
+/** The job failed where it ran; its error comes through with its own code. */
+export class JobFailed extends Schema.TaggedError<JobFailed>()("JobFailed", {
+  code: Schema.String,
+  sentence: Schema.String,
+  details: Schema.optionalKey(Schema.Json)
+}) {
+  override get message() {
+    return this.sentence
+  }
+  get failure(): Failure {
+    const { code, details, sentence } = this
+    return { code, message: sentence, ...(details === undefined ? {} : { details }) }
+  }
+}
+
+/** The job was cancelled where it ran. */
+export class JobCancelled extends Schema.TaggedError<JobCancelled>()("JobCancelled", {
+  /** Whether the worker confirmed that it stopped; absent where no worker was asked. */
+  confirmed: Schema.optionalKey(Schema.Boolean)
+}) {
+  override get message() {
+    return "The job was cancelled"
   }
 }

@@ -4,11 +4,11 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Settings } from "../config/Settings.ts"
-import { errorResponse, refusal } from "../job/httpErrors.ts"
-import { requestText } from "../job/requestText.ts"
-import { HeartbeatReceiver } from "./HeartbeatReceiver.ts"
-import { Heartbeat } from "./HiveRegistry.ts"
+import { errorResponse, refusal } from "../daemon/httpErrors.ts"
+import { requestText } from "../http/readBody.ts"
+import { Settings } from "../settings/Settings.ts"
+import { HeartbeatReceiver } from "./registry/HeartbeatReceiver.ts"
+import { Heartbeat } from "./registry/HiveRegistry.ts"
 
 const readBeat = Schema.decodeEffect(Schema.fromJsonString(Heartbeat))
 

@@ -1,15 +1,15 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
-import { Settings } from "../config/Settings.ts"
+import { jobRoutes } from "../daemon/jobRoutes.ts"
 import type { OperationError } from "../job/errors.ts"
-import { Pulse } from "../job/Follower.ts"
-import { jobRoutes } from "../job/http.ts"
-import type { JobEvent } from "../job/JobEvent.ts"
 import { Jobs } from "../job/Jobs.ts"
+import { Pulse } from "../job/log/Follower.ts"
+import type { JobEvent } from "../job/log/JobEvent.ts"
 import { OperationRouter } from "../job/OperationRouter.ts"
 import { type OperationRequest, readRequest } from "../operation/Catalog.ts"
 import { unknownOperation } from "../operation/Routing.ts"
+import { Settings } from "../settings/Settings.ts"
 
 /** What a fake answers to a request: its events, in order, or why it fails. It is asked for every operation. */
 export type Script<E extends OperationError = OperationError> = (

@@ -4,8 +4,8 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { readRequest } from "../operation/Catalog.ts"
 import { Operation } from "../operation/Operation.ts"
-import type { ForwardError } from "../queen/errors.ts"
-import { HiveForwarder } from "../queen/HiveForwarder.ts"
+import type { ForwardError } from "../queen/forward/errors.ts"
+import { HiveForwarder } from "../queen/forward/HiveForwarder.ts"
 import type { Script } from "./Script.ts"
 
 const encode = Schema.encodeSync(Schema.fromJsonString(Operation))

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule, Stream } from "effect"
-import { JobEvent } from "../../src/job/JobEvent.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
 import { hiveAnswer } from "../../src/operation/Routing.ts"
 import { startDaemon, submitTo, type Works } from "../support/daemon.ts"
 import { rbee, temporaryFolder } from "../support/rbee.ts"

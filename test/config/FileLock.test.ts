@@ -3,8 +3,8 @@ import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
-import { acquire, withLock } from "../../src/config/FileLock.ts"
-import { Pids } from "../../src/config/Pids.ts"
+import { acquire, withLock } from "../../src/system/FileLock.ts"
+import { Pids } from "../../src/system/Pids.ts"
 import { temporaryFolder } from "../support/rbee.ts"
 
 const services = Layer.provideMerge(Pids.layer, NodeServices.layer)

@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer } from "effect"
-import { Paths } from "../../src/config/Paths.ts"
+import { Paths } from "../../src/settings/Paths.ts"
 
 const pathsWith = (env: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {

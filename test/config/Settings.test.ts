@@ -3,9 +3,9 @@ import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Layer, Option, Redacted } from "effect"
-import { Paths } from "../../src/config/Paths.ts"
-import { Settings } from "../../src/config/Settings.ts"
-import { checkBind, fingerprint, Token } from "../../src/config/Token.ts"
+import { checkBind, fingerprint, Token } from "../../src/access/Token.ts"
+import { Paths } from "../../src/settings/Paths.ts"
+import { Settings } from "../../src/settings/Settings.ts"
 import { temporaryFolder } from "../support/rbee.ts"
 
 interface Given {

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { readSshConfig } from "../../src/config/SshConfig.ts"
+import { readSshConfig } from "../../src/hives/SshConfig.ts"
 import { temporaryFolder } from "../support/rbee.ts"
 
 /** Reads the text as `~/.ssh/config`, with other files beside it. */

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { environmentWithoutSecrets } from "../../src/config/childEnvironment.ts"
-import { DetachedProcess } from "../../src/config/DetachedProcess.ts"
+import { environmentWithoutSecrets } from "../../src/system/childEnvironment.ts"
+import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
 import { temporaryFolder } from "../support/rbee.ts"
 
 const secrets = {

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import { HttpClient } from "effect/http"
-import { boundUrl } from "../../src/job/Daemon.ts"
+import { boundUrl } from "../../src/daemon/Daemon.ts"
 import { handle } from "../../src/job/Handlers.ts"
-import { JobEvent } from "../../src/job/JobEvent.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
 import { HiveId } from "../../src/operation/fields.ts"
 import { hiveQuery } from "../../src/operation/Routing.ts"
 import {

@@ -3,7 +3,7 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect, Fiber, Stream } from "effect"
 import { HttpClient } from "effect/http"
-import { Pids } from "../../src/config/Pids.ts"
+import { Pids } from "../../src/system/Pids.ts"
 import {
   Client,
   failureOf,

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { assemble } from "../../src/gateway/EngineAnswer.ts"
-import { readChunk, tokensOf } from "../../src/job/EngineChunk.ts"
+import { assemble } from "../../src/gateway/endpoint/EngineAnswer.ts"
+import { readChunk, tokensOf } from "../../src/job/view/EngineChunk.ts"
 
 const chunk = (index: number, delta: object, finish_reason: string | null = null, logprobs: unknown = null) =>
   JSON.stringify({ choices: [{ index, delta, logprobs, finish_reason }] })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { TokenBudget } from "../../src/gateway/TokenBudget.ts"
+import { TokenBudget } from "../../src/gateway/keys/TokenBudget.ts"
 
 describe("TokenBudget", () => {
   it("shares a limit among reservations, and gives back what was not used", () => {

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import type { GatewayRequest } from "../../src/gateway/Upstream.ts"
-import { JobEvent } from "../../src/job/JobEvent.ts"
+import type { GatewayRequest } from "../../src/gateway/upstream/Upstream.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
 import { ask } from "../support/daemon.ts"
 import { startGateway } from "../support/gateway.ts"
 

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { sseFrame } from "../../src/gateway/AnswerWriter.ts"
+import { sseFrame } from "../../src/gateway/endpoint/AnswerWriter.ts"
 import { completionLogprobs, logprobsWriter } from "../../src/gateway/openai/completionLogprobs.ts"
 
 const entry = (token: string, logprob: number, other: string) => ({

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { contextNeed, longerNeed } from "../../src/gateway/contextNeed.ts"
-import { publicModels } from "../../src/gateway/Upstream.ts"
+import { contextNeed, longerNeed } from "../../src/gateway/upstream/contextNeed.ts"
+import { publicModels } from "../../src/gateway/upstream/Upstream.ts"
 import { storedModel } from "../support/gateway.ts"
 
 const [fixed, model] = publicModels(

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import type { GatewayRequest } from "../../src/gateway/Upstream.ts"
-import { JobEvent } from "../../src/job/JobEvent.ts"
+import type { GatewayRequest } from "../../src/gateway/upstream/Upstream.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
+import { logOf } from "../support/applications.ts"
 import { ask } from "../support/daemon.ts"
 import { startGateway } from "../support/gateway.ts"
-import { logOf } from "../support/applications.ts"
 
 const chunk = (delta: object, finish_reason: string | null = null, more: object = {}) =>
   new JobEvent("chunk", JSON.stringify({ choices: [{ index: 0, delta, finish_reason, ...more }] }))

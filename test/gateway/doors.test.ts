@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Schema, Stream } from "effect"
-import { JobEvent } from "../../src/job/JobEvent.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
 import type { Work } from "../../src/job/Submission.ts"
 import { ask, connect } from "../support/daemon.ts"
 import { type GatewayUnderTest, startGateway } from "../support/gateway.ts"

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { requiredCapabilities } from "../../src/gateway/requiredCapabilities.ts"
+import { requiredCapabilities } from "../../src/gateway/upstream/requiredCapabilities.ts"
 
 const text = [{ role: "user", content: "hi" }]
 const tools = [{ type: "function", function: { name: "look" } }]

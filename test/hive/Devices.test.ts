@@ -3,11 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, FileSystem, Layer, References, Schedule, Schema } from "effect"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { TestClock } from "effect/testing"
-import { Paths } from "../../src/config/Paths.ts"
-import { Capabilities } from "../../src/config/Capability.ts"
-import { Device, Devices } from "../../src/hive/Devices.ts"
-import { Machine, type MachineFacts } from "../../src/hive/Machine.ts"
-import { nvidiaSmi } from "../../src/hive/NvidiaSmi.ts"
+import { Device, Devices } from "../../src/hive/devices/Devices.ts"
+import { Machine, type MachineFacts } from "../../src/hive/devices/HostResources.ts"
+import { nvidiaSmi } from "../../src/hive/devices/NvidiaSmi.ts"
+import { Capabilities } from "../../src/hives/Capability.ts"
+import { Paths } from "../../src/settings/Paths.ts"
 
 const { parse } = nvidiaSmi
 const gibi = 1024 ** 3

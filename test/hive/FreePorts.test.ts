@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { FreePorts } from "../../src/hive/FreePorts.ts"
+import { FreePorts } from "../../src/hive/workers/FreePorts.ts"
 
 describe("FreePorts", () => {
   // The system gives one of some 28,000 at random, so that among so many several come twice.

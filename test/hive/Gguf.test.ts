@@ -1,11 +1,11 @@
+// @effect-diagnostics-next-line nodeBuiltinImport:off -- read before any test, to make the tests from it
+import { readFileSync } from "node:fs"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, FileSystem, Path, Schema } from "effect"
-// @effect-diagnostics-next-line nodeBuiltinImport:off -- read before any test, to make the tests from it
-import { readFileSync } from "node:fs"
-import { Gguf } from "../../src/hive/Gguf.ts"
-import { GgufError } from "../../src/hive/GgufFile.ts"
-import { readWhole } from "../../src/hive/GgufParts.ts"
+import { Gguf } from "../../src/hive/gguf/Gguf.ts"
+import { GgufError } from "../../src/hive/gguf/GgufFile.ts"
+import { readWhole } from "../../src/hive/gguf/GgufParts.ts"
 import { type Contents, smallModel, writeGguf } from "./data/ggufWriter.ts"
 
 const tinyPath = new URL("../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname

@@ -3,11 +3,11 @@ import { Clock, Effect, Layer, Logger } from "effect"
 import { HttpClient, HttpClientResponse, HttpServer } from "effect/http"
 import * as NetAddress from "effect/net/NetAddress"
 import { TestClock } from "effect/testing"
-import { reachableUrl } from "../../src/config/reachableUrl.ts"
-import { Settings } from "../../src/config/Settings.ts"
-import { Token } from "../../src/config/Token.ts"
+import { Token } from "../../src/access/Token.ts"
 import { heartbeat, HeartbeatSource, isTold } from "../../src/hive/Heartbeat.ts"
-import { Workers } from "../../src/hive/Workers.ts"
+import { Workers } from "../../src/hive/workers/Workers.ts"
+import { Settings } from "../../src/settings/Settings.ts"
+import { reachableUrl } from "../../src/system/reachableUrl.ts"
 
 /** A queen that answers with the status, and what she and the log were told, with the seconds at which. */
 const beating = Effect.fnUntraced(function* (status: () => number) {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
-import * as ModelId from "../../src/hive/ModelId.ts"
+import * as ModelId from "../../src/hive/models/ModelId.ts"
 
 const canonical = (text: string) => Result.getOrThrow(Result.map(ModelId.parse(text), ModelId.format))
 const reason = (text: string) => Result.getOrThrow(Result.flip(ModelId.parse(text))).reason

@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, FileSystem, Layer, PlatformError, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { ggufOnly } from "../../src/hive/engines/Engine.ts"
-import { templateTraits } from "../../src/hive/GgufTraits.ts"
-import { ModelRecord, Models } from "../../src/hive/Models.ts"
+import { templateTraits } from "../../src/hive/gguf/GgufTraits.ts"
+import { ModelRecord, Models } from "../../src/hive/models/Models.ts"
 import { smallModel, writeGguf } from "./data/ggufWriter.ts"
 
 const small = writeGguf(smallModel)

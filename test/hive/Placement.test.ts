@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
-import { type Backend, Device } from "../../src/hive/Devices.ts"
+import { type Backend } from "../../src/hive/devices/Backend.ts"
+import { Device } from "../../src/hive/devices/Devices.ts"
 import {
   BackendNotSupported,
   checkFit,
@@ -9,7 +10,7 @@ import {
   ModelDoesNotFit,
   place,
   UnknownWorkerKind
-} from "../../src/hive/Placement.ts"
+} from "../../src/hive/workers/Placement.ts"
 
 const gibi = 1024 ** 3
 const device = (backend: Backend, index: number, total: number, free: number) =>

@@ -1,7 +1,7 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Schema } from "effect"
-import { rocmSmi } from "../../src/hive/RocmSmi.ts"
+import { rocmSmi } from "../../src/hive/devices/RocmSmi.ts"
 
 const { parse } = rocmSmi
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { type Place, WaitingLines } from "../../src/hive/WaitingLines.ts"
+import { type Place, WaitingLines } from "../../src/hive/workers/WorkerQueue.ts"
 
 /** Waits in a line until it is first, and then until the gate is open. */
 const passing = (lines: WaitingLines, name: string, gate: Deferred.Deferred<void>, passed: Array<string>) =>

@@ -2,10 +2,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Layer, Stream } from "effect"
-import { Settings } from "../../src/config/Settings.ts"
-import type { WorkerSilent } from "../../src/hive/errors.ts"
-import { WorkerClient } from "../../src/hive/WorkerClient.ts"
-import { workerPool } from "../../src/hive/WorkerPool.ts"
+import type { WorkerSilent } from "../../src/hive/workers/errors.ts"
+import { WorkerClient } from "../../src/hive/workers/WorkerClient.ts"
+import { workerPool } from "../../src/http/workerPool.ts"
+import { Settings } from "../../src/settings/Settings.ts"
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
 

@@ -1,11 +1,11 @@
-import { assert, describe, it } from "@effect/vitest"
 import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, FileSystem, Layer, Random, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { Device } from "../../src/hive/Devices.ts"
-import { Workers } from "../../src/hive/Workers.ts"
-import { cpu, fakeProcesses, fakeWorkers, gpu, type FakeHive } from "../support/hiveFakes.ts"
+import { Device } from "../../src/hive/devices/Devices.ts"
+import { Workers } from "../../src/hive/workers/Workers.ts"
 import { temporaryHome } from "../support/hive.ts"
+import { cpu, fakeProcesses, fakeWorkers, gpu, type FakeHive } from "../support/hiveFakes.ts"
 
 const silent = () => Effect.void
 const request = { model: "small", worker: "cpu", device: 0 }

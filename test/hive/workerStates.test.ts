@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { next, type WorkerEvent } from "../../src/hive/workerStates.ts"
+import { next, type WorkerEvent } from "../../src/hive/workers/workerStates.ts"
 
 const events = ["answered", "crashed", "gave_up", "stop", "ended", "start"] as const
 

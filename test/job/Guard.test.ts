@@ -1,8 +1,8 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, FileSystem, Layer, Stream } from "effect"
-import { Paths } from "../../src/config/Paths.ts"
-import { Token } from "../../src/config/Token.ts"
+import { Token } from "../../src/access/Token.ts"
+import { Paths } from "../../src/settings/Paths.ts"
 import { ask, connect, startDaemon, type Sent, submitTo, type Works } from "../support/daemon.ts"
 
 const token = "0123456789abcdef"

@@ -1,7 +1,7 @@
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
 import { describe, expect, it } from "@effect/vitest"
-import { InFlight } from "../../src/job/InFlight.ts"
+import { InFlight } from "../../src/http/TransientMap.ts"
 
 v8.setFlagsFromString("--expose-gc")
 const collectYoung = vm.runInNewContext("() => gc({ type: 'minor' })")

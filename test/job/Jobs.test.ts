@@ -15,15 +15,16 @@ import {
   Stream
 } from "effect"
 import { TestClock } from "effect/testing"
-import { Settings, type SettingValues } from "../../src/config/Settings.ts"
-import { LogFull, type OperationError } from "../../src/job/errors.ts"
-import { batches } from "../../src/job/Follower.ts"
-import { JobEvent, type LoggedEvent } from "../../src/job/JobEvent.ts"
-import { JobLogs } from "../../src/job/JobLog.ts"
+import { type OperationError } from "../../src/job/errors.ts"
 import { Jobs } from "../../src/job/Jobs.ts"
+import { batches } from "../../src/job/log/Follower.ts"
+import { JobEvent, type LoggedEvent } from "../../src/job/log/JobEvent.ts"
+import { LogFull } from "../../src/job/log/JobLog.ts"
+import { JobLogs } from "../../src/job/log/JobLogs.ts"
+import { MemoryLog } from "../../src/job/log/MemoryLog.ts"
 import type { Submission, Work } from "../../src/job/Submission.ts"
-import { MemoryLog } from "../../src/job/MemoryLog.ts"
 import { hiveAnswer, hiveCommand, hiveQuery, queenQuery } from "../../src/operation/Routing.ts"
+import { Settings, type SettingValues } from "../../src/settings/Settings.ts"
 
 const settings = (limits: Partial<SettingValues["limits"]>) => Settings.layerDefaults({ limits })
 

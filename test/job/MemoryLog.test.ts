@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { JobEvent, type LoggedEvent } from "../../src/job/JobEvent.ts"
-import { type Cursor, start } from "../../src/job/JobLog.ts"
-import { MemoryLog } from "../../src/job/MemoryLog.ts"
+import { JobEvent, type LoggedEvent } from "../../src/job/log/JobEvent.ts"
+import { type Cursor, start } from "../../src/job/log/JobLog.ts"
+import { MemoryLog } from "../../src/job/log/MemoryLog.ts"
 
 const narration = (text: string) => JobEvent.narration("actor", "action", text)
 

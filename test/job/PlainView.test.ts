@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { toFrame } from "../../src/job/FullView.ts"
-import { JobEvent } from "../../src/job/JobEvent.ts"
-import { narrationLine, PlainRenderer } from "../../src/job/PlainView.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
+import { toFrame } from "../../src/job/view/FullView.ts"
+import { narrationLine, PlainRenderer } from "../../src/job/view/PlainView.ts"
 
 const rendered = (...events: ReadonlyArray<JobEvent>) => {
   const renderer = new PlainRenderer("job-1")

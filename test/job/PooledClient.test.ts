@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { HttpClientRequest } from "effect/http"
 import { TestClock } from "effect/testing"
-import { makePooledClient } from "../../src/job/PooledClient.ts"
+import { makePooledClient } from "../../src/http/PooledClient.ts"
 import { fakeHive } from "../support/fakeHive.ts"
 import { until } from "../support/hive.ts"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { JobEvent } from "../../src/job/JobEvent.ts"
-import { redact } from "../../src/job/Redaction.ts"
+import { redact } from "../../src/http/Redaction.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
 
 const secret = "Zm9vYmFyYmF6cXV4"
 

@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, identity, Schema, Stream } from "effect"
 import * as Sse from "effect/encoding/Sse"
-import { JobEvent } from "../../src/job/JobEvent.ts"
-import { readFullView, readPlainView } from "../../src/job/JobReader.ts"
-import { toFrame } from "../../src/job/FullView.ts"
-import { PlainRenderer, toPlainFrame } from "../../src/job/PlainView.ts"
-import type { SseEvent } from "../../src/job/SseParser.ts"
-import { readSse } from "../../src/job/SseReader.ts"
+import type { SseEvent } from "../../src/http/SseParser.ts"
+import { readSse } from "../../src/http/SseReader.ts"
+import { readFullView, readPlainView } from "../../src/job/client/JobReader.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
+import { toFrame } from "../../src/job/view/FullView.ts"
+import { PlainRenderer, toPlainFrame } from "../../src/job/view/PlainView.ts"
 
 const url = "http://hive"
 const view = { url, failed: (error: never) => error }

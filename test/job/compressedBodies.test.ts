@@ -1,7 +1,7 @@
 import * as zlib from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { JobEvent } from "../../src/job/JobEvent.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
 import type { Work } from "../../src/job/Submission.ts"
 import { ask, startDaemon } from "../support/daemon.ts"
 import { startGateway } from "../support/gateway.ts"

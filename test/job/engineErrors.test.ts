@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { errorInEvent, isContextOverflow, mayBeError, readEngineError } from "../../src/job/engineErrors.ts"
+import { errorInEvent, isContextOverflow, mayBeError, readEngineError } from "../../src/http/engineErrors.ts"
 
 const json = (value: unknown) => JSON.stringify(value)
 

@@ -2,7 +2,7 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Schedule, Scope, Stream } from "effect"
-import { JobEvent } from "../../src/job/JobEvent.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
 import {
   ask,
   connect,

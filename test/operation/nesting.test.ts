@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Option } from "effect"
-import { parseKeys } from "../../src/config/ApiKey.ts"
-import { readFailure, readJson } from "../../src/job/JobEvent.ts"
+import { parseKeys } from "../../src/access/ApiKey.ts"
+import { readFailure, readJson } from "../../src/job/log/JobEvent.ts"
 import { isTooDeep, isValueTooDeep, maxDepth } from "../../src/operation/nesting.ts"
 
 const lists = (depth: number) => "[".repeat(depth) + "]".repeat(depth)

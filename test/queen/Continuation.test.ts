@@ -1,8 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { publicModels } from "../../src/gateway/Upstream.ts"
-import type { GatewayRequest } from "../../src/gateway/Upstream.ts"
-import { JobEvent } from "../../src/job/JobEvent.ts"
-import { Continuation } from "../../src/queen/Continuation.ts"
+import { publicModels, type GatewayRequest } from "../../src/gateway/upstream/Upstream.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
+import { Continuation } from "../../src/queen/fleet/AnswerContinuation.ts"
 import { storedModel } from "../support/gateway.ts"
 
 const [model] = publicModels([{ hive: "atlas", models: [storedModel("rbee:tiny")] }], {})

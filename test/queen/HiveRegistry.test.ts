@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { HivesConf } from "../../src/config/HivesConf.ts"
-import { Settings } from "../../src/config/Settings.ts"
-import { Token } from "../../src/config/Token.ts"
-import { HiveRegistry } from "../../src/queen/HiveRegistry.ts"
+import { Token } from "../../src/access/Token.ts"
+import { HivesConf } from "../../src/hives/HivesConf.ts"
+import { HiveRegistry } from "../../src/queen/registry/HiveRegistry.ts"
+import { Settings } from "../../src/settings/Settings.ts"
 
 const layer = HiveRegistry.layerNoDeps.pipe(
   Layer.provide([HivesConf.layerMemory([]), Settings.layerDefaults(), Token.layerMemory()])

@@ -4,9 +4,9 @@ import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
-import { Paths } from "../../src/config/Paths.ts"
-import { Settings } from "../../src/config/Settings.ts"
-import { KnownModels } from "../../src/queen/KnownModels.ts"
+import { KnownModels } from "../../src/queen/registry/KnownModels.ts"
+import { Paths } from "../../src/settings/Paths.ts"
+import { Settings } from "../../src/settings/Settings.ts"
 import { temporaryHome } from "../support/hive.ts"
 
 const model = (id: string) => ({

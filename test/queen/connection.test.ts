@@ -1,9 +1,9 @@
 import { appendFileSync, globSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
-import type { SettingChanges } from "../../src/config/Settings.ts"
-import type { JobEvent } from "../../src/job/JobEvent.ts"
-import { boundUrl } from "../../src/job/Daemon.ts"
+import { boundUrl } from "../../src/daemon/Daemon.ts"
+import type { JobEvent } from "../../src/job/log/JobEvent.ts"
+import type { SettingChanges } from "../../src/settings/Settings.ts"
 import { bigModel, bigModelHub } from "../support/bigModel.ts"
 import { ask } from "../support/daemon.ts"
 import {

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { JobFailed } from "../../src/job/clientErrors.ts"
-import { ConnectionFailed, HiveTimeout, InvalidResponse } from "../../src/queen/errors.ts"
-import { outcomeOf } from "../../src/queen/outcomeOf.ts"
+import { JobFailed } from "../../src/job/errors.ts"
+import { outcomeOf } from "../../src/queen/fleet/classifyFailure.ts"
+import { ConnectionFailed, HiveTimeout, InvalidResponse } from "../../src/queen/forward/errors.ts"
 
 const reported = (code: string, details: { readonly [field: string]: string | number } = {}) =>
   new JobFailed({ code, sentence: "it did not work", details })

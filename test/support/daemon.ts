@@ -1,16 +1,16 @@
 import * as http from "node:http"
 import * as net from "node:net"
 import { Context, type Duration, Effect, Layer, Scope } from "effect"
-import { type SettingChanges, Settings } from "../../src/config/Settings.ts"
-import { Token } from "../../src/config/Token.ts"
-import { boundUrl, daemon } from "../../src/job/Daemon.ts"
+import { Token } from "../../src/access/Token.ts"
+import { boundUrl, daemon } from "../../src/daemon/Daemon.ts"
 import { Handlers } from "../../src/job/Handlers.ts"
 import { Jobs } from "../../src/job/Jobs.ts"
-import type { Work } from "../../src/job/Submission.ts"
 import { OperationRouter } from "../../src/job/OperationRouter.ts"
+import type { Work } from "../../src/job/Submission.ts"
 import { readRequest } from "../../src/operation/Catalog.ts"
 import { UnknownOperation } from "../../src/operation/errors.ts"
 import { hiveCommand, type Routing } from "../../src/operation/Routing.ts"
+import { type SettingChanges, Settings } from "../../src/settings/Settings.ts"
 
 /** The work of each operation of a daemon under test, made from the fields of a request. */
 export type Works = Readonly<

@@ -1,18 +1,23 @@
 import { Context, Effect, Layer } from "effect"
-import type { AliasSetting } from "../../src/config/AliasSettings.ts"
-import type { NewApiKey } from "../../src/config/ApiKey.ts"
-import { ApiKeys } from "../../src/config/ApiKeys.ts"
-import { type SettingChanges, Settings } from "../../src/config/Settings.ts"
-import { Token } from "../../src/config/Token.ts"
+import type { NewApiKey } from "../../src/access/ApiKey.ts"
+import { ApiKeys } from "../../src/access/ApiKeys.ts"
+import { Token } from "../../src/access/Token.ts"
+import { boundUrl, daemon } from "../../src/daemon/Daemon.ts"
 import { gatewayDoors, gatewayRoutes } from "../../src/gateway/Gateway.ts"
-import { type GatewayRequest, pickModel, publicModels, Upstream } from "../../src/gateway/Upstream.ts"
-import { boundUrl, daemon } from "../../src/job/Daemon.ts"
+import {
+  type GatewayRequest,
+  pickModel,
+  publicModels,
+  Upstream
+} from "../../src/gateway/upstream/Upstream.ts"
 import { Handlers } from "../../src/job/Handlers.ts"
 import { Jobs } from "../../src/job/Jobs.ts"
 import { OperationRouter } from "../../src/job/OperationRouter.ts"
 import type { Submission, Work } from "../../src/job/Submission.ts"
 import { UnknownOperation } from "../../src/operation/errors.ts"
 import type { StoredModel } from "../../src/operation/Inventory.ts"
+import type { AliasSetting } from "../../src/settings/AliasSettings.ts"
+import { type SettingChanges, Settings } from "../../src/settings/Settings.ts"
 
 /** What a hive tells of a model of the name. */
 export const storedModel = (id: string): StoredModel => ({

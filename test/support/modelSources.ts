@@ -1,9 +1,9 @@
 import { NodeServices } from "@effect/platform-node"
 import { ConfigProvider, Effect, Layer } from "effect"
-import { Settings } from "../../src/config/Settings.ts"
 import { Fetcher } from "../../src/hive/download/Fetcher.ts"
 import { ModelSources } from "../../src/hive/download/ModelSources.ts"
-import * as ModelId from "../../src/hive/ModelId.ts"
+import * as ModelId from "../../src/hive/models/ModelId.ts"
+import { Settings } from "../../src/settings/Settings.ts"
 
 /** Resolves ids against servers on loopback, with an environment of its own. */
 export const resolving =

@@ -5,7 +5,7 @@ import { userInfo } from "node:os"
 import { delimiter, join } from "node:path"
 import { describe } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
-import type { SshTarget } from "../../src/queen/ssh/Ssh.ts"
+import type { SshTarget } from "../../src/queen/ssh/SshTarget.ts"
 import { freePort } from "./ports.ts"
 import { temporaryFolder } from "./rbee.ts"
 

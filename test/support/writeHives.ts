@@ -1,10 +1,10 @@
 // Adds hives to hives.conf, one after the other: <RBEE_HOME> <prefix> <count>.
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
-import { HivesConf } from "../../src/config/HivesConf.ts"
-import { put } from "../../src/config/HivesConfEdit.ts"
-import { Paths } from "../../src/config/Paths.ts"
-import { Pids } from "../../src/config/Pids.ts"
+import { HivesConf } from "../../src/hives/HivesConf.ts"
+import { put } from "../../src/hives/HivesConfEdit.ts"
+import { Paths } from "../../src/settings/Paths.ts"
+import { Pids } from "../../src/system/Pids.ts"
 
 const [, , home = "", prefix = "", count = "0"] = process.argv
 

@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
-import { Settings } from "../../src/config/Settings.ts"
-import { JobEvent } from "../../src/job/JobEvent.ts"
-import { JobsClient } from "../../src/job/JobsClient.ts"
+import { hivePool } from "../../src/http/hivePool.ts"
+import { JobsClient } from "../../src/job/client/JobsClient.ts"
+import { JobEvent } from "../../src/job/log/JobEvent.ts"
 import { WorkerList } from "../../src/operation/Operation.ts"
-import { HiveNotFound } from "../../src/queen/errors.ts"
-import { HiveForwarder } from "../../src/queen/HiveForwarder.ts"
-import { hivePool } from "../../src/queen/HivePool.ts"
+import { HiveNotFound } from "../../src/queen/forward/errors.ts"
+import { HiveForwarder } from "../../src/queen/forward/HiveForwarder.ts"
+import { Settings } from "../../src/settings/Settings.ts"
 import { FakeHive, fakeForwarder, fakeHttpClient, type Script } from "../../src/testing/index.ts"
 
 const list = new WorkerList({ hive_id: "atlas" })

@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process"
-
 import { readFileSync, writeFileSync } from "node:fs"
 import * as http from "node:http"
 import { join } from "node:path"

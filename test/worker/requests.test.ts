@@ -1,9 +1,9 @@
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { writeTinyVariant } from "../support/editGguf.ts"
 import { llamaWorker } from "../support/llamaWorker.ts"
 import { temporaryFolder } from "../support/rbee.ts"
-import { writeTinyVariant } from "../support/editGguf.ts"
 
 const withTemplate = (folder: string, template: string | undefined) => {
   const file = join(folder, "variant.gguf")

@@ -1,8 +1,8 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import { CapabilitiesCache } from "../../config/CapabilitiesCache.ts"
-import { HivesConf } from "../../config/HivesConf.ts"
-import { Settings } from "../../config/Settings.ts"
+import { CapabilitiesCache } from "../../hives/CapabilitiesCache.ts"
+import { HivesConf } from "../../hives/HivesConf.ts"
+import { Settings } from "../../settings/Settings.ts"
 import { Output } from "../Output.ts"
 
 export const configCheck = Command.make(

@@ -2,7 +2,7 @@ import * as path from "node:path"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import { Paths } from "../../config/Paths.ts"
+import { Paths } from "../../settings/Paths.ts"
 import { Output } from "../Output.ts"
 
 export const configPath = Command.make(

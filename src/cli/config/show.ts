@@ -1,6 +1,6 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import { Settings } from "../../config/Settings.ts"
+import { Settings } from "../../settings/Settings.ts"
 import { Output } from "../Output.ts"
 
 export const configShow = Command.make(

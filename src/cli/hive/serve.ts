@@ -4,10 +4,10 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { RunFile } from "../../config/RunFile.ts"
-import { Settings } from "../../config/Settings.ts"
-import { Token } from "../../config/Token.ts"
-import { DaemonLauncher } from "../../job/DaemonLauncher.ts"
+import { Token } from "../../access/Token.ts"
+import { DaemonLauncher } from "../../daemon/DaemonLauncher.ts"
+import { Settings } from "../../settings/Settings.ts"
+import { RunFile } from "../../system/PidFile.ts"
 import { surviveClosedOutput } from "../daemonOutput.ts"
 import { DaemonProblem } from "../errors.ts"
 import { checkHiveId, host, ownHiveId, port } from "../flags.ts"
@@ -36,7 +36,7 @@ const inForeground = Effect.fnUntraced(function* (typed: Typed) {
   const { tokenFile } = yield* SharedFlags
   const output = yield* Output
   // Loaded only here: every other command starts without the daemon's code.
-  const { serve } = yield* Effect.promise(() => import("../../job/Daemon.ts"))
+  const { serve } = yield* Effect.promise(() => import("../../daemon/Daemon.ts"))
   const { Hive } = yield* Effect.promise(() => import("../../hive/Hive.ts"))
   const overrides = overridesOf({
     "hive.host": typed.host,

@@ -1,6 +1,6 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import { JobsClient } from "../../job/JobsClient.ts"
+import { JobsClient } from "../../job/client/JobsClient.ts"
 import { Connection } from "../Connection.ts"
 import { Output } from "../Output.ts"
 import { jobId } from "./jobId.ts"

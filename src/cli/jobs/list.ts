@@ -1,8 +1,8 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { JobsClient } from "../../job/client/JobsClient.ts"
 import { JobRecord } from "../../job/JobRecord.ts"
-import { JobsClient } from "../../job/JobsClient.ts"
 import { Connection } from "../Connection.ts"
 import { Output } from "../Output.ts"
 

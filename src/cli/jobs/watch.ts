@@ -1,6 +1,6 @@
 import * as Command from "effect/cli/Command"
-import { jobId } from "./jobId.ts"
 import { watchJob } from "../runJob.ts"
+import { jobId } from "./jobId.ts"
 
 export const jobsWatch = Command.make("watch", { id: jobId }, ({ id }) => watchJob(id)).pipe(
   Command.withDescription("Follow a job from its beginning to its end; leaving does not stop it"),

@@ -1,6 +1,6 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import { ApiKeys } from "../../config/ApiKeys.ts"
+import { ApiKeys } from "../../access/ApiKeys.ts"
 import { Output } from "../Output.ts"
 
 export const keyList = Command.make(

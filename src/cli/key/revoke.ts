@@ -1,7 +1,7 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import { ApiKeys } from "../../config/ApiKeys.ts"
+import { ApiKeys } from "../../access/ApiKeys.ts"
 import { Output } from "../Output.ts"
 
 const nameOrId = Argument.String("name").pipe(Argument.withDescription("The key's name or id"))

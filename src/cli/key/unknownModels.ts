@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { JobsClient } from "../../job/JobsClient.ts"
+import { JobsClient } from "../../job/client/JobsClient.ts"
 import { Connection } from "../Connection.ts"
 
 const ModelList = Schema.Struct({ data: Schema.Array(Schema.Struct({ id: Schema.String })) })

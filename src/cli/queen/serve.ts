@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import { surviveClosedOutput } from "../daemonOutput.ts"
 import { host, port } from "../flags.ts"
 import { Output } from "../Output.ts"
-import { SharedFlags } from "../SharedFlags.ts"
 import { overridesOf } from "../overrides.ts"
+import { SharedFlags } from "../SharedFlags.ts"
 
 export const queenServe = Command.make(
   "serve",
@@ -13,7 +13,7 @@ export const queenServe = Command.make(
     const { tokenFile } = yield* SharedFlags
     const output = yield* Output
     // Loaded only here: every other command starts without the daemon's code.
-    const { serve } = yield* Effect.promise(() => import("../../job/Daemon.ts"))
+    const { serve } = yield* Effect.promise(() => import("../../daemon/Daemon.ts"))
     const { Queen } = yield* Effect.promise(() => import("../../queen/Queen.ts"))
     const overrides = overridesOf({ "queen.host": typed.host, "queen.port": typed.port })
     yield* surviveClosedOutput

@@ -1,7 +1,7 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import { Output } from "../Output.ts"
-import { stopQueen } from "../stopping.ts"
+import { stopQueen } from "../stopDaemons.ts"
 
 export const queenStop = Command.make(
   "stop",

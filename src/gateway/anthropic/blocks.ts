@@ -1,14 +1,14 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { contentOf, imagePart, textPart } from "../conversation.ts"
-import type { InvalidRequest, Reading } from "../Door.ts"
+import { contentOf, imagePart, textPart } from "../endpoint/conversation.ts"
+import type { InvalidRequest, Reading } from "../endpoint/Endpoint.ts"
 import {
   type EngineMessage,
   type EnginePart,
   type EngineToolCall,
   optional,
   unsupported
-} from "../reading.ts"
+} from "../endpoint/reading.ts"
 
 const Source = Schema.Struct({
   type: Schema.String,

@@ -1,5 +1,6 @@
-import type { Format, GatewayFailure } from "../Door.ts"
-import { engineWords } from "../failures.ts"
+import type { Format } from "../endpoint/Endpoint.ts"
+import { engineWords } from "../endpoint/failures.ts"
+import type { GatewayFailure } from "../endpoint/GatewayFailure.ts"
 
 const types: { readonly [status: number]: string } = {
   400: "invalid_request_error",

@@ -1,4 +1,4 @@
-import type { ServedModel } from "../Upstream.ts"
+import type { ServedModel } from "../upstream/Upstream.ts"
 
 /** A model as Anthropic's API has it. */
 export const anthropicModel = ({ facts, name }: ServedModel) => ({

@@ -1,9 +1,9 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { contentOf, mergeTurns, placeSystem } from "../conversation.ts"
-import type { Body, InvalidRequest, Reading } from "../Door.ts"
-import { type EngineMessage, engineTool, given, optional, reader } from "../reading.ts"
-import { type ToolChoice, toolFields } from "../tools.ts"
+import { contentOf, mergeTurns, placeSystem } from "../endpoint/conversation.ts"
+import type { Body, InvalidRequest, Reading } from "../endpoint/Endpoint.ts"
+import { type EngineMessage, engineTool, given, optional, reader } from "../endpoint/reading.ts"
+import { type ToolChoice, toolFields } from "../endpoint/tools.ts"
 import { assistantTurn, Content, toParts, userTurn } from "./blocks.ts"
 
 const Message = Schema.Struct({

@@ -1,9 +1,9 @@
 import * as DateTime from "effect/DateTime"
-import { type EngineUsage, readChunk, tokensOf, type ToolCallPiece } from "../../job/EngineChunk.ts"
-import type { AnswerWriter } from "../AnswerWriter.ts"
-import type { About, Reply } from "../Door.ts"
-import type { EngineAnswer, ToolCall } from "../EngineAnswer.ts"
-import { parsedArguments } from "../reading.ts"
+import { type EngineUsage, readChunk, tokensOf, type ToolCallPiece } from "../../job/view/EngineChunk.ts"
+import type { AnswerWriter } from "../endpoint/AnswerWriter.ts"
+import type { About, Reply } from "../endpoint/Endpoint.ts"
+import type { EngineAnswer, ToolCall } from "../endpoint/EngineAnswer.ts"
+import { parsedArguments } from "../endpoint/reading.ts"
 import { ollamaFormat } from "./format.ts"
 
 /** A part of an answer: chats have it in a message, generations as it is. */

@@ -2,8 +2,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { isGoTemplate, ModelDefinition } from "../../operation/CreatedModel.ts"
 import { ignoredParameters, ModelParameters } from "../../operation/ModelParameters.ts"
-import { type Body, InvalidRequest, type Reading } from "../Door.ts"
-import { given, optional, reader, unsupported } from "../reading.ts"
+import { type Body, InvalidRequest, type Reading } from "../endpoint/Endpoint.ts"
+import { given, optional, reader, unsupported } from "../endpoint/reading.ts"
 import { says } from "./request.ts"
 
 const Texts = Schema.Union([Schema.String, Schema.Array(Schema.String)])

@@ -1,5 +1,5 @@
 import type { Capability } from "../../operation/Capabilities.ts"
-import type { ServedModel, ServingWorker } from "../Upstream.ts"
+import type { ServedModel, ServingWorker } from "../upstream/Upstream.ts"
 
 const sizes: ReadonlyArray<readonly [number, string]> = [
   [1e12, "T"],

@@ -4,8 +4,8 @@ import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import type { JobFailed } from "../../job/clientErrors.ts"
-import { fromScopedPull, scopedPull } from "../../job/fromScopedPull.ts"
+import { fromScopedPull, scopedPull } from "../../http/fromScopedPull.ts"
+import type { JobFailed } from "../../job/errors.ts"
 import {
   isEnd,
   type LoggedEvent,
@@ -13,9 +13,9 @@ import {
   readNarration,
   readProgress,
   readText
-} from "../../job/JobEvent.ts"
-import { InvalidRequest } from "../Door.ts"
-import { failureOf } from "../OperationRunner.ts"
+} from "../../job/log/JobEvent.ts"
+import { InvalidRequest } from "../endpoint/Endpoint.ts"
+import { failureOf } from "../upstream/OperationRunner.ts"
 
 /** The id of a model that is to be pulled: Ollama's own names have no prefix, and a hub's have its host. */
 export const pulledId = (name: string): Result.Result<string, InvalidRequest> => {

@@ -1,7 +1,7 @@
 import * as Schema from "effect/Schema"
 import { ModelParameters, samplingFields } from "../../operation/ModelParameters.ts"
-import type { Body } from "../Door.ts"
-import { type EngineMessage, engineTool, type EngineToolCall, optional, reader } from "../reading.ts"
+import type { Body } from "../endpoint/Endpoint.ts"
+import { type EngineMessage, engineTool, type EngineToolCall, optional, reader } from "../endpoint/reading.ts"
 
 const Call = Schema.Struct({
   id: optional(Schema.String),

@@ -1,7 +1,13 @@
-import { type ChoicePiece, type EngineUsage, readChunk, type ToolCallPiece } from "../../job/EngineChunk.ts"
-import { type AnswerWriter, sseFrame } from "../AnswerWriter.ts"
-import type { About, GatewayFailure } from "../Door.ts"
-import type { ToolCall } from "../EngineAnswer.ts"
+import {
+  type ChoicePiece,
+  type EngineUsage,
+  readChunk,
+  type ToolCallPiece
+} from "../../job/view/EngineChunk.ts"
+import { type AnswerWriter, sseFrame } from "../endpoint/AnswerWriter.ts"
+import type { About } from "../endpoint/Endpoint.ts"
+import type { ToolCall } from "../endpoint/EngineAnswer.ts"
+import type { GatewayFailure } from "../endpoint/GatewayFailure.ts"
 import { openAiError } from "./format.ts"
 import type { ResponsesRequest } from "./responsesRequest.ts"
 import {

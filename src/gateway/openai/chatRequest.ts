@@ -1,8 +1,8 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
-import { type Body, InvalidRequest, type Reading } from "../Door.ts"
-import { type EngineTool, given } from "../reading.ts"
-import { type ToolChoice, toolFields } from "../tools.ts"
+import { type Body, InvalidRequest, type Reading } from "../endpoint/Endpoint.ts"
+import { type EngineTool, given } from "../endpoint/reading.ts"
+import { type ToolChoice, toolFields } from "../endpoint/tools.ts"
 import { callsOfFunctions, toolsOfFunctions } from "./legacyFunctions.ts"
 
 const isTool = (tool: unknown): tool is EngineTool =>

@@ -1,6 +1,6 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
-import type { AnswerWriter } from "../AnswerWriter.ts"
+import type { AnswerWriter } from "../endpoint/AnswerWriter.ts"
 
 const objectsOf = (value: unknown) =>
   Array.isArray(value) ? value.filter((item) => Predicate.isReadonlyObject(item)) : []

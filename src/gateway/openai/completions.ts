@@ -1,7 +1,7 @@
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { sseFrame } from "../AnswerWriter.ts"
+import { sseFrame } from "../endpoint/AnswerWriter.ts"
 import {
   type About,
   type Body,
@@ -10,9 +10,9 @@ import {
   InvalidRequest,
   type Reading,
   type Reply
-} from "../Door.ts"
-import type { EngineAnswer, EngineChoice } from "../EngineAnswer.ts"
-import { given } from "../reading.ts"
+} from "../endpoint/Endpoint.ts"
+import type { EngineAnswer, EngineChoice } from "../endpoint/EngineAnswer.ts"
+import { given } from "../endpoint/reading.ts"
 import { chatBody } from "./chatRequest.ts"
 import { completionLogprobs, logprobsWriter } from "./completionLogprobs.ts"
 import { openAiError, openAiFormat } from "./format.ts"

@@ -1,4 +1,5 @@
-import type { Format, GatewayFailure } from "../Door.ts"
+import type { Format } from "../endpoint/Endpoint.ts"
+import type { GatewayFailure } from "../endpoint/GatewayFailure.ts"
 
 const typeOf = (status: number) => {
   if (status === 401) return "authentication_error"

@@ -1,6 +1,6 @@
 import * as Predicate from "effect/Predicate"
-import { type AnswerWriter, sseFrame } from "../AnswerWriter.ts"
-import type { Body } from "../Door.ts"
+import { type AnswerWriter, sseFrame } from "../endpoint/AnswerWriter.ts"
+import type { Body } from "../endpoint/Endpoint.ts"
 
 /** Whether a request is in the words that OpenAI had before `tools`. */
 export const usesFunctions = ({ functions }: Body) => Array.isArray(functions) && functions.length > 0

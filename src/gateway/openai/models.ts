@@ -1,4 +1,4 @@
-import type { ServedModel } from "../Upstream.ts"
+import type { ServedModel } from "../upstream/Upstream.ts"
 
 const createdAt = (downloaded: string | undefined) => {
   const millis = downloaded === undefined ? 0 : Date.parse(downloaded)

@@ -1,6 +1,6 @@
 import * as Result from "effect/Result"
-import type { About, Body, Door, Exchange, Reading } from "../Door.ts"
-import type { EngineAnswer } from "../EngineAnswer.ts"
+import type { About, Body, Door, Exchange, Reading } from "../endpoint/Endpoint.ts"
+import type { EngineAnswer } from "../endpoint/EngineAnswer.ts"
 import { openAiFormat } from "./format.ts"
 import { engineBody, readResponses, type ResponsesRequest } from "./responsesRequest.ts"
 import {

@@ -1,9 +1,9 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { mergeTurns, placeSystem } from "../conversation.ts"
-import type { Body, InvalidRequest, Reading } from "../Door.ts"
-import { type EngineMessage, engineTool, given, optional, reader, unsupported } from "../reading.ts"
-import { type ToolChoice, toolFields } from "../tools.ts"
+import { mergeTurns, placeSystem } from "../endpoint/conversation.ts"
+import type { Body, InvalidRequest, Reading } from "../endpoint/Endpoint.ts"
+import { type EngineMessage, engineTool, given, optional, reader, unsupported } from "../endpoint/reading.ts"
+import { type ToolChoice, toolFields } from "../endpoint/tools.ts"
 import { Item, readItems, type Turns } from "./responsesItems.ts"
 
 const Tool = Schema.Struct({

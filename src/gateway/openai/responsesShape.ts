@@ -1,6 +1,6 @@
-import { type EngineUsage, tokensOf } from "../../job/EngineChunk.ts"
-import type { About } from "../Door.ts"
-import type { ToolCall } from "../EngineAnswer.ts"
+import { type EngineUsage, tokensOf } from "../../job/view/EngineChunk.ts"
+import type { About } from "../endpoint/Endpoint.ts"
+import type { ToolCall } from "../endpoint/EngineAnswer.ts"
 import type { ResponsesRequest } from "./responsesRequest.ts"
 
 export const usageOf = (usage: EngineUsage | undefined) => {

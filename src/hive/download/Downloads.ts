@@ -11,12 +11,10 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
-import { makeFolder } from "../../config/makeFolder.ts"
-import { systemProblem } from "../../config/systemProblem.ts"
-import type { Say, TellProgress } from "../../job/narrated.ts"
-import * as ModelId from "../ModelId.ts"
-import type { DownloadError, FetchError } from "./errors.ts"
-import { diskError, FileNotReadable } from "./errors.ts"
+import type { Say, TellProgress } from "../../job/withNarration.ts"
+import { systemProblem } from "../../settings/systemProblem.ts"
+import { makeFolder } from "../../system/makeFolder.ts"
+import * as ModelId from "../models/ModelId.ts"
 import {
   incomingFolder,
   ManifestFile,
@@ -24,7 +22,8 @@ import {
   type ModelManifest,
   readManifest,
   writeManifest
-} from "./ModelManifest.ts"
+} from "../models/ModelManifest.ts"
+import { type DownloadError, type FetchError, diskError, FileNotReadable } from "./errors.ts"
 import { ModelSources } from "./ModelSources.ts"
 import { checkRoom } from "./PartFile.ts"
 import { Rate } from "./Rate.ts"

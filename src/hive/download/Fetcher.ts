@@ -10,9 +10,9 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Settings } from "../../config/Settings.ts"
-import { causeCode } from "../../config/systemProblem.ts"
-import { makePooledClient } from "../../job/PooledClient.ts"
+import { makePooledClient } from "../../http/PooledClient.ts"
+import { Settings } from "../../settings/Settings.ts"
+import { causeCode } from "../../settings/systemProblem.ts"
 import {
   DownloadInterrupted,
   DownloadNotFound,

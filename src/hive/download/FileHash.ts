@@ -1,8 +1,8 @@
+import { Worker } from "node:worker_threads"
 // @effect-diagnostics nodeBuiltinImport:off -- Effect has no threads
 import * as Effect from "effect/Effect"
-import { Worker } from "node:worker_threads"
-import { hashThreadFile } from "../../config/Program.ts"
-import { systemProblem } from "../../config/systemProblem.ts"
+import { systemProblem } from "../../settings/systemProblem.ts"
+import { hashThreadFile } from "../../system/Program.ts"
 import { FileNotReadable } from "./errors.ts"
 
 /** What the thread is told: how many bytes from the start of the file are there, and whether these are all. */

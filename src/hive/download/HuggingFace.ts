@@ -1,9 +1,10 @@
 import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { partsOf } from "../gguf/splitFiles.ts"
+import { chooseFile } from "../models/Quantisation.ts"
 import type { Fetcher } from "./Fetcher.ts"
 import { checkFileName } from "./FileName.ts"
-import { chooseFile, partsOf } from "./Quantisation.ts"
 import type { Access, RemoteFile, RemoteModel } from "./RemoteModel.ts"
 import { NoSuchFile } from "./SourceErrors.ts"
 

@@ -1,12 +1,12 @@
+import { writeSync } from "node:fs"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
 // @effect-diagnostics nodeBuiltinImport:off -- Effect's files cannot be written at a place, nor a disk's room be asked for
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { writeSync } from "node:fs"
-import * as fs from "node:fs/promises"
-import * as path from "node:path"
-import { ensureFolder } from "../../config/makeFolder.ts"
-import { systemCode } from "../../config/systemProblem.ts"
+import { systemCode } from "../../settings/systemProblem.ts"
+import { ensureFolder } from "../../system/makeFolder.ts"
 import { DiskFull, diskError } from "./errors.ts"
 
 /** What makes two downloads the same: what has come of one may be used by the next. Sizes in bytes. */

@@ -2,8 +2,8 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { EnvHttpProxyAgent, type Agent } from "@effect/platform-node/Undici"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { variable } from "../../config/environment.ts"
-import { isLoopback } from "../../config/reachableUrl.ts"
+import { variable } from "../../settings/environment.ts"
+import { isLoopback } from "../../system/reachableUrl.ts"
 
 /** The proxies of the environment, and the hosts that are reached without them. */
 export interface Proxies {

@@ -6,8 +6,8 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Semaphore from "effect/Semaphore"
-import { makeFolder } from "../../config/makeFolder.ts"
-import { Settings } from "../../config/Settings.ts"
+import { Settings } from "../../settings/Settings.ts"
+import { makeFolder } from "../../system/makeFolder.ts"
 import {
   diskError,
   type DownloadError,

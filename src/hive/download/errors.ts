@@ -1,7 +1,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { systemCode, systemProblem } from "../../config/systemProblem.ts"
-import { bytes } from "../../job/progressSentence.ts"
+import { bytes } from "../../job/view/progressSentence.ts"
+import { systemCode, systemProblem } from "../../settings/systemProblem.ts"
 
 /** A URL as it may be shown: a signed link carries secrets in its query. */
 export const shownUrl = (url: string) => url.split(/[?#]/)[0] ?? url

@@ -1,8 +1,8 @@
 import * as Schema from "effect/Schema"
 import type { Capabilities } from "../../operation/Capabilities.ts"
-import type { Backend } from "../Devices.ts"
-import type { ModelTraits } from "../GgufTraits.ts"
-import type { WorkerSpec } from "../WorkerRecord.ts"
+import type { Backend } from "../devices/Backend.ts"
+import type { ModelTraits } from "../gguf/GgufTraits.ts"
+import type { WorkerSpec } from "./WorkerSpec.ts"
 
 /** How the process of a worker is started. It must speak the OpenAI API on loopback, and log to stdout or stderr. */
 export interface EngineCommand {
@@ -90,3 +90,6 @@ export const onlyDevice = ({ backend, device }: WorkerSpec): Readonly<Record<str
   if (backend === "rocm") return { HIP_VISIBLE_DEVICES: String(device) }
   return {}
 }
+
+/** The engine that ships with rbee, and is meant when neither a request nor the settings name one. */
+export const builtInEngine = "llama"

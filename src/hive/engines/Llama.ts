@@ -1,6 +1,6 @@
 import type { Capabilities } from "../../operation/Capabilities.ts"
-import type { Backend } from "../Devices.ts"
-import type { ModelTraits } from "../GgufTraits.ts"
+import type { Backend } from "../devices/Backend.ts"
+import type { ModelTraits } from "../gguf/GgufTraits.ts"
 import { type Engine, ggufOnly, onlyDevice } from "./Engine.ts"
 
 /** How far the worker's log says that it is: `Loaded 40% of the model`. */

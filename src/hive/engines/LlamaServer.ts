@@ -1,11 +1,11 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { ProgramSetting } from "../../config/EngineSettings.ts"
 import { type Capabilities, onlyCapabilities } from "../../operation/Capabilities.ts"
-import type { Backend } from "../Devices.ts"
-import type { ModelTraits } from "../GgufTraits.ts"
-import type { WorkerSpec } from "../WorkerRecord.ts"
+import type { ProgramSetting } from "../../settings/EngineSettings.ts"
+import type { Backend } from "../devices/Backend.ts"
+import type { ModelTraits } from "../gguf/GgufTraits.ts"
 import { type Engine, ggufOnly, onlyDevice } from "./Engine.ts"
+import type { WorkerSpec } from "./WorkerSpec.ts"
 
 /** What the program calls the devices of each backend, as `--list-devices` prints them: `CUDA0`, `Vulkan1`. */
 const prefixes: ReadonlyArray<readonly [prefix: string, backend: Backend]> = [

@@ -1,7 +1,7 @@
-import type { TemplateSetting } from "../../config/EngineSettings.ts"
 import { onlyCapabilities } from "../../operation/Capabilities.ts"
-import type { WorkerSpec } from "../WorkerRecord.ts"
+import type { TemplateSetting } from "../../settings/EngineSettings.ts"
 import { type Engine, onlyDevice } from "./Engine.ts"
+import type { WorkerSpec } from "./WorkerSpec.ts"
 
 const valuesOf = (spec: WorkerSpec, port: number): Readonly<Record<string, string>> => ({
   model: spec.modelPath,

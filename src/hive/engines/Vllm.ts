@@ -1,5 +1,5 @@
-import type { ProgramSetting } from "../../config/EngineSettings.ts"
 import { onlyCapabilities } from "../../operation/Capabilities.ts"
+import type { ProgramSetting } from "../../settings/EngineSettings.ts"
 import { type Engine, onlyDevice } from "./Engine.ts"
 
 /** How far vLLM's log says that it is: `Loading safetensors checkpoint shards:  50% Completed | 2/4`. */

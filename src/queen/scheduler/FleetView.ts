@@ -3,11 +3,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
-import { type PeerError, reasonText } from "../../job/clientErrors.ts"
-import { JobsClient } from "../../job/JobsClient.ts"
+import { type PeerError, reasonText } from "../../job/client/clientErrors.ts"
+import { JobsClient } from "../../job/client/JobsClient.ts"
 import { HiveInventory } from "../../operation/Inventory.ts"
-import { HiveRegistry, type KnownHive } from "../HiveRegistry.ts"
-import { type HiveModels, KnownModels } from "../KnownModels.ts"
+import { HiveRegistry, type KnownHive } from "../registry/HiveRegistry.ts"
+import { type HiveModels, KnownModels } from "../registry/KnownModels.ts"
 
 /** A hive with what it told last. */
 export interface HiveStock {

@@ -1,4 +1,4 @@
-import { InFlight } from "../../job/InFlight.ts"
+import { InFlight } from "../../http/TransientMap.ts"
 import { chooseWorker, type LoadedWorker, misfit, type Needs } from "./decide.ts"
 import { isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"

@@ -3,8 +3,8 @@ import type { HiveView, WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import type { Message, Note, Order } from "./messages.ts"
 import { ModelQueue } from "./ModelQueue.ts"
+import { Placer } from "./PlacementManager.ts"
 import { placeWorker } from "./placeWorker.ts"
-import { Placer } from "./Placer.ts"
 
 const orders: ReadonlySet<string> = new Set([
   "Run",

@@ -1,5 +1,5 @@
-import type { WorkerShape } from "../../operation/WorkerShape.ts"
 import { type Capability, missingCapability } from "../../operation/Capabilities.ts"
+import type { WorkerShape } from "../../operation/WorkerShape.ts"
 import { isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import { blockTokens, type Prefixes } from "./Prefixes.ts"

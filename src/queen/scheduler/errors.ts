@@ -1,7 +1,7 @@
 import * as Schema from "effect/Schema"
-import type { Failure } from "../../job/JobEvent.ts"
+import { redact } from "../../http/Redaction.ts"
+import type { Failure } from "../../job/log/JobEvent.ts"
 import { CapabilityMissing } from "../../operation/Capabilities.ts"
-import { redact } from "../../job/Redaction.ts"
 import type { Refusal } from "./messages.ts"
 
 /** As many requests wait for the model as may wait. */

@@ -1,4 +1,4 @@
-import type { Said } from "./Said.ts"
+import type { Said } from "./ScriptOutput.ts"
 
 /** A Node that was found: its version without the `v`, and its file. */
 export interface FoundNode {

@@ -7,20 +7,13 @@ import type * as PlatformError from "effect/PlatformError"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Stream from "effect/Stream"
-import { Settings } from "../../config/Settings.ts"
-import { systemProblem } from "../../config/systemProblem.ts"
+import { Settings } from "../../settings/Settings.ts"
+import { systemProblem } from "../../settings/systemProblem.ts"
 import { checkArguments, checkCopy, checkTarget } from "./checkTarget.ts"
 import { shellInput } from "./quote.ts"
 import { type SshError, SshNotInstalled, SshTimeout } from "./SshErrors.ts"
 import { scriptFailure, sshFailure } from "./sshFailure.ts"
-
-/** A machine that ssh leads to. `alias` is what the user's ssh configuration may know it by. */
-export interface SshTarget {
-  readonly alias: string
-  readonly hostName: string
-  readonly port: number
-  readonly user: string
-}
+import type { SshTarget } from "./SshTarget.ts"
 
 /**
  * Runs commands on other machines by the system's own `ssh` and `scp`: the user's configuration, agent and

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
-import type { SshTarget } from "./Ssh.ts"
 import { InvalidTarget } from "./SshErrors.ts"
+import type { SshTarget } from "./SshTarget.ts"
 
 interface Form {
   readonly form: RegExp

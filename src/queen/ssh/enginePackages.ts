@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { contentsOf } from "./Contents.ts"
+import { contentsOf } from "./FileSet.ts"
 
 /** A machine as npm's manifests have it: `process.platform`, `process.arch`, and the GPU backends that are of use. */
 export interface Kind {

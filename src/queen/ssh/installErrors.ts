@@ -1,7 +1,7 @@
 import * as Schema from "effect/Schema"
-import { HiveTokenError } from "../../config/HiveTokens.ts"
-import { PayloadError } from "./Payload.ts"
-import { OddAnswer } from "./Said.ts"
+import { HiveTokenError } from "../../hives/HiveTokens.ts"
+import { PayloadError } from "./InstallBundle.ts"
+import { OddAnswer } from "./ScriptOutput.ts"
 import { SshError } from "./SshErrors.ts"
 
 /** rbee does not run on that kind of machine, as `uname` names it. */

@@ -1,12 +1,12 @@
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { version } from "../../config/Program.ts"
-import type { Part } from "./delivery.ts"
+import { version } from "../../system/Program.ts"
+import { Payload } from "./InstallBundle.ts"
 import { NodeMissing } from "./installErrors.ts"
-import { Payload } from "./Payload.ts"
 import { type FoundNode, isNewEnough, neededNode, type RemoteMachine } from "./RemoteMachine.ts"
-import type { SshTarget } from "./Ssh.ts"
+import type { SshTarget } from "./SshTarget.ts"
+import type { Part } from "./upload.ts"
 
 /** What is to be there at the end, and the parts of it that are not there yet, in the order of their delivery. */
 export interface InstallPlan {

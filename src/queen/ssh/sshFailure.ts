@@ -1,5 +1,4 @@
-import { redact } from "../../job/Redaction.ts"
-import type { SshTarget } from "./Ssh.ts"
+import { redact } from "../../http/Redaction.ts"
 import {
   RemoteScriptFailed,
   SshAuthenticationFailed,
@@ -7,6 +6,7 @@ import {
   SshHostKeyUntrusted,
   SshUnreachable
 } from "./SshErrors.ts"
+import type { SshTarget } from "./SshTarget.ts"
 
 const mostLines = 10
 const mostCharacters = 500

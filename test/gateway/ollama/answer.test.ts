@@ -1,6 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Door } from "../../../src/gateway/Door.ts"
-import { chatDoor, embedDoor, generateDoor, oldEmbeddingsDoor } from "../../../src/gateway/ollama/doors.ts"
+import type { Door } from "../../../src/gateway/endpoint/Endpoint.ts"
+import {
+  chatDoor,
+  embedDoor,
+  generateDoor,
+  oldEmbeddingsDoor
+} from "../../../src/gateway/ollama/endpoints.ts"
 import { aboutAfter, clientOf, counted, exchangeOf, linesOf, piece, written } from "./asking.ts"
 
 const messages = [{ role: "user", content: "Hi" }]

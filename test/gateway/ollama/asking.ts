@@ -1,8 +1,8 @@
-import { Ollama } from "ollama"
 import { Result } from "effect"
-import type { About, Body, Door, Exchange } from "../../../src/gateway/Door.ts"
-import { assemble } from "../../../src/gateway/EngineAnswer.ts"
-import type { Placement } from "../../../src/gateway/Upstream.ts"
+import { Ollama } from "ollama"
+import type { About, Body, Door, Exchange } from "../../../src/gateway/endpoint/Endpoint.ts"
+import { assemble } from "../../../src/gateway/endpoint/EngineAnswer.ts"
+import type { Placement } from "../../../src/gateway/upstream/Upstream.ts"
 
 /** The exchange that a door makes of a body that it accepts. */
 export const exchangeOf = (door: Door, body: Body): Exchange => Result.getOrThrow(door.read(body))

@@ -1,5 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { chatDoor, embedDoor, generateDoor, oldEmbeddingsDoor } from "../../../src/gateway/ollama/doors.ts"
+import {
+  chatDoor,
+  embedDoor,
+  generateDoor,
+  oldEmbeddingsDoor
+} from "../../../src/gateway/ollama/endpoints.ts"
 import { exchangeOf, refusalOf } from "./asking.ts"
 
 const messages = [{ role: "user", content: "Hi" }]

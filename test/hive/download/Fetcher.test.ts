@@ -1,9 +1,9 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, Schema } from "effect"
-import { Settings } from "../../../src/config/Settings.ts"
 import { Fetcher } from "../../../src/hive/download/Fetcher.ts"
 import { isPrivateAddress } from "../../../src/hive/download/PrivateAddress.ts"
+import { Settings } from "../../../src/settings/Settings.ts"
 import { server } from "../../support/fileServer.ts"
 
 const layer = (privateHosts: ReadonlyArray<string> = []) =>

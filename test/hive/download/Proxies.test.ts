@@ -3,8 +3,8 @@ import type { AddressInfo, Socket } from "node:net"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer, Schema } from "effect"
-import { Settings } from "../../../src/config/Settings.ts"
 import { Fetcher } from "../../../src/hive/download/Fetcher.ts"
+import { Settings } from "../../../src/settings/Settings.ts"
 import { server } from "../../support/fileServer.ts"
 
 /** A proxy that answers plain requests itself and refuses tunnels, and what it was asked for. */

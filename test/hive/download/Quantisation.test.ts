@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { chooseFile, partsOf, preferred, wordOf } from "../../../src/hive/download/Quantisation.ts"
+import { partsOf } from "../../../src/hive/gguf/splitFiles.ts"
+import { chooseFile, preferred, wordOf } from "../../../src/hive/models/Quantisation.ts"
 
 const names = (...quantisations: ReadonlyArray<string>) => quantisations.map((name) => `tiny-${name}.gguf`)
 

@@ -4,11 +4,11 @@ import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, FileSystem, Layer } from "effect"
-import { Settings } from "../../../src/config/Settings.ts"
 import { Fetcher } from "../../../src/hive/download/Fetcher.ts"
 import { checkRoom } from "../../../src/hive/download/PartFile.ts"
 import type { RemoteFile } from "../../../src/hive/download/RemoteModel.ts"
 import { Transfer } from "../../../src/hive/download/Transfer.ts"
+import { Settings } from "../../../src/settings/Settings.ts"
 import {
   contentOf,
   cutAfter,

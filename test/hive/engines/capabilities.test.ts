@@ -3,8 +3,8 @@ import { makeLlama } from "../../../src/hive/engines/Llama.ts"
 import { makeLlamaServer } from "../../../src/hive/engines/LlamaServer.ts"
 import { makeTemplate } from "../../../src/hive/engines/Template.ts"
 import { makeVllm } from "../../../src/hive/engines/Vllm.ts"
-import { traitsOf } from "../../../src/hive/GgufTraits.ts"
-import type { WorkerSpec } from "../../../src/hive/WorkerRecord.ts"
+import type { WorkerSpec } from "../../../src/hive/engines/WorkerSpec.ts"
+import { traitsOf } from "../../../src/hive/gguf/GgufTraits.ts"
 
 const spec: WorkerSpec = {
   id: "m-1",

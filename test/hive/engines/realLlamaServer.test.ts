@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, Stream } from "effect"
-import { isEnd } from "../../../src/job/JobEvent.ts"
+import { isEnd } from "../../../src/job/log/JobEvent.ts"
 import { Client, resultOf, until, workerList } from "../../support/hive.ts"
 import {
   describeWithLlamaServer,

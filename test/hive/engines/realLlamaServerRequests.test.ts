@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import type { SettingChanges } from "../../../src/config/Settings.ts"
+import type { SettingChanges } from "../../../src/settings/Settings.ts"
 import { answer, chat, chunks, LlamaDoors, question, refusesAll, user } from "../../support/llamaDoors.ts"
 import {
   describeWithLlamaServer,

@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { Settings } from "../../../src/config/Settings.ts"
-import { type PeerError, PeerMisspoke, PeerUnreachable } from "../../../src/job/clientErrors.ts"
-import { JobsClient } from "../../../src/job/JobsClient.ts"
+import { type PeerError, PeerMisspoke, PeerUnreachable } from "../../../src/job/client/clientErrors.ts"
+import { JobsClient } from "../../../src/job/client/JobsClient.ts"
 import type { HiveInventory } from "../../../src/operation/Inventory.ts"
-import { HiveRegistry, type KnownHive } from "../../../src/queen/HiveRegistry.ts"
-import { KnownModels } from "../../../src/queen/KnownModels.ts"
+import { HiveRegistry, type KnownHive } from "../../../src/queen/registry/HiveRegistry.ts"
+import { KnownModels } from "../../../src/queen/registry/KnownModels.ts"
 import { FleetView } from "../../../src/queen/scheduler/FleetView.ts"
+import { Settings } from "../../../src/settings/Settings.ts"
 
 const url = "http://127.0.0.1:1"
 const model = {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { JobFailed } from "../../../src/job/clientErrors.ts"
-import { ConnectionFailed, HiveTimeout } from "../../../src/queen/errors.ts"
+import { JobFailed } from "../../../src/job/errors.ts"
+import { ConnectionFailed, HiveTimeout } from "../../../src/queen/forward/errors.ts"
 import { loadFaultOf } from "../../../src/queen/scheduler/loadFault.ts"
 import type { LoadFault } from "../../../src/queen/scheduler/messages.ts"
 import { gib, hive, inShort, limits, Scheduling, worker } from "./fleetFakes.ts"

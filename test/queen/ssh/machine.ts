@@ -2,8 +2,9 @@ import { spawn } from "node:child_process"
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import { Effect, Layer } from "effect"
-import type { HiveEntry } from "../../../src/config/HivesConfFormat.ts"
-import { Ssh, type SshTarget } from "../../../src/queen/ssh/Ssh.ts"
+import type { HiveEntry } from "../../../src/hives/HivesConfFormat.ts"
+import { Ssh } from "../../../src/queen/ssh/Ssh.ts"
+import { type SshTarget } from "../../../src/queen/ssh/SshTarget.ts"
 
 export const target: SshTarget = { alias: "atlas", hostName: "127.0.0.1", port: 22, user: "me" }
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { SshTarget } from "../../../src/queen/ssh/Ssh.ts"
 import { scriptFailure, sshFailure } from "../../../src/queen/ssh/sshFailure.ts"
+import type { SshTarget } from "../../../src/queen/ssh/SshTarget.ts"
 
 const target: SshTarget = { alias: "atlas", hostName: "10.0.0.7", port: 22, user: "me" }
 

@@ -1,6 +1,6 @@
-import type { SchedulerLimits } from "../../../../src/queen/scheduler/limits.ts"
 import { misfit } from "../../../../src/queen/scheduler/decide.ts"
 import { type HiveView, keyOf, type WorkerView } from "../../../../src/queen/scheduler/Fleet.ts"
+import type { SchedulerLimits } from "../../../../src/queen/scheduler/limits.ts"
 import type { Asked, Message, Order, Outcome } from "../../../../src/queen/scheduler/messages.ts"
 import { SchedulerCore } from "../../../../src/queen/scheduler/SchedulerCore.ts"
 import { Random } from "./Random.ts"

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import type { SchedulerLimits } from "../../../../src/queen/scheduler/limits.ts"
 import type { Message, Order } from "../../../../src/queen/scheduler/messages.ts"
 import { SchedulerCore } from "../../../../src/queen/scheduler/SchedulerCore.ts"
-import type { SchedulerLimits } from "../../../../src/queen/scheduler/limits.ts"
 import { BrokenInvariant, type Core, Simulation } from "./Simulation.ts"
 
 const seeds = Number(process.env["RBEE_TEST_SEEDS"] ?? 500)

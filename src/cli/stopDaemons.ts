@@ -1,0 +1,64 @@
+import * as Effect from "effect/Effect"
+import { JobsClient } from "../job/client/JobsClient.ts"
+import { Settings } from "../settings/Settings.ts"
+import { RunFile } from "../system/PidFile.ts"
+import { type ProcessId, Pids } from "../system/Pids.ts"
+import { WorkerProcessFiles } from "../system/WorkerProcessFiles.ts"
+import { Connection } from "./Connection.ts"
+
+const askWithin = "2 seconds"
+
+// Asks first, so that streams get their end; the process itself is ended when asking does not help.
+const stopDaemon = Effect.fnUntraced(function* (name: string) {
+  const client = yield* JobsClient
+  const pids = yield* Pids
+  const runFiles = yield* RunFile
+  const { timeouts } = yield* Settings
+  const connection = yield* Connection
+  const running = yield* runFiles.processes(name)
+  const { token } = yield* connection.queen
+  yield* Effect.forEach(
+    running,
+    (daemon) =>
+      client
+        .post({ url: daemon.url, token }, "/v1/shutdown")
+        .pipe(
+          Effect.timeout(askWithin),
+          Effect.ignore,
+          Effect.andThen(pids.terminate(daemon, timeouts.shutdown))
+        ),
+    { concurrency: "unbounded", discard: true }
+  )
+  return running.length > 0
+})
+
+/** Stops the queen of this home; false when it did not run. */
+export const stopQueen = stopDaemon("queen")
+
+const endWorkers = Effect.fnUntraced(function* (workers: ReadonlyArray<ProcessId>) {
+  const pids = yield* Pids
+  const { timeouts } = yield* Settings
+  yield* Effect.forEach(workers, (worker) => pids.terminate(worker, timeouts.shutdown), {
+    concurrency: "unbounded",
+    discard: true
+  })
+})
+
+/** Stops the hives of this home and every worker of theirs; gives the names of the hives. */
+export const stopHives = Effect.gen(function* () {
+  const runFiles = yield* RunFile
+  const files = yield* WorkerProcessFiles
+  const names = (yield* runFiles.names).filter((name) => name.startsWith("hive-"))
+  const stopped = yield* Effect.filter(names, stopDaemon)
+  // Workers outlive a hive that was killed.
+  yield* endWorkers(yield* files.list)
+  return stopped
+})
+
+/** Stops one hive of this home and its workers; false when it did not run. */
+export const stopHive = Effect.fnUntraced(function* (id: string) {
+  const files = yield* WorkerProcessFiles
+  const stopped = yield* stopDaemon(`hive-${id}`)
+  yield* endWorkers(yield* files.ofHive(id))
+  return stopped
+})

@@ -1,0 +1,174 @@
+import * as path from "node:path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type { PeerRefused } from "../job/client/clientErrors.ts"
+import { JobsClient, type Peer } from "../job/client/JobsClient.ts"
+import { Paths } from "../settings/Paths.ts"
+import { Settings } from "../settings/Settings.ts"
+import { DetachedProcess, type SpawnFailed, type Started } from "../system/DetachedProcess.ts"
+import { RunFile } from "../system/PidFile.ts"
+import { Pids } from "../system/Pids.ts"
+import { daemonFlags, programFile } from "../system/Program.ts"
+
+/** The daemon was started and did not become well. */
+export class DaemonNotStarted extends Schema.TaggedError<DaemonNotStarted>()("DaemonNotStarted", {
+  daemon: Schema.String,
+  reason: Schema.String,
+  logFile: Schema.String,
+  lastLines: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const lines =
+      this.lastLines.length === 0 ? "it wrote nothing" : `its last lines: ${this.lastLines.join(" | ")}`
+    return `The ${this.daemon} did not start: ${this.reason}; ${lines} (log: ${this.logFile})`
+  }
+}
+
+/** Which daemon to start, where it will answer, and the command line that starts it. */
+export interface Launch {
+  /** As in its state file: `queen`, or `hive-<id>`. */
+  readonly name: string
+  readonly peer: Peer
+  readonly args: ReadonlyArray<string>
+}
+
+/** Starts daemons of this machine as processes that stay when this one ends. */
+export class DaemonLauncher extends Context.Service<
+  DaemonLauncher,
+  {
+    /** Starts it and returns its process id once it answers. A start that failed, or was left, leaves no process. */
+    readonly launch: (daemon: Launch) => Effect.Effect<number, DaemonNotStarted | SpawnFailed>
+    /** What kind of daemon answers there; none when none does. */
+    readonly whoAnswers: (peer: Peer) => Effect.Effect<Option.Option<string>>
+    /** The same, but fails with the daemon's refusal when the daemon refuses this process, such as for its token. */
+    readonly probe: (peer: Peer) => Effect.Effect<Option.Option<string>, PeerRefused>
+    readonly logFile: (name: string) => string
+  }
+>()("rbee/daemon/DaemonLauncher") {
+  static readonly layerNoDeps = Layer.effect(
+    DaemonLauncher,
+    Effect.suspend(() => make)
+  )
+}
+
+/** How a daemon that was started is looked for: at once, then nine times more within some eight seconds. */
+export const looks = Schedule.exponential("60 millis", 1.7).pipe(Schedule.upTo({ times: 9 }))
+const lookWithin = "1 second"
+const linesShown = 10
+
+/** Statuses of a daemon that answers, but not to this process. */
+const refusals: ReadonlySet<number> = new Set([401, 403])
+
+/** A process that was started, and how long its log was before. */
+interface Spawned extends Started {
+  readonly logFrom: number
+}
+
+const BuildInfo = Schema.Struct({ name: Schema.String })
+
+const make = Effect.gen(function* () {
+  const client = yield* JobsClient
+  const processes = yield* DetachedProcess
+  const pids = yield* Pids
+  const runFiles = yield* RunFile
+  const paths = yield* Paths
+  const { timeouts } = yield* Settings
+  const fs = yield* FileSystem.FileSystem
+
+  const logFile = (name: string) => path.join(paths.state, "logs", `${name}.log`)
+
+  const probe = (peer: Peer): Effect.Effect<Option.Option<string>, PeerRefused> =>
+    client.get(peer, "/v1/build-info", BuildInfo).pipe(
+      // Daemons of the original rbee have no build info.
+      Effect.catchTag("PeerRefused", (refusal) =>
+        refusal.status === 404 ? Effect.as(client.health(peer), { name: "daemon" }) : Effect.fail(refusal)
+      ),
+      Effect.timeout(lookWithin),
+      Effect.map(({ name }) => Option.some(name)),
+      Effect.catch((error) =>
+        error._tag === "PeerRefused" && refusals.has(error.status) ? Effect.fail(error) : Effect.succeedNone
+      )
+    )
+
+  const whoAnswers = (peer: Peer) => Effect.orElseSucceed(probe(peer), () => Option.none<string>())
+
+  /** The last lines that were written after so many bytes: those before are an earlier start's. */
+  const lastLines = (file: string, from: number) =>
+    fs.readFileString(file).pipe(
+      Effect.map((text) => Buffer.from(text).subarray(from).toString()),
+      Effect.map((text) => text.split("\n").filter((line) => line !== "")),
+      Effect.map((lines) => lines.slice(-linesShown)),
+      Effect.orElseSucceed((): ReadonlyArray<string> => [])
+    )
+
+  const sizeOf = (file: string) =>
+    fs.stat(file).pipe(
+      Effect.map(({ size }) => Number(size)),
+      Effect.orElseSucceed(() => 0)
+    )
+
+  const failed = Effect.fnUntraced(function* (name: string, reason: string, logFrom: number) {
+    const file = logFile(name)
+    return yield* new DaemonNotStarted({
+      daemon: name,
+      reason,
+      logFile: file,
+      lastLines: yield* lastLines(file, logFrom)
+    })
+  })
+
+  const untilWell = ({ name, peer }: Launch, { exited, logFrom }: Spawned) => {
+    const answers = Effect.flatMap(whoAnswers(peer), Effect.fromOption)
+    const well = answers.pipe(
+      Effect.retry(looks),
+      Effect.catch(() => failed(name, `it did not answer at ${peer.url} in time`, logFrom))
+    )
+    // Another starter may have been faster: then its daemon has the port, or is about to, and this one ended.
+    const ended = Effect.gen(function* () {
+      const { code, signal } = yield* exited
+      const others = yield* runFiles.processes(name)
+      yield* (others.length === 0 ? answers : Effect.retry(answers, looks)).pipe(
+        Effect.catch(() => failed(name, `it ended with ${signal ?? `code ${code}`}`, logFrom))
+      )
+    })
+    return Effect.raceFirst(well, ended)
+  }
+
+  const spawn = Effect.fnUntraced(function* ({ args, name, peer }: Launch) {
+    const file = logFile(name)
+    const logFrom = yield* sizeOf(file)
+    const started = yield* processes.start({
+      command: process.execPath,
+      args: [...daemonFlags, programFile, ...args],
+      inheritsSecrets: true,
+      logFile: file
+    })
+    yield* Effect.ignore(runFiles.starting(name, started.pid, peer.url))
+    return { ...started, logFrom }
+  })
+
+  const end = Effect.fnUntraced(function* (pid: number) {
+    const startTime = yield* pids.startTime(pid)
+    if (Option.isSome(startTime))
+      yield* pids.terminate({ pid, startTime: startTime.value }, timeouts.shutdown)
+  })
+
+  return DaemonLauncher.of({
+    logFile,
+    whoAnswers,
+    probe,
+    launch: Effect.fn("DaemonLauncher.launch")((daemon: Launch) =>
+      Effect.acquireUseRelease(
+        spawn(daemon),
+        (started) => Effect.as(untilWell(daemon, started), started.pid),
+        ({ pid }, exit) => (Exit.isSuccess(exit) ? Effect.void : end(pid))
+      )
+    )
+  })
+})

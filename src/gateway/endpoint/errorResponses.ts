@@ -1,0 +1,31 @@
+import * as Effect from "effect/Effect"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import { redact } from "../../http/Redaction.ts"
+import { type Body, type Format, InvalidRequest } from "./Endpoint.ts"
+import { type GatewayFailure } from "./GatewayFailure.ts"
+
+const notAnObject = new InvalidRequest({ reason: "The body must be a JSON object" })
+
+/** The fields of a body. */
+export const parse = (text: string): Effect.Effect<Body, InvalidRequest> => {
+  const parsed = Result.try((): unknown => JSON.parse(text))
+  return Result.isSuccess(parsed) && Predicate.isReadonlyObject(parsed.success)
+    ? Effect.succeed(parsed.success)
+    : Effect.fail(notAnObject)
+}
+
+/** The answer to a failure, in a client's format. */
+export const refuse = (
+  format: Format,
+  failure: GatewayFailure,
+  headers: Readonly<Record<string, string>> = {}
+) =>
+  HttpServerResponse.jsonUnsafe(format.error({ ...failure, message: redact(failure.message) }), {
+    status: failure.status,
+    headers:
+      failure.retryAfter === undefined
+        ? headers
+        : { ...headers, "retry-after": String(Math.ceil(failure.retryAfter)) }
+  })

@@ -1,0 +1,56 @@
+import type { Format } from "./Endpoint.ts"
+import { refuse } from "./errorResponses.ts"
+
+/** What the vendors offer at paths, and at all paths below them, that rbee does not serve. */
+const notServed: ReadonlyArray<readonly [path: string, what: string]> = [
+  ["/v1/assistants", "assistants; send the conversation to /v1/chat/completions or /v1/responses"],
+  ["/v1/audio", "speech or transcription"],
+  ["/v1/batches", "batches; send the requests one by one, they are queued"],
+  ["/v1/chat/completions", "stored chat completions: answers are not kept"],
+  ["/v1/complete", "Anthropic's text completions; use /v1/messages"],
+  ["/v1/conversations", "stored conversations; send the whole conversation as 'input' to /v1/responses"],
+  ["/v1/files", "files; send their text in the request"],
+  ["/v1/fine_tuning", "fine-tuning"],
+  ["/v1/images", "image generation"],
+  ["/v1/messages/batches", "batches; send the requests one by one, they are queued"],
+  ["/v1/moderations", "moderation"],
+  ["/v1/realtime", 'realtime sessions; use /v1/chat/completions with "stream": true'],
+  ["/v1/rerank", "reranking"],
+  ["/v1/reranking", "reranking"],
+  ["/v1/responses", "stored responses: answers are not kept"],
+  ["/v1/score", "scoring"],
+  ["/v1/threads", "threads; send the conversation to /v1/chat/completions or /v1/responses"],
+  ["/v1/uploads", "files; send their text in the request"],
+  ["/v1/vector_stores", "vector stores; /v1/embeddings makes the vectors"],
+  ["/v1/videos", "video generation"]
+]
+
+const maxShown = 200
+
+const sentenceOf = (method: string, path: string) => {
+  const [, what] = notServed.find(([known]) => path === known || path.startsWith(`${known}/`)) ?? []
+  return what === undefined
+    ? `rbee has no endpoint ${method} ${path.slice(0, maxShown)}; GET /openapi.json lists all paths`
+    : `rbee does not serve ${what}`
+}
+
+/**
+ * The response where no endpoint takes the request: 404, or 405 with `Allow` when the path is known and its methods are
+ * `allowed`. Not 501, because clients retry what is 500 or more.
+ */
+export const missingEndpoint = (
+  format: Format,
+  method: string,
+  path: string,
+  allowed: ReadonlyArray<string>
+) => {
+  if (allowed.length === 0) {
+    return refuse(format, { status: 404, code: "UnknownPath", message: sentenceOf(method, path) })
+  }
+  const allow = allowed.flatMap((name) => (name === "GET" ? ["GET", "HEAD"] : [name])).join(", ")
+  return refuse(
+    format,
+    { status: 405, code: "MethodNotAllowed", message: `${path.slice(0, maxShown)} answers ${allow} only` },
+    { allow }
+  )
+}

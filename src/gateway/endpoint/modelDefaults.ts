@@ -1,0 +1,56 @@
+import * as Predicate from "effect/Predicate"
+import type { CreatedModel } from "../../operation/CreatedModel.ts"
+import { contextOf, samplingFields } from "../../operation/ModelParameters.ts"
+import type { ServedModel } from "../upstream/Upstream.ts"
+import type { Body, Exchange } from "./Endpoint.ts"
+
+const isInstruction = (message: unknown) =>
+  Predicate.isReadonlyObject(message) && (message["role"] === "system" || message["role"] === "developer")
+
+/** The conversation with the model's own messages before it, and its system text where the client has none. */
+const withInstructions = (
+  messages: ReadonlyArray<unknown>,
+  { messages: own = [], system = "" }: CreatedModel
+) => {
+  const [first] = messages
+  if (isInstruction(first)) return [first, ...own, ...messages.slice(1)]
+  const instructions = system === "" ? [] : [{ role: "system", content: system }]
+  return [...instructions, ...own, ...messages]
+}
+
+/**
+ * A request with what its model adds: parameters that the request does not have come from the model, then from the
+ * endpoint. A prompt that is continued as it is gets no system text.
+ */
+export const withModelDefaults = (
+  exchange: Exchange,
+  { facts: { created, engines = [] } }: ServedModel
+): Exchange => {
+  const { api, body, defaults } = exchange
+  const embedsOnly =
+    engines.length > 0 && engines.every(({ capabilities }) => capabilities.completions === false)
+  // The least that can be asked of a model that continues no text.
+  if (exchange.isLoad === true && embedsOnly) return { ...exchange, api: "embeddings", body: { input: "." } }
+  if (api === "embeddings" || (defaults === undefined && created === undefined)) return exchange
+  const own: Body = created === undefined ? {} : samplingFields(created.parameters)
+  const { max_tokens: limit, ...rest } = own
+  const hasLimit = body["max_completion_tokens"] !== undefined && body["max_completion_tokens"] !== null
+  const { messages } = body
+  return {
+    ...exchange,
+    contextSize: exchange.contextSize ?? contextOf(created?.parameters),
+    body: {
+      ...defaults,
+      ...rest,
+      ...(hasLimit || limit === undefined ? {} : { max_tokens: limit }),
+      ...withoutNull(body),
+      ...(created === undefined || !Array.isArray(messages)
+        ? {}
+        : { messages: withInstructions(messages, created) })
+    }
+  }
+}
+
+// A field that is null says nothing.
+const withoutNull = (body: Body): Body =>
+  Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))

@@ -1,0 +1,285 @@
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { Caller } from "../../daemon/Caller.ts"
+import { fromScopedPull } from "../../http/fromScopedPull.ts"
+import { requestText } from "../../http/readBody.ts"
+import { acquireRelease, addFinalizer } from "../../http/scopeFinalizers.ts"
+import { InternalError } from "../../job/errors.ts"
+import { Jobs } from "../../job/Jobs.ts"
+import { pullBatches, Pulse } from "../../job/log/Follower.ts"
+import { isEnd, JobEvent, type LoggedEvent, readFailure } from "../../job/log/JobEvent.ts"
+import type { Work } from "../../job/Submission.ts"
+import { Complete } from "../../operation/Operation.ts"
+import { Settings } from "../../settings/Settings.ts"
+import { asToldTo, KeyLimits, mayUse, ModelForbidden } from "../keys/KeyLimits.ts"
+import { Spending } from "../keys/TokenMeter.ts"
+import { ModelFinder } from "../upstream/ModelFinder.ts"
+import { Unloader } from "../upstream/Unloader.ts"
+import { type Placement, type ServedModel, Upstream } from "../upstream/Upstream.ts"
+import { mergeEmbeddings } from "./embeddings.ts"
+import { type About, type Door, type Exchange, InvalidRequest } from "./Endpoint.ts"
+import { assemble } from "./EngineAnswer.ts"
+import { parse, refuse } from "./errorResponses.ts"
+import { fromError, fromFailure } from "./failures.ts"
+import { type GatewayFailure } from "./GatewayFailure.ts"
+import { withModelDefaults } from "./modelDefaults.ts"
+
+const router = "gateway"
+
+const Deadline = Schema.FiniteFromString.check(
+  Schema.isInt(),
+  Schema.isBetween({ minimum: 1, maximum: 86_400_000 })
+)
+const readDeadline = Schema.decodeUnknownOption(Deadline)
+
+const deadlineOf = ({ headers }: HttpServerRequest.HttpServerRequest) => {
+  const given = headers["x-rbee-deadline-ms"]
+  if (given === undefined) return Effect.undefined
+  return Option.match(readDeadline(given), {
+    onSome: (millis) => Effect.succeed(millis),
+    onNone: () =>
+      Effect.fail(
+        new InvalidRequest({
+          reason: "x-rbee-deadline-ms must be a whole number of milliseconds, a day at most"
+        })
+      )
+  })
+}
+
+const textOf = ({ body: { input, messages, prompt } }: Exchange) =>
+  typeof prompt === "string" ? prompt : JSON.stringify(messages ?? prompt ?? input ?? "")
+
+const headersOf = (jobId: string, placement: Placement | undefined) => ({
+  "cache-control": "no-cache",
+  "x-rbee-job-id": jobId,
+  ...(placement === undefined
+    ? {}
+    : {
+        "x-rbee-hive": placement.hive,
+        "x-rbee-worker": placement.worker,
+        "x-rbee-queue-ms": String(Math.round(placement.queueMs)),
+        "x-rbee-load-ms": String(Math.round(placement.loadMs))
+      })
+})
+
+const withNotes =
+  ({ notes = [] }: Exchange, work: Work): Work =>
+  (job) =>
+    notes.length === 0
+      ? work(job)
+      : Stream.concat(
+          Stream.fromIterable(notes.map((note) => JobEvent.narration(router, "omit", note, job.id))),
+          work(job)
+        )
+
+const hasContent = ({ kind }: LoggedEvent) => kind === "chunk" || kind === "result" || isEnd(kind)
+
+const cancelled: GatewayFailure = fromFailure({
+  code: "JobCancelled",
+  message: "The request was cancelled by somebody else"
+})
+
+const unreadable: GatewayFailure = fromFailure({
+  code: "InvalidResponse",
+  message: "The engine's answer is not what was asked for; its log may say why (rbee worker logs)"
+})
+
+/** Why a job ended; nothing when it was done. */
+const failureOf = ({ json, kind }: LoggedEvent): GatewayFailure | undefined => {
+  if (kind === "done") return undefined
+  if (kind === "cancelled") return cancelled
+  const failure = readFailure(json)
+  return fromFailure(
+    Option.isSome(failure) ? failure.value.error : { code: "JobFailed", message: "The request failed" }
+  )
+}
+
+/** Answers the requests at a door: each is a job, and is cancelled when its client leaves. */
+export const makeAnswering = Effect.gen(function* () {
+  const jobs = yield* Jobs
+  const pulse = yield* Pulse
+  const upstream = yield* Upstream
+  const finder = yield* ModelFinder
+  const keyLimits = yield* KeyLimits
+  const settings = yield* Settings
+  const clock = yield* Clock.Clock
+  const unloader = yield* Unloader
+  const { routing } = Complete
+
+  const run = Effect.fnUntraced(function* (
+    { format }: Door,
+    exchange: Exchange,
+    model: ServedModel,
+    waitMs: number | undefined,
+    prompt: string,
+    spending: Spending
+  ) {
+    const { key } = yield* Caller
+    let placement: Placement | undefined
+    let restartedAfter = 0
+    const askedAt = clock.currentTimeMillisUnsafe()
+    const work = upstream.complete({
+      model,
+      api: exchange.api,
+      body: exchange.body,
+      prompt,
+      contextSize: exchange.contextSize,
+      key: key?.id ?? "",
+      priority: key?.priority ?? 0,
+      waitMs,
+      isStreamed: exchange.reply._tag === "Stream",
+      onRestarted: (after) => {
+        restartedAfter = after
+      },
+      onPlaced: (found) => {
+        placement = found
+      }
+    })
+    const submission = { operation: "complete", routing, router, work: withNotes(exchange, work) }
+    let hasEnded = false
+    // Whoever leaves takes the work along.
+    const { job_id: jobId } = yield* acquireRelease(jobs.submit(submission), ({ job_id }) =>
+      hasEnded ? Effect.void : Effect.ignore(jobs.cancel(job_id))
+    )
+    const { log } = yield* Effect.orDie(jobs.follow(jobId))
+    const batch = (events: ReadonlyArray<LoggedEvent>) => {
+      const last = events.at(-1)
+      if (last !== undefined && isEnd(last.kind)) hasEnded = true
+      return events
+    }
+    const pull = yield* pullBatches({ log, pulse }, 0, batch)
+    const about: About = {
+      jobId,
+      model: exchange.model,
+      askedAt,
+      now: () => clock.currentTimeMillisUnsafe(),
+      placement: () => placement
+    }
+
+    const untilContent: Pull.Pull<ReadonlyArray<LoggedEvent>> = Effect.suspend(() =>
+      Effect.flatMap(pull, (events) => (events.some(hasContent) ? Effect.succeed(events) : untilContent))
+    )
+    const first = yield* untilContent
+    const end = first.find(({ kind }) => isEnd(kind))
+    const early = end === undefined ? undefined : failureOf(end)
+    const begun = first.find(hasContent) !== end
+    if (early !== undefined && !begun) return refuse(format, early, headersOf(jobId, placement))
+
+    const { reply } = exchange
+    if (reply._tag === "Stream") {
+      const writer = reply.writer(about)
+      const write = (events: ReadonlyArray<LoggedEvent>) => {
+        if (events.length === 0) return Buffer.from(reply.idle)
+        let text = ""
+        for (const event of events) {
+          if (event.kind === "chunk") {
+            spending.note(event.json)
+            text += writer.chunk(event.json)
+          } else if (isEnd(event.kind)) {
+            const failure = failureOf(event)
+            text += failure === undefined ? writer.end() : writer.failed(failure)
+          }
+        }
+        return Buffer.from(text)
+      }
+      let next: ReadonlyArray<LoggedEvent> | undefined = first
+      const bytes = Effect.suspend(() => {
+        const events = next
+        next = undefined
+        return Effect.map(
+          events === undefined ? pull : Effect.succeed(events),
+          (events) => [write(events)] as const
+        )
+      })
+      return HttpServerResponse.stream(fromScopedPull(Effect.succeed(bytes)), {
+        contentType: reply.contentType,
+        headers: { ...headersOf(jobId, placement), "x-accel-buffering": "no" }
+      })
+    }
+
+    const pieces: Array<LoggedEvent> = []
+    let document: string | undefined
+    let failure: GatewayFailure | undefined
+    const take = (events: ReadonlyArray<LoggedEvent>) => {
+      for (const event of events) {
+        if (event.kind === "chunk") {
+          spending.note(event.json)
+          pieces.push(event)
+        } else if (event.kind === "result") {
+          spending.note(event.json)
+          document = event.json
+        } else if (isEnd(event.kind)) failure = failureOf(event)
+      }
+    }
+    take(first)
+    const rest: Effect.Effect<void, Cause.Done> = Effect.suspend(() =>
+      Effect.flatMap(pull, (events) => {
+        take(events)
+        return rest
+      })
+    )
+    yield* Pull.catchDone(rest, () => Effect.void)
+    // Another worker may have gone on since the answer began.
+    const headers = headersOf(jobId, placement)
+    if (failure !== undefined) return refuse(format, failure, headers)
+    const chunks = pieces.filter(({ id }) => id > restartedAfter).map(({ json }) => json)
+    if (reply._tag === "Whole") {
+      return HttpServerResponse.jsonUnsafe(reply.toJson(assemble(chunks), about), { headers })
+    }
+    const merged = document ?? mergeEmbeddings(chunks, exchange.body)
+    // What was divided is counted as one.
+    if (document === undefined && merged !== undefined) spending.note(merged)
+    const text = reply.toText(merged ?? "", about)
+    if (text === undefined) return refuse(format, unreadable, headers)
+    return HttpServerResponse.text(text, { contentType: "application/json", headers })
+  })
+
+  const unloaded = Effect.fnUntraced(function* ({ model: name, reply }: Exchange, model: ServedModel) {
+    const askedAt = clock.currentTimeMillisUnsafe()
+    yield* unloader.unload(model)
+    if (reply._tag !== "Whole") return yield* new InternalError({ job: "unload" })
+    const about = {
+      jobId: "",
+      model: name,
+      askedAt,
+      now: () => clock.currentTimeMillisUnsafe(),
+      placement: () => undefined
+    }
+    return HttpServerResponse.jsonUnsafe(reply.toJson(assemble([]), about))
+  })
+
+  return (door: Door) =>
+    Effect.gen(function* () {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const waitMs = yield* deadlineOf(request)
+      const body = yield* Effect.flatMap(requestText(settings), parse)
+      const exchange = yield* Effect.fromResult(door.read(body))
+      const { key } = yield* Caller
+      const model = yield* finder
+        .find(exchange.model)
+        .pipe(Effect.catchTag("ModelUnknown", (error) => Effect.fail(asToldTo(key, error))))
+      if (!mayUse(key, model)) {
+        return yield* new ModelForbidden({ key: key?.name ?? "", model: exchange.model })
+      }
+      const asked = withModelDefaults(exchange, model)
+      const prompt = textOf(asked)
+      const spending = new Spending(prompt, key?.tokens_per_minute !== undefined)
+      if (key !== undefined) {
+        const tokens = exchange.unload === "instead" ? 0 : spending.estimate(asked)
+        yield* keyLimits.enter(key, tokens, () => spending.tokens)
+      }
+      if (exchange.unload === "instead") return yield* unloaded(exchange, model)
+      if (exchange.unload === "after") yield* addFinalizer(() => unloader.inBackground(model))
+      return yield* run(door, asked, model, waitMs, prompt, spending)
+    }).pipe(
+      Pull.catchDone(() => Effect.fail(new InternalError({ job: "complete" }))),
+      Effect.catch((error) => Effect.succeed(refuse(door.format, fromError(error))))
+    )
+})

@@ -1,0 +1,129 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { ApiKey } from "../../access/ApiKey.ts"
+import { acquireRelease } from "../../http/scopeFinalizers.ts"
+import type { Failure } from "../../job/log/JobEvent.ts"
+import { normalName } from "../../operation/modelNames.ts"
+import { ModelUnknown } from "../upstream/Upstream.ts"
+import { TokenBudget } from "./TokenBudget.ts"
+
+/** A key has as much under way, or had as much in the last minute, as it may. */
+export class KeyLimited extends Schema.TaggedError<KeyLimited>()("KeyLimited", {
+  key: Schema.String,
+  limit: Schema.String,
+  retryAfter: Schema.Finite
+}) {
+  override get message() {
+    return `Key '${this.key}' is at its limit of ${this.limit}; try again in ${this.retryAfter} s`
+  }
+  get failure(): Failure {
+    return { code: this._tag, message: this.message, details: { retry_after: this.retryAfter } }
+  }
+}
+
+/** A key asks for a model that it may not use. */
+export class ModelForbidden extends Schema.TaggedError<ModelForbidden>()("ModelForbidden", {
+  key: Schema.String,
+  model: Schema.String
+}) {
+  override get message() {
+    return `Key '${this.key}' may not use the model '${this.model}'; its owner made it for others (rbee key list)`
+  }
+}
+
+/** Whether a key may use a model, by the name that applications call it or by its id. */
+export const mayUse = (
+  key: ApiKey | undefined,
+  { id, name }: { readonly id: string; readonly name: string }
+) => {
+  if (key?.models === undefined || key.models.includes(name) || key.models.includes(id)) return true
+  const names = new Set([normalName(name), normalName(id)])
+  return key.models.some((model) => names.has(normalName(model)))
+}
+
+/** The error with those names only that the holder of a key may know. */
+export const asToldTo = (key: ApiKey | undefined, { known, model }: ModelUnknown) =>
+  new ModelUnknown({ model, known: known.filter((name) => mayUse(key, { id: name, name })) })
+
+/** Holds the keys of applications to their limits. */
+export class KeyLimits extends Context.Service<
+  KeyLimits,
+  {
+    /**
+     * Takes one of the requests that a key may have at the same time, and reserves the tokens that it may need, until the
+     * scope closes; `used` then says how many it had. Of more than it may have the key pays back before its next request.
+     */
+    readonly enter: (
+      key: ApiKey,
+      tokens: number,
+      used: () => number
+    ) => Effect.Effect<void, KeyLimited, Scope.Scope>
+  }
+>()("rbee/gateway/keys/KeyLimits") {
+  static readonly layer = Layer.effect(
+    KeyLimits,
+    Effect.suspend(() => make)
+  )
+}
+
+const soon = 1
+
+const make = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  const running = new Map<string, number>()
+  const budgets = new Map<string, TokenBudget>()
+
+  const count = (id: string, by: number) => {
+    const now = (running.get(id) ?? 0) + by
+    if (now === 0) running.delete(id)
+    else running.set(id, now)
+  }
+
+  const budgetOf = (id: string, limit: number) => {
+    const budget = budgets.get(id) ?? new TokenBudget(limit, clock.currentTimeMillisUnsafe())
+    budgets.set(id, budget)
+    return budget
+  }
+
+  const reserve = ({ id, name, tokens_per_minute: limit }: ApiKey, tokens: number, used: () => number) => {
+    if (limit === undefined) return Effect.void
+    const budget = budgetOf(id, limit)
+    const reservation = Effect.suspend(() => {
+      const outcome = budget.reserve(tokens, limit, clock.currentTimeMillisUnsafe())
+      return "reserved" in outcome
+        ? Effect.succeed(outcome.reserved)
+        : Effect.fail(
+            new KeyLimited({
+              key: name,
+              limit: `${limit} tokens a minute`,
+              retryAfter: Math.max(soon, Math.ceil(outcome.waitSeconds))
+            })
+          )
+    })
+    return acquireRelease(reservation, (reserved) =>
+      Effect.sync(() => budget.settle(reserved, used(), clock.currentTimeMillisUnsafe()))
+    )
+  }
+
+  return KeyLimits.of({
+    enter: Effect.fnUntraced(function* (key, tokens, used) {
+      const { concurrency, id, name } = key
+      if (concurrency !== undefined && (running.get(id) ?? 0) >= concurrency) {
+        return yield* new KeyLimited({
+          key: name,
+          limit: `${concurrency} requests at the same time`,
+          retryAfter: soon
+        })
+      }
+      yield* reserve(key, tokens, used)
+      yield* acquireRelease(
+        Effect.sync(() => count(id, 1)),
+        () => Effect.sync(() => count(id, -1))
+      )
+    })
+  })
+})

@@ -1,0 +1,71 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { JobFailed, type IdempotencyConflict, type TooManyJobs } from "../../job/errors.ts"
+import { Jobs } from "../../job/Jobs.ts"
+import { batches, Pulse } from "../../job/log/Follower.ts"
+import { type LoggedEvent, readFailure } from "../../job/log/JobEvent.ts"
+import { OperationRouter } from "../../job/OperationRouter.ts"
+import type { RefusedOperation } from "../../operation/errors.ts"
+
+/** Why an operation did not become a job. */
+export type SubmitError = IdempotencyConflict | RefusedOperation | TooManyJobs
+
+/** Why a job failed, from its last event. */
+export const failureOf = (end: LoggedEvent | undefined) => {
+  const failure = Option.getOrUndefined(readFailure(end?.json ?? ""))?.error
+  return new JobFailed({
+    code: failure?.code ?? "JobFailed",
+    sentence: failure?.message ?? "The job was cancelled",
+    ...(failure?.details === undefined ? {} : { details: failure.details })
+  })
+}
+
+/** Runs operations of the daemon as jobs, for front doors that have more than answers. */
+export class OperationRunner extends Context.Service<
+  OperationRunner,
+  {
+    /** The job's id, and its events batch by batch; an empty batch whenever most of a second went by without any. */
+    readonly start: (
+      operation: Schema.JsonObject
+    ) => Effect.Effect<
+      { readonly jobId: string; readonly events: Stream.Stream<ReadonlyArray<LoggedEvent>> },
+      SubmitError
+    >
+    /** Returns the job's id when it is done, or fails as it failed. */
+    readonly run: (operation: Schema.JsonObject) => Effect.Effect<string, JobFailed | SubmitError>
+  }
+>()("rbee/gateway/upstream/OperationRunner") {
+  static readonly layerNoDeps = Layer.effect(
+    OperationRunner,
+    Effect.gen(function* () {
+      const jobs = yield* Jobs
+      const pulse = yield* Pulse
+      const operations = yield* OperationRouter
+
+      const start = Effect.fn("OperationRunner.start")(function* (operation: Schema.JsonObject) {
+        const submission = yield* operations.route(JSON.stringify(operation))
+        const { job_id: jobId } = yield* jobs.submit(submission)
+        const events = Stream.unwrap(
+          Effect.map(Effect.orDie(jobs.follow(jobId)), ({ log }) =>
+            batches({ log, pulse }, 0, (events) => events)
+          )
+        )
+        return { jobId, events }
+      })
+
+      return OperationRunner.of({
+        start,
+        run: Effect.fn("OperationRunner.run")(function* (operation) {
+          const { events, jobId } = yield* start(operation)
+          const last = yield* Stream.runLast(events)
+          const end = Option.getOrUndefined(last)?.at(-1)
+          return end?.kind === "done" ? jobId : yield* failureOf(end)
+        })
+      })
+    })
+  )
+}

@@ -1,0 +1,50 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import { OperationRunner } from "./OperationRunner.ts"
+import { type ServedModel, Upstream } from "./Upstream.ts"
+
+/** Stops the idle workers of a model, as clients of Ollama ask for by a `keep_alive` of 0. */
+export class Unloader extends Context.Service<
+  Unloader,
+  {
+    /** Returns when they have ended, 10 seconds later at most. A worker that somebody uses stays. */
+    readonly unload: (model: ServedModel) => Effect.Effect<void>
+    /** The same, without waiting. */
+    readonly inBackground: (model: ServedModel) => Effect.Effect<void>
+  }
+>()("rbee/gateway/upstream/Unloader") {
+  static readonly layerNoDeps = Layer.effect(
+    Unloader,
+    Effect.gen(function* () {
+      const upstream = yield* Upstream
+      const operations = yield* OperationRunner
+      const run = yield* FiberSet.makeRuntime<never, void, never>()
+
+      const unload = Effect.fn("Unloader.unload")(function* ({ id }: ServedModel) {
+        const workers = yield* upstream.workers
+        yield* Effect.forEach(
+          workers.filter(({ worker }) => worker.model_id === id),
+          ({ hive, worker }) =>
+            Effect.ignore(
+              operations.run({
+                operation: "worker_delete",
+                hive_id: hive,
+                id: worker.worker_id,
+                only_idle: true
+              })
+            ),
+          { concurrency: "unbounded", discard: true }
+        ).pipe(Effect.timeoutOption(timeout))
+      })
+
+      return Unloader.of({
+        unload,
+        inBackground: (model) => Effect.sync(() => void run(unload(model)))
+      })
+    })
+  )
+}
+
+const timeout = "10 seconds"

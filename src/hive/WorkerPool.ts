@@ -1,4 +1,0 @@
-import { httpPool } from "../job/httpPool.ts"
-
-/** The one HTTP client of a hive, for its workers and its queen. */
-export const workerPool = httpPool

@@ -1,0 +1,25 @@
+import * as Os from "node:os"
+import * as Process from "node:process"
+// @effect-diagnostics nodeBuiltinImport:off -- Effect has no service for the machine's memory and processors
+import * as Context from "effect/Context"
+
+/** The machine's processors and memory, in bytes, as they are now. */
+export interface MachineFacts {
+  readonly cores: number
+  readonly totalBytes: number
+  readonly freeBytes: number
+}
+
+/**
+ * Measures the machine; a limit on the process (a container's) counts as the total. On Linux free memory is what can
+ * be had without swapping: libuv, and with it `os.freemem`, reads `MemAvailable` of `/proc/meminfo`. On macOS it is
+ * the free pages alone, without those that the system would give back, so it is less than what can be had. Tests
+ * replace it by `Effect.provideService`.
+ */
+export const Machine = Context.Reference<() => MachineFacts>("rbee/hive/Machine", {
+  defaultValue: () => () => {
+    const limit = Process.constrainedMemory()
+    const totalBytes = limit > 0 ? Math.min(limit, Os.totalmem()) : Os.totalmem()
+    return { cores: Os.availableParallelism(), totalBytes, freeBytes: Math.min(Os.freemem(), totalBytes) }
+  }
+})

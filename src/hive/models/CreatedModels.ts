@@ -1,0 +1,109 @@
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
+import { CreatedModel, isGoTemplate, maxDefinition } from "../../operation/CreatedModel.ts"
+import { systemProblem } from "../../settings/systemProblem.ts"
+
+/** How the name of the file ends that holds a model made from another. */
+export const createdExtension = ".created.json"
+
+const templateExtension = ".created.jinja"
+
+/** The folder, below that of the models, for models made from one that is elsewhere. */
+export const createdFolder = "created"
+
+const Stored = Schema.Struct({ id: Schema.String, ...CreatedModel.fields })
+export type StoredDefinition = typeof Stored.Type
+const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Stored))
+const encode = Schema.encodeSync(Schema.fromJsonString(Stored))
+
+/** A model cannot be made as requested. */
+export class InvalidModelDefinition extends Schema.TaggedError<InvalidModelDefinition>()(
+  "InvalidModelDefinition",
+  { id: Schema.String, reason: Schema.String },
+  { httpApiStatus: 400 }
+) {
+  override get message() {
+    return `Model '${this.id.slice(0, 100).replace(/\p{C}/gu, "?")}' cannot be created: ${this.reason}`
+  }
+}
+
+/** The files of a new model could not be written. */
+export class ModelNotCreated extends Schema.TaggedError<ModelNotCreated>()(
+  "ModelNotCreated",
+  { id: Schema.String, folder: Schema.String, reason: Schema.String },
+  { httpApiStatus: 500 }
+) {
+  override get message() {
+    return `Model '${this.id}' was not created: cannot write to ${this.folder}: ${this.reason}`
+  }
+}
+
+const part = "[A-Za-z0-9_][A-Za-z0-9._-]{0,79}"
+const modelName = new RegExp(`^(?:${part}/)?${part}(?::${part})?$`)
+const reserved = /^(?:rbee|hf|ollama|https?|file):|^(?:hf\.co|huggingface\.co)\//i
+
+/** The id of a model that is to be made: its name without `:latest`. */
+export const createdId = (name: string): Effect.Effect<string, InvalidModelDefinition> => {
+  const id = name.replace(/:latest$/, "")
+  return modelName.test(id) && !reserved.test(id) && !id.includes("..")
+    ? Effect.succeed(id)
+    : Effect.fail(
+        new InvalidModelDefinition({
+          id: name,
+          reason: "its name must be NAME, NAME:TAG or OWNER/NAME, in letters, digits, '.', '_' and '-'"
+        })
+      )
+}
+
+/** Refuses a definition that no engine could use. */
+export const checkDefinition = (stored: StoredDefinition): Effect.Effect<void, InvalidModelDefinition> => {
+  const refuse = (reason: string) => Effect.fail(new InvalidModelDefinition({ id: stored.id, reason }))
+  const { template } = stored
+  if (template !== undefined && isGoTemplate(template)) {
+    return refuse(
+      "its template is a Go template; chat templates here are Jinja, such as " +
+        "{% for message in messages %}{{ message.content }}{% endfor %}"
+    )
+  }
+  if (template !== undefined && !/\bmessages\b/.test(template)) {
+    return refuse("its template does not use 'messages', so no conversation would reach the model")
+  }
+  return encode(stored).length > maxDefinition
+    ? refuse(`its definition has more than ${maxDefinition} characters`)
+    : Effect.void
+}
+
+/** Reads what `writeCreated` wrote; none when the file is something else. Fails when it cannot be read. */
+export const loadCreated = (file: string) =>
+  Effect.map(
+    FileSystem.FileSystem.use((fs) => fs.readFileString(file)),
+    decode
+  )
+
+/** The file with the chat template of the model whose definition is in this file. */
+export const templateOf = (file: string) => file.slice(0, -createdExtension.length) + templateExtension
+
+/** Writes a model made from another: its definition, and its template where it has one. The definition appears last. */
+export const writeCreated = Effect.fn("CreatedModels.writeCreated")(function* (
+  folder: string,
+  stored: StoredDefinition
+) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const file = path.join(folder, encodeURIComponent(stored.id) + createdExtension)
+  const write = Effect.fnUntraced(function* (target: string, text: string) {
+    yield* fs.writeFileString(`${target}.new`, text)
+    yield* fs.rename(`${target}.new`, target)
+  })
+  yield* Effect.gen(function* () {
+    yield* fs.makeDirectory(folder, { recursive: true })
+    if (stored.template === undefined) yield* fs.remove(templateOf(file), { force: true })
+    else yield* write(templateOf(file), stored.template)
+    yield* write(file, `${encode(stored)}\n`)
+  }).pipe(
+    Effect.uninterruptible,
+    Effect.mapError((error) => new ModelNotCreated({ id: stored.id, folder, reason: systemProblem(error) }))
+  )
+})

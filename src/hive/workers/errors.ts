@@ -1,0 +1,185 @@
+import * as Schema from "effect/Schema"
+import { redact } from "../../http/Redaction.ts"
+import type { Failure } from "../../job/log/JobEvent.ts"
+
+const listed = (names: ReadonlyArray<string>) => (names.length === 0 ? "none" : names.join(", "))
+
+const shown = (lines: ReadonlyArray<string>) =>
+  lines.length === 0 ? "it wrote nothing to its log" : `its last lines: ${lines.join(" | ")}`
+
+/** No worker of this hive has this id. */
+export class WorkerNotFound extends Schema.TaggedError<WorkerNotFound>()(
+  "WorkerNotFound",
+  { worker: Schema.String, known: Schema.Array(Schema.String) },
+  { httpApiStatus: 404 }
+) {
+  override get message() {
+    return `Worker '${this.worker}' not found on this hive; known workers: ${listed(this.known)}`
+  }
+}
+
+/**
+ * The worker's process could not start, or ended. `lastLines` are the last of its log; `killed` is set when it was ended
+ * from outside, which says nothing of its model.
+ */
+export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFailed", {
+  worker: Schema.String,
+  model: Schema.String,
+  reason: Schema.String,
+  lastLines: Schema.Array(Schema.String),
+  killed: Schema.optionalKey(Schema.Boolean)
+}) {
+  get failure(): Failure {
+    const { _tag: code, killed = false, message, worker } = this
+    return { code, message: redact(message), details: { worker, killed } }
+  }
+  override get message() {
+    return `Worker '${this.worker}' with ${this.model} failed: ${this.reason}; ${shown(this.lastLines)}`
+  }
+}
+
+/** The worker is there and takes no request now. */
+export class WorkerNotReady extends Schema.TaggedError<WorkerNotReady>()("WorkerNotReady", {
+  worker: Schema.String,
+  state: Schema.String,
+  reason: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    const why = this.reason === undefined ? "" : ` (${this.reason})`
+    return `Worker '${this.worker}' is ${this.state}${why}; restart it with worker_restart, or leave worker_id out`
+  }
+}
+
+/** The worker was to be stopped only if nobody uses it. */
+export class WorkerBusy extends Schema.TaggedError<WorkerBusy>()(
+  "WorkerBusy",
+  { worker: Schema.String, requests: Schema.Int },
+  { httpApiStatus: 409 }
+) {
+  override get message() {
+    return `Worker '${this.worker}' is in use by ${this.requests} requests and was not stopped; retry when it is idle`
+  }
+}
+
+/** As many requests wait for the model as may wait. */
+export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
+  model: Schema.String,
+  limit: Schema.Int
+}) {
+  override get message() {
+    return `${this.limit} requests wait for '${this.model}' already (scheduler.queue_length); try again in a moment`
+  }
+}
+
+/** The request waited for a worker for as long as it may. */
+export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeout", {
+  model: Schema.String,
+  waitedMs: Schema.Finite
+}) {
+  override get message() {
+    return `No worker of this hive was free for '${this.model}' within ${this.waitedMs} ms (timeouts.queue, or x-rbee-deadline-ms); try again later`
+  }
+}
+
+/** The worker that was named serves another model. */
+export class WrongModel extends Schema.TaggedError<WrongModel>()("WrongModel", {
+  worker: Schema.String,
+  serves: Schema.String,
+  asked: Schema.String
+}) {
+  override get message() {
+    return `Worker '${this.worker}' serves ${this.serves}, not ${this.asked}; name its model, or leave worker_id out`
+  }
+}
+
+/** The worker that was named runs on another device. */
+export class WrongDevice extends Schema.TaggedError<WrongDevice>()("WrongDevice", {
+  worker: Schema.String,
+  runsOn: Schema.String,
+  asked: Schema.String
+}) {
+  override get message() {
+    return `Worker '${this.worker}' runs on ${this.runsOn}, not on ${this.asked}; omit device or worker_id`
+  }
+}
+
+const EngineWord = Schema.optional(Schema.NullOr(Schema.String))
+
+/** The prompt, or the prompt and its answer, do not fit the worker's context; the sentence is the engine's. */
+export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExceeded>()(
+  "ContextLengthExceeded",
+  { worker: Schema.String, detail: Schema.String, type: EngineWord, param: EngineWord }
+) {
+  override get message() {
+    return this.detail
+  }
+  get failure(): Failure {
+    const { param = null, type = null, worker } = this
+    const engine = { type, param, code: "context_length_exceeded" }
+    return { code: this._tag, message: redact(this.detail), details: { worker, engine } }
+  }
+}
+
+/** The worker refused a request, in its own words. */
+export class WorkerRefused extends Schema.TaggedError<WorkerRefused>()("WorkerRefused", {
+  worker: Schema.String,
+  /** 200 when the worker failed in the middle of its answer without a code that is a status. */
+  status: Schema.Int,
+  detail: Schema.String,
+  type: EngineWord,
+  param: EngineWord,
+  code: EngineWord
+}) {
+  override get message() {
+    return this.detail
+  }
+  get failure(): Failure {
+    const { code = null, param = null, status, type = null, worker } = this
+    return {
+      code: this._tag,
+      message: redact(this.detail),
+      details: { worker, status, engine: { type, param, code } }
+    }
+  }
+}
+
+/** The worker said nothing for longer than it may. */
+export class WorkerSilent extends Schema.TaggedError<WorkerSilent>()("WorkerSilent", {
+  worker: Schema.String,
+  limit: Schema.Literals(["first_token", "between_tokens"]),
+  seconds: Schema.Finite
+}) {
+  override get message() {
+    return `Worker '${this.worker}' sent nothing for ${this.seconds} s (timeouts.${this.limit})`
+  }
+}
+
+/** The worker failed a request, or was silent, and does not answer its health check. */
+export class WorkerUnhealthy extends Schema.TaggedError<WorkerUnhealthy>()("WorkerUnhealthy", {
+  worker: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `Worker '${this.worker}' does not answer its health check: ${this.reason}; 'rbee worker logs ${this.worker}' shows its log, 'rbee worker restart' restarts it`
+  }
+}
+
+/** The files that say which workers run could not be kept. */
+export class StateNotWritable extends Schema.TaggedError<StateNotWritable>()("StateNotWritable", {
+  folder: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `The hive cannot keep its state in ${this.folder}: ${this.reason}`
+  }
+}
+
+/** Another process is the hive of this id in this home. */
+export class HiveAlreadyRuns extends Schema.TaggedError<HiveAlreadyRuns>()("HiveAlreadyRuns", {
+  hive: Schema.String,
+  pid: Schema.Int
+}) {
+  override get message() {
+    return `Hive '${this.hive}' runs already, as process ${this.pid}; stop it, or take another id with --hive-id`
+  }
+}

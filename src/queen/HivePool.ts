@@ -1,4 +1,0 @@
-import { httpPool } from "../job/httpPool.ts"
-
-/** The one HTTP client of a process that talks to hives. */
-export const hivePool = httpPool

@@ -1,0 +1,299 @@
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import { contextNeed, longerNeed } from "../../gateway/upstream/contextNeed.ts"
+import { requiredCapabilities } from "../../gateway/upstream/requiredCapabilities.ts"
+import {
+  findModel,
+  type GatewayRequest,
+  pickModel,
+  publicModels,
+  type ServedModel,
+  Upstream
+} from "../../gateway/upstream/Upstream.ts"
+import { fromScopedPull } from "../../http/fromScopedPull.ts"
+import { JobCancelled, type OperationError } from "../../job/errors.ts"
+import { JobEvent } from "../../job/log/JobEvent.ts"
+import type { RunningJob } from "../../job/Submission.ts"
+import { Complete } from "../../operation/Operation.ts"
+import { Settings } from "../../settings/Settings.ts"
+import { AnswerLost } from "../scheduler/errors.ts"
+import { keyOf, type WorkerView } from "../scheduler/Fleet.ts"
+import { FleetView, type HiveStock } from "../scheduler/FleetView.ts"
+import { estimateTokens, prefixesOf } from "../scheduler/Prefixes.ts"
+import { Scheduler, type Turn, type TurnRequest } from "../scheduler/Scheduler.ts"
+import { Continuation } from "./AnswerContinuation.ts"
+import { outcomeOf } from "./classifyFailure.ts"
+import { HiveAttempt, isHiveError } from "./HiveAttempt.ts"
+
+const actor = "qn-sched"
+const usualAnswer = 512
+const freshEnough = 2_000
+
+const answerTokens = ({ max_completion_tokens, max_tokens }: GatewayRequest["body"], longest: number) => {
+  const most = max_completion_tokens ?? max_tokens
+  return typeof most === "number" && most >= 0 ? Math.min(most, longest) : usualAnswer
+}
+
+/** What a request for a model asks of the scheduler. */
+export const wishOf = ({ alias, facts, id }: ServedModel, prompt: string, body: GatewayRequest["body"]) => ({
+  model: id,
+  tokens: estimateTokens(prompt) + answerTokens(body, facts.context_length),
+  prefixes: prefixesOf(prompt),
+  contextSize: alias?.context_size,
+  hive: alias?.hive,
+  device: alias?.device,
+  parallel: alias?.parallel,
+  engine: alias?.engine
+})
+
+// Of a second hive job the numbers begin anew, so its events get numbers of the queen's.
+const withoutId = ({ json, kind }: JobEvent) => new JobEvent(kind, json)
+
+/** A request on its way to an answer, from one worker to the next if need be. */
+interface Course {
+  readonly request: GatewayRequest
+  readonly job: RunningJob
+  readonly wish: Omit<TurnRequest, "attempt" | "avoid" | "id">
+  answer: Continuation
+  /** The number of the last event of the job that is of an answer which was begun again, and no longer counts. */
+  before: number
+  /** Workers that are not to be tried again. */
+  readonly avoid: Array<string>
+  readonly startedAt: number
+  /** Tokens that a worker must have room for. */
+  minContext: number | undefined
+  /** A worker refused the prompt, and one with a longer context was looked for. */
+  isLongerSought: boolean
+  /** An engine failed it, and another worker that served already was given the request. */
+  isEngineRetried: boolean
+}
+
+/** What is given to a worker. */
+interface Try {
+  /** 1 for the first. */
+  readonly number: number
+  readonly body: GatewayRequest["body"]
+  /** Only a worker that serves already will do. */
+  readonly servingOnly: boolean
+}
+
+type Attempt = (course: Course, one: Try) => Effect.Effect<void, OperationError>
+
+/** The fleet behind the queen's front doors: each request gets its worker from the scheduler, and another if that fails. */
+export const fleetUpstream = Layer.effect(
+  Upstream,
+  Effect.gen(function* () {
+    const fleet = yield* FleetView
+    const attempts = yield* HiveAttempt
+    const schedule = yield* Scheduler
+    const clock = yield* Clock.Clock
+    const { aliases, scheduler } = yield* Settings
+    const runAside = yield* FiberSet.makeRuntime<never, void, never>()
+
+    // The hive has just failed: what it has now is asked for, and is nothing if it is away.
+    const workersOf = (id: string) =>
+      Effect.map(fleet.look(0), (stocks) =>
+        stocks
+          .filter(({ hive }) => hive === id)
+          .flatMap(({ inventory }) =>
+            inventory.workers.map(({ worker_id }) => keyOf({ hive: id, id: worker_id }))
+          )
+      )
+
+    const say = ({ job }: Course, action: string, message: string) =>
+      job.write([JobEvent.narration(actor, action, message, job.id)])
+
+    const attempt: Attempt = Effect.fnUntraced(function* (course, { body, number, servingOnly }) {
+      const { avoid, job, startedAt, wish } = course
+      const waited = clock.currentTimeMillisUnsafe() - startedAt
+      const { waitMs } = wish
+      const asked = {
+        ...wish,
+        id: job.id,
+        attempt: number,
+        avoid,
+        servingOnly,
+        minContext: course.minContext,
+        // The deadline is the request's, however often it is tried.
+        waitMs: waitMs === undefined ? undefined : Math.max(0, waitMs - waited)
+      }
+      const tell = (sentence: string) => void runAside(Effect.ignore(say(course, "wait", sentence)))
+      const turn = yield* Effect.catchIf(
+        schedule.turn(asked, tell),
+        ({ _tag }) => _tag === "NotPlaceable" && (asked.minContext ?? 0) > 0,
+        // No memory for such a context: any worker may find that the prompt is shorter than it seems.
+        () => schedule.turn({ ...asked, minContext: undefined }, tell)
+      )
+      return yield* forward(course, number, turn, body).pipe(
+        Effect.andThen(turn.ended("ok")),
+        Effect.catch((error) =>
+          Effect.andThen(turn.ended(outcomeOf(error)), again(course, number, turn, error))
+        )
+      )
+    }, Effect.scoped)
+
+    const forward = Effect.fnUntraced(function* (
+      course: Course,
+      number: number,
+      { loadMs, queueMs, sharedTokens, worker }: Turn,
+      body: GatewayRequest["body"]
+    ) {
+      const { answer, job, request } = course
+      request.onPlaced({ hive: worker.hive, worker: worker.id, queueMs, loadMs })
+      const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
+      yield* say(course, "choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)
+      yield* attempts.run({
+        operation: "complete",
+        hiveId: worker.hive,
+        json: JSON.stringify({
+          operation: "complete",
+          hive_id: worker.hive,
+          model: request.model.id,
+          worker_id: worker.id,
+          api: request.api,
+          body
+        }),
+        routing: Complete.routing,
+        canMove: () => true,
+        job,
+        hasBegun: () => answer.hasBegun,
+        take: (batch) => {
+          const shown = batch.filter((event) => answer.take(event))
+          return job.write(number === 1 ? shown : shown.map((event) => withoutId(answer.mended(event))))
+        }
+      })
+    })
+
+    const again = Effect.fnUntraced(function* (
+      course: Course,
+      number: number,
+      { worker }: Turn,
+      error: OperationError
+    ) {
+      const outcome = outcomeOf(error)
+      if (outcome === "client") return yield* longer(course, number, worker, error)
+      const { answer, avoid, job, request } = course
+      // A failure of a healthy engine repeats on most others: one more worker gets the request, if it serves already.
+      const isOfEngine = outcome === "engine"
+      const hasTries = number < scheduler.attempts && !(isOfEngine && course.isEngineRetried)
+      if (isOfEngine) course.isEngineRetried = true
+      const written = yield* job.written
+      const said = answer.said(written.filter(({ id }) => id > course.before))
+      const next = Effect.fnUntraced(function* (action: string, message: string) {
+        avoid.push(keyOf(worker), ...(isHiveError(error) ? yield* workersOf(worker.hive) : []))
+        if (action === "restart") {
+          course.before = written.at(-1)?.id ?? 0
+          course.answer = new Continuation(request)
+          request.onRestarted(course.before)
+        } else answer.next(said)
+        // The hive's job, which a cancel would stop first, is over.
+        yield* job.stopBy(Effect.as(job.fail(new JobCancelled()), true))
+        yield* say(course, action, message)
+        const body = action === "restart" ? request.body : said.body
+        yield* attempt(course, { number: number + 1, body, servingOnly: isOfEngine })
+      })
+      const failure =
+        answer.hasBegun && request.isStreamed
+          ? new AnswerLost({ worker: worker.id, reason: error.message, cause: error })
+          : error
+      if (answer.hasBegun && said.isWhole) return
+      // What was sent stays; of an answer that the client gets whole, nothing was.
+      const mustContinue = answer.hasBegun && request.isStreamed
+      if (!hasTries || (mustContinue && !said.isPossible)) return yield* Effect.fail(failure)
+      const lost = `Worker '${worker.id}' was lost in the middle (${error.message})`
+      const another = () => {
+        if (!answer.hasBegun) {
+          return next("retry", `Worker '${worker.id}' did not begin (${error.message}); trying another`)
+        }
+        return said.isPossible
+          ? next("continue", `${lost}; another goes on after ${said.length} characters`)
+          : next("restart", `${lost}; another answers the request again`)
+      }
+      yield* Effect.catchIf(
+        another(),
+        ({ _tag }) => isOfEngine && _tag === "NoOtherWorker",
+        () => Effect.fail(failure)
+      )
+    })
+
+    /** Tries a worker with a longer context, once, for a prompt that does not fit; else the error stands. */
+    const longer = Effect.fnUntraced(function* (
+      course: Course,
+      number: number,
+      { contextSize, id }: WorkerView,
+      error: OperationError
+    ) {
+      const { answer, isLongerSought, job, request } = course
+      const code = error.failure?.code ?? error._tag
+      const isTooLong = code === "ContextLengthExceeded" && !answer.hasBegun && !isLongerSought
+      const need = isTooLong ? longerNeed(request, contextSize, error.message) : undefined
+      if (need === undefined) return yield* Effect.fail(error)
+      course.isLongerSought = true
+      course.minContext = need
+      yield* job.stopBy(Effect.as(job.fail(new JobCancelled()), true))
+      yield* say(
+        course,
+        "retry",
+        `The prompt is too long for worker '${id}' (${contextSize} tokens); looking for one with a context of ${need} tokens`
+      )
+      yield* attempt(course, { number: number + 1, body: request.body, servingOnly: false })
+    })
+
+    const run = (request: GatewayRequest, job: RunningJob) => {
+      const { key, priority, waitMs } = request
+      const course: Course = {
+        request,
+        job,
+        wish: {
+          ...wishOf(request.model, request.prompt, request.body),
+          capabilities: requiredCapabilities(request),
+          key,
+          priority,
+          waitMs
+        },
+        answer: new Continuation(request),
+        before: 0,
+        avoid: [],
+        startedAt: clock.currentTimeMillisUnsafe(),
+        isEngineRetried: false,
+        minContext: contextNeed(request),
+        isLongerSought: false
+      }
+      return attempt(course, { number: 1, body: request.body, servingOnly: false })
+    }
+
+    // What hives have changes seldom, and is asked for with every request.
+    let listed: { readonly stocks: ReadonlyArray<HiveStock>; readonly models: ReadonlyArray<ServedModel> } = {
+      stocks: [],
+      models: []
+    }
+    const modelsOf = (stocks: ReadonlyArray<HiveStock>) => {
+      if (listed.stocks !== stocks) {
+        const stored = stocks.map(({ hive, inventory }) => ({ hive, ...inventory }))
+        listed = { stocks, models: publicModels(stored, aliases) }
+      }
+      return listed.models
+    }
+    const models = (maxAge: number) => Effect.map(fleet.look(maxAge), modelsOf)
+
+    return Upstream.of({
+      models: models(freshEnough),
+      // A model that was there a while ago most likely still is; one that is not known may have come a moment ago.
+      find: (name) =>
+        Effect.flatMap(models(Number.POSITIVE_INFINITY), (known) => {
+          const found = findModel(known, name)
+          return found === undefined
+            ? Effect.flatMap(fleet.refresh, (stocks) => Effect.fromResult(pickModel(modelsOf(stocks), name)))
+            : Effect.succeed(found)
+        }),
+      workers: Effect.map(fleet.look(freshEnough), (stocks) =>
+        stocks.flatMap(({ hive, inventory }) => inventory.workers.map((worker) => ({ hive, worker })))
+      ),
+      complete: (request) => (job) =>
+        fromScopedPull(Effect.succeed(Effect.andThen(run(request, job), Cause.done())))
+    })
+  })
+)

@@ -1,0 +1,51 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { type CacheNotWritable, CapabilitiesCache } from "../../hives/CapabilitiesCache.ts"
+import { Capabilities, type Capability } from "../../hives/Capability.ts"
+import { JobsClient } from "../../job/client/JobsClient.ts"
+import type { ConnectionFailed, HiveNotFound, HiveTimeout, InvalidResponse } from "../forward/errors.ts"
+import { fromPeer } from "../forward/fromPeer.ts"
+import { HiveRegistry } from "./HiveRegistry.ts"
+
+// Daemons of the original rbee serve only this path.
+const olderPath = "/capabilities"
+
+/** The devices of the hives: asked for, and kept in `capabilities.json`. */
+export class HiveCapabilities extends Context.Service<
+  HiveCapabilities,
+  {
+    /** Asks the hive now, for at most the time of `timeouts.submit`. */
+    readonly refresh: (
+      alias: string
+    ) => Effect.Effect<
+      ReadonlyArray<Capability>,
+      CacheNotWritable | ConnectionFailed | HiveNotFound | HiveTimeout | InvalidResponse
+    >
+    /** Forgets what was kept of the hive. */
+    readonly drop: (alias: string) => Effect.Effect<void, CacheNotWritable>
+  }
+>()("rbee/queen/registry/HiveCapabilities") {
+  static readonly layerNoDeps = Layer.effect(
+    HiveCapabilities,
+    Effect.gen(function* () {
+      const registry = yield* HiveRegistry
+      const client = yield* JobsClient
+      const cache = yield* CapabilitiesCache
+      return HiveCapabilities.of({
+        refresh: Effect.fn("HiveCapabilities.refresh")(function* (alias) {
+          const { peer } = yield* registry.find(alias)
+          const { devices } = yield* client.get(peer, "/v1/capabilities", Capabilities).pipe(
+            Effect.catchTag("PeerRefused", (refusal) =>
+              refusal.status === 404 ? client.get(peer, olderPath, Capabilities) : Effect.fail(refusal)
+            ),
+            Effect.mapError(fromPeer(alias))
+          )
+          yield* cache.put(alias, devices)
+          return devices
+        }),
+        drop: cache.drop
+      })
+    })
+  )
+}

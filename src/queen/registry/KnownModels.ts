@@ -1,0 +1,209 @@
+import * as path from "node:path"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
+import { StoredModel } from "../../operation/Inventory.ts"
+import { Paths } from "../../settings/Paths.ts"
+import { Settings } from "../../settings/Settings.ts"
+
+/** The models that a hive had when it answered last. */
+export interface HiveModels {
+  readonly models: ReadonlyArray<StoredModel>
+  /** When the hive answered last, in milliseconds. */
+  readonly seenAt: number
+  /** Whether `hives.conf` named the hive: one that is no longer there is gone for good. */
+  readonly isConfigured: boolean
+}
+
+/**
+ * `state/fleet.json`: the models of each hive, as long as the hive answered within `heartbeat.forget`. A queen that was
+ * restarted, or whose hive is away, knows by it which models exist. A file that cannot be read is set aside as
+ * `fleet.json.damaged`; a file that cannot be written costs the memory after a restart and nothing else.
+ */
+export class KnownModels extends Context.Service<
+  KnownModels,
+  {
+    /** By hive, without those that `heartbeat.forget` has passed for. */
+    readonly all: Effect.Effect<ReadonlyMap<string, HiveModels>>
+    /** Takes what a hive has now, in place of what it had. Writes the file if that has changed. */
+    readonly note: (
+      hives: ReadonlyMap<string, Pick<HiveModels, "models" | "isConfigured">>
+    ) => Effect.Effect<void>
+    readonly forget: (hive: string) => Effect.Effect<void>
+  }
+>()("rbee/queen/registry/KnownModels") {
+  static readonly layerNoDeps = Layer.effect(
+    KnownModels,
+    Effect.suspend(() => make)
+  )
+
+  /** Without a file, for tests. */
+  static readonly layerMemory = Layer.effect(
+    KnownModels,
+    Effect.suspend(() => makeWith(new Map(), () => Effect.void))
+  )
+}
+
+const maxHives = 1024
+const maxModels = 4096
+const maxFileBytes = 64_000_000
+const saveInterval = "1 minute"
+
+const StoredHive = Schema.Struct({
+  seen_at: Schema.Finite,
+  configured: Schema.Boolean,
+  models: Schema.Array(Schema.Unknown)
+})
+const FleetFile = Schema.fromJsonString(
+  Schema.Struct({ version: Schema.Literal(1), hives: Schema.Record(Schema.String, StoredHive) })
+)
+const decode = Schema.decodeUnknownOption(FleetFile)
+const decodeModel = Schema.decodeUnknownOption(StoredModel)
+
+// Another version of rbee may know more or less of a model: what it wrote is no damage.
+const readHives = (text: string) =>
+  Option.map(
+    decode(text),
+    ({ hives }): Map<string, HiveModels> =>
+      new Map(
+        Object.entries(hives).map(([hive, { configured, models, seen_at }]) => [
+          hive,
+          {
+            models: models.flatMap((model) => Option.toArray(decodeModel(model))),
+            seenAt: seen_at,
+            isConfigured: configured
+          }
+        ])
+      )
+  )
+
+const toText = (hives: ReadonlyMap<string, HiveModels>) =>
+  JSON.stringify({
+    version: 1,
+    hives: Object.fromEntries(
+      [...hives].map(([hive, { isConfigured, models, seenAt }]) => [
+        hive,
+        { seen_at: seenAt, configured: isConfigured, models }
+      ])
+    )
+  })
+
+const make = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const { state } = yield* Paths
+  const file = path.join(state, "fleet.json")
+
+  const setAside = Effect.gen(function* () {
+    const damaged = `${file}.damaged`
+    yield* Effect.ignore(fs.rename(file, damaged))
+    yield* Effect.logWarning(
+      "fleet.json cannot be read and was set aside; the models of a hive are known again when the hive answers",
+      { file: damaged }
+    )
+    return new Map<string, HiveModels>()
+  })
+
+  const read = Effect.gen(function* () {
+    const { size } = yield* fs.stat(file)
+    if (size > maxFileBytes) return yield* setAside
+    const hives = readHives(yield* fs.readFileString(file))
+    return Option.isSome(hives) ? hives.value : yield* setAside
+  }).pipe(
+    Effect.catchTag("PlatformError", ({ message, reason }) =>
+      reason._tag === "NotFound"
+        ? Effect.succeed(new Map<string, HiveModels>())
+        : Effect.logWarning("fleet.json cannot be read, and counts as empty", { file, reason: message }).pipe(
+            Effect.as(new Map<string, HiveModels>())
+          )
+    )
+  )
+
+  let isWritable = true
+  const write = (hives: ReadonlyMap<string, HiveModels>) =>
+    Effect.gen(function* () {
+      yield* fs.makeDirectory(state, { recursive: true, mode: 0o700 })
+      yield* fs.writeFileString(`${file}.new`, toText(hives), { mode: 0o600 })
+      yield* fs.rename(`${file}.new`, file)
+      isWritable = true
+    }).pipe(
+      Effect.catchTag("PlatformError", ({ message }) => {
+        const report = isWritable
+          ? Effect.logWarning("fleet.json cannot be written; a restarted queen will not know the models", {
+              file,
+              reason: message
+            })
+          : Effect.void
+        isWritable = false
+        return report
+      })
+    )
+
+  return yield* makeWith(yield* read, write)
+})
+
+const makeWith = Effect.fnUntraced(function* (
+  stored: ReadonlyMap<string, HiveModels>,
+  write: (hives: ReadonlyMap<string, HiveModels>) => Effect.Effect<void>
+) {
+  const clock = yield* Clock.Clock
+  const { heartbeat } = yield* Settings
+  const known = new Map(stored)
+  const writing = yield* Semaphore.make(1)
+  // When each hive was seen is written now and then; which models it has, at once.
+  let isSaved = true
+
+  const save = writing.withPermit(
+    Effect.suspend(() => {
+      if (isSaved) return Effect.void
+      isSaved = true
+      return write(known)
+    })
+  )
+  const changed = Effect.suspend(() => {
+    isSaved = false
+    return save
+  })
+
+  const prune = () => {
+    const oldest = clock.currentTimeMillisUnsafe() - Duration.toMillis(heartbeat.forget)
+    for (const [hive, { seenAt }] of known) {
+      // A map keeps the order of insertion, so the hives that were seen longest ago stand first.
+      if (seenAt >= oldest && known.size <= maxHives) continue
+      known.delete(hive)
+      isSaved = false
+    }
+  }
+
+  const isSame = (had: HiveModels | undefined, models: ReadonlyArray<StoredModel>) =>
+    had !== undefined && JSON.stringify(had.models) === JSON.stringify(models)
+
+  yield* save.pipe(Effect.delay(saveInterval), Effect.forever, Effect.forkScoped)
+  yield* Effect.addFinalizer(() => save)
+
+  return KnownModels.of({
+    all: Effect.sync(() => {
+      prune()
+      return known
+    }),
+    note: Effect.fnUntraced(function* (hives) {
+      let hasChanged = false
+      for (const [hive, { isConfigured, models }] of hives) {
+        const kept = models.slice(0, maxModels)
+        if (!isSame(known.get(hive), kept)) hasChanged = true
+        known.delete(hive)
+        known.set(hive, { models: kept, seenAt: clock.currentTimeMillisUnsafe(), isConfigured })
+        isSaved = false
+      }
+      if (hasChanged) yield* changed
+    }),
+    forget: Effect.fnUntraced(function* (hive) {
+      if (known.delete(hive)) yield* changed
+    })
+  })
+})

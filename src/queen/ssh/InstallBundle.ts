@@ -1,0 +1,137 @@
+import { createHash } from "node:crypto"
+import * as path from "node:path"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import type * as PlatformError from "effect/PlatformError"
+import * as ChildProcess from "effect/process/ChildProcess"
+import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Paths } from "../../settings/Paths.ts"
+import { systemSentence } from "../../settings/systemProblem.ts"
+import { programFile } from "../../system/Program.ts"
+import { findEngine, type Kind } from "./enginePackages.ts"
+import { checksumOf, type Contents, contentsOf } from "./FileSet.ts"
+
+/** What is to be carried to another machine could not be packed on this one. */
+export class PayloadError extends Schema.TaggedError<PayloadError>()("PayloadError", {
+  what: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `Could not pack ${this.what} of this machine: ${this.reason}`
+  }
+}
+
+/** A `.tar.gz` of this machine that is there as long as the scope is. `sha256` in hexadecimal digits. */
+export interface Parcel {
+  readonly file: string
+  readonly bytes: number
+  readonly sha256: string
+}
+
+/** What this machine has to give to another one: rbee itself, the Node that runs it, the llama engine. */
+export class Payload extends Context.Service<
+  Payload,
+  {
+    /** The files that rbee runs from, and a checksum that tells one build from another. */
+    readonly program: Effect.Effect<Contents & { readonly checksum: string }, PayloadError>
+    /** The Node of this process, as `bin/node`. */
+    readonly node: Effect.Effect<Contents, PayloadError, Scope.Scope>
+    /** The llama engine for such a machine as `node_modules`; none when this machine does not have it. */
+    readonly engine: (
+      kind: Kind
+    ) => Effect.Effect<Option.Option<Contents & { readonly version: string }>, PayloadError>
+    readonly pack: (contents: Contents, name: string) => Effect.Effect<Parcel, PayloadError, Scope.Scope>
+  }
+>()("rbee/queen/ssh/InstallBundle/Payload") {
+  static readonly layerNoDeps = Layer.effect(
+    Payload,
+    Effect.suspend(() => make)
+  )
+}
+
+// The package's own folder, and what `bin.js`, a hive's thread and a worker load from it.
+const home = path.dirname(path.dirname(programFile))
+const programParts = [
+  "package.json",
+  "dist/bin.js",
+  "dist/cli.js",
+  "dist/hive/download/hashThread.js",
+  "dist/worker/main.js",
+  "dist/worker/tiny"
+]
+
+const lengthOfComplaint = 300
+
+const unreadable = (what: string) => (error: PlatformError.PlatformError) =>
+  new PayloadError({ what, reason: systemSentence(error) })
+
+const make = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
+  const { data } = yield* Paths
+  const withFiles = Effect.provideService(FileSystem.FileSystem, fs)
+
+  const program = Effect.gen(function* () {
+    const contents = yield* contentsOf(home, programParts)
+    return { ...contents, checksum: yield* checksumOf(contents) }
+  }).pipe(withFiles, Effect.mapError(unreadable("rbee")))
+
+  const node = Effect.gen(function* () {
+    const root = yield* fs.makeTempDirectoryScoped({ prefix: "rbee-node-" })
+    yield* fs.makeDirectory(path.join(root, "bin"))
+    yield* fs.symlink(process.execPath, path.join(root, "bin", "node"))
+    return yield* contentsOf(root, ["bin/node"])
+  }).pipe(withFiles, Effect.mapError(unreadable("Node")))
+
+  const engine = Effect.fn("Payload.engine")(
+    (kind: Kind) => findEngine([path.join(data, "engines", "llama"), ...above(home)], kind),
+    withFiles,
+    Effect.mapError(unreadable("the llama engine"))
+  )
+
+  const tar = Effect.fnUntraced(function* (file: string, list: string, root: string) {
+    // macOS would add a file of its own attributes beside every other one.
+    const child = yield* spawner.spawn(
+      ChildProcess.make("tar", ["-czhf", file, "-C", root, "-T", list], {
+        stdin: "ignore",
+        stdout: "ignore",
+        env: { COPYFILE_DISABLE: "1" },
+        extendEnv: true
+      })
+    )
+    const complaint = yield* child.stderr.pipe(Stream.decodeText(), Stream.mkString)
+    return (yield* child.exitCode) === 0 ? undefined : complaint.trim().slice(0, lengthOfComplaint)
+  }, Effect.scoped)
+
+  const sha256 = Effect.fnUntraced(function* (file: string) {
+    const hash = createHash("sha256")
+    yield* Stream.runForEach(fs.stream(file), (chunk) => Effect.sync(() => hash.update(chunk)))
+    return hash.digest("hex")
+  })
+
+  const pack = Effect.fn("Payload.pack")(function* ({ files, root }: Contents, name: string) {
+    const failed = unreadable(name)
+    const folder = yield* Effect.mapError(fs.makeTempDirectoryScoped({ prefix: "rbee-payload-" }), failed)
+    const file = path.join(folder, `${name}.tar.gz`)
+    const list = path.join(folder, "files")
+    yield* Effect.mapError(fs.writeFileString(list, `${files.join("\n")}\n`), failed)
+    const complaint = yield* Effect.mapError(tar(file, list, root), failed)
+    if (complaint !== undefined) return yield* new PayloadError({ what: name, reason: `tar: ${complaint}` })
+    const { size } = yield* Effect.mapError(fs.stat(file), failed)
+    return { file, bytes: Number(size), sha256: yield* Effect.mapError(sha256(file), failed) }
+  })
+
+  return Payload.of({ program, node, engine, pack })
+})
+
+/** The folder and all above it, the nearest first: where Node looks for packages. */
+const above = (folder: string): ReadonlyArray<string> => {
+  const next = path.dirname(folder)
+  return next === folder ? [folder] : [folder, ...above(next)]
+}
