@@ -16,7 +16,14 @@ import { acquireRelease } from "../http/scopeFinalizers.ts"
 import { InFlight } from "../http/TransientMap.ts"
 import type { Routing } from "../operation/Routing.ts"
 import { Settings } from "../settings/Settings.ts"
-import { IdempotencyConflict, JobEnded, JobNotFound, type OperationError, TooManyJobs } from "./errors.ts"
+import {
+  IdempotencyConflict,
+  JobEnded,
+  JobNotFound,
+  type OperationError,
+  TooManyJobs,
+  WorkContinues
+} from "./errors.ts"
 import { outcomeOf } from "./JobOutcome.ts"
 import type { JobRecord, JobState } from "./JobRecord.ts"
 import { type Failure, JobEvent } from "./log/JobEvent.ts"
@@ -45,7 +52,12 @@ export class Jobs extends Context.Service<
     readonly follow: (id: string) => Effect.Effect<Followed, JobNotFound, Scope.Scope>
     /** Returns when the work has stopped and the job has ended. */
     readonly cancel: (id: string) => Effect.Effect<void, JobNotFound | JobEnded>
-    /** Stops everything that runs; each job ends as cancelled. */
+    /**
+     * Stops this daemon's part of everything that runs. Work that a hive has taken and that continues when nobody
+     * follows it (`whenAbandoned: "continue"`: downloads, new models, workers that are starting or stopping) is left
+     * running there, as after a crash; its job fails with `WorkContinues`. All other jobs are cancelled: answers, which
+     * no other client waits for, and this daemon's own operations, which end with its process and may be repeated.
+     */
     readonly stopAll: Effect.Effect<void>
   }
 >()("rbee/job/Jobs") {
@@ -77,6 +89,8 @@ interface Job {
   isConfirmed: boolean
   failure: OperationError | undefined
   cancelling: boolean
+  /** The daemon stops, and the hive continues. */
+  isLeftRunning: boolean
   followers: number
   /** Counts the followers who came, so that a grace period can see whether somebody did. */
   visits: number
@@ -186,6 +200,7 @@ const make = Effect.gen(function* () {
         unconfirmed: Effect.sync(() => {
           job.isConfirmed = false
         }),
+        isLeftRunning: () => job.isLeftRunning,
         fail: (error) =>
           Effect.suspend(() => {
             job.failure ??= error
@@ -249,6 +264,7 @@ const make = Effect.gen(function* () {
       isConfirmed: true,
       failure: undefined,
       cancelling: false,
+      isLeftRunning: false,
       followers: 0,
       visits: 0,
       keptBytes: 0
@@ -328,7 +344,17 @@ const make = Effect.gen(function* () {
     Effect.forEach(
       [...jobs.values()].filter((job) => !hasEnded(job)),
       (job) => {
-        job.cancelling = true
+        const { cancelling, hiveId, hiveJobId, operation, routing } = job
+        if (
+          !cancelling &&
+          hiveId !== undefined &&
+          hiveJobId !== undefined &&
+          routing.whenAbandoned === "continue"
+        ) {
+          const { repeatable } = routing
+          job.isLeftRunning = true
+          job.failure ??= new WorkContinues({ operation, hive: hiveId, hiveJob: hiveJobId, repeatable })
+        } else job.cancelling = true
         const fiber = fibers.get(job.id)
         return fiber === undefined ? Effect.void : Fiber.interrupt(fiber)
       },

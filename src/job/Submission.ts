@@ -18,6 +18,11 @@ export interface RunningJob {
   readonly stopBy: (stop: Effect.Effect<boolean>) => Effect.Effect<void>
   /** Says that the worker did not confirm that it stopped the work; a cancelled job's last event tells so. */
   readonly unconfirmed: Effect.Effect<void>
+  /**
+   * Whether the work is left to the hive that runs it, because this daemon stops: leaving its stream must not cancel it
+   * there.
+   */
+  readonly isLeftRunning: () => boolean
   /** Ends the work from outside of its stream, as if the stream had failed. */
   readonly fail: (error: OperationError) => Effect.Effect<void>
   /** Writes into the job's log what does not come through the stream; after what came through it so far. */

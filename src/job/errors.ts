@@ -53,6 +53,21 @@ export class TooManyJobs extends Schema.TaggedError<TooManyJobs>()(
   }
 }
 
+/** The daemon that ran the job is stopping, and the work continues where it was forwarded to. */
+export class WorkContinues extends Schema.TaggedError<WorkContinues>()("WorkContinues", {
+  operation: Schema.String,
+  hive: Schema.String,
+  hiveJob: Schema.String,
+  repeatable: Schema.Boolean
+}) {
+  override get message() {
+    const next = this.repeatable
+      ? "repeat the operation to follow it again"
+      : "check its outcome there before you repeat it"
+    return `The queen is stopping; ${this.operation} continues on hive '${this.hive}' as ${this.hiveJob}: ${next}`
+  }
+}
+
 /** The work went wrong in a way that nobody foresaw; the daemon's log has the details. */
 export class InternalError extends Schema.TaggedError<InternalError>()("InternalError", {
   job: Schema.String

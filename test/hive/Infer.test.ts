@@ -37,6 +37,7 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
     write: () => Effect.void,
     written: Effect.succeed([]),
     unconfirmed: Effect.void,
+    isLeftRunning: () => false,
     stopBy: (by) =>
       Effect.sync(() => {
         stop = by

@@ -367,6 +367,7 @@ describe("leaving and repeating", () => {
         runsAt: () => Effect.void,
         stopBy: () => Effect.void,
         unconfirmed: Effect.void,
+        isLeftRunning: () => false,
         fail: ({ message }) => Effect.sync(() => void failures.push(message)),
         write: () => Effect.void,
         written: Effect.succeed([])

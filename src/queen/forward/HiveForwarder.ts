@@ -29,8 +29,14 @@ import { type ForwardError, HiveTimeout } from "./errors.ts"
 import { fromPeer } from "./fromPeer.ts"
 import { HiveDirectory } from "./HiveDirectory.ts"
 
+/** What leaving the stream of an operation does. */
+export interface LeavingOptions {
+  /** Whether the hive is to continue when the stream is left now; when absent, the job decides, and without one it is cancelled. */
+  readonly isLeftRunning?: (() => boolean) | undefined
+}
+
 /** A request for a hive, as text. */
-export interface Forwarded {
+export interface Forwarded extends LeavingOptions {
   readonly operation: string
   readonly hiveId: string
   /** The JSON that the hive gets. */
@@ -48,11 +54,15 @@ export class HiveForwarder extends Context.Service<
   {
     /**
      * Runs the operation on the hive that it names. The events come in the hive's order and with its ids, without its
-     * end event: the stream ends, or fails with what the hive failed with. Leaving the stream cancels the hive's job. A
+     * end event: the stream ends, or fails with what the hive failed with. Leaving the stream cancels the hive's job,
+     * unless it is to be left running. A
      * connection that breaks is resumed, meanwhile and for up to `timeouts.reconnect` the hive's job goes on; if that
      * fails, only work that nobody else waits for, such as an answer, is cancelled.
      */
-    readonly forward: (operation: Operation) => Stream.Stream<JobEvent, ForwardError>
+    readonly forward: (
+      operation: Operation,
+      options?: LeavingOptions
+    ) => Stream.Stream<JobEvent, ForwardError>
     /**
      * The same for a request as text, which goes out as it is: also for operations that this process does not know. The
      * stream is to be run once.
@@ -143,12 +153,18 @@ const make = Effect.gen(function* () {
     )
 
   // A hive that was asked takes the job, also when whoever asked has left before it answered.
-  const submit = Effect.fnUntraced(function* (hive: Peer, hiveId: string, json: string) {
+  const submit = Effect.fnUntraced(function* (
+    hive: Peer,
+    { hiveId, json }: Forwarded,
+    isLeft: () => boolean
+  ) {
     const submitting = yield* Effect.forkDetach(client.start(hive, json, { queen }), {
       startImmediately: true
     })
     const undo = Effect.ignore(
-      Effect.flatMap(Fiber.join(submitting), ({ jobId, leave }) => Effect.andThen(cancel(hive, jobId), leave))
+      Effect.flatMap(Fiber.join(submitting), ({ jobId, leave }) =>
+        isLeft() ? leave : Effect.andThen(cancel(hive, jobId), leave)
+      )
     )
     return yield* Effect.onInterrupt(Fiber.join(submitting), () =>
       Effect.flatMap(Effect.forkDetach(undo), (undoing) =>
@@ -192,16 +208,18 @@ const make = Effect.gen(function* () {
       return asForwardError(error)
     }
     let end: JobEvent | undefined
+    const isLeft = () => (request.isLeftRunning ?? request.job?.isLeftRunning)?.() === true
     const leave = ({ jobId }: StartedJob) => {
       if (end !== undefined) return Effect.void
       const { isBroken, isLate } = heard
+      if (isLeft()) return Effect.void
       if (isBroken && request.routing.whenAbandoned === "continue") return Effect.void
       // Nobody waits long for a hive that is silent or away, and it is told all the same.
       return isLate || isBroken || directory.isLost(request.hiveId)
         ? Effect.timeoutOption(cancel(hive, jobId), lateWithin)
         : cancel(hive, jobId)
     }
-    const submitting = Effect.mapError(submit(hive, request.hiveId, request.json), toForwardError)
+    const submitting = Effect.mapError(submit(hive, request, isLeft), toForwardError)
     const started = yield* acquireRelease(submitting, leave, { interruptible: true })
     const { jobId } = started
     const { job } = request
@@ -297,7 +315,7 @@ const make = Effect.gen(function* () {
     )
 
   return HiveForwarder.of({
-    forward: (operation) => {
+    forward: (operation, options = {}) => {
       const name = operationName(operation)
       const { routing } = Operation.cases[name]
       return Stream.suspend(() =>
@@ -305,7 +323,8 @@ const make = Effect.gen(function* () {
           operation: name,
           hiveId: hiveId(operation) ?? "localhost",
           json: encode(operation),
-          routing
+          routing,
+          ...options
         })
       )
     },

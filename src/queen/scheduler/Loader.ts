@@ -111,10 +111,19 @@ const make = Effect.gen(function* () {
         hive: order.hive,
         device: order.device
       })
+      let isGivenUp = false
+      const giveUp = Effect.sync(() => {
+        isGivenUp = true
+      })
+      // A queen that stops leaves the hive to its loading; one that comes back finds the worker.
+      const spawning = forwarder.forward(spawn(order), { isLeftRunning: () => !isGivenUp })
       yield* Effect.raceAllFirst([
-        Stream.runForEach(forwarder.forward(spawn(order)), hear),
-        stalled(order, () => heardAt),
-        untilLost(order.hive)
+        Stream.runForEach(spawning, hear),
+        Effect.tapError(
+          stalled(order, () => heardAt),
+          () => giveUp
+        ),
+        Effect.tapError(untilLost(order.hive), () => giveUp)
       ])
       const worker = yield* Effect.repeat(told(order.hive, id), {
         until: (worker) => worker !== undefined && isServing(worker),
@@ -142,7 +151,9 @@ const make = Effect.gen(function* () {
         reason
       })
       yield* Stream.runDrain(
-        forwarder.forward(new WorkerDelete({ hive_id: worker.hive, id: worker.id }))
+        forwarder.forward(new WorkerDelete({ hive_id: worker.hive, id: worker.id }), {
+          isLeftRunning: () => true
+        })
       ).pipe(
         Effect.catch(({ message }) =>
           Effect.logWarning("a worker could not be unloaded", { worker: worker.id, reason: message })
