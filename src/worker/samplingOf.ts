@@ -16,7 +16,7 @@ const grammarOf = (engine: Engine["Service"], format: SamplingRequest["response_
   const { json_schema: named, schema: bare, type } = format ?? { type: "text" }
   if (type === "text") return Effect.void
   const schema = named?.schema ?? bare
-  if (schema !== undefined && schema !== null) return engine.grammar(schema, named?.strict === true)
+  if (schema !== undefined && schema !== null) return engine.grammar(schema, named?.strict !== false)
   return type === "json_object" ? engine.grammar({ type: "object" }, true) : Effect.fail(schemaMissing)
 }
 

@@ -123,6 +123,46 @@ describe("a worker's JSON", () => {
     })
   )
 
+  it.live("fits patterns, lengths and bounds, also where nothing is said of 'strict'", () =>
+    Effect.gen(function* () {
+      const { port } = yield* worker
+      const plate = { type: "string", pattern: "^[A-Z]{2}-\\d{2,4}$", maxLength: 6 }
+      const loose = { type: "string", pattern: "b+e", minLength: 4, maxLength: 8 }
+      const schema = {
+        type: "object",
+        properties: {
+          plate,
+          loose,
+          day: { type: "string", format: "date" },
+          part: { type: "number", exclusiveMinimum: 0, maximum: 0.5 },
+          year: { type: "integer", minimum: 1995, maximum: 2031 }
+        },
+        required: ["plate", "loose", "day", "part", "year"]
+      }
+      const Fitting = Schema.Struct({
+        plate: Schema.String.check(Schema.isPattern(/^[A-Z]{2}-\d{2,3}$/)),
+        loose: Schema.String.check(Schema.isPattern(/b+e/), Schema.isMinLength(4)),
+        day: Schema.String.check(Schema.isPattern(/^\d{4}-\d\d-\d\d$/)),
+        part: Schema.Finite.check(Schema.isGreaterThan(0), Schema.isLessThanOrEqualTo(0.5)),
+        year: Schema.Int.check(Schema.isBetween({ minimum: 1995, maximum: 2031 }))
+      })
+      const fits = Schema.is(Fitting)
+      for (let seed = 0; seed < 6; seed++) {
+        const { status, text } = yield* post(port, "/v1/chat/completions", {
+          messages,
+          seed,
+          temperature: 1.5,
+          max_tokens: 400,
+          response_format: { type: "json_schema", json_schema: { schema } }
+        })
+        assert.strictEqual(status, 200, text)
+        const { content } = JSON.parse(text).choices[0].message
+        assert.isTrue(fits(JSON.parse(content)), content)
+        assert.isAtMost(Array.from(String(JSON.parse(content).loose)).length, 8)
+      }
+    })
+  )
+
   it.live("is refused for a schema that no grammar holds", () =>
     Effect.gen(function* () {
       const { port } = yield* worker
@@ -133,8 +173,8 @@ describe("a worker's JSON", () => {
       })
       const large = { enum: Array.from({ length: 9000 }, (_, i) => `word ${i}`) }
       const wrong: ReadonlyArray<readonly [unknown, string]> = [
-        [{ type: "string", pattern: "^a" }, "'pattern'"],
-        [{ type: "integer", minimum: 3 }, "'minimum'"],
+        [{ type: "string", pattern: "^(?=a)" }, "'pattern', which looks ahead"],
+        [{ type: "integer", multipleOf: 7 }, "'multipleOf'"],
         [{ type: "strange" }, "strange"],
         [{ $ref: "#/$defs/none" }, "leads to nothing"],
         [{ $ref: "#" }, "refers to itself"],
