@@ -72,6 +72,22 @@ describe("the context of a request", () => {
         })
         assert.strictEqual(asked.status, 200, asked.text)
         assert.deepStrictEqual(yield* sizes("three"), [2048])
+        // Counting needs no room: the engine's refusal has the number.
+        const counted = (text: string) =>
+          Effect.map(
+            post(url, "/v1/messages/count_tokens", {
+              model: "four",
+              messages: [{ role: "user", content: text }]
+            }),
+            ({ status, text }) => [status, JSON.parse(text).input_tokens]
+          )
+        const [fits, few] = yield* counted("word ".repeat(200))
+        const [, more] = yield* counted("word ".repeat(400))
+        const [beyond, many] = yield* counted("word ".repeat(4200))
+        assert.deepStrictEqual([fits, beyond], [200, 200])
+        assert.isAbove(many, 4096)
+        assert.strictEqual(many - few, (more - few) * 20)
+        assert.deepStrictEqual(yield* sizes("four"), [512])
         const never = yield* chat(url, "one", "word ".repeat(5000))
         assert.strictEqual(never.status, 400, never.text)
         assert.include(never.text, "context_length_exceeded")

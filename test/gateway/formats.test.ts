@@ -310,14 +310,24 @@ describe("OpenAI's responses", () => {
     })
   )
 
-  it.live("refuse what would have to be kept", () =>
+  it.live("refuse what needs something stored, and say so when the response itself is not", () =>
     Effect.gen(function* () {
-      for (const field of ["store", "background"]) {
-        const { status, text } = yield* send({ [field]: true }, [])
+      const refused = {
+        background: true,
+        previous_response_id: "resp_1",
+        conversation: "conv_1",
+        prompt: { id: "pmpt_1" },
+        truncation: "middle"
+      }
+      for (const [field, value] of Object.entries(refused)) {
+        const { status, text } = yield* send({ [field]: value }, [])
         assert.deepStrictEqual([status, JSON.parse(text).error.param], [400, field])
       }
-      const { text } = yield* send({ previous_response_id: "resp_1" }, [])
-      assert.strictEqual(JSON.parse(text).error.param, "previous_response_id")
+      const nothing = Object.fromEntries(Object.keys(refused).map((field) => [field, null]))
+      const { status, text } = yield* send({ ...nothing, store: true, truncation: "auto" }, whole("stop"))
+      assert.strictEqual(status, 200, text)
+      const { store, truncation } = JSON.parse(text)
+      assert.deepStrictEqual([store, truncation], [false, "disabled"])
     })
   )
 })

@@ -1,4 +1,5 @@
 import * as Result from "effect/Result"
+import { promptTokensIn } from "../../http/engineErrors.ts"
 import { type ChoicePiece, type EngineUsage, readChunk, tokensOf } from "../../job/view/EngineChunk.ts"
 import { type AnswerWriter, sseFrame } from "../endpoint/AnswerWriter.ts"
 import type { About, Body, Door, Exchange, Reading } from "../endpoint/Endpoint.ts"
@@ -193,11 +194,25 @@ function* readCounting(body: Body): Reading<Exchange> {
     notes,
     api: "chat/completions",
     body: { ...fields, max_tokens: 1 },
-    reply: { _tag: "Whole", toJson: ({ usage }) => ({ input_tokens: tokensOf(usage).prompt }) }
+    isCount: true,
+    reply: {
+      _tag: "Whole",
+      toJson: ({ usage }) => ({ input_tokens: tokensOf(usage).prompt }),
+      fromFailure: countIn
+    }
   }
 }
 
-/** `POST /v1/messages/count_tokens`: the engine counts, by reading the prompt and writing one token. */
+/** The count in an engine's refusal of a prompt that does not fit its context. */
+const countIn = ({ code, message }: GatewayFailure) => {
+  const tokens = code === "ContextLengthExceeded" ? promptTokensIn(message) : undefined
+  return tokens === undefined ? undefined : { input_tokens: tokens }
+}
+
+/**
+ * `POST /v1/messages/count_tokens`: the engine counts, by reading the prompt and writing one token, or by refusing a
+ * prompt that does not fit its context.
+ */
 export const countTokensDoor: Door = {
   path: "/v1/messages/count_tokens",
   format: anthropicFormat,

@@ -51,7 +51,12 @@ export type Reply =
       readonly writer: (about: About) => AnswerWriter
     }
   /** When it is whole; the result is written as JSON. */
-  | { readonly _tag: "Whole"; readonly toJson: (answer: EngineAnswer, about: About) => Body }
+  | {
+      readonly _tag: "Whole"
+      readonly toJson: (answer: EngineAnswer, about: About) => Body
+      /** The answer that a failure is, too; undefined for failures that are none. */
+      readonly fromFailure?: (failure: GatewayFailure) => Body | undefined
+    }
   /** The engine's own document, such as that of embeddings; `toText` gives what the client gets, if it can be read. */
   | { readonly _tag: "Document"; readonly toText: (document: string, about: About) => string | undefined }
 
@@ -67,6 +72,8 @@ export interface Exchange {
   readonly defaults?: Body
   /** Tokens that the worker's context must have at least, as far as the model has so many. */
   readonly contextSize?: number | undefined
+  /** The request only counts the tokens of its prompt, which any worker of the model can. */
+  readonly isCount?: boolean
   /** The request only wants the model to be loaded. */
   readonly isLoad?: boolean
   /** The model's idle workers are stopped: after the answer, or instead of asking for one. */

@@ -131,6 +131,7 @@ export const makeAnswering = Effect.gen(function* () {
       body: exchange.body,
       prompt,
       contextSize: exchange.contextSize,
+      isCount: exchange.isCount,
       key: key?.id ?? "",
       priority: key?.priority ?? 0,
       waitMs,
@@ -170,9 +171,16 @@ export const makeAnswering = Effect.gen(function* () {
     const end = first.find(({ kind }) => isEnd(kind))
     const early = end === undefined ? undefined : failureOf(end)
     const begun = first.find(hasContent) !== end
-    if (early !== undefined && !begun) return refuse(format, early, headersOf(jobId, placement))
-
     const { reply } = exchange
+    const failed = (failure: GatewayFailure) => {
+      const headers = headersOf(jobId, placement)
+      const answer = reply._tag === "Whole" ? reply.fromFailure?.(failure) : undefined
+      return answer === undefined
+        ? refuse(format, failure, headers)
+        : HttpServerResponse.jsonUnsafe(answer, { headers })
+    }
+    if (early !== undefined && !begun) return failed(early)
+
     if (reply._tag === "Stream") {
       const writer = reply.writer(about)
       const write = (events: ReadonlyArray<LoggedEvent>) => {
@@ -226,9 +234,9 @@ export const makeAnswering = Effect.gen(function* () {
       })
     )
     yield* Pull.catchDone(rest, () => Effect.void)
+    if (failure !== undefined) return failed(failure)
     // Another worker may have gone on since the answer began.
     const headers = headersOf(jobId, placement)
-    if (failure !== undefined) return refuse(format, failure, headers)
     const chunks = pieces.filter(({ id }) => id > restartedAfter).map(({ json }) => json)
     if (reply._tag === "Whole") {
       return HttpServerResponse.jsonUnsafe(reply.toJson(assemble(chunks), about), { headers })

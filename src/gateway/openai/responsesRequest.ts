@@ -1,5 +1,6 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { mergeTurns, placeSystem } from "../endpoint/conversation.ts"
 import type { Body, InvalidRequest, Reading } from "../endpoint/Endpoint.ts"
 import { type EngineMessage, engineTool, given, optional, reader, unsupported } from "../endpoint/reading.ts"
@@ -33,8 +34,8 @@ const Choice = Schema.Union([
 ])
 
 /**
- * The body of `/v1/responses`. Unknown fields are ignored, and so are `include`, `prompt_cache_key`, `service_tier` and
- * `truncation`: an answer has what the engine wrote.
+ * The body of `/v1/responses`. Unknown fields are ignored, and so are `include`, `prompt_cache_key` and `service_tier`: an
+ * answer has what the engine wrote. `store` is accepted, and the response reports that nothing is stored.
  */
 export const ResponsesRequest = Schema.Struct({
   model: Schema.NonEmptyString,
@@ -51,9 +52,11 @@ export const ResponsesRequest = Schema.Struct({
   metadata: optional(Schema.Record(Schema.String, Schema.Unknown)),
   stream: optional(Schema.Boolean),
   store: optional(Schema.Boolean),
+  truncation: optional(Schema.Literals(["auto", "disabled"])),
   background: optional(Schema.Boolean),
   previous_response_id: optional(Schema.String),
-  conversation: optional(Schema.Unknown)
+  conversation: optional(Schema.Unknown),
+  prompt: optional(Schema.Unknown)
 })
 export type ResponsesRequest = typeof ResponsesRequest.Type
 
@@ -81,21 +84,25 @@ const isFunction = ({ name, type }: Tool) => type === "function" && typeof name 
 const omittedTool = ({ name, type }: Tool) =>
   `The tool ${name ? `'${name}' of the type '${type}'` : `'${type}'`} is left out: engines call functions only`
 
-const kept = ["background", "store"] as const
-const continued = ["conversation", "previous_response_id"] as const
+const wholeConversation = "responses are not stored here; send the complete conversation as 'input'"
+const stored = {
+  conversation: wholeConversation,
+  previous_response_id: wholeConversation,
+  prompt: "prompts are not stored here; send the text as 'instructions' and 'input'"
+} as const
 
-/** What would need an answer to be kept. */
-function* checkKept(request: ResponsesRequest): Reading<void> {
-  for (const field of kept) {
-    if (request[field] === true)
-      yield* unsupported(field, "answers are not kept here; leave it out, or false")
+/** What would need something to be stored. */
+function* checkStored(request: ResponsesRequest): Reading<void> {
+  if (request.background === true) {
+    yield* unsupported("background", "responses are not stored here; wait for this one, or stream it")
   }
-  for (const field of continued) {
-    if (request[field] !== undefined && request[field] !== null) {
-      yield* unsupported(field, "answers are not kept here; send the whole conversation as 'input'")
-    }
+  for (const field of Struct.keys(stored)) {
+    const value = request[field]
+    if (value !== undefined && value !== null) yield* unsupported(field, stored[field])
   }
 }
+
+const notTruncated = "'truncation' is not done: a prompt that does not fit the context is refused"
 
 const turnsOf = (input: ResponsesRequest["input"]): Result.Result<Turns, InvalidRequest> =>
   typeof input === "object" && input !== null
@@ -112,7 +119,7 @@ export interface ResponsesBody {
 function* toEngine(request: ResponsesRequest): Reading<ResponsesBody> {
   const { instructions, max_output_tokens, parallel_tool_calls, temperature, text, tool_choice, top_p } =
     request
-  yield* Result.gen(() => checkKept(request))
+  yield* Result.gen(() => checkStored(request))
   const { messages, notes } = yield* turnsOf(request.input)
   const system: ReadonlyArray<EngineMessage> = instructions ? [{ role: "system", content: instructions }] : []
   const turns = mergeTurns(placeSystem([...system, ...messages]))
@@ -128,7 +135,11 @@ function* toEngine(request: ResponsesRequest): Reading<ResponsesBody> {
   )
   const format = text?.format
   return {
-    notes: [...notes, ...tools.filter((tool) => !isFunction(tool)).map(omittedTool)],
+    notes: [
+      ...notes,
+      ...tools.filter((tool) => !isFunction(tool)).map(omittedTool),
+      ...(request.truncation === "auto" ? [notTruncated] : [])
+    ],
     body: given({
       messages: turns,
       max_tokens: max_output_tokens,
@@ -140,6 +151,6 @@ function* toEngine(request: ResponsesRequest): Reading<ResponsesBody> {
   }
 }
 
-/** The request in the engines' words. Whatever needs an answer to be kept is refused: nothing is. */
+/** The request in the engines' words. Whatever needs something stored is refused. */
 export const engineBody = (request: ResponsesRequest): Result.Result<ResponsesBody, InvalidRequest> =>
   Result.gen(() => toEngine(request))

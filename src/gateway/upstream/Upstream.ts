@@ -40,6 +40,8 @@ export interface GatewayRequest {
   readonly prompt: string
   /** Tokens that the worker's context must have at least; a model has no more than it was trained for. */
   readonly contextSize?: number | undefined
+  /** The request only counts the tokens of its prompt: no worker is sought that has room for them. */
+  readonly isCount?: boolean | undefined
   /** Who asks. */
   readonly key: string
   readonly priority: number

@@ -25,10 +25,11 @@ const textLength = ({ messages, prompt, tools }: GatewayRequest["body"]) => {
   )
 }
 
-type Request = Pick<GatewayRequest, "api" | "body" | "contextSize" | "model">
+type Request = Pick<GatewayRequest, "api" | "body" | "contextSize" | "isCount" | "model">
 
-/** Whether the size of the worker is the request's to say: an alias may fix it, and embeddings have none. */
-const isOpen = ({ api, model }: Request) => api !== "embeddings" && model.alias?.context_size === undefined
+/** Whether the request decides the size of the worker: an alias may fix it, and embeddings and counts need none. */
+const isOpen = ({ api, isCount, model }: Request) =>
+  api !== "embeddings" && isCount !== true && model.alias?.context_size === undefined
 
 /**
  * Tokens that a worker must have room for: as the client says, or as the length of the prompt shows; the longest that the

@@ -216,9 +216,18 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
 
         it.effect("is told that no response is kept", () =>
           withClient((client) =>
-            Effect.map(failure(client.responses.create({ model, input: "Hi", store: true })), (error) =>
-              assert.deepStrictEqual([error.status, error.param], [400, "store"])
-            )
+            Effect.gen(function* () {
+              const created = client.responses.create({
+                model,
+                input: "Hi",
+                store: true,
+                max_output_tokens: 2
+              })
+              const response = yield* Effect.promise(() => created)
+              assert.propertyVal(response, "store", false)
+              const error = yield* failure(client.responses.retrieve(response.id))
+              assert.deepStrictEqual([error.status, error.code], [404, "unknown_url"])
+            })
           )
         )
 
