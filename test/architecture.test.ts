@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, relative, resolve } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 
 const source = new URL("../src", import.meta.url).pathname
+const tests = new URL(".", import.meta.url).pathname
 
 /** What each top folder of `src` may import besides itself. */
 const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
@@ -38,6 +39,9 @@ const siblings: ReadonlyArray<ReadonlyArray<string>> = [
   ["hive/download", "hive/engines"],
   ["cli/config", "cli/engine", "cli/jobs", "cli/key", "cli/model", "cli/queen", "cli/worker", "cli/hive"]
 ]
+
+/** Folders of `test` that are no mirror of `src`. */
+const otherTests = new Set(["integration", "e2e", "performance", "simulation", "support"])
 
 /** Files that only bundle others: the entry modules of the package and the program that joins all commands. */
 const isEntry = (file: string) => file.endsWith("/index.ts") || dirname(relative(source, file)) === "."
@@ -127,5 +131,24 @@ describe("architecture", () => {
         file
       )
     }
+  })
+
+  it("unit tests lie in folders of the same name as what they test", () => {
+    const folders = readdirSync(tests, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts") && !otherTests.has(name.split("/")[0] ?? ""))
+      .map((name) => dirname(name))
+    assert.deepStrictEqual(
+      folders.filter((folder) => !existsSync(join(source, folder))),
+      []
+    )
+  })
+
+  it("only tests have names of tests, and folders of tests have nothing else but their data", () => {
+    const wrong = readdirSync(tests, { recursive: true, encoding: "utf8" }).filter((name) => {
+      const isTest = name.endsWith(".test.ts")
+      if (!name.endsWith(".ts") || name.startsWith("simulation/")) return false
+      return name.startsWith("support/") === isTest
+    })
+    assert.deepStrictEqual(wrong, [])
   })
 })

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
-import { smallModel, writeGguf } from "../hive/data/ggufWriter.ts"
 import { bytesAt, type Content, serveFile, server } from "./fileServer.ts"
+import { smallModel, writeGguf } from "./ggufWriter.ts"
 
 const block = 1024 * 1024
 

@@ -6,7 +6,7 @@ import {
   generateDoor,
   oldEmbeddingsDoor
 } from "../../../src/gateway/ollama/endpoints.ts"
-import { aboutAfter, clientOf, counted, exchangeOf, linesOf, piece, written } from "./asking.ts"
+import { aboutAfter, clientOf, counted, exchangeOf, linesOf, piece, written } from "../../support/asking.ts"
 
 const messages = [{ role: "user", content: "Hi" }]
 const chat = (more: object = {}) => exchangeOf(chatDoor, { model: "tiny", messages, ...more })

@@ -5,7 +5,7 @@ import {
   generateDoor,
   oldEmbeddingsDoor
 } from "../../../src/gateway/ollama/endpoints.ts"
-import { exchangeOf, refusalOf } from "./asking.ts"
+import { exchangeOf, refusalOf } from "../../support/asking.ts"
 
 const messages = [{ role: "user", content: "Hi" }]
 const chat = (more: object) => exchangeOf(chatDoor, { model: "tiny", messages, ...more })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { gib, hive, inShort, limits, Scheduling, worker } from "./fleetFakes.ts"
+import { gib, hive, inShort, limits, Scheduling, worker } from "../../support/fleetFakes.ts"
 
 const two = hive({ workers: [worker("w1"), worker("w2")] })
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Capability, onlyCapabilities } from "../../../src/operation/Capabilities.ts"
 import type { EngineView } from "../../../src/queen/scheduler/Fleet.ts"
-import { gib, hive, inShort, Scheduling, worker } from "./fleetFakes.ts"
+import { gib, hive, inShort, Scheduling, worker } from "../../support/fleetFakes.ts"
 
 const engine = (name: string, ...capabilities: ReadonlyArray<Capability>): EngineView => ({
   name,

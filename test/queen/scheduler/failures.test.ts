@@ -3,7 +3,7 @@ import { JobFailed } from "../../../src/job/errors.ts"
 import { ConnectionFailed, HiveTimeout } from "../../../src/queen/forward/errors.ts"
 import { loadFaultOf } from "../../../src/queen/scheduler/loadFault.ts"
 import type { LoadFault } from "../../../src/queen/scheduler/messages.ts"
-import { gib, hive, inShort, limits, Scheduling, worker } from "./fleetFakes.ts"
+import { gib, hive, inShort, limits, Scheduling, worker } from "../../support/fleetFakes.ts"
 
 describe("an engine that fails requests", () => {
   it("is not rested, and no copy of it is loaded", () => {

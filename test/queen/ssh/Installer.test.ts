@@ -21,8 +21,16 @@ import { RemoteHive } from "../../../src/queen/ssh/RemoteHive.ts"
 import { Paths } from "../../../src/settings/Paths.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { version } from "../../../src/system/Program.ts"
+import {
+  addProgram,
+  entry,
+  listener,
+  type Machine,
+  makeMachine,
+  sshTo,
+  target
+} from "../../support/machine.ts"
 import { temporaryFolder } from "../../support/rbee.ts"
-import { addProgram, entry, listener, type Machine, makeMachine, sshTo, target } from "./machine.ts"
 
 interface Scene {
   readonly machine: Machine

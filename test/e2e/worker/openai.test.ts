@@ -1,0 +1,279 @@
+import { spawn } from "node:child_process"
+import { readFileSync, writeFileSync } from "node:fs"
+import * as http from "node:http"
+import { join } from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Schedule } from "effect"
+import OpenAI from "openai"
+import { freePort } from "../../support/ports.ts"
+import { temporaryFolder } from "../../support/rbee.ts"
+
+const program = new URL("../../../src/worker/main.ts", import.meta.url).pathname
+const tiny = new URL("../../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
+
+interface Answer {
+  readonly status: number
+  readonly text: string
+}
+
+const ask = (
+  port: number,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: http.OutgoingHttpHeaders = {}
+) =>
+  Effect.callback<Answer>((resume) => {
+    const request = http.request({ port, method, path, headers }, (response) => {
+      let text = ""
+      response.on("data", (chunk: Buffer) => {
+        text += chunk.toString()
+      })
+      response.on("end", () => resume(Effect.succeed({ status: response.statusCode ?? 0, text })))
+    })
+    request.on("error", (error) => resume(Effect.succeed({ status: 0, text: error.message })))
+    request.end(body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body))
+  })
+
+const complete = (port: number, body: object) =>
+  Effect.map(ask(port, "POST", "/v1/completions", { prompt: "It was", ...body }), ({ text }) =>
+    JSON.parse(text)
+  )
+
+const busyOf = (port: number) =>
+  Effect.map(ask(port, "GET", "/health"), ({ text }) => Number(JSON.parse(text).busy))
+
+const untilIdle = (port: number) =>
+  busyOf(port).pipe(
+    Effect.repeat({ until: (busy) => busy === 0, schedule: Schedule.spaced("5 millis") }),
+    Effect.timeout("1 second")
+  )
+
+/** Starts a worker's process; gives its exit code and what it wrote when it ends. */
+const start = (args: ReadonlyArray<string>) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const child = spawn(process.execPath, [program, ...args])
+      let written = ""
+      const note = (chunk: Buffer) => {
+        written += chunk.toString()
+      }
+      child.stdout.on("data", note)
+      child.stderr.on("data", note)
+      const ended = new Promise<{ readonly code: number | null; readonly written: string }>((done) => {
+        child.on("close", (code) => done({ code, written }))
+      })
+      return { child, ended: Effect.promise(() => ended) }
+    }),
+    ({ child }) => Effect.sync(() => child.kill("SIGKILL"))
+  )
+
+const worker = Effect.gen(function* () {
+  const port = yield* freePort
+  const { child, ended } = yield* start(["--model", tiny, "--model-id", "rbee:tiny", "--port", String(port)])
+  yield* ask(port, "GET", "/health").pipe(
+    Effect.repeat({ until: ({ status }) => status === 200, schedule: Schedule.spaced("20 millis") }),
+    Effect.timeout("15 seconds")
+  )
+  return {
+    port,
+    child,
+    ended,
+    client: new OpenAI({ baseURL: `http://127.0.0.1:${port}/v1`, apiKey: "none" })
+  }
+})
+
+describe("a worker", () => {
+  it.live("serves the official OpenAI client", () =>
+    Effect.gen(function* () {
+      const { client } = yield* worker
+      const model = "rbee:tiny"
+      const streamed = yield* Effect.promise(async () => {
+        const stream = await client.completions.create({
+          model,
+          prompt: "It was",
+          max_tokens: 20,
+          temperature: 0,
+          stream: true
+        })
+        let text = ""
+        for await (const chunk of stream) text += chunk.choices[0]?.text ?? ""
+        return text
+      })
+      assert.isAbove(streamed.length, 10)
+
+      // At a temperature the model may end its answer before the limit.
+      const messages = [{ role: "user" as const, content: "Tell me a story." }]
+      const chat = yield* Effect.promise(() =>
+        client.chat.completions.create({ model, messages, max_tokens: 12, temperature: 0 })
+      )
+      assert.isAbove(chat.choices[0]?.message.content?.length ?? 0, 3)
+      assert.strictEqual(chat.usage?.completion_tokens, 12)
+
+      const pieces = yield* Effect.promise(async () => {
+        const options = {
+          model,
+          messages,
+          max_tokens: 12,
+          temperature: 0,
+          stream: true as const,
+          stream_options: { include_usage: true }
+        }
+        const all: Array<OpenAI.ChatCompletionChunk> = []
+        for await (const chunk of await client.chat.completions.create(options)) all.push(chunk)
+        return all
+      })
+      assert.strictEqual(pieces[0]?.choices[0]?.delta.role, "assistant")
+      assert.strictEqual(pieces.at(-1)?.usage?.completion_tokens, 12)
+
+      const embeddings = yield* Effect.promise(() =>
+        client.embeddings.create({ model, input: ["It was", "A whale"] })
+      )
+      assert.strictEqual(embeddings.data.length, 2)
+      assert.strictEqual(embeddings.data[0]?.embedding.length, 192)
+
+      const models = yield* Effect.promise(() => client.models.list())
+      assert.strictEqual(models.data[0]?.id, model)
+    })
+  )
+
+  it.live("chooses tokens as it is told", () =>
+    Effect.gen(function* () {
+      const { port } = yield* worker
+      const text = (body: object) =>
+        Effect.map(complete(port, { max_tokens: 24, ...body }), ({ choices }) => choices[0].text)
+      assert.strictEqual(yield* text({ seed: 7 }), yield* text({ seed: 7 }))
+      assert.notStrictEqual(yield* text({ temperature: 1.5 }), yield* text({ temperature: 1.5 }))
+      assert.strictEqual(yield* text({ temperature: 0 }), yield* text({ temperature: 0, seed: 9 }))
+      const greedy: string = yield* text({ temperature: 0 })
+      const stop = greedy.slice(8, 12)
+      const stopped = yield* complete(port, { temperature: 0, max_tokens: 24, stop: [stop] })
+      assert.strictEqual(stopped.choices[0].text, greedy.slice(0, greedy.indexOf(stop)))
+      assert.strictEqual(stopped.choices[0].finish_reason, "stop")
+      const hot: string = yield* text({ temperature: 2, max_tokens: 300, top_k: 4096 })
+      assert.notInclude(hot, "\uFFFD")
+    })
+  )
+
+  it.live("reuses a prefix that it has evaluated, and runs several requests at once", () =>
+    Effect.gen(function* () {
+      const { port } = yield* worker
+      const prompt =
+        "It was a truth universally acknowledged that a single man in possession of a good fortune"
+      yield* complete(port, { prompt, max_tokens: 2 })
+      const second = yield* complete(port, { prompt: `${prompt} must`, max_tokens: 2 })
+      assert.isAbove(second.usage.prompt_tokens_details.cached_tokens, 10)
+      const all = yield* Effect.all(
+        Array.from({ length: 9 }, (_, i) => complete(port, { prompt: `Number ${i}`, max_tokens: 60 })),
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(all.filter(({ choices }) => choices[0].text.length > 0).length, 9)
+      yield* untilIdle(port)
+    })
+  )
+
+  it.live("stops when its client leaves, and when it is told to", () =>
+    Effect.gen(function* () {
+      const { port } = yield* worker
+      const body = JSON.stringify({ prompt: "It was", max_tokens: 500, stream: true })
+      yield* Effect.callback<void>((resume) => {
+        const request = http.request({ port, method: "POST", path: "/v1/completions" }, (response) => {
+          response.once("data", () => {
+            request.destroy()
+            resume(Effect.void)
+          })
+        })
+        request.on("error", () => {})
+        request.end(body)
+      })
+      yield* untilIdle(port)
+
+      const stream = yield* Effect.forkChild(
+        ask(port, "POST", "/v1/completions", body, { "x-request-id": "mine" })
+      )
+      yield* Effect.repeat(busyOf(port), {
+        until: (busy) => busy === 1,
+        schedule: Schedule.spaced("2 millis")
+      })
+      const cancelled = yield* ask(port, "DELETE", "/v1/requests/mine")
+      assert.strictEqual(cancelled.status, 200)
+      assert.strictEqual(yield* busyOf(port), 0)
+      assert.include((yield* Fiber.join(stream)).text, `"finish_reason":"cancelled"`)
+      assert.strictEqual((yield* ask(port, "DELETE", "/v1/requests/mine")).status, 404)
+    })
+  )
+
+  it.live("answers bad input with an error of OpenAI's form", () =>
+    Effect.gen(function* () {
+      const { port } = yield* worker
+      const wrong: ReadonlyArray<readonly [unknown, number, string]> = [
+        ["{", 400, "invalid_json"],
+        ["[]", 400, "invalid_json"],
+        [{ prompt: 5 }, 400, `"param":"prompt"`],
+        [{ prompt: "x", max_tokens: 1.5 }, 400, `"param":"max_tokens"`],
+        [{ prompt: "x", temperature: "hot" }, 400, `"param":"temperature"`],
+        [{ prompt: "a\u0000b" }, 400, `"param":"prompt"`],
+        [{ prompt: "x", n: 9 }, 400, `"param":"n"`],
+        [{ prompt: "x", logprobs: 6 }, 400, `"param":"logprobs"`],
+        [{ prompt: "x", echo: true }, 400, "unsupported_parameter"],
+        [{ prompt: "x", model: "gpt-4" }, 404, "model_not_found"],
+        [{ prompt: "x".repeat(17_000_000) }, 413, "body_too_large"]
+      ]
+      for (const [body, status, part] of wrong) {
+        const answer = yield* ask(port, "POST", "/v1/completions", body)
+        assert.strictEqual(answer.status, status, part)
+        assert.include(answer.text, part)
+      }
+      assert.strictEqual(
+        (yield* ask(port, "GET", "/v1/models", undefined, { origin: "http://evil" })).status,
+        403
+      )
+      assert.strictEqual(
+        (yield* ask(port, "GET", "/v1/models", undefined, { host: "evil.example" })).status,
+        403
+      )
+      assert.strictEqual((yield* ask(port, "GET", "/nothing")).status, 404)
+      assert.strictEqual(yield* busyOf(port), 0)
+    })
+  )
+})
+
+describe("a worker's process", () => {
+  it.live("ends on SIGTERM, and says when its port is taken", () =>
+    Effect.gen(function* () {
+      const { child, ended, port } = yield* worker
+      const second = yield* start(["--model", tiny, "--model-id", "x", "--port", String(port)])
+      const refused = yield* second.ended
+      assert.strictEqual(refused.code, 98)
+      assert.include(refused.written, `Port ${port} on 127.0.0.1 is taken`)
+      child.kill("SIGTERM")
+      yield* Effect.timeout(ended, "3 seconds")
+    })
+  )
+
+  it.live("says why it cannot serve", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const broken = join(folder, "broken.gguf")
+      writeFileSync(broken, readFileSync(tiny).subarray(0, 1000))
+      const port = String(yield* freePort)
+      const model = yield* (yield* start(["--model", broken, "--model-id", "x", "--port", port])).ended
+      assert.strictEqual(model.code, 1)
+      assert.include(model.written, "The model could not be loaded")
+      const flags = yield* (yield* start(["--model", tiny])).ended
+      assert.strictEqual(flags.code, 1)
+      assert.include(flags.written, "usage:")
+      const gpu = yield* (yield* start([
+        "--model",
+        tiny,
+        "--model-id",
+        "x",
+        "--port",
+        port,
+        "--device",
+        "gpu-0"
+      ])).ended
+      assert.strictEqual(gpu.code, 1)
+    })
+  )
+})

@@ -1,0 +1,57 @@
+import { assert, describe, it } from "@effect/vitest"
+import { JobFailed } from "../../../src/job/errors.ts"
+import { outcomeOf } from "../../../src/queen/fleet/classifyFailure.ts"
+import { ConnectionFailed, HiveTimeout, InvalidResponse } from "../../../src/queen/forward/errors.ts"
+
+const reported = (code: string, details: { readonly [field: string]: string | number } = {}) =>
+  new JobFailed({ code, sentence: "it did not work", details })
+
+const refused = (status: number) => reported("WorkerRefused", { worker: "w", status })
+
+describe("outcomeOf", () => {
+  it("blames a worker that died, does not answer its health check, or broke the protocol", () => {
+    const hive = "atlas"
+    for (const error of [
+      reported("WorkerFailed"),
+      reported("WorkerUnhealthy"),
+      new ConnectionFailed({ hive, reason: "refused" }),
+      new HiveTimeout({ hive, limit: "idle", seconds: 60 }),
+      new InvalidResponse({ hive, detail: "sent garbage" })
+    ]) {
+      assert.strictEqual(outcomeOf(error), "fault", error.message)
+    }
+  })
+
+  it("blames nobody for what an engine answers", () => {
+    const expected = new Map([
+      [200, "engine"],
+      [400, "client"],
+      [404, "client"],
+      [422, "client"],
+      [429, "busy"],
+      [500, "engine"],
+      [501, "client"],
+      [502, "engine"],
+      [503, "busy"],
+      [504, "engine"]
+    ])
+    for (const [status, outcome] of expected) {
+      assert.strictEqual(outcomeOf(refused(status)), outcome, String(status))
+    }
+  })
+
+  it("blames nobody for a request that took too long on a healthy worker, nor for an error that it does not know", () => {
+    for (const code of ["WorkerSilent", "InternalError", "AnythingElse"]) {
+      assert.strictEqual(outcomeOf(reported(code)), "engine", code)
+    }
+  })
+
+  it("tries nothing again that would end the same way, and waits for what is full", () => {
+    for (const code of ["ContextLengthExceeded", "EngineRefusesModel", "ModelNotFound", "WrongModel"]) {
+      assert.strictEqual(outcomeOf(reported(code)), "client", code)
+    }
+    for (const code of ["ModelDoesNotFit", "TooManyJobs", "WorkerNotFound", "WorkerNotReady"]) {
+      assert.strictEqual(outcomeOf(reported(code)), "busy", code)
+    }
+  })
+})

@@ -1,0 +1,498 @@
+import type * as http from "node:http"
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Fiber, Layer, Stream } from "effect"
+import type { RunningJob } from "../../../src/job/Submission.ts"
+import { Infer, type Operation, WorkerList, WorkerSpawn } from "../../../src/operation/Operation.ts"
+import { hiveAnswer } from "../../../src/operation/Routing.ts"
+import { HiveDirectory } from "../../../src/queen/forward/HiveDirectory.ts"
+import { HiveForwarder } from "../../../src/queen/forward/HiveForwarder.ts"
+import { Settings } from "../../../src/settings/Settings.ts"
+import { eventStream, fakeHive, fakeSocket, hiveWith, json } from "../../support/fakeHive.ts"
+import { type TcpProxy, tcpProxy } from "../../support/tcpProxy.ts"
+
+const quick = Settings.layerDefaults({
+  timeouts: {
+    connect: Duration.millis(300),
+    submit: Duration.millis(300),
+    firstEvent: Duration.millis(300),
+    idle: Duration.millis(300),
+    // Shorter than the others, so that none of them ends first.
+    reconnect: Duration.millis(100)
+  },
+  limits: { lineBytes: 2_000_000 }
+})
+
+const forwarding = (hives: Readonly<Record<string, string>>) =>
+  HiveForwarder.layer.pipe(Layer.provide([HiveDirectory.layerMemory(hives), quick]))
+
+const list = (hive: string) => new WorkerList({ hive_id: hive })
+
+const forward = (url: string) =>
+  HiveForwarder.use((forwarder) =>
+    Effect.succeed(
+      forwarder.forward(new WorkerSpawn({ hive_id: "xyz", model: "m", worker: "cpu", device: 0 }))
+    )
+  ).pipe(Stream.unwrap, Stream.provide(forwarding({ xyz: url })))
+
+const failing = (url: string) => Effect.flip(Stream.runDrain(forward(url)))
+
+const token = (id: number, text: string) =>
+  `id: ${id}\nevent: token\ndata: {"text":${JSON.stringify(text)}}\n\n`
+const done = (id: number) => `id: ${id}\nevent: done\ndata: {"queued_ms":0,"run_ms":5}\n\n`
+
+describe("what comes back", () => {
+  it.live("gives the hive's events in order, each once, without its end", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith(token(1, "a") + ": idle\n\n" + token(2, "b\u2028") + done(3)))
+      const events = yield* Stream.runCollect(forward(hive.url))
+      assert.deepStrictEqual(
+        events.map(({ id, json, kind }) => [id, kind, json]),
+        [
+          [undefined, "narration", events[0]?.json],
+          [1, "token", `{"text":"a"}`],
+          [2, "token", `{"text":"b\u2028"}`]
+        ]
+      )
+      assert.include(events[0]?.json, "Forwarding worker_spawn operation to hive 'xyz'")
+    })
+  )
+
+  it.live("sends the text as it came", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith(done(1)))
+      const sent = `{ "operation":"dance", "hive_id":"xyz", "n":1.0, "extra":[1e3] }`
+      const request = { operation: "dance", hiveId: "xyz", json: sent, routing: hiveAnswer }
+      yield* HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forwardJson(request))).pipe(
+        Effect.provide(forwarding({ xyz: hive.url }))
+      )
+      assert.strictEqual(hive.asked[0]?.body, sent)
+    })
+  )
+
+  it.live("falls back to the plain view of an older hive", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive((request, response) => {
+        if (request.method === "POST") return json(response, { job_id: "job-7" })
+        if (request.url?.endsWith("/stream") !== true) return json(response, {}, 404)
+        eventStream(response).end("data: one\n\ndata: two [DONE] three\n\ndata: [DONE]\n\n")
+      })
+      const events = yield* Stream.runCollect(forward(hive.url))
+      assert.deepStrictEqual(
+        events.slice(1).map(({ json, kind }) => [kind, json]),
+        [
+          ["line", `{"text":"one"}`],
+          ["line", `{"text":"two [DONE] three"}`]
+        ]
+      )
+    })
+  )
+
+  it.live("uses a handful of connections for a hundred operations in a row", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith(done(1)))
+      const all = HiveForwarder.use((forwarder) =>
+        Effect.forEach(Array.from({ length: 100 }), () => Stream.runDrain(forwarder.forward(list("xyz"))))
+      )
+      yield* Effect.provide(all, forwarding({ xyz: hive.url }))
+      assert.isAtMost(hive.connections(), 5)
+      assert.strictEqual(hive.asked.length, 200)
+    })
+  )
+})
+
+describe("what the hive fails with", () => {
+  it.live("comes through with its type", () =>
+    Effect.gen(function* () {
+      const failed = `event: failed\ndata: {"error":{"code":"ModelNotFound","message":"No such model","details":{"id":"x"}}}\n\n`
+      const hive = yield* fakeHive(hiveWith(token(1, "a") + failed))
+      const error = yield* failing(hive.url)
+      assert.strictEqual(error._tag, "JobFailed")
+      assert.deepStrictEqual("failure" in error ? error.failure : undefined, {
+        code: "ModelNotFound",
+        message: "No such model",
+        details: { id: "x" }
+      })
+    })
+  )
+
+  it.live("is a cancel when it was one", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith("event: cancelled\ndata: {}\n\n"))
+      assert.strictEqual((yield* failing(hive.url))._tag, "JobCancelled")
+    })
+  )
+})
+
+const sentence = (url: string) => Effect.map(failing(url), ({ _tag, message }) => `${_tag}: ${message}`)
+
+describe("faults", () => {
+  it.live("an unknown hive", () =>
+    Effect.gen(function* () {
+      const forwarder = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(list("nowhere"))))
+      const error = yield* Effect.flip(Effect.provide(forwarder, forwarding({ atlas: "http://127.0.0.1:1" })))
+      assert.strictEqual(error.message, "Hive 'nowhere' not found in configuration; known hives: atlas")
+    })
+  )
+
+  it.live("refused", () =>
+    Effect.gen(function* () {
+      const gone = yield* Effect.scoped(fakeHive(hiveWith("")))
+      assert.strictEqual(
+        yield* sentence(gone.url),
+        "ConnectionFailed: Failed to connect to hive: connection refused (hive 'xyz')"
+      )
+    })
+  )
+
+  it.live("unresolved", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(
+        yield* sentence("http://no-such-host.invalid:8081"),
+        "ConnectionFailed: Failed to connect to hive: the host name could not be resolved (hive 'xyz')"
+      )
+    })
+  )
+
+  it.live("reset before an answer", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeSocket((socket) => socket.once("data", () => socket.resetAndDestroy()))
+      assert.strictEqual(
+        yield* sentence(hive.url),
+        "ConnectionFailed: Failed to connect to hive: connection reset (hive 'xyz')"
+      )
+    })
+  )
+
+  it.live("reset in the middle of the stream", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(
+        hiveWith((response) => {
+          response.write(token(1, "a"), () => response.socket?.resetAndDestroy())
+        })
+      )
+      const error = yield* failing(hive.url)
+      assert.strictEqual(error._tag, "ConnectionFailed")
+    })
+  )
+
+  it.live("silent at the submit", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeSocket(() => {})
+      assert.strictEqual(
+        yield* sentence(hive.url),
+        "HiveTimeout: Hive 'xyz' sent nothing for 0.3 s (timeouts.submit)"
+      )
+    })
+  )
+
+  it.live("silent before the first event", () =>
+    Effect.gen(function* () {
+      const comments = (response: http.ServerResponse) => {
+        const timer = setInterval(() => response.write(": idle\n\n"), 50)
+        response.on("close", () => clearInterval(timer))
+      }
+      const hive = yield* fakeHive(hiveWith(comments))
+      assert.strictEqual(
+        yield* sentence(hive.url),
+        "HiveTimeout: Hive 'xyz' sent nothing for 0.3 s (timeouts.first_event)"
+      )
+      yield* hive.seen("DELETE", "/v1/jobs/job-7")
+    })
+  )
+
+  it.live("a stream that stops", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith((response) => void response.write(token(1, "a"))))
+      assert.strictEqual(
+        yield* sentence(hive.url),
+        "HiveTimeout: Hive 'xyz' sent nothing for 0.3 s (timeouts.idle)"
+      )
+      yield* hive.seen("DELETE", "/v1/jobs/job-7")
+    })
+  )
+
+  it.live("not HTTP", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeSocket((socket) => socket.end("220 mail.example ESMTP\r\n"))
+      const said = yield* sentence(hive.url)
+      assert.match(
+        said,
+        /^InvalidResponse: Hive sent an answer that is not HTTP \([A-Z]\w+\) \(hive 'xyz'\)$/
+      )
+    })
+  )
+
+  const answering = (status: number, body: string, type = "application/json") =>
+    fakeHive((_request, response) => void response.writeHead(status, { "content-type": type }).end(body))
+
+  it.live("not JSON", () =>
+    Effect.gen(function* () {
+      const hive = yield* answering(200, "<html>")
+      assert.strictEqual(
+        yield* sentence(hive.url),
+        "InvalidResponse: Hive did not return job_id (hive 'xyz')"
+      )
+    })
+  )
+
+  it.live("no job_id, or one that is none", () =>
+    Effect.gen(function* () {
+      for (const body of ["{}", `{"job_id":5}`, `{"job_id":""}`, `{"job_id":"../x"}`, "null", ""]) {
+        const hive = yield* answering(200, body)
+        assert.strictEqual(
+          yield* sentence(hive.url),
+          "InvalidResponse: Hive did not return job_id (hive 'xyz')",
+          body
+        )
+      }
+    })
+  )
+
+  it.live("a status other than 200, with the hive's message", () =>
+    Effect.gen(function* () {
+      const hive = yield* answering(503, `{"error":{"code":"TooManyJobs","message":"9 jobs are waiting"}}`)
+      const error = yield* failing(hive.url)
+      assert.strictEqual(error.message, "Hive answered 503: 9 jobs are waiting (hive 'xyz')")
+      assert.strictEqual("status" in error ? error.status : undefined, 503)
+    })
+  )
+
+  it.live("no event stream", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive((request, response) =>
+        request.method === "POST" ? json(response, { job_id: "job-7" }) : json(response, {})
+      )
+      assert.strictEqual(
+        yield* sentence(hive.url),
+        "InvalidResponse: Hive sent application/json instead of an event stream (hive 'xyz')"
+      )
+    })
+  )
+
+  it.live("a stream without an end, and garbage", () =>
+    Effect.gen(function* () {
+      for (const events of [token(1, "a"), "", "garbage\u0000\n\n", "data: x\n\n"]) {
+        const hive = yield* fakeHive(hiveWith(events))
+        assert.strictEqual(
+          yield* sentence(hive.url),
+          "InvalidResponse: Hive ended the stream without an end event (hive 'xyz')"
+        )
+      }
+    })
+  )
+
+  it.live("a line beyond the limit", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith(`data: ${"x".repeat(3_000_000)}`))
+      assert.include(yield* sentence(hive.url), "limits.line_bytes")
+    })
+  )
+})
+
+describe("leaving and repeating", () => {
+  it.live("cancels the hive's job when the stream is left", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith((response) => void response.write(token(1, "a"))))
+      yield* Stream.runDrain(Stream.take(forward(hive.url), 2))
+      yield* hive.seen("DELETE", "/v1/jobs/job-7")
+    })
+  )
+
+  it.live("cancels it when the fiber is interrupted", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith((response) => void response.write(token(1, "a"))))
+      const fiber = yield* Effect.forkChild(Stream.runDrain(forward(hive.url)))
+      yield* hive.seen("GET", "/v1/jobs/job-7/events")
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(hive.asked.at(-1)?.method, "DELETE")
+    })
+  )
+
+  it.live("cancels it when the hive tells its id after the fiber was interrupted", () =>
+    Effect.gen(function* () {
+      const held: Array<() => void> = []
+      const hive = yield* fakeHive((request, response, body) => {
+        const answer = () => hiveWith(done(1))(request, response, body)
+        if (request.method === "POST") held.push(answer)
+        else answer()
+      })
+      const fiber = yield* Effect.forkChild(Stream.runDrain(forward(hive.url)))
+      yield* hive.seen("POST", "/v1/jobs")
+      const leaving = yield* Effect.forkChild(Fiber.interrupt(fiber))
+      yield* Effect.yieldNow
+      for (const answer of held) answer()
+      yield* Fiber.join(leaving)
+      assert.deepStrictEqual(
+        hive.asked.map(({ method }) => method),
+        ["POST", "DELETE"]
+      )
+    })
+  )
+
+  const resetOnce = () => {
+    let times = 0
+    return fakeHive((request, response, body) => {
+      if (request.method === "POST" && times++ === 0) return void request.socket.resetAndDestroy()
+      hiveWith(done(1))(request, response, body)
+    })
+  }
+
+  it.live("repeats a broken query before its first event", () =>
+    Effect.gen(function* () {
+      const hive = yield* resetOnce()
+      const query = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(list("xyz"))))
+      yield* Effect.provide(query, forwarding({ xyz: hive.url }))
+      assert.strictEqual(hive.asked.filter(({ method }) => method === "POST").length, 2)
+    })
+  )
+
+  it.live("resumes a stream that broke before its first event, without a second job", () =>
+    Effect.gen(function* () {
+      let times = 0
+      const slowly = (response: http.ServerResponse) => {
+        if (times++ === 0) {
+          response.flushHeaders()
+          response.socket?.resetAndDestroy()
+          return
+        }
+        response.write(token(1, "a"))
+        const timer = setInterval(() => response.write(": idle\n\n"), 50)
+        response.on("close", () => clearInterval(timer))
+        setTimeout(() => response.end(done(2)), 800)
+      }
+      const hive = yield* fakeHive(hiveWith(slowly))
+      const failures: Array<string> = []
+      const job: RunningJob = {
+        id: "job-1",
+        runsAt: () => Effect.void,
+        stopBy: () => Effect.void,
+        unconfirmed: Effect.void,
+        isLeftRunning: () => false,
+        fail: ({ message }) => Effect.sync(() => void failures.push(message)),
+        write: () => Effect.void,
+        written: Effect.succeed([])
+      }
+      const { routing } = WorkerList
+      const request = { operation: "worker_list", hiveId: "xyz", json: "{}", routing, job }
+      const events = yield* HiveForwarder.use((forwarder) =>
+        Stream.runCollect(forwarder.forwardJson(request))
+      ).pipe(Effect.provide(forwarding({ xyz: hive.url })))
+      assert.deepStrictEqual(
+        events.map(({ kind }) => kind),
+        ["narration", "token"]
+      )
+      assert.deepStrictEqual(failures, [])
+      const methods = hive.asked.map(({ method }) => method)
+      assert.deepStrictEqual(methods, ["POST", "GET", "GET"])
+    })
+  )
+
+  it.live("repeats nothing that may not be repeated, and nothing after the first event", () =>
+    Effect.gen(function* () {
+      const once = yield* resetOnce()
+      const infer = new Infer({ hive_id: "xyz", model: "m", prompt: "p", max_tokens: 1, temperature: 0 })
+      const run = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(infer)))
+      assert.strictEqual(
+        (yield* Effect.flip(Effect.provide(run, forwarding({ xyz: once.url }))))._tag,
+        "ConnectionFailed"
+      )
+
+      const broken = yield* fakeHive(
+        hiveWith((response) => {
+          response.write(token(1, "a"), () => response.socket?.resetAndDestroy())
+        })
+      )
+      const query = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(list("xyz"))))
+      yield* Effect.flip(Effect.provide(query, forwarding({ xyz: broken.url })))
+      assert.strictEqual(broken.asked.filter(({ method }) => method === "POST").length, 1)
+    })
+  )
+
+  const patient = Settings.layerDefaults({ timeouts: { silence: Duration.millis(400) } })
+  const through = (url: string) =>
+    HiveForwarder.layer.pipe(Layer.provide([HiveDirectory.layerMemory({ xyz: url }), patient]))
+  const open = (response: http.ServerResponse) => void response.write(token(1, "a"))
+
+  /** Runs an operation at a hive behind a proxy, and does something to it when the first token has come. */
+  const meddling = (operation: Operation, meddle: (proxy: TcpProxy) => Effect.Effect<void>) =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith(open))
+      const proxy = yield* tcpProxy(hive.url)
+      const run = HiveForwarder.use((forwarder) =>
+        Stream.runForEach(forwarder.forward(operation), ({ kind }) =>
+          kind === "token" ? meddle(proxy) : Effect.void
+        )
+      )
+      const from = performance.now()
+      const error = yield* Effect.flip(Effect.provide(run, through(proxy.url)))
+      return { error, hive, millis: performance.now() - from }
+    })
+
+  it.live("takes a hive that refuses twice for gone when the work can be done elsewhere", () =>
+    Effect.gen(function* () {
+      const { error, millis } = yield* meddling(list("xyz"), ({ close }) => close)
+      assert.strictEqual(error.message, "Failed to connect to hive: connection refused (hive 'xyz')")
+      assert.isBelow(millis, 3_000)
+    })
+  )
+
+  it.live("takes a hive that is silent for gone after some seconds when the work can be done elsewhere", () =>
+    Effect.gen(function* () {
+      const { error, hive, millis } = yield* meddling(list("xyz"), ({ freeze, freezeNew }) =>
+        Effect.andThen(freeze, freezeNew(true))
+      )
+      assert.strictEqual(error.message, "Hive 'xyz' sent nothing for 0.4 s (timeouts.silence)")
+      assert.isBelow(millis, 10_000)
+      assert.deepStrictEqual(
+        hive.asked.map(({ method }) => method),
+        ["POST", "GET"]
+      )
+    })
+  )
+
+  it.live("fails when the hive has restarted and lost the job", () =>
+    Effect.gen(function* () {
+      let isRestarted = false
+      const hive = yield* fakeHive((request, response, body) => {
+        if (isRestarted) return json(response, { error: { code: "JobNotFound", message: "?" } }, 404)
+        hiveWith((opened) => {
+          isRestarted = true
+          opened.write(token(1, "a"), () => opened.socket?.resetAndDestroy())
+        })(request, response, body)
+      })
+      const infer = new Infer({ hive_id: "xyz", model: "m", prompt: "p", max_tokens: 1, temperature: 0 })
+      const run = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(infer)))
+      const error = yield* Effect.flip(Effect.provide(run, through(hive.url)))
+      assert.strictEqual(
+        error.message,
+        "Failed to connect to hive: the daemon restarted and lost the job (hive 'xyz')"
+      )
+    })
+  )
+
+  it.live("cannot resume the plain view of an older hive, whose broken connection is an error", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive((request, response) => {
+        if (request.method === "POST") return json(response, { job_id: "job-7" })
+        if (request.url?.endsWith("/stream") !== true) return json(response, {}, 404)
+        eventStream(response).write("data: one\n\n", () => response.socket?.resetAndDestroy())
+      })
+      assert.strictEqual(
+        (yield* failing(hive.url)).message,
+        "Failed to connect to hive: connection reset (hive 'xyz')"
+      )
+      assert.strictEqual(hive.asked.filter(({ path }) => path.endsWith("/stream")).length, 1)
+    })
+  )
+
+  it.live("tells the hive which queen submits", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive((request, response, body) => {
+        if (request.method === "POST")
+          assert.match(String(request.headers["x-rbee-queen"]), /^queen-[0-9a-f-]{36}$/)
+        hiveWith(done(1))(request, response, body)
+      })
+      yield* Stream.runDrain(forward(hive.url))
+    })
+  )
+})
