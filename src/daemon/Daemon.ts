@@ -35,23 +35,20 @@ export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotList
   host: Schema.String,
   port: Schema.Int,
   reason: Schema.String,
-  /** The daemon of rbee that has the port, where it is one, and how it is stopped. */
+  /** The program that has the port, and how it is stopped. */
   owner: Schema.optionalKey(Schema.Struct({ who: Schema.String, stop: Schema.String }))
 }) {
   override get message() {
-    const { owner } = this
-    const other = "choose another port with --port of 'serve', or with the setting queen.port or hive.port"
-    if (this.reason === "EADDRINUSE") {
-      return owner === undefined
-        ? `Port ${this.port} on ${this.host} is in use by another program; end it, or ${other}`
-        : `Port ${this.port} on ${this.host} is in use by ${owner.who}; stop it with '${owner.stop}', or ${other}`
+    if (this.owner !== undefined) {
+      const { stop, who } = this.owner
+      return `Port ${this.port} on ${this.host} is in use by ${who}; ${stop}, or choose another port with --port of 'serve', or with the setting queen.port or hive.port`
     }
     return `Cannot listen on ${this.host}:${this.port} (${this.reason}); choose another address with --host or --port`
   }
 }
 
 const failToListen = Effect.fnUntraced(function* (host: string, port: number, reason: string) {
-  const owner = reason === "EADDRINUSE" ? yield* portOwner(port) : undefined
+  const owner = reason === "EADDRINUSE" ? yield* portOwner(host, port) : undefined
   return yield* new CannotListen({ host, port, reason, ...(owner === undefined ? {} : { owner }) })
 })
 
@@ -112,6 +109,7 @@ const commonRoutes = (name: string) =>
           HttpServerResponse.jsonUnsafe({
             name,
             version,
+            pid: process.pid,
             node: process.version,
             engines: { "node-llama-cpp": "3.21.1" }
           })

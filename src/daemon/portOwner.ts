@@ -1,23 +1,46 @@
 import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { Paths } from "../settings/Paths.ts"
 import { RunFile } from "../system/PidFile.ts"
+import { reachableUrl } from "../system/reachableUrl.ts"
 
-const portOf = (url: string) => URL.parse(url)?.port
-
-const described = (name: string) => (name === "queen" ? "the queen" : `hive '${name.replace(/^hive-/, "")}'`)
-
-const stopCommand = (name: string) =>
-  name === "queen" ? "rbee queen stop" : `rbee hive stop ${name.replace(/^hive-/, "")}`
-
-/** Which daemon of this home has a port, as a sentence names it, and the command that stops it. */
+/** The program that listens on a port, as a sentence names it, and how it is stopped. */
 export interface PortOwner {
   readonly who: string
   readonly stop: string
 }
 
-/** The daemon of rbee that has a port, by the state files of this home; nothing when none of them does. */
-export const portOwner = Effect.fnUntraced(function* (port: number) {
+const askTimeout = "2 seconds"
+const maxAnswerLength = 64_000
+
+const BuildInfo = Schema.Struct({
+  name: Schema.String.check(Schema.isPattern(/queen|hive/)),
+  version: Schema.String.check(Schema.isPattern(/^[\w.+-]{1,64}$/)),
+  pid: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0)))
+})
+const readBuildInfo = Schema.decodeUnknownOption(Schema.fromJsonString(BuildInfo))
+const Capabilities = Schema.Struct({ devices: Schema.Array(Schema.Unknown) })
+const readCapabilities = Schema.decodeUnknownOption(Schema.fromJsonString(Capabilities))
+
+const elsewhere = "stop it where it was started"
+
+const notRbee: PortOwner = { who: "a program that is not rbee", stop: "end it" }
+const silent: PortOwner = { who: "another program, which does not answer as rbee does", stop: "end it" }
+const guarded: PortOwner = { who: "a daemon of another rbee, which requires its token", stop: elsewhere }
+const olderHive: PortOwner = { who: "a hive of an older rbee", stop: elsewhere }
+const olderDaemon: PortOwner = {
+  who: "a program that answers /health as an older rbee does",
+  stop: elsewhere
+}
+
+const portOf = (url: string) => URL.parse(url)?.port
+
+/** The daemon of this home whose state file has the port. */
+const ownerHere = Effect.fnUntraced(function* (port: number) {
   const runFiles = yield* Effect.serviceOption(RunFile)
   const paths = yield* Effect.serviceOption(Paths)
   if (Option.isNone(runFiles)) return undefined
@@ -27,11 +50,65 @@ export const portOwner = Effect.fnUntraced(function* (port: number) {
     )
     if (owner === undefined) continue
     const home = Option.match(paths, { onNone: () => "", onSome: ({ state }) => `, state in ${state}` })
-    const found: PortOwner = {
-      who: `${described(name)} (process ${owner.pid}${home})`,
-      stop: stopCommand(name)
-    }
-    return found
+    const id = name.replace(/^hive-/, "")
+    const [who, stop] =
+      name === "queen" ? ["the queen", "queen stop"] : [`hive '${id}'`, `stop --hive-id ${id}`]
+    return { who: `${who} (process ${owner.pid}${home})`, stop: `stop it with 'rbee ${stop}'` }
   }
   return undefined
+})
+
+const describe = ({ name, pid, version }: typeof BuildInfo.Type): PortOwner => {
+  const kind = name.includes("queen") ? "the queen" : "a hive"
+  const process = pid === undefined ? "" : `, process ${pid}`
+  return {
+    who: `${kind} of another rbee (version ${version}${process})`,
+    stop: pid === undefined ? elsewhere : `${elsewhere}, or with 'kill ${pid}'`
+  }
+}
+
+const textOf = (response: HttpClientResponse.HttpClientResponse) =>
+  response.stream.pipe(
+    Stream.decodeText(),
+    Stream.runFold(
+      () => "",
+      (text, piece) => (text.length > maxAnswerLength ? text : text + piece)
+    )
+  )
+
+/** Asks the program at a port what it is: a daemon of rbee names itself, and an older one answers `/health`. */
+const ownerThatAnswers = Effect.fnUntraced(function* (url: string) {
+  const http = yield* Effect.serviceOption(HttpClient.HttpClient)
+  if (Option.isNone(http)) return silent
+  const get = Effect.fnUntraced(function* (path: string) {
+    const response = yield* http.value.get(url + path)
+    const { headers, status } = response
+    return { status, headers, text: yield* textOf(response) }
+  })
+
+  const info = yield* get("/v1/build-info")
+  const found = info.status === 200 ? readBuildInfo(info.text) : Option.none()
+  if (Option.isSome(found)) return describe(found.value)
+  if (info.headers["www-authenticate"]?.includes('realm="rbee"') === true) return guarded
+
+  const health = yield* get("/health")
+  if (health.status !== 200 || health.text.trim() !== "ok") return notRbee
+  for (const path of ["/v1/capabilities", "/capabilities"]) {
+    const { status, text } = yield* get(path)
+    if (status === 200 && Option.isSome(readCapabilities(text))) return olderHive
+  }
+  return olderDaemon
+})
+
+/**
+ * Who has a port that cannot be listened on: a daemon of this home by its state file, else whatever answers at the
+ * port within two seconds.
+ */
+export const portOwner = Effect.fnUntraced(function* (host: string, port: number) {
+  const here = yield* ownerHere(port)
+  if (here !== undefined) return here
+  return yield* ownerThatAnswers(reachableUrl(host, port, true)).pipe(
+    Effect.timeout(askTimeout),
+    Effect.orElseSucceed(() => silent)
+  )
 })

@@ -60,7 +60,8 @@ describe("a daemon in the foreground", () => {
         assert.include(second.stderr, `in use by the queen (process ${child.pid}, state in ${home}/state)`)
         assert.include(second.stderr, "'rbee queen stop'")
         const elsewhere = yield* rbee(yield* temporaryFolder, ["queen", "serve", "--port", String(port)])
-        assert.include(elsewhere.stderr, "in use by another program")
+        assert.include(elsewhere.stderr, "in use by the queen of another rbee (version 0.1.0")
+        assert.include(elsewhere.stderr, `process ${child.pid}); stop it where it was started, or with 'kill`)
       }),
     60_000
   )
