@@ -32,9 +32,9 @@ const gib = (bytes: number) => Math.round((bytes / 1024 ** 3) * 10) / 10
 /** What a hive has now; of one that tells no inventory, the workers of its last heartbeat. */
 const partOf = ({ record: { alias: hive }, workers: told }: KnownHive, stock: HiveStock | undefined) => {
   if (stock === undefined || stock.away !== undefined) {
-    return { devices: [], models: [], workers: told.map((worker) => shownWorker(hive, worker)) }
+    return { devices: [], workers: told.map((worker) => shownWorker(hive, worker)) }
   }
-  const { devices, models, workers } = stock.inventory
+  const { devices, workers } = stock.inventory
   return {
     devices: devices.map(({ free_bytes, id, name, total_bytes }) => ({
       hive,
@@ -43,9 +43,24 @@ const partOf = ({ record: { alias: hive }, workers: told }: KnownHive, stock: Hi
       used_gb: gib(total_bytes - free_bytes),
       total_gb: gib(total_bytes)
     })),
-    models: models.map(({ id, quantisation, size_bytes }) => ({ hive, id, quantisation, size_bytes })),
     workers: workers.map((worker) => shownWorker(hive, worker))
   }
+}
+
+/** The models of the hives; of one that is away those that it had, with why it is away. */
+const modelsOf = (hives: ReadonlyArray<KnownHive>, stocks: ReadonlyArray<HiveStock>) => {
+  const records = new Map(hives.map(({ record }) => [record.alias, record]))
+  return stocks.flatMap(({ away, hive, inventory: { models } }) => {
+    const record = records.get(hive)
+    const why = record?.state === "active" ? away : (record?.reason ?? away ?? "it does not answer")
+    return models.map(({ id, quantisation, size_bytes }) => ({
+      hive,
+      id,
+      quantisation,
+      size_bytes,
+      ...(why === undefined ? {} : { away: why })
+    }))
+  })
 }
 
 /** The queen's own operations. */
@@ -83,7 +98,7 @@ export const queenHandlers = Effect.gen(function* () {
       hives: hives.map(({ record }) => record),
       devices: parts.flatMap(({ devices }) => devices),
       workers: parts.flatMap(({ workers }) => workers),
-      models: parts.flatMap(({ models }) => models),
+      models: modelsOf(hives, stocks),
       jobs: unfinished
     }
   })

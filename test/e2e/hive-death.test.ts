@@ -85,9 +85,14 @@ const areAnswered = Effect.fnUntraced(function* (
 
 const hasOneLeft = Effect.fnUntraced(function* ({ client, queenUrl }: Fleet, lost: string) {
   const events = yield* client.run({ operation: "status" })
-  const { hives, workers } = JSON.parse(events.findLast(({ kind }) => kind === "result")?.json ?? "{}")
+  const { hives, models, workers } = JSON.parse(
+    events.findLast(({ kind }) => kind === "result")?.json ?? "{}"
+  )
   const dead = hives.find(({ alias }: { readonly alias: string }) => alias === lost)
   assert.strictEqual(dead.state, "unreachable")
+  assert.notProperty(dead, "workers")
+  for (const { away, hive } of models) assert.strictEqual(away, hive === lost ? dead.reason : undefined)
+  assert.isTrue(models.some(({ hive }: { readonly hive: string }) => hive === lost))
   assert.isFalse(workers.some(({ hive }: { readonly hive: string }) => hive === lost))
   assert.strictEqual((yield* post(queenUrl, path, { ...request, max_tokens: 2 })).status, 200)
 })

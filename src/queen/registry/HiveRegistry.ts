@@ -50,7 +50,8 @@ export const HiveRecord = Schema.Struct({
   reason: Schema.optionalKey(Schema.String),
   source: Schema.Literals(["config", "heartbeat", "default"]),
   last_heartbeat: Schema.optionalKey(Schema.String),
-  workers: Schema.Int,
+  /** How many workers it has; absent when it does not answer. */
+  workers: Schema.optionalKey(Schema.Int),
   /** The alias under which the same daemon is counted; absent when it is counted under this one. */
   same_as: Schema.optionalKey(Schema.String),
   /** What the owner should put right, such as two hives with this id. */
@@ -203,7 +204,7 @@ const make = Effect.gen(function* () {
           ...(loss === undefined ? {} : { reason: loss.reason }),
           source: configured !== undefined ? "config" : url !== undefined ? "heartbeat" : "default",
           ...(beat === undefined ? {} : { last_heartbeat: DateTime.formatIso(DateTime.makeUnsafe(beat.at)) }),
-          workers: isActive ? (beat?.workers.length ?? 0) : 0,
+          ...(isActive ? { workers: beat?.workers.length ?? 0 } : {}),
           ...(warning === undefined ? {} : { warning })
         },
         peer: { url: url ?? urlOf("127.0.0.1", hive.port), token },
@@ -225,7 +226,6 @@ const make = Effect.gen(function* () {
         state: "unreachable",
         reason,
         source: "heartbeat",
-        workers: 0,
         ...(warning === undefined ? {} : { warning })
       },
       peer: { url },
