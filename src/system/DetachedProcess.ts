@@ -1,6 +1,7 @@
-import { spawn } from "node:child_process"
-import { closeSync, openSync } from "node:fs"
+import { type ChildProcess, spawn } from "node:child_process"
+import { accessSync, closeSync, constants, openSync } from "node:fs"
 import * as path from "node:path"
+import { Writable } from "node:stream"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -36,6 +37,12 @@ export interface Started {
   readonly exited: Effect.Effect<{ readonly code: number | null; readonly signal: string | null }>
 }
 
+/** A process that waits before its program begins, and ends if this process ends first. */
+export interface Held extends Started {
+  /** Lets the program begin, in the same process. */
+  readonly begin: Effect.Effect<void>
+}
+
 /**
  * Starts processes that outlive this one: in a session of their own, without a pipe to it, with their output in a
  * file.
@@ -44,29 +51,82 @@ export class DetachedProcess extends Context.Service<
   DetachedProcess,
   {
     readonly start: (command: DetachedCommand) => Effect.Effect<Started, SpawnFailed>
+    /** For a process that must be recorded before it may do anything that outlives this one. */
+    readonly hold: (command: DetachedCommand) => Effect.Effect<Held, SpawnFailed>
   }
 >()("rbee/system/DetachedProcess") {
   static readonly layer = Layer.succeed(
     DetachedProcess,
     DetachedProcess.of({
-      start: (command) =>
-        makeFolder(path.dirname(command.logFile), 0o700).pipe(
-          Effect.mapError(
-            (error) =>
-              new SpawnFailed({ command: command.command, reason: logProblem(command.logFile, error) })
-          ),
-          Effect.andThen(start(command))
-        )
+      start: (command) => withLogFolder(command, start(command)),
+      hold: (command) => withLogFolder(command, hold(command))
     })
   )
 }
 
+const withLogFolder = <A>({ command, logFile }: DetachedCommand, started: Effect.Effect<A, SpawnFailed>) =>
+  makeFolder(path.dirname(logFile), 0o700).pipe(
+    Effect.mapError((error) => new SpawnFailed({ command, reason: logProblem(logFile, error) })),
+    Effect.andThen(started)
+  )
+
 const logProblem = (logFile: string, error: unknown) =>
   `its log ${logFile} cannot be written: ${systemProblem(error)}`
 
-const start = ({ args, command, env, inheritsSecrets = false, logFile }: DetachedCommand) =>
-  Effect.callback<Started, SpawnFailed>((resume) => {
-    const fail = (reason: string) => resume(Effect.fail(new SpawnFailed({ command, reason })))
+const start = (command: DetachedCommand) => spawnWith(command, command, [], (started) => started)
+
+const gate = 3
+
+// The shell becomes the program, under the same process id; the end of this process is the end of the pipe.
+const waitsForGate = `read -r go <&${gate} && exec "$@" ${gate}<&-`
+
+const hold = (command: DetachedCommand) =>
+  Effect.suspend(() => {
+    const problem = programProblem(command)
+    if (problem !== undefined) {
+      return Effect.fail(new SpawnFailed({ command: command.command, reason: problem }))
+    }
+    const held = {
+      ...command,
+      command: "/bin/sh",
+      args: ["-c", waitsForGate, "sh", command.command, ...command.args]
+    }
+    return spawnWith(command, held, ["pipe"], (started, child): Held => {
+      const pipe = child.stdio[gate]
+      // A process that has ended does not read.
+      pipe?.on("error", () => {})
+      return {
+        ...started,
+        begin: Effect.sync(() => {
+          if (pipe instanceof Writable) pipe.end("\n")
+        })
+      }
+    })
+  })
+
+/** Why the program of a command cannot be run, as starting it directly would say. */
+const programProblem = ({ command, env }: DetachedCommand) => {
+  const folders = command.includes("/") ? [""] : (env?.["PATH"] ?? process.env["PATH"] ?? "").split(":")
+  let problem: unknown
+  for (const folder of folders) {
+    try {
+      accessSync(path.resolve("/", folder, command), constants.X_OK)
+      return undefined
+    } catch (cause) {
+      problem ??= cause
+    }
+  }
+  return systemProblem(problem)
+}
+
+const spawnWith = <A>(
+  asked: DetachedCommand,
+  { args, command, env, inheritsSecrets = false, logFile }: DetachedCommand,
+  more: ReadonlyArray<"pipe">,
+  toResult: (started: Started, child: ChildProcess) => A
+) =>
+  Effect.callback<A, SpawnFailed>((resume) => {
+    const fail = (reason: string) => resume(Effect.fail(new SpawnFailed({ command: asked.command, reason })))
     let log: number
     try {
       log = openSync(logFile, "a", 0o600)
@@ -77,7 +137,7 @@ const start = ({ args, command, env, inheritsSecrets = false, logFile }: Detache
       const child = spawn(command, args, {
         cwd: "/",
         detached: true,
-        stdio: ["ignore", log, log],
+        stdio: ["ignore", log, log, ...more],
         env: { ...(inheritsSecrets ? process.env : environmentWithoutSecrets()), ...env }
       })
       const exited = new Promise<{ readonly code: number | null; readonly signal: string | null }>((done) => {
@@ -88,7 +148,7 @@ const start = ({ args, command, env, inheritsSecrets = false, logFile }: Detache
         child.unref()
         const { pid } = child
         if (pid === undefined) return fail("no process id")
-        resume(Effect.succeed({ pid, exited: Effect.promise(() => exited) }))
+        resume(Effect.succeed(toResult({ pid, exited: Effect.promise(() => exited) }, child)))
       })
     } catch (cause) {
       fail(systemProblem(cause))

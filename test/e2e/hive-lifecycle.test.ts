@@ -1,8 +1,10 @@
+import { watch, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { NodeHttpServer, NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, FileSystem, Layer, Option, Queue, Schema, Stream } from "effect"
+import { Context, Duration, Effect, Fiber, FileSystem, Layer, Option, Queue, Schema, Stream } from "effect"
 import { HttpClient, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { boundUrl } from "../../src/daemon/Daemon.ts"
 import { workerPool } from "../../src/http/workerPool.ts"
 import { JobsClient } from "../../src/job/client/JobsClient.ts"
@@ -26,7 +28,8 @@ import {
   until,
   withHive,
   workerList,
-  workerOf
+  workerOf,
+  workerSource
 } from "../support/hive.ts"
 
 const serveHive = new URL("../support/serveHive.ts", import.meta.url).pathname
@@ -40,13 +43,13 @@ const outside = (home: string) =>
   )
 
 /** Starts a hive as a process of its own, and waits until it listens. */
-const startHive = Effect.fnUntraced(function* (home: string) {
+const startHive = Effect.fnUntraced(function* (home: string, ...args: ReadonlyArray<string>) {
   const processes = yield* DetachedProcess
   const runFiles = yield* RunFile
   const pids = yield* Pids
   const { exited, pid } = yield* processes.start({
     command: process.execPath,
-    args: [serveHive, home],
+    args: [serveHive, home, ...args],
     logFile: path.join(home, "hive.log")
   })
   yield* Effect.addFinalizer(() =>
@@ -63,6 +66,27 @@ const startHive = Effect.fnUntraced(function* (home: string) {
   const { url } = Option.getOrThrow(running)
   return { pid, exited, url, client: yield* Client.make(url) }
 })
+
+/** Kills a process as soon as a file with such a name is written below a folder. */
+const killAt = (pid: number, folder: string, name: RegExp) =>
+  Effect.callback<void>((resume) => {
+    const watcher = watch(folder, (_event, file) => {
+      if (file === null || !name.test(file)) return
+      watcher.close()
+      process.kill(pid, "SIGKILL")
+      resume(Effect.void)
+    })
+  })
+
+/** The command lines of the processes of this machine that name a file. */
+const commandLinesWith = (file: string) =>
+  ChildProcessSpawner.ChildProcessSpawner.use((spawner) =>
+    spawner.lines(ChildProcess.make("ps", ["-Awwo", "args="]))
+  ).pipe(
+    Effect.map((lines) =>
+      lines.filter((line) => line.includes(file) && !line.includes(serveHive) && !line.startsWith("ps "))
+    )
+  )
 
 const killed = (pid: number, signal: NodeJS.Signals) => Effect.sync(() => process.kill(pid, signal))
 
@@ -96,6 +120,38 @@ describe("a hive as a process", () => {
       }).pipe(Effect.provide(outside(home)))
     })
   )
+
+  const moments: ReadonlyArray<readonly [moment: string, file: RegExp]> = [
+    ["is about to start a worker's process", /\.log$/],
+    ["writes the worker's record", /\.json\.new$/],
+    ["has written the worker's record", /\.json$/]
+  ]
+  for (const [moment, file] of moments) {
+    it.live(`that is killed when it ${moment} leaves no process that a next one does not end`, () =>
+      Effect.gen(function* () {
+        const home = yield* temporaryHome
+        const worker = path.join(home, "worker.ts")
+        writeFileSync(worker, `await import(${JSON.stringify(workerSource)})`)
+        yield* Effect.gen(function* () {
+          const first = yield* startHive(home, "test", "http://127.0.0.1:9", worker)
+          const folder = path.join(home, "state", "hives", "test", "workers")
+          const isKilled = yield* Effect.forkChild(killAt(first.pid, folder, file))
+          yield* Effect.forkChild(first.client.submit(spawnTiny), { startImmediately: true })
+          yield* Fiber.join(isKilled)
+          yield* first.exited
+          const second = yield* startHive(home, "test", "http://127.0.0.1:9", worker)
+          yield* killed(second.pid, "SIGTERM")
+          yield* second.exited
+          yield* until(commandLinesWith(worker), (lines) => lines.length === 0)
+          const left = yield* records(home)
+          assert.deepStrictEqual(
+            left.filter((name) => name.endsWith(".json")),
+            []
+          )
+        }).pipe(Effect.provide(outside(home)))
+      })
+    )
+  }
 
   it.live("leaves a worker that is busy when it is killed, and the next one needs no load", () =>
     Effect.gen(function* () {

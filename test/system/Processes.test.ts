@@ -147,6 +147,83 @@ describe("DetachedProcess", () => {
   )
 })
 
+const holder = `
+import { Effect } from "effect"
+import { DetachedProcess } from ${JSON.stringify(new URL("../../src/system/DetachedProcess.ts", import.meta.url).pathname)}
+const [logFile, begins] = process.argv.slice(1)
+const held = await Effect.runPromise(
+  DetachedProcess.use(({ hold }) => hold({ command: "sh", args: ["-c", "echo began; echo $$; exec sleep 60"], logFile }))
+    .pipe(Effect.provide(DetachedProcess.layer))
+)
+console.log(held.pid)
+if (begins === "begins") await Effect.runPromise(held.begin)
+setInterval(() => {}, 1000)
+`
+
+describe("a process that is held", () => {
+  const run = Effect.fnUntraced(function* (begins: string) {
+    const folder = yield* temporaryFolder
+    const logFile = join(folder, "log")
+    const pid = yield* Effect.callback<readonly [number, () => void]>((resume) => {
+      const child = spawn(process.execPath, ["--input-type=module", "-e", holder, logFile, begins], {
+        cwd: import.meta.dirname,
+        stdio: ["ignore", "pipe", "inherit"]
+      })
+      child.stdout.once("data", (data) =>
+        resume(Effect.succeed([Number(data), () => child.kill("SIGKILL")] as const))
+      )
+    })
+    const log = Effect.sync(() => readFileSync(logFile, "utf8"))
+    return { pid: pid[0], kill: Effect.sync(pid[1]), log }
+  })
+  const gone = (pid: number) =>
+    Pids.use(({ startTime }) => startTime(pid)).pipe(
+      Effect.repeat({ until: Option.isNone, schedule: Schedule.spaced("10 millis") }),
+      Effect.timeout("5 seconds")
+    )
+
+  it.live("never begins when its parent is killed first", () =>
+    Effect.gen(function* () {
+      const { kill, log, pid } = yield* run("waits")
+      assert.isTrue(Option.isSome(yield* Pids.use(({ startTime }) => startTime(pid))))
+      yield* kill
+      yield* gone(pid)
+      assert.strictEqual(yield* log, "")
+    }).pipe(Effect.provide(pids))
+  )
+
+  it.live("becomes its program when it may begin, and outlives its parent then", () =>
+    Effect.gen(function* () {
+      const { kill, log, pid } = yield* run("begins")
+      const text = yield* Effect.repeat(log, {
+        until: (text) => text.split("\n").length > 2,
+        schedule: Schedule.spaced("10 millis")
+      }).pipe(Effect.timeout("5 seconds"))
+      assert.strictEqual(text, `began\n${pid}\n`)
+      yield* kill
+      const program = yield* identify(pid)
+      yield* Pids.use(({ terminate }) => terminate(program, "1 second"))
+      yield* gone(pid)
+    }).pipe(Effect.provide(pids))
+  )
+
+  it.live("is refused like any other when its program is missing or may not be run", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const logFile = join(folder, "log")
+      const { hold, start } = yield* DetachedProcess
+      writeFileSync(join(folder, "text"), "", { mode: 0o600 })
+      for (const command of ["/no/such/program", "rbee-no-such-program", join(folder, "text")]) {
+        const [held, started] = yield* Effect.all([
+          Effect.flip(hold({ command, args: [], logFile })),
+          Effect.flip(start({ command, args: [], logFile }))
+        ])
+        assert.strictEqual(held.message, started.message)
+      }
+    }).pipe(Effect.provide(DetachedProcess.layer))
+  )
+})
+
 describe("WorkerProcessFiles", () => {
   it.live("lists the recorded workers of every hive, and passes over what is none", () =>
     Effect.gen(function* () {

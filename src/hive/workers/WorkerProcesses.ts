@@ -57,6 +57,8 @@ interface Ending {
 
 interface Live {
   readonly process: WorkerProcess
+  /** Lets it do its work, once it is recorded. */
+  readonly begin: Effect.Effect<void>
   readonly exited: Effect.Effect<Ending>
 }
 
@@ -105,11 +107,12 @@ const make = Effect.gen(function* () {
     if (engine === undefined) return yield* fail(spec, `the engine '${spec.engine}' is not in the settings`)
     const port = yield* Effect.catch(ports.next, ({ message }) => fail(spec, message))
     const started = yield* Effect.catch(
-      processes.start({ ...engine.command(spec, port), logFile: store.logFile(spec.id) }),
+      processes.hold({ ...engine.command(spec, port), logFile: store.logFile(spec.id) }),
       ({ message }) => fail(spec, message)
     )
     const startTime = Option.getOrElse(yield* pids.startTime(started.pid), () => "")
-    const live: Live = { process: { pid: started.pid, startTime, port }, exited: started.exited }
+    const { begin, exited, pid } = started
+    const live: Live = { process: { pid, startTime, port }, begin, exited }
     return live
   })
 
@@ -163,9 +166,11 @@ const make = Effect.gen(function* () {
   const live = (spec: WorkerSpec, acquire: Effect.Effect<Live, WorkerFailed>, events: ProcessEvents) =>
     Effect.acquireUseRelease(
       acquire,
-      ({ exited, process }) =>
+      ({ begin, exited, process }) =>
         Effect.gen(function* () {
-          yield* Effect.mapError(store.save({ spec, process }), (error) => error)
+          // A hive that is killed leaves no worker without a record: one ends itself that may not begin yet.
+          yield* store.save({ spec, process })
+          yield* begin
           yield* events.started(process, yield* engineOf(spec))
           yield* Effect.raceFirst(answers(spec, process, events), diedEarly(spec, exited))
           yield* events.ready(process)
@@ -192,8 +197,10 @@ const make = Effect.gen(function* () {
     isHealthy: ({ process, spec }) =>
       Effect.flatMap(engineOf(spec), (engine) => client.isReady(process.port, engine?.readyPath)),
     adopt: ({ process, spec }, events) =>
-      live(spec, Effect.as(ports.reserve(process.port), { process, exited: endOf(process) }), events).pipe(
-        Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure))
-      )
+      live(
+        spec,
+        Effect.as(ports.reserve(process.port), { process, begin: Effect.void, exited: endOf(process) }),
+        events
+      ).pipe(Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure)))
   })
 })

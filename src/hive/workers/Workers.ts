@@ -349,15 +349,19 @@ const make = Effect.gen(function* () {
   })
 
   const adopt = Effect.fnUntraced(function* (stored: StoredWorker) {
-    if (!(yield* pids.isAlive(stored.process))) return yield* store.remove(stored.spec.id)
-    const entry = yield* lives.begin(stored.spec, stored)
+    if (yield* pids.isAlive(stored.process)) return [yield* lives.begin(stored.spec, stored)]
+    yield* store.remove(stored.spec.id)
+    return []
+  })
+
+  const untilAdopted = Effect.fnUntraced(function* (entry: Entry) {
     const outcome = yield* Effect.result(Effect.timeoutOption(Deferred.await(entry.run.ready), adoptWithin))
     const adopted = Result.isSuccess(outcome) && Option.isSome(outcome.success)
-    const { id: worker, model } = stored.spec
+    const { id: worker, model } = entry.spec
     yield* Effect.logInfo(adopted ? "adopted a worker" : "a worker of an earlier hive does not answer", {
       worker,
       model,
-      pid: stored.process.pid
+      pid: entry.process?.pid
     })
   })
 
@@ -367,7 +371,11 @@ const make = Effect.gen(function* () {
       discard: true
     })
   )
-  yield* Effect.forEach(yield* store.list, adopt, { concurrency: "unbounded", discard: true })
+  // All of them at once: a hive that is stopped while it starts ends those that it has adopted.
+  const adopted = yield* Effect.uninterruptible(
+    Effect.flatMap(store.list, (stored) => Effect.forEach(stored, adopt, { concurrency: "unbounded" }))
+  )
+  yield* Effect.forEach(adopted.flat(), untilAdopted, { concurrency: "unbounded", discard: true })
 
   const idleMillis = Duration.toMillis(settings.idleStop)
   const isIdle = ({ requests, state, usedAt, waiters }: Entry) =>

@@ -55,7 +55,7 @@ const setUp = Effect.fnUntraced(function* ({ cannotStart = false, hesitates = 0,
   let refusals = hesitates
 
   const processes = Layer.mock(DetachedProcess)({
-    start: ({ args, command, logFile: file }) =>
+    hold: ({ args, command, logFile: file }) =>
       Effect.gen(function* () {
         if (cannotStart) return yield* new SpawnFailed({ command, reason: "ENOENT" })
         yield* Deferred.succeed(logFile, file)
@@ -65,7 +65,7 @@ const setUp = Effect.fnUntraced(function* ({ cannotStart = false, hesitates = 0,
         const { ends } = starts[count] ?? {}
         if (ends !== undefined) yield* Deferred.succeed(ending, ends)
         endings.push(ending)
-        return { pid: 100 + count++, exited: Deferred.await(ending) }
+        return { pid: 100 + count++, exited: Deferred.await(ending), begin: Effect.void }
       })
   })
   const client = Layer.mock(WorkerClient)({
