@@ -11,7 +11,30 @@ import { ChatRequest, CompletionRequest, EmbeddingRequest, unsupportedField } fr
 
 const maxBody = ByteSize.bytes(16_000_000)
 
-const toIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+const required = "is required"
+
+const toIssues = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) => (issue._tag === "MissingKey" ? required : SchemaIssue.defaultLeafHook(issue))
+})
+
+const texts = "Expected a text, a list of texts, or token ids in a list or in lists"
+
+/** Fields that have several forms: when more than one of them nearly fits, all are named. */
+const forms: { readonly [field: string]: string } = { input: texts, prompt: texts }
+
+type Issues = ReturnType<typeof toIssues>["issues"]
+
+const problemOf = ([first, ...others]: Issues) => {
+  const path = first?.path?.map(String) ?? []
+  const form = others.length === 0 ? undefined : forms[path[0] ?? ""]
+  const param = form === undefined ? path.join(".") || "(body)" : (path[0] ?? "")
+  const message = form ?? first?.message ?? "not understood"
+  return {
+    param,
+    reason:
+      message === required ? `'${param}' ${required}` : `'${param}': ${message.replaceAll(" | null", "")}`
+  }
+}
 
 const unsupportedReason = (field: string) =>
   field === "tools" || field === "functions"
@@ -37,15 +60,10 @@ const readJson = Effect.gen(function* () {
 const reader = <A>(schema: Schema.ConstraintDecoder<A>) => {
   const decode = Schema.decodeUnknownEffect(schema)
   return Effect.flatMap(readJson, (body) =>
-    Effect.mapError(decode(body), ({ issue }) => {
-      const [first] = toIssues(issue).issues
-      const param = first?.path?.map(String).join(".") ?? "(body)"
-      return new BadRequest({
-        reason: `'${param}': ${first?.message ?? "not understood"}`,
-        param,
-        code: "invalid_value"
-      })
-    })
+    Effect.mapError(
+      decode(body),
+      ({ issue }) => new BadRequest({ ...problemOf(toIssues(issue).issues), code: "invalid_value" })
+    )
   )
 }
 

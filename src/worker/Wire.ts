@@ -99,19 +99,20 @@ const Content = Schema.Union([SafeText, Schema.Array(TextPart).check(Schema.isMa
 
 const Message = Schema.Struct({
   role: Schema.Literals(["system", "developer", "user", "assistant", "tool"]),
-  /** Absent or null beside tool calls. */
+  /** Absent or null beside tool calls, or in an empty turn of the assistant. */
   content: optional(Content),
   tool_calls: optional(Schema.Array(ToolCall).check(Schema.isMaxLength(256))),
   tool_call_id: optional(SafeText),
   name: optional(SafeText)
 }).check(
-  Schema.makeFilter(({ content, tool_calls }) => {
+  Schema.makeFilter(({ content, role, tool_calls }) => {
     const hasContent = content !== undefined && content !== null
     return (
       hasContent ||
+      role === "assistant" ||
       (tool_calls?.length ?? 0) > 0 || {
         path: ["content"],
-        issue: "Expected a string or a list of text parts; only a message with tool_calls may be without"
+        issue: "Expected a string or a list of text parts; only a message of the assistant may be without"
       }
     )
   })

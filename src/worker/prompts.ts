@@ -21,16 +21,25 @@ export const completionPrompts = (engine: Engine["Service"], { prompt }: Complet
   )
 }
 
-const toMessage = ({ content, name, role, tool_call_id, tool_calls }: Message): ChatMessage => ({
-  role,
-  content: typeof content === "string" ? content : content?.map(({ text }) => text).join(""),
-  toolCalls: (tool_calls ?? []).map(({ function: called, id }) => ({
+// Templates tell a call of a tool by a content that is absent.
+const absentContent = ({ tool_calls }: Message) => ((tool_calls?.length ?? 0) > 0 ? undefined : "")
+
+const contentOf = (message: Message) => {
+  const { content } = message
+  if (content === undefined || content === null) return absentContent(message)
+  return typeof content === "string" ? content : content.map(({ text }) => text).join("")
+}
+
+const toMessage = (message: Message): ChatMessage => ({
+  role: message.role,
+  content: contentOf(message),
+  toolCalls: (message.tool_calls ?? []).map(({ function: called, id }) => ({
     id: id ?? "",
     name: called.name,
     arguments: called.arguments
   })),
-  toolCallId: tool_call_id ?? undefined,
-  name: name ?? undefined
+  toolCallId: message.tool_call_id ?? undefined,
+  name: message.name || undefined
 })
 
 /** The prompt of a chat, as tokens. */

@@ -183,6 +183,7 @@ function* readMessage(body: Body): Reading<Exchange> {
 export const messagesDoor: Door = {
   path: "/v1/messages",
   format: anthropicFormat,
+  fieldNames: { stop: "stop_sequences", response_format: "output_config.format" },
   read: (body) => Result.gen(() => readMessage(body))
 }
 
@@ -216,5 +217,6 @@ const countIn = ({ code, message }: GatewayFailure) => {
 export const countTokensDoor: Door = {
   path: "/v1/messages/count_tokens",
   format: anthropicFormat,
+  fieldNames: { response_format: "output_config.format" },
   read: (body) => Result.gen(() => readCounting(body))
 }

@@ -8,7 +8,8 @@ import { assistantTurn, Content, toParts, userTurn } from "./blocks.ts"
 
 const Message = Schema.Struct({
   role: Schema.Literals(["user", "assistant", "system"]),
-  content: Content
+  /** Absent or null in an empty turn, which clients send of an answer that was cut off at once. */
+  content: optional(Content)
 })
 type Message = typeof Message.Type
 
@@ -79,11 +80,12 @@ const choiceOf = (choice: typeof Choice.Type | null | undefined): ToolChoice | u
 const isClientTool = ({ name, type }: Tool) => (type ?? "custom") === "custom" && typeof name === "string"
 
 function* toTurn(
-  { content, role }: Message,
+  { content: said, role }: Message,
   index: number,
   notes: Set<string>
 ): Reading<ReadonlyArray<EngineMessage>> {
   const path = `messages.${index}.content`
+  const content = said ?? ""
   if (role === "system") return [{ role, content: contentOf(yield* toParts(content, path)) }]
   if (role === "user") return yield* Result.gen(() => userTurn(content, path))
   const { message, omitted } = assistantTurn(content)

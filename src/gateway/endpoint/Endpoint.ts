@@ -92,5 +92,7 @@ export type Reading<A> = Generator<Result.Result<unknown, InvalidRequest>, A, ne
 export interface Door {
   readonly path: `/${string}`
   readonly format: Format
+  /** The client's names for the fields of the engine's body, where they differ. */
+  readonly fieldNames?: Readonly<Record<string, string>>
   readonly read: (body: Body) => Result.Result<Exchange, InvalidRequest>
 }

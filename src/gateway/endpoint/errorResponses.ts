@@ -3,17 +3,20 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import { redact } from "../../http/Redaction.ts"
+import { brokenJson } from "../../operation/brokenJson.ts"
 import { type Body, type Format, InvalidRequest } from "./Endpoint.ts"
 import { type GatewayFailure } from "./GatewayFailure.ts"
 
-const notAnObject = new InvalidRequest({ reason: "The body must be a JSON object" })
+const invalidBody = (problem: string) => Effect.fail(new InvalidRequest({ reason: `The body ${problem}` }))
 
 /** The fields of a body. */
 export const parse = (text: string): Effect.Effect<Body, InvalidRequest> => {
   const parsed = Result.try((): unknown => JSON.parse(text))
-  return Result.isSuccess(parsed) && Predicate.isReadonlyObject(parsed.success)
+  if (Result.isFailure(parsed))
+    return invalidBody(`is not valid JSON: ${brokenJson(text) ?? "it cannot be parsed"}`)
+  return Predicate.isReadonlyObject(parsed.success)
     ? Effect.succeed(parsed.success)
-    : Effect.fail(notAnObject)
+    : invalidBody("must be a JSON object")
 }
 
 /** The answer to a failure, in a client's format. */

@@ -108,6 +108,23 @@ export const fromError = (error: {
   ...(error.param === undefined ? {} : { param: error.param })
 })
 
+/** A failure in which the field of the engine's body is called as the client calls it. */
+export const withFieldNames = (
+  failure: GatewayFailure,
+  names: Readonly<Record<string, string>> = {}
+): GatewayFailure => {
+  const { message, param = "" } = failure
+  const [field = ""] = param.split(".", 1)
+  const name = Object.hasOwn(names, field) ? names[field] : undefined
+  return name === undefined
+    ? failure
+    : {
+        ...failure,
+        param: `${name}${param.slice(field.length)}`,
+        message: message.replace(`'${field}`, `'${name}`)
+      }
+}
+
 /** An engine's own code and type, for formats that have no fields for them. */
 export const engineWords = ({ engine }: GatewayFailure) => ({
   ...(engine?.code === undefined || engine.code === null ? {} : { code: engine.code }),

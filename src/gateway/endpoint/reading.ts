@@ -3,7 +3,15 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { type Body, InvalidRequest } from "./Endpoint.ts"
 
-const toIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+const required = "is required"
+
+const toIssues = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) => (issue._tag === "MissingKey" ? required : SchemaIssue.defaultLeafHook(issue))
+})
+
+// Null equals absence, and is no value that a client has to be told of.
+const sentenceOf = (param: string, message: string) =>
+  message === required ? `'${param}' ${required}` : `'${param}': ${message.replaceAll(" | null", "")}`
 
 /** Reads a body by a schema; what is wrong first is told with the path of its field. */
 export const reader = <A>(schema: Schema.ConstraintDecoder<A>) => {
@@ -12,7 +20,7 @@ export const reader = <A>(schema: Schema.ConstraintDecoder<A>) => {
     Result.mapError(decode(body), ({ issue }) => {
       const [first] = toIssues(issue).issues
       const param = first?.path?.map(String).join(".") ?? ""
-      return new InvalidRequest({ reason: `'${param}': ${first?.message ?? "not understood"}`, param })
+      return new InvalidRequest({ reason: sentenceOf(param, first?.message ?? "not understood"), param })
     })
 }
 

@@ -27,7 +27,7 @@ import { mergeEmbeddings } from "./embeddings.ts"
 import { type About, type Door, type Exchange, InvalidRequest } from "./Endpoint.ts"
 import { assemble } from "./EngineAnswer.ts"
 import { parse, refuse } from "./errorResponses.ts"
-import { fromError, fromFailure } from "./failures.ts"
+import { fromError, fromFailure, withFieldNames } from "./failures.ts"
 import { type GatewayFailure } from "./GatewayFailure.ts"
 import { withModelDefaults } from "./modelDefaults.ts"
 
@@ -114,7 +114,7 @@ export const makeAnswering = Effect.gen(function* () {
   const { routing } = Complete
 
   const run = Effect.fnUntraced(function* (
-    { format }: Door,
+    { fieldNames, format }: Door,
     exchange: Exchange,
     model: ServedModel,
     waitMs: number | undefined,
@@ -172,7 +172,8 @@ export const makeAnswering = Effect.gen(function* () {
     const early = end === undefined ? undefined : failureOf(end)
     const begun = first.find(hasContent) !== end
     const { reply } = exchange
-    const failed = (failure: GatewayFailure) => {
+    const failed = (error: GatewayFailure) => {
+      const failure = withFieldNames(error, fieldNames)
       const headers = headersOf(jobId, placement)
       const answer = reply._tag === "Whole" ? reply.fromFailure?.(failure) : undefined
       return answer === undefined

@@ -2,7 +2,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
-import { contextOf, samplingFields } from "../../operation/ModelParameters.ts"
+import { contextOf, ModelParameters, samplingFields } from "../../operation/ModelParameters.ts"
 import type { About, Body, Door, Exchange, Reading } from "../endpoint/Endpoint.ts"
 import { given, unsupported } from "../endpoint/reading.ts"
 import { chatShape, generateShape, loadedReply, nanos, reply, type Shape, unloadedReply } from "./answer.ts"
@@ -47,6 +47,13 @@ const asked = ({ format, keep_alive, options, think }: Common, more: Body) => ({
   ...(isZero(keep_alive) ? ({ unload: "after" } as const) : {})
 })
 
+const fieldNames = {
+  ...Object.fromEntries(Struct.keys(ModelParameters.fields).map((name) => [name, `options.${name}`])),
+  max_tokens: "options.num_predict",
+  repetition_penalty: "options.repeat_penalty",
+  response_format: "format"
+}
+
 const noImages = "no engine here takes images; leave them out"
 
 function* readChatRequest(body: Body): Reading<Exchange> {
@@ -68,6 +75,7 @@ function* readChatRequest(body: Body): Reading<Exchange> {
 export const chatDoor: Door = {
   path: "/api/chat",
   format: ollamaFormat,
+  fieldNames,
   read: (body) => Result.gen(() => readChatRequest(body))
 }
 
@@ -98,6 +106,7 @@ function* readGenerateRequest(body: Body): Reading<Exchange> {
 export const generateDoor: Door = {
   path: "/api/generate",
   format: ollamaFormat,
+  fieldNames,
   read: (body) => Result.gen(() => readGenerateRequest(body))
 }
 
@@ -158,6 +167,7 @@ export const embedDoor: Door = {
 export const oldEmbeddingsDoor: Door = {
   path: "/api/embeddings",
   format: ollamaFormat,
+  fieldNames: { input: "prompt" },
   read: (body) =>
     Result.map(readOldEmbedding(body), ({ model, prompt }) =>
       embedding(

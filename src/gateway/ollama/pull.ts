@@ -26,6 +26,15 @@ export const pulledId = (name: string): Result.Result<string, InvalidRequest> =>
       })
     )
   }
+  if (/^http:/i.test(name)) {
+    return Result.fail(
+      new InvalidRequest({
+        reason:
+          "A model is not pulled over http://, where anybody could change it on the way; use its https:// URL, or put the file into the models folder of a hive",
+        param: "model"
+      })
+    )
+  }
   if (/^(hf|ollama|https|rbee):/.test(name)) return Result.succeed(name)
   const [, hub] = /^(?:hf\.co|huggingface\.co)\/(.+)$/.exec(name) ?? []
   return Result.succeed(hub === undefined ? `ollama:${name}` : `hf:${hub}`)

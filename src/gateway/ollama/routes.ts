@@ -15,6 +15,7 @@ import { fromError } from "../endpoint/failures.ts"
 import { optional, reader } from "../endpoint/reading.ts"
 import { mayUse, ModelForbidden } from "../keys/KeyLimits.ts"
 import { OperationRunner } from "../upstream/OperationRunner.ts"
+import { Unloader } from "../upstream/Unloader.ts"
 import { Upstream } from "../upstream/Upstream.ts"
 import { readCopy, readCreate } from "./create.ts"
 import { ollamaFormat } from "./format.ts"
@@ -65,6 +66,9 @@ const methods = {
   "/api/push": "POST"
 } as const
 
+const isInUse = (error: { readonly _tag: string; readonly code?: string }) =>
+  error._tag === "JobFailed" && error.code === "ModelInUse"
+
 const documented = { GET: "get", POST: "post", DELETE: "delete" } as const
 
 /** Where Ollama's clients upload files. */
@@ -83,6 +87,7 @@ export const ollamaRoutes = HttpRouter.use(
     const upstream = yield* Upstream
     const operations = yield* OperationRunner
     const settings = yield* Settings
+    const unloader = yield* Unloader
 
     const asked = Effect.flatMap(Effect.flatMap(requestText(settings), parse), (body) =>
       Effect.fromResult(named(body))
@@ -157,16 +162,18 @@ export const ollamaRoutes = HttpRouter.use(
     const remove = Effect.gen(function* () {
       yield* mayChange
       const { name } = yield* asked
-      const {
-        facts: { id },
-        hives
-      } = yield* upstream.find(name)
+      const model = yield* upstream.find(name)
+      const removeOn = (hive_id: string) => {
+        const removal = operations.run({ operation: "model_delete", hive_id, id: model.facts.id })
+        // As with Ollama, a model that is loaded and idle is unloaded first.
+        return Effect.catchIf(removal, isInUse, () =>
+          Effect.andThen(unloader.unload(model, hive_id), removal)
+        )
+      }
       // A hive that uses it, or is away, keeps no other from deleting it.
-      const outcomes = yield* Effect.forEach(
-        hives,
-        (hive_id) => Effect.result(operations.run({ operation: "model_delete", hive_id, id })),
-        { concurrency: "unbounded" }
-      )
+      const outcomes = yield* Effect.forEach(model.hives, (hive) => Effect.result(removeOn(hive)), {
+        concurrency: "unbounded"
+      })
       for (const outcome of outcomes) yield* Effect.fromResult(outcome)
       return HttpServerResponse.empty({ status: 200 })
     })

@@ -26,19 +26,47 @@ const choiceByName = (choice: unknown): ToolChoice | undefined => {
   return { _tag: "Only", names, required: allowed["mode"] === "required" }
 }
 
-// Many templates pass over a role that they do not know: the instructions would be lost.
-const withSystemRole = (message: unknown): unknown =>
-  Predicate.isReadonlyObject(message) && message["role"] === "developer"
-    ? { ...message, role: "system" }
-    : message
+const isEmptyList = (value: unknown) => Array.isArray(value) && value.length === 0
+
+/** The content as engines take it: absent only beside calls, and never an empty list. */
+const contentOf = (content: unknown, role: unknown, hasCalls: boolean) => {
+  if (hasCalls) return isEmptyList(content) ? null : content
+  const isAbsent = content === undefined || content === null
+  return isEmptyList(content) || (isAbsent && role === "assistant") ? "" : content
+}
+
+/**
+ * A message without the fields that say nothing, which some engines refuse. Many templates pass over a role that they do
+ * not know, such as `developer`: the instructions would be lost.
+ */
+const toEngineMessage = (message: unknown): unknown => {
+  if (!Predicate.isReadonlyObject(message)) return message
+  const { content, name, role, tool_calls, ...others } = message
+  const calls = isEmptyList(tool_calls) ? undefined : (tool_calls ?? undefined)
+  const said = contentOf(content, role, calls !== undefined)
+  return {
+    ...given({ role: role === "developer" ? "system" : role }),
+    ...(said === undefined ? {} : { content: said }),
+    ...given({ ...others, name: name === "" ? undefined : name, tool_calls: calls })
+  }
+}
+
+// Left out where a function has none, which not every engine takes.
+const noParameters = { type: "object", properties: {} }
+
+const toEngineTool = (tool: unknown): unknown =>
+  isTool(tool)
+    ? { ...tool, function: { parameters: noParameters, ...given(tool.function), name: tool.function.name } }
+    : tool
 
 function* toEngine(body: Body): Reading<Body> {
   const fields = callsOfFunctions(toolsOfFunctions(given(body)))
-  const { messages, tool_choice, tools, ...others } = fields
-  const said = Array.isArray(messages) ? messages.map(withSystemRole) : messages
+  const { messages, tool_choice, tools: offered, ...others } = fields
+  const tools = Array.isArray(offered) ? offered.map(toEngineTool) : offered
+  const said = Array.isArray(messages) ? messages.map(toEngineMessage) : messages
   const choice = choiceByName(tool_choice)
   if (choice === undefined) {
-    const none = Array.isArray(tools) && tools.length === 0
+    const none = isEmptyList(tools)
     return given({ ...others, messages: said, ...(none ? {} : { tools, tool_choice }) })
   }
   if (!Array.isArray(tools) || !tools.every(isTool)) {

@@ -58,5 +58,6 @@ function* readResponse(body: Body): Reading<Exchange> {
 export const responsesDoor: Door = {
   path: "/v1/responses",
   format: openAiFormat,
+  fieldNames: { max_tokens: "max_output_tokens", messages: "input", response_format: "text.format" },
   read: (body) => Result.gen(() => readResponse(body))
 }

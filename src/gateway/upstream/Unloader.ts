@@ -9,8 +9,8 @@ import { type ServedModel, Upstream } from "./Upstream.ts"
 export class Unloader extends Context.Service<
   Unloader,
   {
-    /** Returns when they have ended, 10 seconds later at most. A worker that somebody uses stays. */
-    readonly unload: (model: ServedModel) => Effect.Effect<void>
+    /** Returns when they have ended, 10 seconds later at most: on one hive, or on all. A worker that somebody uses stays. */
+    readonly unload: (model: ServedModel, on?: string) => Effect.Effect<void>
     /** The same, without waiting. */
     readonly inBackground: (model: ServedModel) => Effect.Effect<void>
   }
@@ -22,10 +22,10 @@ export class Unloader extends Context.Service<
       const operations = yield* OperationRunner
       const run = yield* FiberSet.makeRuntime<never, void, never>()
 
-      const unload = Effect.fn("Unloader.unload")(function* ({ id }: ServedModel) {
+      const unload = Effect.fn("Unloader.unload")(function* ({ id }: ServedModel, on?: string) {
         const workers = yield* upstream.workers
         yield* Effect.forEach(
-          workers.filter(({ worker }) => worker.model_id === id),
+          workers.filter(({ hive, worker }) => worker.model_id === id && (on ?? hive) === hive),
           ({ hive, worker }) =>
             Effect.ignore(
               operations.run({

@@ -47,7 +47,12 @@ const reserved = /^(?:rbee|hf|ollama|https?|file):|^(?:hf\.co|huggingface\.co)\/
 /** The id of a model that is to be made: its name without `:latest`. */
 export const createdId = (name: string): Effect.Effect<string, InvalidModelDefinition> => {
   const id = name.replace(/:latest$/, "")
-  return modelName.test(id) && !reserved.test(id) && !id.includes("..")
+  const [prefix] = reserved.exec(id) ?? []
+  if (prefix !== undefined) {
+    const reason = `the names that begin with '${prefix}' are reserved for models of that source; choose another name`
+    return Effect.fail(new InvalidModelDefinition({ id: name, reason }))
+  }
+  return modelName.test(id) && !id.includes("..")
     ? Effect.succeed(id)
     : Effect.fail(
         new InvalidModelDefinition({

@@ -411,7 +411,9 @@ describe("a worker's refusals", () => {
         [{ frequency_penalty: -3 }, "frequency_penalty", "2"],
         [{ stop: Array.from({ length: 65 }, () => "x") }, "stop", "64"],
         [{ messages: [{ role: "robot", content: "x" }] }, "messages.0.role", "user"],
-        [{ messages: [{ role: "assistant", content: null }] }, "messages.0.content", "string"],
+        [{ messages: [{ role: "user", content: null }] }, "messages.0.content", "string"],
+        [{ messages: null }, "messages", "Expected array"],
+        [{ messages: undefined }, "messages", "is required"],
         [{ continue_final_message: true }, "continue_final_message", "assistant"]
       ]
       for (const [part, param, word] of wrong) {

@@ -36,6 +36,46 @@ const tool = (name: string) => ({ type: "function", function: { name, parameters
 const tools = [tool("add"), tool("sub"), tool("mul")]
 
 describe("OpenAI's chat", () => {
+  it.live("takes every empty form of a message's and a tool's fields", () =>
+    Effect.gen(function* () {
+      const user = { role: "user", content: "Hi", name: "", tool_calls: null }
+      const call = { id: "c", type: "function", function: { name: "add", arguments: "{}" } }
+      const { asked, status, text } = yield* send({
+        messages: [
+          user,
+          { role: "assistant", content: null, tool_calls: [], refusal: null, function_call: null },
+          { role: "assistant", content: [] },
+          { role: "assistant" },
+          { role: "assistant", content: [], tool_calls: [call], audio: null },
+          { role: "tool", tool_call_id: "c", content: [] }
+        ],
+        tools: [{ type: "function", function: { name: "add", description: null, parameters: null } }]
+      })
+      assert.strictEqual(status, 200, text)
+      const empty = { role: "assistant", content: "" }
+      assert.deepStrictEqual(asked, {
+        model: "tiny",
+        messages: [
+          { role: "user", content: "Hi" },
+          empty,
+          empty,
+          empty,
+          { role: "assistant", content: null, tool_calls: [call] },
+          { role: "tool", tool_call_id: "c", content: "" }
+        ],
+        tools: [
+          { type: "function", function: { name: "add", parameters: { type: "object", properties: {} } } }
+        ]
+      })
+      for (const path of ["/v1/messages", "/api/chat", "/v1/chat/completions"]) {
+        const turns = [user, { role: "assistant", content: null }, { role: "user", content: "Go on" }]
+        const nothing = { tools: [], tool_choice: null, metadata: null, stop_sequences: null, stop: null }
+        const taken = yield* send({ model: "tiny", max_tokens: 5, messages: turns, ...nothing }, said, path)
+        assert.strictEqual(taken.status, 200, taken.text)
+      }
+    })
+  )
+
   it.live("leaves out every field that is null", () =>
     Effect.gen(function* () {
       const fields = {

@@ -8,6 +8,7 @@ import { gatewayDoors } from "../../../src/gateway/Gateway.ts"
 import { pulledId } from "../../../src/gateway/ollama/pull.ts"
 import { ollamaRoutes } from "../../../src/gateway/ollama/routes.ts"
 import { OperationRunner } from "../../../src/gateway/upstream/OperationRunner.ts"
+import { Unloader } from "../../../src/gateway/upstream/Unloader.ts"
 import { pickModel, publicModels, Upstream } from "../../../src/gateway/upstream/Upstream.ts"
 import { Handlers } from "../../../src/job/Handlers.ts"
 import { Jobs } from "../../../src/job/Jobs.ts"
@@ -84,7 +85,7 @@ const start = Effect.fnUntraced(function* (work: (asked: Asked) => Work = () => 
   )
   const layer = daemon(
     { name: "test", host: "127.0.0.1", port: 0 },
-    ollamaRoutes.pipe(Layer.provide(OperationRunner.layerNoDeps))
+    ollamaRoutes.pipe(Layer.provide(Unloader.layerNoDeps), Layer.provide(OperationRunner.layerNoDeps))
   ).pipe(
     Layer.provide(gatewayDoors),
     Layer.provide([ApiKeys.layerMemory([{ key, name: "app", models: ["fast"] }]), upstream, operations]),
@@ -456,9 +457,14 @@ describe("a deletion", () => {
       )
       const { status, text } = yield* send(url, "/api/delete", { model: "rbee:tiny" }, "DELETE")
       assert.deepStrictEqual([status, text], [409, '{"error":"Worker tiny-1 uses it"}'])
+      // Once more on the hive that had it loaded; nothing was idle there.
       assert.deepStrictEqual(
-        asked.map(({ hive_id }) => hive_id),
-        ["atlas", "nyx"]
+        asked.map(({ hive_id, operation }) => [operation, hive_id]),
+        [
+          ["model_delete", "atlas"],
+          ["model_delete", "nyx"],
+          ["model_delete", "atlas"]
+        ]
       )
     })
   )
