@@ -1,5 +1,6 @@
 import type * as Jinja from "@huggingface/jinja"
 import type { LlamaModel, Token } from "node-llama-cpp"
+import { boundedRender, RenderExceeded } from "./boundedRender.ts"
 import { BadRequest } from "./errors.ts"
 import { Markers, type Segment } from "./Markers.ts"
 
@@ -65,18 +66,21 @@ export class ChatTemplate {
 
   #render(messages: ReadonlyArray<ChatMessage>, markers: Markers, goesOn: boolean) {
     const render = (absent: string | null) =>
-      this.#compiled().render({
-        messages: messages.map((message, index) =>
-          templateMessage(message, index, markers, absent, goesOn && index === messages.length - 1)
-        ),
-        add_generation_prompt: !goesOn,
-        bos_token: this.#model.tokens.bosString ?? "",
-        eos_token: this.#model.tokens.eosString ?? ""
-      })
+      boundedRender(() =>
+        this.#compiled().render({
+          messages: messages.map((message, index) =>
+            templateMessage(message, index, markers, absent, goesOn && index === messages.length - 1)
+          ),
+          add_generation_prompt: !goesOn,
+          bos_token: this.#model.tokens.bosString ?? "",
+          eos_token: this.#model.tokens.eosString ?? ""
+        })
+      )
     try {
       return render(null)
     } catch (cause) {
       if (cause instanceof BadRequest) throw cause
+      if (cause instanceof RenderExceeded) throw refusal(cause.message, "chat_template_error")
       try {
         // Some templates tell a call of a tool by a content that is none; others fail on it.
         if (messages.some(({ content }) => content === undefined)) return render("")

@@ -1,4 +1,19 @@
-import type { LlamaEmbeddingContext, LlamaModel, Token } from "node-llama-cpp"
+import * as Effect from "effect/Effect"
+import type { Token } from "node-llama-cpp"
+
+interface EmbeddingContext {
+  readonly getEmbeddingFor: (tokens: Array<Token>) => Promise<{ readonly vector: ReadonlyArray<number> }>
+  readonly dispose: () => Promise<void>
+}
+
+/** What of a model makes vectors. */
+export interface EmbeddingModel {
+  readonly createEmbeddingContext: (options: {
+    readonly contextSize: number
+    readonly batchSize: number
+    readonly threads: number
+  }) => Promise<EmbeddingContext>
+}
 
 const minContext = 512
 
@@ -8,29 +23,58 @@ const unit = (vector: ReadonlyArray<number>) => {
   return length === 0 ? vector : vector.map((value) => value / length)
 }
 
+const cancelled = () => new Error("the request was cancelled")
+
 /** Makes vectors of texts, one after the other. Its context is as large as the longest text so far needs. */
 export class Embedder {
-  readonly #model: LlamaModel
+  readonly #model: EmbeddingModel
   readonly #contextSize: number
   readonly #threads: number
-  #context: { readonly size: number; readonly opened: Promise<LlamaEmbeddingContext> } | undefined
+  #context: { readonly size: number; readonly opened: Promise<EmbeddingContext> } | undefined
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(model: LlamaModel, contextSize: number, threads: number) {
+  constructor(model: EmbeddingModel, contextSize: number, threads: number) {
     this.#model = model
     this.#contextSize = contextSize
     this.#threads = threads
   }
 
-  /** The vectors, with so many dimensions as asked for, or all. Stops at the next text when the signal comes. */
-  embed(
-    inputs: ReadonlyArray<ReadonlyArray<Token>>,
-    dimensions: number | undefined,
-    signal: AbortSignal
-  ): Promise<ReadonlyArray<ReadonlyArray<number>>> {
-    const vectors = this.#turn.then(() => this.#embedAll(inputs, dimensions, signal))
-    this.#turn = vectors.catch(() => {})
-    return vectors
+  /**
+   * The vectors, with so many dimensions as asked for, or all. The signal stops it before the next text; the text at hand
+   * is one batch, which the engine does not interrupt. An interrupt returns when the work has stopped.
+   */
+  embed(inputs: ReadonlyArray<ReadonlyArray<Token>>, dimensions: number | undefined, signal: AbortSignal) {
+    return Effect.suspend(() => {
+      let work: Promise<unknown> = Promise.resolve()
+      return Effect.tryPromise((interrupted) => {
+        const vectors = this.#inTurn(AbortSignal.any([signal, interrupted]), (either) =>
+          this.#embedAll(inputs, dimensions, either)
+        )
+        work = vectors.catch(() => {})
+        return vectors
+      }).pipe(Effect.onInterrupt(() => Effect.promise(() => work)))
+    })
+  }
+
+  // One that waits for its turn leaves at once when it is cancelled.
+  #inTurn<A>(signal: AbortSignal, run: (signal: AbortSignal) => Promise<A>): Promise<A> {
+    return new Promise((resolve, reject) => {
+      let hasBegun = false
+      const leave = () => {
+        if (!hasBegun) reject(cancelled())
+      }
+      signal.addEventListener("abort", leave, { once: true })
+      this.#turn = this.#turn.then(async () => {
+        hasBegun = true
+        try {
+          resolve(await run(signal))
+        } catch (cause) {
+          reject(cause)
+        } finally {
+          signal.removeEventListener("abort", leave)
+        }
+      })
+    })
   }
 
   async #embedAll(
@@ -38,11 +82,12 @@ export class Embedder {
     dimensions: number | undefined,
     signal: AbortSignal
   ) {
+    if (signal.aborted) throw cancelled()
     const longest = inputs.reduce((most, { length }) => Math.max(most, length), 0)
     const context = await this.#contextFor(longest)
     const vectors: Array<ReadonlyArray<number>> = []
     for (const tokens of inputs) {
-      if (signal.aborted) throw new Error("the request was cancelled")
+      if (signal.aborted) throw cancelled()
       const { vector } = await context.getEmbeddingFor([...tokens])
       vectors.push(unit(dimensions === undefined ? vector : vector.slice(0, dimensions)))
     }

@@ -276,10 +276,9 @@ const makeEngine = (
         }
         texts.push(tokens.slice(0, most))
       }
-      const vectors = yield* Effect.tryPromise({
-        try: () => embedder.embed(texts, dimensions, signal),
-        catch: failed
-      })
+      const vectors = yield* Effect.mapError(embedder.embed(texts, dimensions, signal), ({ cause }) =>
+        failed(cause)
+      )
       return { vectors, tokens: texts.reduce((sum, { length }) => sum + length, 0) }
     })
   }
