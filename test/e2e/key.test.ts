@@ -27,7 +27,12 @@ describe("rbee key", () => {
       assert.include(again.stderr, "There is an API key 'app'")
       assert.strictEqual((yield* rbee(home, ["key", "create", "other", "--concurrency", "0"])).code, 2)
 
-      assert.strictEqual((yield* rbee(home, ["key", "revoke", "app"])).code, 0)
+      assert.strictEqual((yield* rbee(home, ["key", "create", "second"])).code, 0)
+      const revoked = yield* rbee(home, ["key", "revoke", "second"])
+      assert.deepStrictEqual([revoked.code, revoked.stderr], [0, ""])
+      const last = yield* rbee(home, ["key", "revoke", "app"])
+      assert.strictEqual(last.code, 0)
+      assert.include(last.stderr, "this was the last key; unless the queen has a token")
       const gone = yield* rbee(home, ["key", "revoke", "app"])
       assert.strictEqual(gone.code, 1)
       assert.include(gone.stderr, "No API key is named 'app'")

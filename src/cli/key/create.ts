@@ -59,6 +59,8 @@ export const keyCreate = Command.make(
   Command.withDescription("Make a key with which an application may use the queen's OpenAI-compatible API"),
   Command.withExamples([
     { command: "rbee key create notebook" },
-    { command: "rbee key create chat --concurrency 4 --tokens-per-minute 20000 --model tiny --priority 5" }
+    {
+      command: "rbee key create chat --concurrency 4 --tokens-per-minute 20000 --model rbee:tiny --priority 5"
+    }
   ])
 )

@@ -11,8 +11,13 @@ export const keyRevoke = Command.make(
   { nameOrId },
   Effect.fnUntraced(function* (typed) {
     const output = yield* Output
-    const record = yield* ApiKeys.use(({ revoke }) => revoke(typed.nameOrId))
+    const keys = yield* ApiKeys
+    const record = yield* keys.revoke(typed.nameOrId)
     yield* output.answer({ revoked: record.name, id: record.id })
+    if ((yield* keys.list).length > 0) return
+    yield* output.note(
+      "Warning: this was the last key; unless the queen has a token, its application endpoints are open again to every client on this machine ('rbee key create' closes them)"
+    )
   }, Effect.provide(ApiKeys.layerNoDeps))
 ).pipe(
   Command.withDescription("Take a key away for good; a running queen refuses it within two seconds"),
