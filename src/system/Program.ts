@@ -33,8 +33,12 @@ export const daemonFlags = [
   "--max-semi-space-size=8"
 ] as const
 
-/** The file of the thread that hashes what a hive downloads. */
-export const hashThreadFile = path.join(dist, "hive", "download", "hashThread.js")
+const isSourceTree = import.meta.url.endsWith(".ts")
+
+/** The file of the thread that hashes downloads; Node runs it from the source tree as it is, so that it needs no build. */
+export const hashThreadFile = isSourceTree
+  ? path.join(path.dirname(manifest), "src", "hive", "download", "hashThread.ts")
+  : path.join(dist, "hive", "download", "hashThread.js")
 
 /** The file of a worker's own process. */
 export const workerFile = path.join(dist, "worker", "main.js")

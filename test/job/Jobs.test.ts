@@ -1,23 +1,7 @@
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
-import {
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  Fiber,
-  Layer,
-  Option,
-  Schedule,
-  Scope,
-  Stream
-} from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { type OperationError } from "../../src/job/errors.ts"
 import { Jobs } from "../../src/job/Jobs.ts"
-import { batches } from "../../src/job/log/Follower.ts"
 import { JobEvent, type LoggedEvent } from "../../src/job/log/JobEvent.ts"
 import { LogFull } from "../../src/job/log/JobLog.ts"
 import { JobLogs } from "../../src/job/log/JobLogs.ts"
@@ -25,19 +9,12 @@ import { MemoryLog } from "../../src/job/log/MemoryLog.ts"
 import type { Submission, Work } from "../../src/job/Submission.ts"
 import { hiveAnswer, hiveCommand, hiveQuery, queenQuery } from "../../src/operation/Routing.ts"
 import { Settings, type SettingValues } from "../../src/settings/Settings.ts"
+import { allOf, Broken, eventsOf, submission, tokens, written } from "../support/jobs.ts"
 
 const settings = (limits: Partial<SettingValues["limits"]>) => Settings.layerDefaults({ limits })
 
 const jobsWith = (limits: Partial<SettingValues["limits"]> = {}) =>
   Jobs.layer.pipe(Layer.provide(settings(limits)))
-
-const submission = (work: Work, more: Partial<Submission> = {}): Submission => ({
-  operation: "test",
-  routing: { ...hiveCommand, occupiesWorker: true },
-  router: "test-rtr",
-  work,
-  ...more
-})
 
 const submit = (work: Work, more: Partial<Submission> = {}) =>
   Effect.map(
@@ -53,40 +30,9 @@ const stateOf = (id: string) =>
 
 const cancel = (id: string) => Jobs.use((jobs) => jobs.cancel(id))
 
-const noPulse = { onBeat: () => () => {} }
-
-/** The events of a job as they come; ends after the job's end. */
-const eventsOf = (id: string, after = 0) =>
-  Stream.unwrap(
-    Effect.map(
-      Jobs.use((jobs) => Effect.orDie(jobs.follow(id))),
-      ({ log }) =>
-        Stream.flatMap(
-          batches({ log, pulse: noPulse }, after, (events) => events),
-          (events) => Stream.fromIterable(events)
-        )
-    )
-  )
-
-const allOf = (id: string, after = 0) => Stream.runCollect(eventsOf(id, after))
-
-/** Returns when the job has written so many events. */
-const written = (id: string, count: number) => Stream.runDrain(Stream.take(eventsOf(id), count))
-
 const kindsOf = (events: ReadonlyArray<LoggedEvent>) => events.map(({ kind }) => kind).join(" ")
 
-const tokens = (...texts: ReadonlyArray<string>) =>
-  Stream.fromIterable(texts.map((text) => JobEvent.token(text)))
-
 const waiting = Stream.never
-
-class Broken implements OperationError {
-  readonly _tag = "Broken"
-  readonly message: string
-  constructor(message: string) {
-    this.message = message
-  }
-}
 
 const failure = (error: LoggedEvent | undefined): unknown => JSON.parse(error?.json ?? "null")
 
@@ -647,65 +593,6 @@ describe("the end of the daemon", () => {
       const late = yield* jobs.submit(submission(work))
       assert.notInclude(["queued", "running"], (yield* jobs.get(late.job_id)).state)
       assert.deepStrictEqual(said, ["begun", "stopped"])
-    })
-  )
-})
-
-setFlagsFromString("--expose-gc")
-const collectGarbage: () => void = runInNewContext("gc")
-
-describe("many jobs", () => {
-  it.live("ten thousand that ran and were dropped leave no fiber, no job and no memory behind", () =>
-    Effect.gen(function* () {
-      const scope = yield* Scope.make()
-      const context = yield* Layer.buildWithScope(
-        jobsWith({ jobsKept: 10, graceAfterLastFollower: Duration.millis(50) }),
-        scope
-      )
-      const jobs = Context.get(context, Jobs)
-      const works: Array<WeakRef<Work>> = []
-      const endings = [
-        (): Work => () => tokens("a", "b".repeat(1000)),
-        (): Work => () => Stream.fail(new Broken("no")),
-        (): Work => () => Stream.concat(tokens("a"), waiting)
-      ]
-      const runOne = Effect.fnUntraced(function* (i: number) {
-        const work = endings[i % 3]?.() ?? (() => Stream.empty)
-        works.push(new WeakRef(work))
-        const routing = i % 2 === 0 ? hiveAnswer : hiveCommand
-        const idempotency = { key: `k${i}`, body: "b" }
-        const { job_id } = yield* jobs.submit(submission(work, { routing, idempotency }))
-        if (i % 3 === 2) {
-          yield* written(job_id, 2)
-          yield* jobs.cancel(job_id)
-        } else if (i % 2 === 0) yield* allOf(job_id)
-        else yield* allOf(job_id).pipe(Effect.timeoutOption("5 seconds"))
-      }, Effect.provide(context))
-      const runMany = (count: number) =>
-        Effect.forEach(Array.from({ length: count }), (_, i) => runOne(i), { concurrency: 50, discard: true })
-      const held = Effect.sync(() => {
-        collectGarbage()
-        return {
-          heap: process.memoryUsage().heapUsed,
-          timers: process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length,
-          works: works.filter((work) => work.deref() !== undefined).length
-        }
-      })
-      const idle = yield* held
-      const settled = Effect.repeat(held, {
-        until: ({ timers, works }) => works <= 20 && timers <= idle.timers + 2,
-        schedule: Schedule.max([Schedule.spaced("50 millis"), Schedule.recurs(100)])
-      })
-
-      yield* runMany(1000)
-      const before = yield* settled
-      yield* runMany(10_000)
-      const after = yield* settled
-      assert.isAtMost(after.works, 20)
-      assert.isAtMost(after.timers, idle.timers + 2)
-      assert.isBelow(after.heap - before.heap, 8_000_000)
-      assert.strictEqual((yield* jobs.list).length, 10)
-      yield* Scope.close(scope, Exit.void)
     })
   )
 })

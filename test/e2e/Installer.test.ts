@@ -13,24 +13,16 @@ import { dirname, join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
-import type { HiveEntry } from "../../../src/hives/HivesConfFormat.ts"
-import { HiveTokens } from "../../../src/hives/HiveTokens.ts"
-import { Payload } from "../../../src/queen/ssh/InstallBundle.ts"
-import { Installer } from "../../../src/queen/ssh/Installer.ts"
-import { RemoteHive } from "../../../src/queen/ssh/RemoteHive.ts"
-import { Paths } from "../../../src/settings/Paths.ts"
-import { Settings } from "../../../src/settings/Settings.ts"
-import { version } from "../../../src/system/Program.ts"
-import {
-  addProgram,
-  entry,
-  listener,
-  type Machine,
-  makeMachine,
-  sshTo,
-  target
-} from "../../support/machine.ts"
-import { temporaryFolder } from "../../support/rbee.ts"
+import type { HiveEntry } from "../../src/hives/HivesConfFormat.ts"
+import { HiveTokens } from "../../src/hives/HiveTokens.ts"
+import { Payload } from "../../src/queen/ssh/InstallBundle.ts"
+import { Installer } from "../../src/queen/ssh/Installer.ts"
+import { RemoteHive } from "../../src/queen/ssh/RemoteHive.ts"
+import { Paths } from "../../src/settings/Paths.ts"
+import { Settings } from "../../src/settings/Settings.ts"
+import { version } from "../../src/system/Program.ts"
+import { addProgram, entry, listener, type Machine, makeMachine, sshTo, target } from "../support/machine.ts"
+import { temporaryFolder } from "../support/rbee.ts"
 
 interface Scene {
   readonly machine: Machine
