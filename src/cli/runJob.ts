@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { fromScopedPull } from "../http/fromScopedPull.ts"
-import { type PeerError, PeerHungUp } from "../job/client/clientErrors.ts"
+import { type PeerError, PeerHungUp, reasonText } from "../job/client/clientErrors.ts"
 import { JobsClient, type Peer } from "../job/client/JobsClient.ts"
 import { makeResumedEvents } from "../job/client/resumedEvents.ts"
 import {
@@ -118,6 +118,19 @@ const makeScreen = (output: Output["Service"], show: Show) => {
   }
 }
 
+const lossOf = (error: PeerError) => {
+  switch (error._tag) {
+    case "PeerUnreachable":
+      return reasonText[error.reason]
+    case "PeerTimeout":
+      return `nothing came for ${error.millis / 1000} s`
+    case "PeerHungUp":
+    case "PeerMisspoke":
+    case "PeerRefused":
+      return error.detail
+  }
+}
+
 /** Follows a job to its end; a connection that breaks is resumed, and stderr says so. */
 const follow = (
   peer: Peer,
@@ -134,8 +147,8 @@ const follow = (
       jobId,
       isKnown,
       canMove: () => false,
-      onLost: () => output.note("connection lost; reconnecting"),
-      onResumed: output.note("reconnected"),
+      onLost: (error) => output.note(`Connection to the queen lost (${lossOf(error)}); reconnecting`),
+      onResumed: output.note("Reconnected to the queen"),
       end: (error) => Effect.fail(error)
     })
     yield* Stream.runForEach(fromScopedPull(events), (event) => {

@@ -24,9 +24,8 @@ export class DaemonNotStarted extends Schema.TaggedError<DaemonNotStarted>()("Da
   lastLines: Schema.Array(Schema.String)
 }) {
   override get message() {
-    const lines =
-      this.lastLines.length === 0 ? "it wrote nothing" : `its last lines: ${this.lastLines.join(" | ")}`
-    return `The ${this.daemon} did not start: ${this.reason}; ${lines} (log: ${this.logFile})`
+    const lines = this.lastLines.length === 0 ? "" : `; its last lines: ${this.lastLines.join(" | ")}`
+    return `The ${this.daemon} did not start: ${this.reason}${lines} (log: ${this.logFile})`
   }
 }
 
@@ -65,6 +64,20 @@ const linesShown = 10
 /** Statuses of a daemon that answers, but not to this process. */
 const refusals: ReadonlySet<number> = new Set([401, 403])
 
+// Of the command line that runs the daemon.
+const errorMark = "❌ Error: "
+const harmless = /^\[[\d:.]+\] (?:INFO|DEBUG|TRACE) /
+const continuation = /^(?: {2}|\})/
+
+/** The lines without the log records below a warning, each of which may have several lines. */
+const withoutHarmless = (lines: ReadonlyArray<string>) => {
+  let isHarmless = false
+  return lines.filter((line) => {
+    isHarmless = harmless.test(line) || (isHarmless && continuation.test(line))
+    return !isHarmless
+  })
+}
+
 /** A process that was started, and how long its log was before. */
 interface Spawned extends Started {
   readonly logFrom: number
@@ -102,8 +115,9 @@ const make = Effect.gen(function* () {
   const lastLines = (file: string, from: number) =>
     fs.readFileString(file).pipe(
       Effect.map((text) => Buffer.from(text).subarray(from).toString()),
-      Effect.map((text) => text.split("\n").filter((line) => line !== "")),
-      Effect.map((lines) => lines.slice(-linesShown)),
+      Effect.map((text) =>
+        withoutHarmless(text.split("\n").filter((line) => line !== "")).slice(-linesShown)
+      ),
       Effect.orElseSucceed((): ReadonlyArray<string> => [])
     )
 
@@ -115,11 +129,15 @@ const make = Effect.gen(function* () {
 
   const failed = Effect.fnUntraced(function* (name: string, reason: string, logFrom: number) {
     const file = logFile(name)
+    const lines = yield* lastLines(file, logFrom)
+    const own = lines.findLast((line) => line.startsWith(errorMark))
     return yield* new DaemonNotStarted({
       daemon: name,
-      reason,
+      // Its own sentence says it best.
+      reason:
+        own?.slice(errorMark.length) ?? (lines.length === 0 ? `${reason}; it logged no problem` : reason),
       logFile: file,
-      lastLines: yield* lastLines(file, logFrom)
+      lastLines: own === undefined ? lines : []
     })
   })
 

@@ -65,19 +65,27 @@ type Read = <A>(
 
 const none: { readonly count: number } | undefined = undefined
 
+/** The base URL of a daemon as other programs of this machine reach it. */
+const urlHere = ({ host, port }: { readonly host: string; readonly port: number }) => {
+  if (host === "0.0.0.0" || host === "::") return `http://127.0.0.1:${port}`
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`
+}
+
 /** Every setting, with its default. Times are durations, sizes are bytes. */
 const readAll = (read: Read) =>
   Effect.gen(function* () {
+    const queen = {
+      host: yield* read("queen.host", text, "127.0.0.1"),
+      port: yield* read("queen.port", port, 8500)
+    }
     return {
-      queen: {
-        host: yield* read("queen.host", text, "127.0.0.1"),
-        port: yield* read("queen.port", port, 8500)
-      },
+      queen,
       hive: {
         id: yield* read("hive.id", hiveId, "localhost"),
         host: yield* read("hive.host", text, "127.0.0.1"),
         port: yield* read("hive.port", port, 8081),
-        queenUrl: yield* read("hive.queen_url", text, "http://127.0.0.1:8500")
+        /** Where heartbeats go: the queen of this machine, unless it is set. */
+        queenUrl: yield* read("hive.queen_url", httpUrl, urlHere(queen))
       },
       timeouts: {
         /** Until a connection stands. */

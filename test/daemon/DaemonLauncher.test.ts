@@ -49,7 +49,8 @@ const queen = { name: "queen", peer: { url: "http://127.0.0.1:8500" }, args: ["q
 const launcher = Effect.fnUntraced(function* (
   answersFrom: number,
   others: ReadonlyArray<Running> = [],
-  logBefore = 0
+  logBefore = 0,
+  log = "one\ntwo\n"
 ) {
   const looks: Array<number> = []
   const terminated: Array<number> = []
@@ -74,7 +75,7 @@ const launcher = Effect.fnUntraced(function* (
     Layer.mock(RunFile)({ starting: () => Effect.void, processes: () => Effect.succeed(others) }),
     FileSystem.layerNoop({
       makeDirectory: () => Effect.void,
-      readFileString: () => Effect.succeed("one\ntwo\n"),
+      readFileString: () => Effect.succeed(log),
       stat: () =>
         logBefore === 0
           ? Effect.fail(PlatformError.systemError({ _tag: "NotFound", module: "FileSystem", method: "stat" }))
@@ -182,6 +183,37 @@ describe("looking for a daemon that was started", () => {
       assert.notInclude(error.message, "one")
     })
   )
+
+  const info = "[04:53:24.019] INFO (#20): there is no hives.conf { file: '/x' }"
+  const lasting = "[04:53:24.019] INFO (#20): loading a model {\n  model: 'm'\n}"
+  const warning = "[04:53:25.019] WARN (#20): fleet.json cannot be read {\n  file: '/x'\n}"
+  const logs = [
+    ["its own error", `${info}\n❌ Error: Port 8500 is taken\n`, "Port 8500 is taken (log"],
+    [
+      "nothing but that all was well",
+      `${info}\n${lasting}\n`,
+      "it ended with code 7; it logged no problem (log"
+    ],
+    ["nothing", "", "it ended with code 7; it logged no problem (log"],
+    [
+      "a warning",
+      `${lasting}\n${warning}\n`,
+      "its last lines: [04:53:25.019] WARN (#20): fleet.json cannot be read { |   file: '/x' | } (log"
+    ],
+    ["a crash", `${info}\nError: bang\n    at x.js:1\n`, "its last lines: Error: bang |     at x.js:1 (log"]
+  ] as const
+  for (const [what, log, expected] of logs) {
+    it.effect(`says why it did not start, where the daemon logged ${what}`, () =>
+      Effect.gen(function* () {
+        const { exited, launch } = yield* launcher(Number.POSITIVE_INFINITY, [], 0, log)
+        yield* Deferred.succeed(exited, { code: 7, signal: null })
+        const { message } = yield* Effect.flip(launch)
+        assert.isTrue(message.startsWith("The queen did not start: "), message)
+        assert.include(message, expected)
+        assert.notInclude(message, "INFO")
+      })
+    )
+  }
 
   it.effect("takes the daemon of another starter that was faster for its own", () =>
     Effect.gen(function* () {

@@ -67,6 +67,23 @@ describe("Settings", () => {
     })
   )
 
+  it.live("has a hive report to the queen of its own configuration, unless it is told another", () =>
+    Effect.gen(function* () {
+      const urlOf = (toml: string) => Effect.map(settings({ toml }), ({ hive }) => hive.queenUrl)
+      assert.strictEqual(yield* urlOf(""), "http://127.0.0.1:8500")
+      assert.strictEqual(yield* urlOf("[queen]\nport = 9000"), "http://127.0.0.1:9000")
+      assert.strictEqual(yield* urlOf(`[queen]\nhost = "0.0.0.0"`), "http://127.0.0.1:8500")
+      assert.strictEqual(yield* urlOf(`[queen]\nhost = "::"\nport = 9000`), "http://127.0.0.1:9000")
+      assert.strictEqual(yield* urlOf(`[queen]\nhost = "::1"`), "http://[::1]:8500")
+      assert.strictEqual(
+        yield* urlOf(`[queen]\nport = 9000\n[hive]\nqueen_url = "http://10.0.0.1:8500/"`),
+        "http://10.0.0.1:8500"
+      )
+      const { message } = yield* Effect.flip(settings({ toml: `[hive]\nqueen_url = "atlas"` }))
+      assert.include(message, "expected an http or https URL")
+    })
+  )
+
   it.live("warns of what it does not know, and goes on", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* settings({ toml: "[queen]\ncolour = 3\n" })).queen.port, 8500)

@@ -6,7 +6,9 @@ export class PeerUnreachable extends Schema.TaggedError<PeerUnreachable>()("Peer
   reason: Schema.Literals(["refused", "unresolved", "timeout", "reset", "restarted"])
 }) {
   override get message() {
-    return `Failed to connect to ${this.url}: ${reasonText[this.reason]}`
+    return this.reason === "restarted"
+      ? `The daemon at ${this.url} restarted and no longer has the job`
+      : `Failed to connect to ${this.url}: ${reasonText[this.reason]}`
   }
 }
 
@@ -16,7 +18,7 @@ export const reasonText = {
   unresolved: "the host name could not be resolved",
   timeout: "the connection timed out",
   reset: "connection reset",
-  restarted: "the daemon restarted and lost the job"
+  restarted: "it restarted and no longer has the job"
 } as const
 
 /** The daemon answered with something else than the wire of design.md, section 3. */

@@ -51,7 +51,9 @@ export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()(
   { httpApiStatus: 502 }
 ) {
   override get message() {
-    return `Failed to connect to hive: ${reasonText[this.reason]} (hive '${this.hive}')`
+    return this.reason === "restarted"
+      ? `Hive '${this.hive}' restarted and no longer has the job`
+      : `Failed to connect to hive: ${reasonText[this.reason]} (hive '${this.hive}')`
   }
 }
 

@@ -71,7 +71,7 @@ const make = Effect.gen(function* () {
 
   const commandLine = (alias: string, hive: Peer) => {
     const { hostname, port } = new URL(hive.url)
-    const queenUrl = `http://${queen.host}:${queen.port}`
+    const queenUrl = reachableUrl(queen.host, queen.port, true)
     return ["hive", "serve", "--hive-id", alias, "--host", hostname, "--port", port, "--queen-url", queenUrl]
   }
 

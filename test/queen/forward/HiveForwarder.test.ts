@@ -463,10 +463,7 @@ describe("leaving and repeating", () => {
       const infer = new Infer({ hive_id: "xyz", model: "m", prompt: "p", max_tokens: 1, temperature: 0 })
       const run = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(infer)))
       const error = yield* Effect.flip(Effect.provide(run, through(hive.url)))
-      assert.strictEqual(
-        error.message,
-        "Failed to connect to hive: the daemon restarted and lost the job (hive 'xyz')"
-      )
+      assert.strictEqual(error.message, "Hive 'xyz' restarted and no longer has the job")
     })
   )
 
