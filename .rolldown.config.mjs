@@ -2,7 +2,7 @@ import { chmodSync, cpSync } from "node:fs"
 
 // An import of node:http touches all that it exports, and so loads Node's own fetch, which takes longer than all else
 // that a short command does. As a CommonJS module each export is read when it is used.
-const lazyHttp = {
+export const lazyHttp = {
   name: "lazy-http",
   resolveId: (id) => (id === "node:http" || id === "http" ? "\0lazy-http.cjs" : undefined),
   load: (id) =>
@@ -20,11 +20,13 @@ const executable = {
   writeBundle: () => chmodSync("dist/bin.js", 0o755)
 }
 
+export const external = ["node-llama-cpp", "@huggingface/jinja"]
+
 // One file each for the command line (bin.js only loads it) and for the worker: a bundled start takes a fifth of an unbundled one.
 const bundle = (entry, plugins) => ({
   input: `src/${entry}.ts`,
   platform: "node",
-  external: ["node-llama-cpp", "@huggingface/jinja"],
+  external,
   plugins,
   output: {
     file: `dist/${entry}.js`,

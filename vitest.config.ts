@@ -20,7 +20,14 @@ export default defineConfig({
           isolate: false
         }
       },
-      ...others.map((name) => ({ test: { ...limits, name, include: [`test/${name}/**/*.test.ts`] } }))
+      ...others.map((name) => ({
+        test: {
+          ...limits,
+          name,
+          include: [`test/${name}/**/*.test.ts`],
+          globalSetup: "test/support/buildPrograms.ts"
+        }
+      }))
     ]
   }
 })

@@ -28,11 +28,9 @@ import {
   until,
   withHive,
   workerList,
-  workerOf,
-  workerSource
+  workerOf
 } from "../support/hive.ts"
-
-const serveHive = new URL("../support/serveHive.ts", import.meta.url).pathname
+import { serveHiveProgram, workerProgram } from "../support/programs.ts"
 
 /** What a test needs that looks at a hive in another process. */
 const outside = (home: string) =>
@@ -49,7 +47,7 @@ const startHive = Effect.fnUntraced(function* (home: string, ...args: ReadonlyAr
   const pids = yield* Pids
   const { exited, pid } = yield* processes.start({
     command: process.execPath,
-    args: [serveHive, home, ...args],
+    args: [serveHiveProgram, home, ...args],
     logFile: path.join(home, "hive.log")
   })
   yield* Effect.addFinalizer(() =>
@@ -84,7 +82,9 @@ const commandLinesWith = (file: string) =>
     spawner.lines(ChildProcess.make("ps", ["-Awwo", "args="]))
   ).pipe(
     Effect.map((lines) =>
-      lines.filter((line) => line.includes(file) && !line.includes(serveHive) && !line.startsWith("ps "))
+      lines.filter(
+        (line) => line.includes(file) && !line.includes(serveHiveProgram) && !line.startsWith("ps ")
+      )
     )
   )
 
@@ -131,7 +131,7 @@ describe("a hive as a process", () => {
       Effect.gen(function* () {
         const home = yield* temporaryHome
         const worker = path.join(home, "worker.ts")
-        writeFileSync(worker, `await import(${JSON.stringify(workerSource)})`)
+        writeFileSync(worker, `await import(${JSON.stringify(workerProgram)})`)
         yield* Effect.gen(function* () {
           const first = yield* startHive(home, "test", "http://127.0.0.1:9", worker)
           const folder = path.join(home, "state", "hives", "test", "workers")

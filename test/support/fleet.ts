@@ -18,8 +18,15 @@ import { Paths } from "../../src/settings/Paths.ts"
 import type { SettingChanges } from "../../src/settings/Settings.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { type Metadata, writeTinyVariant } from "./editGguf.ts"
-import { hiveLayer, resultOf, spawnTiny, temporaryHome, until, workerOf, workerSource } from "./hive.ts"
+import { hiveLayer, resultOf, spawnTiny, temporaryHome, until, workerOf } from "./hive.ts"
 import { cpu } from "./hiveFakes.ts"
+import {
+  serveHiveProgram,
+  slowLoaderProgram,
+  slowerWorkerProgram,
+  slowWorkerProgram,
+  workerProgram
+} from "./programs.ts"
 import { QueenClient, queenLayer } from "./queen.ts"
 
 export interface FleetOptions {
@@ -73,12 +80,9 @@ export interface Fleet {
   readonly workers: Effect.Effect<ReadonlyArray<WorkerRecord>>
 }
 
-const serveHive = new URL("serveHive.ts", import.meta.url).pathname
-const slowWorker = new URL("slowWorker.ts", import.meta.url).pathname
-
 const slowWorkers = {
-  loading: new URL("slowLoader.ts", import.meta.url).pathname,
-  answering: new URL("slowerWorker.ts", import.meta.url).pathname
+  loading: slowLoaderProgram,
+  answering: slowerWorkerProgram
 }
 
 const tinyModel = new URL("../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
@@ -170,7 +174,7 @@ const terminate = (child: ChildProcess) =>
 
 const startProcess = (...given: ReadonlyArray<string>) =>
   Effect.acquireRelease(
-    Effect.sync(() => spawn(process.execPath, [serveHive, ...given], { stdio: "ignore" })),
+    Effect.sync(() => spawn(process.execPath, [serveHiveProgram, ...given], { stdio: "ignore" })),
     terminate
   )
 
@@ -189,7 +193,7 @@ export const startFleet = Effect.fnUntraced(function* (options: FleetOptions) {
     variants = {}
   } = options
   const { slow = false } = options
-  const worker = typeof slow === "string" ? slowWorkers[slow] : slow ? slowWorker : workerSource
+  const worker = typeof slow === "string" ? slowWorkers[slow] : slow ? slowWorkerProgram : workerProgram
   const queenHome = yield* temporaryHome
   const secrets = yield* makeKeys(queenHome, options.keys ?? [])
   const context = yield* Layer.build(

@@ -14,9 +14,7 @@ import { type SettingChanges, Settings } from "../../src/settings/Settings.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
 import { RunFile } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
-
-/** The worker's program in the source tree, which needs no build. */
-export const workerSource = new URL("../../src/worker/main.ts", import.meta.url).pathname
+import { workerProgram } from "./programs.ts"
 
 export interface HiveOptions {
   readonly home: string
@@ -30,7 +28,7 @@ export interface HiveOptions {
   readonly devices?: Layer.Layer<Devices>
 }
 
-/** A whole hive on a free port, its state below `home`, with workers from the source tree. */
+/** A whole hive on a free port, its state below `home`, with the workers of `programs.ts`. */
 export const hiveLayer = (options: HiveOptions) =>
   Hive.layerNoDeps.pipe(
     Layer.provide(
@@ -38,7 +36,7 @@ export const hiveLayer = (options: HiveOptions) =>
         RunFile.layer,
         DetachedProcess.layer,
         options.devices ?? Devices.layerNoDeps,
-        Engines.layerWith(options.worker ?? workerSource)
+        Engines.layerWith(options.worker ?? workerProgram)
       )
     ),
     Layer.provideMerge(Layer.mergeAll(Pids.layer, JobsClient.layerNoDeps)),

@@ -1,15 +1,15 @@
 import { spawn } from "node:child_process"
 import { Effect, Schedule } from "effect"
 import { freePort } from "./ports.ts"
+import { workerProgram } from "./programs.ts"
 
 const tiny = new URL("../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
-const program = new URL("../../src/worker/main.ts", import.meta.url).pathname
 
 /** Starts a worker of the built-in engine; gives how to post to it. It ends with the scope. */
 export const llamaWorker = (path: string = tiny, flags: ReadonlyArray<string> = []) =>
   Effect.gen(function* () {
     const port = yield* freePort
-    const args = [program, "--model", path, "--model-id", "m", "--port", String(port), ...flags]
+    const args = [workerProgram, "--model", path, "--model-id", "m", "--port", String(port), ...flags]
     yield* Effect.acquireRelease(
       Effect.sync(() => spawn(process.execPath, args, { stdio: "ignore" })),
       (child) => Effect.sync(() => child.kill("SIGKILL"))

@@ -1,8 +1,10 @@
 import { NodeRuntime } from "@effect/platform-node"
 import { Layer } from "effect"
-import { hiveLayer, workerSource } from "./hive.ts"
+import { hiveLayer } from "./hive.ts"
+import { workerProgram } from "./programs.ts"
 
-// A hive as a process of its own: `node serveHive.ts <home> [<id> [<url of its queen> [<program of its workers>]]]`.
-const [home = "", id = "test", queenUrl = "http://127.0.0.1:9", worker = workerSource] = process.argv.slice(2)
+// A hive as a process of its own: `node serveHive.js <home> [<id> [<url of its queen> [<program of its workers>]]]`.
+const [home = "", id = "test", queenUrl = "http://127.0.0.1:9", worker = workerProgram] =
+  process.argv.slice(2)
 
 NodeRuntime.runMain(Layer.launch(hiveLayer({ home, id, queenUrl, worker })))

@@ -4,8 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule, Schema } from "effect"
 import OpenAI from "openai"
 import { freePort } from "../../support/ports.ts"
+import { workerProgram } from "../../support/programs.ts"
 
-const program = new URL("../../../src/worker/main.ts", import.meta.url).pathname
 const tiny = new URL("../../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
 const model = "rbee:tiny"
 const messages = [{ role: "user" as const, content: "Tell me a story." }]
@@ -32,7 +32,7 @@ const busyOf = (port: number) =>
 
 const worker = Effect.gen(function* () {
   const port = yield* freePort
-  const args = [program, "--model", tiny, "--model-id", model, "--port", String(port)]
+  const args = [workerProgram, "--model", tiny, "--model-id", model, "--port", String(port)]
   yield* Effect.acquireRelease(
     Effect.sync(() => spawn(process.execPath, args, { stdio: "ignore" })),
     (child) => Effect.sync(() => child.kill("SIGKILL"))

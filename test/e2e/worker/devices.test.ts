@@ -4,9 +4,9 @@ import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Stream } from "effect"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
+import { workerProgram } from "../../support/programs.ts"
 import { temporaryFolder } from "../../support/rbee.ts"
 
-const program = new URL("../../../src/worker/main.ts", import.meta.url).pathname
 const backend = process.platform === "darwin" ? "metal" : "vulkan"
 
 /** A folder with an engine whose package is this code. */
@@ -29,7 +29,7 @@ const run = Effect.fnUntraced(function* (folder: string) {
   const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
   const before = yield* Clock.currentTimeMillis
   const child = yield* spawner.spawn(
-    ChildProcess.make(process.execPath, [program, "--list-devices", "--engine-dir", folder], {
+    ChildProcess.make(process.execPath, [workerProgram, "--list-devices", "--engine-dir", folder], {
       forceKillAfter: "100 millis"
     })
   )

@@ -6,9 +6,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule } from "effect"
 import OpenAI from "openai"
 import { freePort } from "../../support/ports.ts"
+import { workerProgram } from "../../support/programs.ts"
 import { temporaryFolder } from "../../support/rbee.ts"
 
-const program = new URL("../../../src/worker/main.ts", import.meta.url).pathname
 const tiny = new URL("../../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
 
 interface Answer {
@@ -53,7 +53,7 @@ const untilIdle = (port: number) =>
 const start = (args: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const child = spawn(process.execPath, [program, ...args])
+      const child = spawn(process.execPath, [workerProgram, ...args])
       let written = ""
       const note = (chunk: Buffer) => {
         written += chunk.toString()

@@ -15,9 +15,9 @@ import {
   workerList,
   workerOf
 } from "../../support/hive.ts"
+import { slowWorkerProgram } from "../../support/programs.ts"
 
 const endless = new URL("../../support/fakeEndlessEngine.ts", import.meta.url).pathname
-const slowWorker = new URL("../../support/slowWorker.ts", import.meta.url).pathname
 
 /** Workers that write until they are stopped, by closing their connection. */
 const endlessSettings: SettingChanges = {
@@ -115,7 +115,7 @@ describe("a cancel of a request", () => {
   )
 
   const deaf = [
-    ["is asked by a request", { worker: slowWorker }],
+    ["is asked by a request", { worker: slowWorkerProgram }],
     ["is stopped by closing the connection", { settings: endlessSettings }]
   ] as const
   for (const [name, options] of deaf) {

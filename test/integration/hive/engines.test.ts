@@ -19,16 +19,9 @@ import { type SettingChanges, Settings } from "../../../src/settings/Settings.ts
 import { DetachedProcess } from "../../../src/system/DetachedProcess.ts"
 import { RunFile } from "../../../src/system/PidFile.ts"
 import { Pids } from "../../../src/system/Pids.ts"
-import {
-  Client,
-  failureOf,
-  inferTiny,
-  resultOf,
-  spawnTiny,
-  workerOf,
-  workerSource
-} from "../../support/hive.ts"
+import { Client, failureOf, inferTiny, resultOf, spawnTiny, workerOf } from "../../support/hive.ts"
 import { cpu, gpu } from "../../support/hiveFakes.ts"
+import { workerProgram } from "../../support/programs.ts"
 import { temporaryFolder } from "../../support/rbee.ts"
 
 const support = (name: string) => new URL(`../../support/${name}`, import.meta.url).pathname
@@ -53,7 +46,7 @@ const withEngines = <A, E>(
 ) =>
   Effect.gen(function* () {
     const home = yield* temporaryFolder
-    const engines = Engines.layerAdding(more).pipe(Layer.provide(Engines.layerWith(workerSource)))
+    const engines = Engines.layerAdding(more).pipe(Layer.provide(Engines.layerWith(workerProgram)))
     const layer = Client.layer.pipe(
       Layer.provideMerge(Hive.layerNoDeps),
       Layer.provide(

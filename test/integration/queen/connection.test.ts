@@ -16,18 +16,17 @@ import {
   until,
   workerOf
 } from "../../support/hive.ts"
+import { slowWorkerProgram } from "../../support/programs.ts"
 import { QueenClient, queenLayer } from "../../support/queen.ts"
 import { type TcpProxy, tcpProxy } from "../../support/tcpProxy.ts"
 
 // A queen and a hive with slow workers, and between them a proxy that a test breaks.
 
-const slowWorker = new URL("../../support/slowWorker.ts", import.meta.url).pathname
-
 const startPair = Effect.fnUntraced(function* (queen: SettingChanges = {}, hive: SettingChanges = {}) {
   const hiveHome = yield* temporaryHome
   const hiveContext = yield* Layer.build(
     Client.layer.pipe(
-      Layer.provideMerge(hiveLayer({ home: hiveHome, worker: slowWorker, settings: hive })),
+      Layer.provideMerge(hiveLayer({ home: hiveHome, worker: slowWorkerProgram, settings: hive })),
       Layer.orDie
     )
   )

@@ -14,15 +14,14 @@ import {
   temporaryHome,
   until
 } from "../../support/hive.ts"
+import { slowLoaderProgram } from "../../support/programs.ts"
 import { queenLayer } from "../../support/queen.ts"
 
 // A queen that is stopped in an orderly way while its hive works, and another that takes its place.
 
-const slowLoader = new URL("../../support/slowLoader.ts", import.meta.url).pathname
-
 const startHive = Effect.fnUntraced(function* (settings: SettingChanges = {}) {
   const context = yield* Layer.build(
-    hiveLayer({ home: yield* temporaryHome, worker: slowLoader, settings }).pipe(Layer.orDie)
+    hiveLayer({ home: yield* temporaryHome, worker: slowLoaderProgram, settings }).pipe(Layer.orDie)
   )
   const url = yield* Effect.provideContext(boundUrl, context)
   const startQueen = Effect.fnUntraced(function* (home: string) {
