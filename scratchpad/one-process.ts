@@ -12,7 +12,7 @@ import {
   Paths,
   Pids,
   Queen,
-  RunFile,
+  PidFile,
   Settings,
   Token
 } from "../src/queen/index.ts"
@@ -24,7 +24,7 @@ const settings = (queenUrl: string) =>
   Settings.layerDefaults({ queen: { port: 0 }, hive: { id: "atlas", port: 0, queenUrl } })
 
 const machine = (folder: string) =>
-  Layer.mergeAll(RunFile.layer, DetachedProcess.layer, HivesConf.layerMemory([])).pipe(
+  Layer.mergeAll(PidFile.layer, DetachedProcess.layer, HivesConf.layerMemory([])).pipe(
     Layer.provideMerge(Pids.layer),
     Layer.provideMerge(Layer.merge(Paths.layerAt(folder), Token.layerMemory()))
   )

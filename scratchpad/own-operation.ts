@@ -4,7 +4,7 @@ import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, FileSystem, Layer, Schedule, Schema, Stream } from "effect"
 import { Argument, Command } from "effect/cli"
 import { Devices, Engines, Hive, workerPool } from "../src/hive/index.ts"
-import { boundUrl, handle, JobsClient, narrated } from "../src/job/index.ts"
+import { boundUrl, handle, JobsClient, withNarration } from "../src/job/index.ts"
 import { HiveId, hiveQuery } from "../src/operation/index.ts"
 import {
   DetachedProcess,
@@ -14,7 +14,7 @@ import {
   Paths,
   Pids,
   Queen,
-  RunFile,
+  PidFile,
   Settings,
   Token
 } from "../src/queen/index.ts"
@@ -28,7 +28,7 @@ class Greet extends Schema.Class<Greet>("Greet")({
 }
 
 const greeter = handle(Greet, ({ hive_id, name }, job) =>
-  narrated(job, "greeter", (say) =>
+  withNarration(job, "greeter", (say) =>
     Effect.as(say("greet", `Looking for a word for ${name}`), { greeting: `Hello ${name}, from ${hive_id}` })
   )
 )
@@ -37,7 +37,7 @@ const settings = (queenUrl: string) =>
   Settings.layerDefaults({ queen: { port: 0 }, hive: { id: "atlas", port: 0, queenUrl } })
 
 const machine = (folder: string) =>
-  Layer.mergeAll(RunFile.layer, DetachedProcess.layer, HivesConf.layerMemory([])).pipe(
+  Layer.mergeAll(PidFile.layer, DetachedProcess.layer, HivesConf.layerMemory([])).pipe(
     Layer.provideMerge(Pids.layer),
     Layer.provideMerge(Layer.merge(Paths.layerAt(folder), Token.layerMemory()))
   )

@@ -59,7 +59,7 @@ import { Paths } from "./settings/Paths.ts"
 import { Settings } from "./settings/Settings.ts"
 import { systemProblem, systemSentence } from "./settings/systemProblem.ts"
 import { DetachedProcess } from "./system/DetachedProcess.ts"
-import { RunFile } from "./system/PidFile.ts"
+import { PidFile } from "./system/PidFile.ts"
 import { Pids } from "./system/Pids.ts"
 import { version } from "./system/Program.ts"
 import { WorkerProcessFiles } from "./system/WorkerProcessFiles.ts"
@@ -82,7 +82,7 @@ const noun = (name: string, description: string) =>
 
 const services = (flags: SharedFlags["Service"]) =>
   Connection.layer(flags.queen).pipe(
-    Layer.provideMerge([JobsClient.layerNoDeps, RunFile.layer, WorkerProcessFiles.layer]),
+    Layer.provideMerge([JobsClient.layerNoDeps, PidFile.layer, WorkerProcessFiles.layer]),
     Layer.provideMerge([
       DetachedProcess.layer,
       NodeHttpClient.layerNodeHttp,

@@ -34,17 +34,17 @@ export const ApiKey = Schema.Struct({
 export type ApiKey = typeof ApiKey.Type
 
 /** A key as it is kept: its SHA-256 beside what is known of it. */
-export const KeptApiKey = Schema.Struct({
+export const StoredApiKey = Schema.Struct({
   ...ApiKey.fields,
   sha256: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
 })
-export type KeptApiKey = typeof KeptApiKey.Type
+export type StoredApiKey = typeof StoredApiKey.Type
 
 /** What may be shown of it. */
-export const withoutHash = (kept: KeptApiKey): ApiKey => Struct.omit(kept, ["sha256"])
+export const withoutHash = (kept: StoredApiKey): ApiKey => Struct.omit(kept, ["sha256"])
 
 /** The keys by their SHA-256. */
-export const byHash = (keys: ReadonlyArray<KeptApiKey>): ReadonlyMap<string, ApiKey> =>
+export const byHash = (keys: ReadonlyArray<StoredApiKey>): ReadonlyMap<string, ApiKey> =>
   new Map(keys.map((kept) => [kept.sha256, withoutHash(kept)]))
 
 /** Whether a key is the one that is named so, or has this id. */
@@ -124,7 +124,7 @@ const firstProblem = ({ issue }: Schema.SchemaError) => {
   return { field, where }
 }
 
-const decodeKept = Schema.decodeUnknownResult(KeptApiKey)
+const decodeKept = Schema.decodeUnknownResult(StoredApiKey)
 
 /** The record of a new key. */
 export const newRecord = (key: string, createdAt: string, wanted: NewApiKey) => {
@@ -145,19 +145,19 @@ export const newRecord = (key: string, createdAt: string, wanted: NewApiKey) => 
   })
 }
 
-const areDistinct = (keys: ReadonlyArray<KeptApiKey>) =>
+const areDistinct = (keys: ReadonlyArray<StoredApiKey>) =>
   new Set(keys.flatMap(({ id, name }) => (id === name ? [id] : [id, name]))).size ===
     keys.reduce((count, { id, name }) => count + (id === name ? 1 : 2), 0) &&
   new Set(keys.map(({ sha256 }) => sha256)).size === keys.length
 
 const KeysFile = Schema.Struct({
-  keys: Schema.Array(KeptApiKey).check(Schema.makeFilter(areDistinct))
+  keys: Schema.Array(StoredApiKey).check(Schema.makeFilter(areDistinct))
 })
 // A limit that is misspelt would be no limit.
 const decodeFile = Schema.decodeUnknownResult(KeysFile, { onExcessProperty: "error" })
 
 /** Reads the text of `keys.json`. Fails with a sentence that shows no value of it. */
-export const parseKeys = (text: string): Result.Result<ReadonlyArray<KeptApiKey>, string> =>
+export const parseKeys = (text: string): Result.Result<ReadonlyArray<StoredApiKey>, string> =>
   Result.try({ try: (): unknown => JSON.parse(text), catch: () => "it is no JSON" }).pipe(
     Result.flatMap((json) =>
       Result.mapError(decodeFile(json), (error) => {
@@ -171,4 +171,4 @@ export const parseKeys = (text: string): Result.Result<ReadonlyArray<KeptApiKey>
   )
 
 /** The text of `keys.json`, with a line for each fact, so that a person can change a limit. */
-export const printKeys = (keys: ReadonlyArray<KeptApiKey>) => `${JSON.stringify({ keys }, null, 2)}\n`
+export const printKeys = (keys: ReadonlyArray<StoredApiKey>) => `${JSON.stringify({ keys }, null, 2)}\n`

@@ -24,7 +24,7 @@ import {
   has,
   hashOf,
   type InvalidApiKey,
-  type KeptApiKey,
+  type StoredApiKey,
   type NewApiKey,
   newRecord,
   notFound,
@@ -86,7 +86,7 @@ export class ApiKeys extends Context.Service<
     )
 }
 
-type Keys = ReadonlyArray<KeptApiKey>
+type Keys = ReadonlyArray<StoredApiKey>
 
 interface Store {
   readonly read: Effect.Effect<Keys, ApiKeysUnreadable>

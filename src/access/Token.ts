@@ -15,7 +15,7 @@ import { systemProblem } from "../settings/systemProblem.ts"
 import { isLoopback } from "../system/reachableUrl.ts"
 
 const shortest = 16
-const lookEvery = 1000
+const pollInterval = 1000
 
 /** A token that is too short, or a file that should hold one and cannot be read. */
 export class TokenError extends Schema.TaggedError<TokenError>()("TokenError", {
@@ -28,7 +28,7 @@ export class TokenError extends Schema.TaggedError<TokenError>()("TokenError", {
 }
 
 /** A daemon was to listen beyond this machine, and anybody could have driven it. */
-export class BindRefused extends Schema.TaggedError<BindRefused>()("BindRefused", { host: Schema.String }) {
+export class InsecureBind extends Schema.TaggedError<InsecureBind>()("BindRefused", { host: Schema.String }) {
   override get message() {
     return `Refusing to listen on ${this.host} without a token: set RBEE_TOKEN or --token-file (at least ${shortest} characters), or listen on 127.0.0.1`
   }
@@ -53,7 +53,7 @@ export class Token extends Context.Service<
     /** Whether a credential is the token; always, when there is none. Takes the same time for all. */
     readonly accepts: (credential: string) => boolean
     /** The token for a hive: its own, as of at most a second ago, else this machine's. */
-    readonly of: (alias: string) => Effect.Effect<Redacted.Redacted<string> | undefined>
+    readonly forHive: (alias: string) => Effect.Effect<Redacted.Redacted<string> | undefined>
   }
 >()("rbee/access/Token") {
   /** From the file, else `RBEE_TOKEN`, else `config/token`; those of the hives from `config/tokens/<alias>`. */
@@ -73,7 +73,7 @@ export class Token extends Context.Service<
         own: Option.map(Option.fromUndefinedOr(token), (value) => Redacted.make(value)),
         file: "config/token",
         accepts: acceptor(token),
-        of: () => Effect.succeed(token === undefined ? undefined : Redacted.make(token))
+        forHive: () => Effect.succeed(token === undefined ? undefined : Redacted.make(token))
       })
     )
 }
@@ -96,7 +96,7 @@ export const checkBind = Effect.fn("Token.checkBind")(function* (host: string) {
   const { file, own } = yield* Token
   const { auth } = yield* Settings
   if (Option.isSome(own)) return
-  if (!isLoopback(host)) return yield* new BindRefused({ host })
+  if (!isLoopback(host)) return yield* new InsecureBind({ host })
   if (auth.loopback === "token") return yield* new TokenMissing({ file })
 })
 
@@ -161,11 +161,11 @@ const make = Effect.fnUntraced(function* (tokenFile: string | undefined) {
     own,
     file: path.join(config, "token"),
     accepts: acceptor(token),
-    of: (alias) =>
+    forHive: (alias) =>
       Effect.suspend(() => {
         const known = looks.get(alias)
         // Either way: the clock may be set back.
-        return known !== undefined && Math.abs(clock.currentTimeMillisUnsafe() - known.at) < lookEvery
+        return known !== undefined && Math.abs(clock.currentTimeMillisUnsafe() - known.at) < pollInterval
           ? Effect.succeed(known.token)
           : look(alias)
       })

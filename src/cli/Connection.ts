@@ -9,7 +9,7 @@ import type { Peer } from "../job/client/JobsClient.ts"
 import { variable } from "../settings/environment.ts"
 import { Settings } from "../settings/Settings.ts"
 import type { SpawnFailed } from "../system/DetachedProcess.ts"
-import { RunFile } from "../system/PidFile.ts"
+import { PidFile } from "../system/PidFile.ts"
 import { DaemonProblem } from "./errors.ts"
 import { Output } from "./Output.ts"
 
@@ -39,7 +39,7 @@ const withoutSlash = (url: string) => url.replace(/\/+$/, "")
 
 const make = Effect.fnUntraced(function* (queenUrl: Option.Option<string>) {
   const launcher = yield* DaemonLauncher
-  const runFiles = yield* RunFile
+  const runFiles = yield* PidFile
   const settings = yield* Settings
   const token = yield* Token
   const output = yield* Output

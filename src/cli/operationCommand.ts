@@ -10,9 +10,9 @@ export const runTyped = Effect.fnUntraced(function* <A extends Operation>(
   fields: { readonly [Field in keyof A]?: A[Field] | undefined },
   show?: Show
 ) {
-  const typed = yield* Effect.mapError(
+  const args = yield* Effect.mapError(
     Effect.fromResult(makeDecoder(operation)({ operation: nameOf(operation), ...fields })),
     ({ message }) => new BadInput({ message })
   )
-  yield* runOperation(typed, show)
+  yield* runOperation(args, show)
 })

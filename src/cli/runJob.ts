@@ -31,7 +31,7 @@ import { Output } from "./Output.ts"
 export type Show = "answer" | "events" | "preparation"
 
 const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
-const cancelWithin = "5 seconds"
+const cancelTimeout = "5 seconds"
 
 const asLine = ({ id, json, kind }: JobEvent) =>
   `{"id":${id ?? null},"event":${JSON.stringify(kind)},"data":${json}}`
@@ -158,7 +158,7 @@ const follow = (
     return end ?? (yield* new PeerHungUp({ url: peer.url }))
   }).pipe(Effect.scoped)
 
-const judge = (end: JobEvent) => {
+const failUnlessDone = (end: JobEvent) => {
   if (end.kind === "done") return Effect.void
   const message = end.kind === "cancelled" ? "The job was cancelled" : failureSentence(end)
   return Effect.fail(new JobEndedBadly({ message }))
@@ -169,7 +169,7 @@ export const watchJob = Effect.fnUntraced(function* (jobId: string) {
   const output = yield* Output
   const connection = yield* Connection
   const peer = yield* connection.queen
-  yield* Effect.flatMap(follow(peer, jobId, makeScreen(output, "events"), { isKnown: false }), judge)
+  yield* Effect.flatMap(follow(peer, jobId, makeScreen(output, "events"), { isKnown: false }), failUnlessDone)
 })
 
 /** Runs a request as a job of the queen and shows it. Interrupted, it cancels the job before it ends. */
@@ -179,10 +179,10 @@ export const runJson = Effect.fnUntraced(function* (body: string, show: Show) {
   const connection = yield* Connection
   const peer = yield* connection.runningQueen
   const jobId = yield* client.submit(peer, body)
-  const cancel = client.cancel(peer, jobId).pipe(Effect.timeout(cancelWithin), Effect.ignore)
+  const cancel = client.cancel(peer, jobId).pipe(Effect.timeout(cancelTimeout), Effect.ignore)
   yield* follow(peer, jobId, makeScreen(output, show), { isKnown: true }).pipe(
     Effect.onExit((exit) => (Exit.hasInterrupts(exit) ? cancel : Effect.void)),
-    Effect.flatMap(judge)
+    Effect.flatMap(failUnlessDone)
   )
 })
 

@@ -1,18 +1,18 @@
 import * as Effect from "effect/Effect"
 import { JobsClient } from "../job/client/JobsClient.ts"
 import { Settings } from "../settings/Settings.ts"
-import { RunFile } from "../system/PidFile.ts"
+import { PidFile } from "../system/PidFile.ts"
 import { type ProcessId, Pids } from "../system/Pids.ts"
 import { WorkerProcessFiles } from "../system/WorkerProcessFiles.ts"
 import { Connection } from "./Connection.ts"
 
-const askWithin = "2 seconds"
+const requestTimeout = "2 seconds"
 
 // Asks first, so that streams get their end; the process itself is ended when asking does not help.
 const stopDaemon = Effect.fnUntraced(function* (name: string) {
   const client = yield* JobsClient
   const pids = yield* Pids
-  const runFiles = yield* RunFile
+  const runFiles = yield* PidFile
   const { timeouts } = yield* Settings
   const connection = yield* Connection
   const running = yield* runFiles.processes(name)
@@ -23,7 +23,7 @@ const stopDaemon = Effect.fnUntraced(function* (name: string) {
       client
         .post({ url: daemon.url, token }, "/v1/shutdown")
         .pipe(
-          Effect.timeout(askWithin),
+          Effect.timeout(requestTimeout),
           Effect.ignore,
           Effect.andThen(pids.terminate(daemon, timeouts.shutdown))
         ),
@@ -46,7 +46,7 @@ const endWorkers = Effect.fnUntraced(function* (workers: ReadonlyArray<ProcessId
 
 /** Stops the hives of this home and every worker of theirs; gives the names of the hives. */
 export const stopHives = Effect.gen(function* () {
-  const runFiles = yield* RunFile
+  const runFiles = yield* PidFile
   const files = yield* WorkerProcessFiles
   const names = (yield* runFiles.names).filter((name) => name.startsWith("hive-"))
   const stopped = yield* Effect.filter(names, stopDaemon)

@@ -14,14 +14,14 @@ import * as Schema from "effect/Schema"
 import { checkBind } from "../access/Token.ts"
 import { Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
-import { Pulse } from "../job/log/Follower.ts"
+import { Ticker } from "../job/log/Follower.ts"
 import { version } from "../system/Program.ts"
 import { guard } from "./Guard.ts"
 import { notFound } from "./httpErrors.ts"
 import { jobRoutes } from "./jobRoutes.ts"
 import { openApi } from "./openApi.ts"
 import { portOwner } from "./portOwner.ts"
-import { Doors } from "./PublicRoutes.ts"
+import { PublicRoutes } from "./PublicRoutes.ts"
 
 /** What a daemon calls itself, and where it listens; port 0 takes a free one. */
 export interface DaemonOptions {
@@ -100,7 +100,7 @@ const commonRoutes = (name: string) =>
     Effect.fn(function* (router) {
       const shutdown = yield* Shutdown
       const handlers = yield* Handlers
-      const doors = yield* Doors
+      const doors = yield* PublicRoutes
       yield* router.add("GET", "/health", Effect.succeed(HttpServerResponse.text("ok")))
       yield* router.add(
         "GET",
@@ -157,7 +157,7 @@ export const daemon = <E, R>({ host, name, port }: DaemonOptions, ownRoutes: Lay
           )
         ),
         Layer.provideMerge(Layer.fresh(Shutdown.layer)),
-        Layer.provide(Pulse.layer)
+        Layer.provide(Ticker.layer)
       )
     )
   )
@@ -169,7 +169,7 @@ export const boundUrl = Effect.map(HttpServer.HttpServer, ({ address }) => HttpS
  * A daemon with services of its own, there once for all who need it. Whoever starts it may have a `JobsClient`, over a
  * client of its own, which would be taken for the daemon's; and a fresh layer alone is built anew for each.
  */
-export const ofItsOwn = <A, E, R>(layer: Layer.Layer<A, E, R>) =>
+export const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>) =>
   Layer.effectContext(Layer.build(Layer.fresh(layer)))
 
 /** Runs a daemon until somebody asks it to stop, then stops it gracefully. Calls `onListening` with its base URL. */

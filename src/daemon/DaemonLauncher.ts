@@ -12,7 +12,7 @@ import { JobsClient, type Peer } from "../job/client/JobsClient.ts"
 import { Paths } from "../settings/Paths.ts"
 import { Settings } from "../settings/Settings.ts"
 import { DetachedProcess, type SpawnFailed, type Started } from "../system/DetachedProcess.ts"
-import { RunFile } from "../system/PidFile.ts"
+import { PidFile } from "../system/PidFile.ts"
 import { Pids } from "../system/Pids.ts"
 import { daemonFlags, programFile } from "../system/Program.ts"
 
@@ -44,7 +44,7 @@ export class DaemonLauncher extends Context.Service<
     /** Starts it and returns its process id once it answers. A start that failed, or was left, leaves no process. */
     readonly launch: (daemon: Launch) => Effect.Effect<number, DaemonNotStarted | SpawnFailed>
     /** What kind of daemon answers there; none when none does. */
-    readonly whoAnswers: (peer: Peer) => Effect.Effect<Option.Option<string>>
+    readonly probeDaemon: (peer: Peer) => Effect.Effect<Option.Option<string>>
     /** The same, but fails with the daemon's refusal when the daemon refuses this process, such as for its token. */
     readonly probe: (peer: Peer) => Effect.Effect<Option.Option<string>, PeerRefused>
     readonly logFile: (name: string) => string
@@ -57,8 +57,8 @@ export class DaemonLauncher extends Context.Service<
 }
 
 /** How a daemon that was started is looked for: at once, then nine times more within some eight seconds. */
-export const looks = Schedule.exponential("60 millis", 1.7).pipe(Schedule.upTo({ times: 9 }))
-const lookWithin = "1 second"
+export const healthPolls = Schedule.exponential("60 millis", 1.7).pipe(Schedule.upTo({ times: 9 }))
+const probeTimeout = "1 second"
 const linesShown = 10
 
 /** Statuses of a daemon that answers, but not to this process. */
@@ -89,7 +89,7 @@ const make = Effect.gen(function* () {
   const client = yield* JobsClient
   const processes = yield* DetachedProcess
   const pids = yield* Pids
-  const runFiles = yield* RunFile
+  const runFiles = yield* PidFile
   const paths = yield* Paths
   const { timeouts } = yield* Settings
   const fs = yield* FileSystem.FileSystem
@@ -102,14 +102,14 @@ const make = Effect.gen(function* () {
       Effect.catchTag("PeerRefused", (refusal) =>
         refusal.status === 404 ? Effect.as(client.health(peer), { name: "daemon" }) : Effect.fail(refusal)
       ),
-      Effect.timeout(lookWithin),
+      Effect.timeout(probeTimeout),
       Effect.map(({ name }) => Option.some(name)),
       Effect.catch((error) =>
         error._tag === "PeerRefused" && refusals.has(error.status) ? Effect.fail(error) : Effect.succeedNone
       )
     )
 
-  const whoAnswers = (peer: Peer) => Effect.orElseSucceed(probe(peer), () => Option.none<string>())
+  const probeDaemon = (peer: Peer) => Effect.orElseSucceed(probe(peer), () => Option.none<string>())
 
   /** The last lines that were written after so many bytes: those before are an earlier start's. */
   const lastLines = (file: string, from: number) =>
@@ -141,17 +141,17 @@ const make = Effect.gen(function* () {
     })
   })
 
-  const untilWell = ({ name, peer }: Launch, { exited, logFrom }: Spawned) => {
-    const answers = Effect.flatMap(whoAnswers(peer), Effect.fromOption)
+  const waitUntilHealthy = ({ name, peer }: Launch, { exited, logFrom }: Spawned) => {
+    const answers = Effect.flatMap(probeDaemon(peer), Effect.fromOption)
     const well = answers.pipe(
-      Effect.retry(looks),
+      Effect.retry(healthPolls),
       Effect.catch(() => failed(name, `it did not answer at ${peer.url} in time`, logFrom))
     )
     // Another starter may have been faster: then its daemon has the port, or is about to, and this one ended.
     const ended = Effect.gen(function* () {
       const { code, signal } = yield* exited
       const others = yield* runFiles.processes(name)
-      yield* (others.length === 0 ? answers : Effect.retry(answers, looks)).pipe(
+      yield* (others.length === 0 ? answers : Effect.retry(answers, healthPolls)).pipe(
         Effect.catch(() => failed(name, `it ended with ${signal ?? `code ${code}`}`, logFrom))
       )
     })
@@ -167,7 +167,7 @@ const make = Effect.gen(function* () {
       inheritsSecrets: true,
       logFile: file
     })
-    yield* Effect.ignore(runFiles.starting(name, started.pid, peer.url))
+    yield* Effect.ignore(runFiles.markStarting(name, started.pid, peer.url))
     return { ...started, logFrom }
   })
 
@@ -179,12 +179,12 @@ const make = Effect.gen(function* () {
 
   return DaemonLauncher.of({
     logFile,
-    whoAnswers,
+    probeDaemon,
     probe,
     launch: Effect.fn("DaemonLauncher.launch")((daemon: Launch) =>
       Effect.acquireUseRelease(
         spawn(daemon),
-        (started) => Effect.as(untilWell(daemon, started), started.pid),
+        (started) => Effect.as(waitUntilHealthy(daemon, started), started.pid),
         ({ pid }, exit) => (Exit.isSuccess(exit) ? Effect.void : end(pid))
       )
     )

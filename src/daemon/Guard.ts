@@ -10,8 +10,8 @@ import { Settings } from "../settings/Settings.ts"
 import { Caller } from "./Caller.ts"
 import { credentialsOf } from "./credentials.ts"
 import { allowOrigin, isPreflight, preflightResponse, varyByOrigin } from "./crossOrigin.ts"
-import { notFound, refusal } from "./httpErrors.ts"
-import { type ApplicationPath, Doors, type WriteRefusal } from "./PublicRoutes.ts"
+import { notFound, jsonError } from "./httpErrors.ts"
+import { type ApplicationPath, PublicRoutes, type ErrorWriter } from "./PublicRoutes.ts"
 
 const openPath = "/health"
 
@@ -25,7 +25,7 @@ const owner: Caller = { key: undefined }
 const isRouteNotFound = (error: unknown) =>
   HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound"
 
-const refuseForeign = (refuse: WriteRefusal, what: string, value: string) =>
+const refuseForeign = (refuse: ErrorWriter, what: string, value: string) =>
   refuse(
     403,
     "Forbidden",
@@ -38,7 +38,7 @@ const challenge = (wasGiven: boolean) =>
     wasGiven ? 'Bearer realm="rbee", error="invalid_token"' : 'Bearer realm="rbee"'
   )
 
-const refuseUnknown = (refuse: WriteRefusal, wasGiven: boolean, isPublic: boolean) => {
+const refuseUnknown = (refuse: ErrorWriter, wasGiven: boolean, isPublic: boolean) => {
   const wanted = isPublic
     ? "'Authorization: Bearer <key>' or x-api-key; create a key with 'rbee key create'"
     : "'Authorization: Bearer <token>' (the CLI reads RBEE_TOKEN or --token-file)"
@@ -49,13 +49,13 @@ const refuseUnknown = (refuse: WriteRefusal, wasGiven: boolean, isPublic: boolea
 }
 
 const refuseKey = ({ name }: ApiKey) =>
-  refusal(
+  jsonError(
     403,
     "KeyForbidden",
     `API key '${name}' opens the application endpoints only; this one needs the token of the daemon`
   )
 
-const refuseUnreadable = (refuse: WriteRefusal) =>
+const refuseUnreadable = (refuse: ErrorWriter) =>
   refuse(
     503,
     "ApiKeysUnreadable",
@@ -75,7 +75,7 @@ const makeChecks = Effect.gen(function* () {
       Effect.succeed({ allowedHosts, allowedOrigins, hosts: [hive.host, queen.host] })
   )
   const token = yield* Token
-  const doors = yield* Doors
+  const doors = yield* PublicRoutes
   const hasToken = Option.isSome(token.own)
   const meant = new Set([...allowedHosts, ...hosts].map((host) => host.toLowerCase()))
   const origins = new Set(allowedOrigins.map((origin) => origin.replace(/\/$/, "")))
@@ -90,7 +90,7 @@ const makeChecks = Effect.gen(function* () {
   // A page that had its name resolve to this daemon could not know the token, nor a key.
   const checkPlace = (
     { headers: { host = "", origin } }: Request,
-    refuse: WriteRefusal,
+    refuse: ErrorWriter,
     isTrusted: boolean
   ) => {
     if (!isTrusted && !isMeant(host)) return refuseForeign(refuse, "Host", host)
@@ -114,9 +114,9 @@ const makeChecks = Effect.gen(function* () {
   const check = Effect.fnUntraced(function* (request: Request) {
     const sender = yield* senderOf(request, hasToken)
     const { gaveCredential, isOwner, key } = sender
-    const refused = checkPlace(request, refusal, isOwner || key !== undefined)
+    const refused = checkPlace(request, jsonError, isOwner || key !== undefined)
     if (refused !== undefined || isOwner || !hasToken) return refused ?? owner
-    return key === undefined ? refuseUnknown(refusal, gaveCredential, false) : refuseKey(key)
+    return key === undefined ? refuseUnknown(jsonError, gaveCredential, false) : refuseKey(key)
   })
 
   /** Where applications ask and no endpoint is: only the token opens it, and to a key nothing is there. */
@@ -128,7 +128,7 @@ const makeChecks = Effect.gen(function* () {
   })
 
   /** At the endpoints for applications: a key opens them as well as the token. */
-  const checkPublic = Effect.fnUntraced(function* (request: Request, refuse: WriteRefusal) {
+  const checkPublic = Effect.fnUntraced(function* (request: Request, refuse: ErrorWriter) {
     const { gaveCredential, isOwner, key } = yield* senderOf(request, true)
     const refused = checkPlace(request, refuse, isOwner || key !== undefined)
     if (refused !== undefined) return refused
@@ -140,7 +140,7 @@ const makeChecks = Effect.gen(function* () {
   })
 
   /** The sign of life is open to everybody but to web pages. */
-  const checkHealth = (request: Request) => checkPlace(request, refusal, true) ?? owner
+  const checkHealth = (request: Request) => checkPlace(request, jsonError, true) ?? owner
 
   return {
     check,

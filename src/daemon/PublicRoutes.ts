@@ -5,14 +5,14 @@ import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { ApiKey } from "../access/ApiKey.ts"
 
 /** Writes a refusal as the clients of a path expect it. */
-export type WriteRefusal = (
+export type ErrorWriter = (
   status: number,
   code: string,
   message: string
 ) => HttpServerResponse.HttpServerResponse
 
 /** A path for applications, as the OpenAPI page names it. */
-export interface DoorPath {
+export interface PublicRoute {
   readonly method: "delete" | "get" | "post"
   readonly path: `/${string}`
   /** Whose API it is. */
@@ -24,14 +24,14 @@ export interface ApplicationPath {
   /** Whether an endpoint has the path: keys open it. Whatever else is there, only the token of the daemon opens. */
   readonly isEndpoint: boolean
   /** Refuses as the clients of the path expect it. */
-  readonly refuse: WriteRefusal
+  readonly refuse: ErrorWriter
   /** The response where no route takes the request. */
   readonly missing: () => HttpServerResponse.HttpServerResponse
 }
 
 /** The paths that are there for applications: who may use them is said by keys, besides the token. */
-export interface Doors {
-  readonly paths: ReadonlyArray<DoorPath>
+export interface PublicRoutes {
+  readonly paths: ReadonlyArray<PublicRoute>
   /** The application path of a request; undefined for the daemon's own paths. */
   readonly applicationPath: (request: HttpServerRequest.HttpServerRequest) => ApplicationPath | undefined
   /** The key whose text this is; nothing when there is none. */
@@ -41,7 +41,7 @@ export interface Doors {
 }
 
 /** The doors of this daemon; it has none unless a gateway says so. */
-export const Doors = Context.Reference<Doors>("rbee/daemon/PublicRoutes/Doors", {
+export const PublicRoutes = Context.Reference<PublicRoutes>("rbee/daemon/PublicRoutes/Doors", {
   defaultValue: () => ({
     paths: [],
     applicationPath: () => undefined,

@@ -43,23 +43,23 @@ const unavailable = 503
 const retryAfterSeconds = 2
 
 /** An error in the one form that all JSON endpoints have: `{"error":{"code","message","details"?}}`. */
-export const refusal = (status: number, code: string, message: string, details?: Schema.Json) =>
+export const jsonError = (status: number, code: string, message: string, details?: Schema.Json) =>
   HttpServerResponse.jsonUnsafe(
     { error: { code, message: redact(message), details } },
     status === unavailable ? { status, headers: { "retry-after": String(retryAfterSeconds) } } : { status }
   )
 
 /** The response where there is no endpoint. */
-export const notFound = refusal(404, "NotFound", "Not found; GET /openapi.json lists all paths")
+export const notFound = jsonError(404, "NotFound", "Not found; GET /openapi.json lists all paths")
 
 /** The answer to an error, with its status. */
 export const errorResponse = (error: EndpointError) => {
   if (error._tag !== "HttpServerError") {
     const details =
       error._tag === "InvalidOperation" ? error.problems.map((problem) => ({ ...problem })) : undefined
-    return Effect.succeed(refusal(statusOf[error._tag], error._tag, error.message, details))
+    return Effect.succeed(jsonError(statusOf[error._tag], error._tag, error.message, details))
   }
   return Effect.succeed(
-    refusal(400, "InvalidRequest", "The request could not be read; send a JSON body in UTF-8")
+    jsonError(400, "InvalidRequest", "The request could not be read; send a JSON body in UTF-8")
   )
 }

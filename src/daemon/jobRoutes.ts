@@ -10,12 +10,12 @@ import { requestText } from "../http/readBody.ts"
 import { queenHeader } from "../job/client/JobsClient.ts"
 import { jobIdHeader } from "../job/JobRecord.ts"
 import { Jobs } from "../job/Jobs.ts"
-import { type Follower, Pulse } from "../job/log/Follower.ts"
+import { type Follower, Ticker } from "../job/log/Follower.ts"
 import { OperationRouter } from "../job/OperationRouter.ts"
 import { fullView } from "../job/view/FullView.ts"
 import { plainView } from "../job/view/PlainView.ts"
 import { Settings } from "../settings/Settings.ts"
-import { errorResponse, refusal } from "./httpErrors.ts"
+import { errorResponse, jsonError } from "./httpErrors.ts"
 
 const eventStream = "text/event-stream"
 const streamHeaders = { "cache-control": "no-cache", "x-accel-buffering": "no" }
@@ -33,12 +33,12 @@ const resumePoint = (request: HttpServerRequest.HttpServerRequest) => {
 const IdempotencyKey = Schema.String.check(Schema.isPattern(/^[\u0021-\u007e]{1,255}$/))
 const isIdempotencyKey = Schema.is(IdempotencyKey)
 
-const badKey = refusal(
+const badKey = jsonError(
   400,
   "InvalidIdempotencyKey",
   "Idempotency-Key must be 1 to 255 visible ASCII characters"
 )
-const badResumePoint = refusal(
+const badResumePoint = jsonError(
   400,
   "InvalidEventId",
   "Last-Event-ID and ?after= must be the number of an event"
@@ -52,7 +52,7 @@ export const jobRoutes = HttpRouter.use(
     const jobs = yield* Jobs
     const operations = yield* OperationRouter
     const { limits, timeouts } = yield* Settings
-    const pulse = yield* Pulse
+    const pulse = yield* Ticker
 
     // The follower leaves when the response's stream ends, so it must come inside of it.
     const streamed = (id: string, render: View, after: number, headers: HttpHeaders.Input = streamHeaders) =>

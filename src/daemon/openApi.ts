@@ -1,6 +1,6 @@
 import { type Catalog, jsonSchemas } from "../operation/Catalog.ts"
 import { version } from "../system/Program.ts"
-import type { DoorPath } from "./PublicRoutes.ts"
+import type { PublicRoute } from "./PublicRoutes.ts"
 
 const stream = {
   description: "Server-Sent Events",
@@ -14,7 +14,7 @@ const error = json('{"error":{"code","message","details"?}}')
 const jobId = { name: "id", in: "path", required: true, schema: { type: "string" } }
 const after = { name: "after", in: "query", required: false, schema: { type: "integer", minimum: 0 } }
 
-const doorPaths = (doors: ReadonlyArray<DoorPath>) => {
+const doorPaths = (doors: ReadonlyArray<PublicRoute>) => {
   const paths: Record<string, Record<string, object>> = {}
   for (const { api, method, path } of doors) {
     const responses = { 200: { description: `As ${api} defines it` } }
@@ -27,7 +27,7 @@ const doorPaths = (doors: ReadonlyArray<DoorPath>) => {
 }
 
 /** The OpenAPI 3.1 page of a daemon: the operations in it are those of its catalog, with the doors for applications. */
-export const openApi = (title: string, catalog: Catalog, doors: ReadonlyArray<DoorPath> = []) => {
+export const openApi = (title: string, catalog: Catalog, doors: ReadonlyArray<PublicRoute> = []) => {
   const schemas = Object.values(jsonSchemas(catalog))
   return {
     openapi: "3.1.0",

@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Paths } from "../settings/Paths.ts"
-import { RunFile } from "../system/PidFile.ts"
+import { PidFile } from "../system/PidFile.ts"
 import { reachableUrl } from "../system/reachableUrl.ts"
 
 /** The program that listens on a port, as a sentence names it, and how it is stopped. */
@@ -41,7 +41,7 @@ const portOf = (url: string) => URL.parse(url)?.port
 
 /** The daemon of this home whose state file has the port. */
 const ownerHere = Effect.fnUntraced(function* (port: number) {
-  const runFiles = yield* Effect.serviceOption(RunFile)
+  const runFiles = yield* Effect.serviceOption(PidFile)
   const paths = yield* Effect.serviceOption(Paths)
   if (Option.isNone(runFiles)) return undefined
   for (const name of yield* runFiles.value.names) {

@@ -7,36 +7,36 @@ import * as Option from "effect/Option"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { Caller } from "../daemon/Caller.ts"
 import { isDaemonPath, routedPath } from "../daemon/daemonPaths.ts"
-import { type ApplicationPath, type DoorPath, Doors } from "../daemon/PublicRoutes.ts"
+import { type ApplicationPath, type PublicRoute, PublicRoutes } from "../daemon/PublicRoutes.ts"
 import { anthropicFormat } from "./anthropic/format.ts"
-import { countTokensDoor, messagesDoor } from "./anthropic/messages.ts"
+import { countTokensEndpoint, messagesEndpoint } from "./anthropic/messages.ts"
 import { anthropicModel, anthropicModels } from "./anthropic/models.ts"
-import type { Door, Format } from "./endpoint/Endpoint.ts"
+import type { Endpoint, Format } from "./endpoint/Endpoint.ts"
 import { refuse } from "./endpoint/errorResponses.ts"
 import { fromError, fromFailure } from "./endpoint/failures.ts"
 import { missingEndpoint } from "./endpoint/missingEndpoint.ts"
 import { makeAnswering } from "./endpoint/respond.ts"
-import { asToldTo, KeyLimits, mayUse, ModelForbidden } from "./keys/KeyLimits.ts"
+import { withoutHiddenModels, KeyLimits, mayUse, ModelForbidden } from "./keys/KeyLimits.ts"
 import * as Ollama from "./ollama/endpoints.ts"
 import { ollamaFormat } from "./ollama/format.ts"
 import { blobsPath, ollamaPaths, ollamaRoutes } from "./ollama/routes.ts"
-import { chatDoor, completionsDoor, embeddingsDoor } from "./openai/completions.ts"
+import { chatEndpoint, completionsEndpoint, embeddingsEndpoint } from "./openai/completions.ts"
 import { openAiFormat } from "./openai/format.ts"
 import { openAiModel, openAiModels } from "./openai/models.ts"
-import { responsesDoor } from "./openai/responses.ts"
+import { responsesEndpoint } from "./openai/responses.ts"
 import { ModelFinder } from "./upstream/ModelFinder.ts"
 import { OperationRunner } from "./upstream/OperationRunner.ts"
 import { Unloader } from "./upstream/Unloader.ts"
 import { Upstream } from "./upstream/Upstream.ts"
 
-const doors: ReadonlyArray<Door> = [
-  chatDoor,
-  completionsDoor,
-  embeddingsDoor,
-  responsesDoor,
-  messagesDoor,
-  countTokensDoor,
-  Ollama.chatDoor,
+const doors: ReadonlyArray<Endpoint> = [
+  chatEndpoint,
+  completionsEndpoint,
+  embeddingsEndpoint,
+  responsesEndpoint,
+  messagesEndpoint,
+  countTokensEndpoint,
+  Ollama.chatEndpoint,
   Ollama.generateDoor,
   Ollama.embedDoor,
   Ollama.oldEmbeddingsDoor
@@ -48,7 +48,7 @@ const modelsPath = "/v1/models"
 const isAnthropic = ({ headers }: HttpServerRequest.HttpServerRequest) =>
   headers["anthropic-version"] !== undefined
 
-const paths: ReadonlyArray<DoorPath> = [
+const paths: ReadonlyArray<PublicRoute> = [
   ...doors.map(({ format: { api }, path }) => ({ method: "post", path, api }) as const),
   { method: "get", path: modelsPath, api: openAiFormat.api },
   { method: "get", path: `${modelsPath}/{id}`, api: openAiFormat.api },
@@ -66,7 +66,7 @@ const isBelow = (path: string, folder: string) => path === folder || path.starts
 const formatOf = (request: HttpServerRequest.HttpServerRequest, path: string): Format | undefined => {
   if (isBelow(path, "/api")) return ollamaFormat
   if (!isBelow(path, "/v1") || isDaemonPath(path)) return undefined
-  const other = isAnthropic(request) || isBelow(path, messagesDoor.path) ? anthropicFormat : openAiFormat
+  const other = isAnthropic(request) || isBelow(path, messagesEndpoint.path) ? anthropicFormat : openAiFormat
   return formats.get(path) ?? other
 }
 
@@ -87,8 +87,8 @@ const applicationPath = (request: HttpServerRequest.HttpServerRequest): Applicat
 }
 
 /** Says to the guard which paths are for applications, and whose requests their keys let through. */
-export const gatewayDoors = Layer.effect(
-  Doors,
+export const publicRoutes = Layer.effect(
+  PublicRoutes,
   Effect.gen(function* () {
     const keys = yield* ApiKeys
     return {
@@ -118,7 +118,7 @@ const routes = HttpRouter.use(
       }
       const model = yield* upstream
         .find(decodeURIComponent(name))
-        .pipe(Effect.mapError((error) => asToldTo(key, error)))
+        .pipe(Effect.mapError((error) => withoutHiddenModels(key, error)))
       if (!mayUse(key, model)) return yield* new ModelForbidden({ key: key?.name ?? "", model: name })
       return HttpServerResponse.jsonUnsafe(isAnthropic(request) ? anthropicModel(model) : openAiModel(model))
     }).pipe(

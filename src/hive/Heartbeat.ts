@@ -13,7 +13,7 @@ import { isLoopback, reachableUrl } from "../system/reachableUrl.ts"
 import type { WorkerState } from "./workers/WorkerRecord.ts"
 import { type ListedWorker, Workers } from "./workers/Workers.ts"
 
-const beatWithin = "2 seconds"
+const heartbeatTimeout = "2 seconds"
 // Failures are told at the first, the second, the fourth, the eighth, … and at each of these steps from here on.
 const quietFrom = 64
 
@@ -39,7 +39,7 @@ const workerBeat = (now: string, { record, requests }: ListedWorker) => ({
 })
 
 /** Whether the n-th failure in a row is worth a line in the log. */
-export const isTold = (failures: number) =>
+export const shouldLogFailure = (failures: number) =>
   failures < quietFrom ? Number.isInteger(Math.log2(failures)) : failures % quietFrom === 0
 
 /** The heartbeat of a hive at one moment, without the address that a sent one adds. */
@@ -101,7 +101,7 @@ export const heartbeat = Layer.effectDiscard(
       yield* response.text
       return response.status === 200 ? undefined : `the queen answered with the status ${response.status}`
     }).pipe(
-      Effect.timeout(beatWithin),
+      Effect.timeout(heartbeatTimeout),
       Effect.catch(({ message }) => Effect.succeed(message))
     )
 
@@ -113,7 +113,7 @@ export const heartbeat = Layer.effectDiscard(
         return
       }
       failures++
-      if (!isTold(failures)) return
+      if (!shouldLogFailure(failures)) return
       yield* Effect.logWarning("the queen took no heartbeat", {
         queen: hive.queenUrl,
         reason: problem,

@@ -4,15 +4,15 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { Token } from "../access/Token.ts"
-import { boundUrl, checkPort, daemon, ofItsOwn } from "../daemon/Daemon.ts"
-import { gatewayDoors, gatewayRoutes } from "../gateway/Gateway.ts"
+import { boundUrl, checkPort, daemon, isolated } from "../daemon/Daemon.ts"
+import { publicRoutes, gatewayRoutes } from "../gateway/Gateway.ts"
 import { workerPool } from "../http/workerPool.ts"
 import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { Paths } from "../settings/Paths.ts"
 import { type SettingOverrides, Settings } from "../settings/Settings.ts"
 import { DetachedProcess } from "../system/DetachedProcess.ts"
-import { RunFile } from "../system/PidFile.ts"
+import { PidFile } from "../system/PidFile.ts"
 import { Pids } from "../system/Pids.ts"
 import { Devices } from "./devices/Devices.ts"
 import { Downloads } from "./download/Downloads.ts"
@@ -68,14 +68,14 @@ const server = Layer.unwrap(
   Effect.map(Settings, ({ hive: { host, port } }) =>
     daemon({ name: "hive", host, port }, Layer.merge(hiveRoutes, gatewayRoutes))
   )
-).pipe(Layer.provide(gatewayDoors), Layer.provide(ApiKeys.layerNoDeps))
+).pipe(Layer.provide(publicRoutes), Layer.provide(ApiKeys.layerNoDeps))
 
 const ownHandlers = Layer.effectDiscard(Effect.flatMap(hiveHandlers, addHiveHandlers))
 
 const runFile = Layer.effectDiscard(
   Effect.gen(function* () {
     const { hive } = yield* Settings
-    const runFiles = yield* RunFile
+    const runFiles = yield* PidFile
     yield* runFiles.write(`hive-${hive.id}`, yield* boundUrl)
   })
 )
@@ -88,7 +88,7 @@ const layerNoDeps = Layer.mergeAll(ownHandlers, heartbeat, runFile).pipe(
   Layer.provide(Layer.effectDiscard(Effect.flatMap(Settings, ({ hive }) => checkPort(hive))))
 )
 
-const machine = Layer.mergeAll(RunFile.layer, DetachedProcess.layer, Devices.layerNoDeps).pipe(
+const machine = Layer.mergeAll(PidFile.layer, DetachedProcess.layer, Devices.layerNoDeps).pipe(
   Layer.provideMerge(Pids.layer),
   Layer.provideMerge(workerPool)
 )
@@ -99,7 +99,7 @@ const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
     Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
     Layer.provideMerge(Paths.layer),
     Layer.provideMerge(NodeServices.layer),
-    ofItsOwn
+    isolated
   )
 
 /** A hive: its HTTP server with all that is behind it, and `Handlers`, to which an application adds its own. */

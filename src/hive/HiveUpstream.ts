@@ -22,10 +22,10 @@ export const hiveUpstream = Layer.effect(
     const { aliases, hive, timeouts } = yield* Settings
     const publicOf = (inventory: HiveInventory) => publicModels([{ hive: hive.id, ...inventory }], aliases)
     return Upstream.of({
-      models: Effect.map(inventory.take, publicOf),
+      models: Effect.map(inventory.snapshot, publicOf),
       find: (name) =>
         Effect.flatMap(inventory.known, (known) => Effect.fromResult(pickModel(publicOf(known), name))),
-      workers: Effect.map(inventory.take, ({ workers }) =>
+      workers: Effect.map(inventory.snapshot, ({ workers }) =>
         workers.map((worker) => ({ hive: hive.id, worker }))
       ),
       complete: (request) => (job) => {

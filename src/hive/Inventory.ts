@@ -15,7 +15,7 @@ import { Workers } from "./workers/Workers.ts"
 export class Inventory extends Context.Service<
   Inventory,
   {
-    readonly take: Effect.Effect<HiveInventory>
+    readonly snapshot: Effect.Effect<HiveInventory>
     /** The same with the devices as they were measured last, which costs nothing. */
     readonly known: Effect.Effect<HiveInventory>
   }
@@ -95,7 +95,7 @@ export class Inventory extends Context.Service<
         known: Effect.suspend(() =>
           inventoryWith(measured === undefined ? measure : Effect.succeed(measured))
         ),
-        take: inventoryWith(measure).pipe(Effect.withSpan("Inventory.take"))
+        snapshot: inventoryWith(measure).pipe(Effect.withSpan("Inventory.take"))
       })
     })
   )

@@ -4,7 +4,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { Say, TellProgress } from "../job/withNarration.ts"
+import type { Narrate, ReportProgress } from "../job/withNarration.ts"
 import type { ModelDefinition } from "../operation/CreatedModel.ts"
 import { type DownloadFailure, Downloads } from "./download/Downloads.ts"
 import type { GgufError } from "./gguf/GgufFile.ts"
@@ -34,13 +34,13 @@ export class ModelStore extends Context.Service<
   {
     readonly download: (
       id: string,
-      say: Say,
-      tell: TellProgress
+      narrate: Narrate,
+      report: ReportProgress
     ) => Effect.Effect<ModelRecord, DownloadFailure | GgufError | ModelNotFound>
     /** Refuses a model that a worker has loaded. Gives the bytes that are free now. */
     readonly remove: (
       id: string,
-      say: Say
+      narrate: Narrate
     ) => Effect.Effect<
       number,
       | ModelId.InvalidModelId
@@ -55,7 +55,7 @@ export class ModelStore extends Context.Service<
       id: string,
       from: string,
       definition: ModelDefinition,
-      say: Say
+      narrate: Narrate
     ) => Effect.Effect<
       ModelRecord,
       | GgufError
@@ -90,33 +90,33 @@ export class ModelStore extends Context.Service<
         )
 
       return ModelStore.of({
-        create: Effect.fn("ModelStore.create")(function* (id, from, definition, say) {
+        create: Effect.fn("ModelStore.create")(function* (id, from, definition, narrate) {
           const existing = yield* models.findCreated(id)
           if (Option.isSome(existing)) {
             const inUse = yield* workersWith(existing.value.id)
             if (inUse.length > 0) return yield* new ModelInUse({ model: existing.value.id, workers: inUse })
           }
           const record = yield* models.create(id, from, definition)
-          yield* say("model_create", `Made ${record.id} from ${record.created_from ?? from}`)
+          yield* narrate("model_create", `Made ${record.id} from ${record.created_from ?? from}`)
           return record
         }),
-        download: Effect.fn("ModelStore.download")(function* (id, say, tell) {
+        download: Effect.fn("ModelStore.download")(function* (id, narrate, report) {
           const parsed = yield* Effect.fromResult(ModelId.parse(id))
           // What ships with rbee or was put here by hand is here already.
           const isHere = parsed._tag === "Bundled" || parsed._tag === "Name"
           if (isHere && Result.isSuccess(yield* Effect.result(models.resolve(id)))) {
-            yield* say("model_ready", `${ModelId.format(parsed)} is on this hive already`)
+            yield* narrate("model_ready", `${ModelId.format(parsed)} is on this hive already`)
             return yield* models.get(id)
           }
-          yield* downloads.run(id, say, tell)
+          yield* downloads.run(id, narrate, report)
           return yield* models.get(id)
         }),
-        remove: Effect.fn("ModelStore.remove")(function* (id, say) {
+        remove: Effect.fn("ModelStore.remove")(function* (id, narrate) {
           const located = yield* Effect.result(models.resolve(id))
           if (Result.isFailure(located)) {
             const parsed = yield* Effect.fromResult(ModelId.parse(id))
             if (!(yield* downloads.discard(parsed))) return yield* located.failure
-            yield* say("model_delete", `Removed what had come of ${ModelId.format(parsed)}`)
+            yield* narrate("model_delete", `Removed what had come of ${ModelId.format(parsed)}`)
             return 0
           }
           const created = yield* models.findCreated(id)
@@ -126,11 +126,11 @@ export class ModelStore extends Context.Service<
           if (inUse.length > 0) return yield* new ModelInUse({ model: located.success.id, workers: inUse })
           const freed = yield* models.remove(id)
           if (Option.isSome(created)) {
-            yield* say("model_delete", `Removed ${created.value.id}; the model it was made from stays`)
+            yield* narrate("model_delete", `Removed ${created.value.id}; the model it was made from stays`)
             return freed
           }
           const what = freed === 0 ? "its entry; the file stays where it is" : "its files"
-          yield* say("model_delete", `Removed ${located.success.id}: ${what}`)
+          yield* narrate("model_delete", `Removed ${located.success.id}: ${what}`)
           return freed
         })
       })

@@ -4,7 +4,7 @@ import * as Stream from "effect/Stream"
 import type { OperationError } from "../job/errors.ts"
 import type { HandlersOf } from "../job/Handlers.ts"
 import { JobEvent } from "../job/log/JobEvent.ts"
-import { narrated } from "../job/withNarration.ts"
+import { withNarration } from "../job/withNarration.ts"
 import { Completions } from "./inference/Completions.ts"
 import { Infer } from "./inference/Infer.ts"
 import { type ModelRecord, Models } from "./models/Models.ts"
@@ -31,27 +31,27 @@ export const hiveHandlers = Effect.gen(function* () {
 
   const handlers: HandlersOf<"hive"> = {
     worker_spawn: ({ ctx_size, device, model, parallel, worker }, job) =>
-      narrated(job, actor, (say) =>
-        workers.spawn({ device, model, worker, contextSize: ctx_size, parallel }, say)
+      withNarration(job, actor, (narrate) =>
+        workers.spawn({ device, model, worker, contextSize: ctx_size, parallel }, narrate)
       ),
     worker_list: () =>
       answer(Effect.map(workers.list, (list) => ({ workers: list.map(({ record }) => record) }))),
     worker_get: ({ id }) => answer(workers.get(id)),
     worker_delete: ({ id, only_idle }, job) =>
-      narrated(job, actor, (say) =>
-        say("worker_stop", `Stopping worker ${id}`).pipe(
+      withNarration(job, actor, (narrate) =>
+        narrate("worker_stop", `Stopping worker ${id}`).pipe(
           Effect.andThen(workers.stop(id, only_idle)),
           Effect.as({ id, state: "stopped" })
         )
       ),
-    worker_restart: ({ id }, job) => narrated(job, actor, (say) => workers.restart(id, say)),
+    worker_restart: ({ id }, job) => withNarration(job, actor, (narrate) => workers.restart(id, narrate)),
     worker_logs: ({ follow, id, lines }) => Stream.map(log.read(id, { follow, lines }), JobEvent.line),
     model_list: (_operation, job) =>
-      narrated(job, modelActor, (say) =>
+      withNarration(job, modelActor, (narrate) =>
         Effect.gen(function* () {
           const survey = yield* models.survey
           for (const { path, reason } of survey.skipped) {
-            yield* say("model_skip", `${path} is not listed: ${reason}`)
+            yield* narrate("model_skip", `${path} is not listed: ${reason}`)
           }
           return { models: survey.models.map(({ record }) => toJson(record)) }
         })
@@ -65,13 +65,17 @@ export const hiveHandlers = Effect.gen(function* () {
         )
       ),
     model_download: ({ model }, job) =>
-      narrated(job, modelActor, (say, tell) => Effect.map(store.download(model, say, tell), toJson)),
+      withNarration(job, modelActor, (narrate, report) =>
+        Effect.map(store.download(model, narrate, report), toJson)
+      ),
     model_delete: ({ id }, job) =>
-      narrated(job, modelActor, (say) =>
-        Effect.map(store.remove(id, say), (freed_bytes) => ({ id, state: "deleted", freed_bytes }))
+      withNarration(job, modelActor, (narrate) =>
+        Effect.map(store.remove(id, narrate), (freed_bytes) => ({ id, state: "deleted", freed_bytes }))
       ),
     model_create: ({ from, hive_id: _hive, id, operation: _operation, ...definition }, job) =>
-      narrated(job, modelActor, (say) => Effect.map(store.create(id, from, definition, say), toJson)),
+      withNarration(job, modelActor, (narrate) =>
+        Effect.map(store.create(id, from, definition, narrate), toJson)
+      ),
     infer: (operation, job) => infer.run(operation, job),
     complete: (operation, job) => completions.run(operation, job)
   }

@@ -23,7 +23,7 @@ export const hiveRoutes = HttpRouter.use(
     const { beat } = yield* HeartbeatSource
     yield* router.add("GET", "/v1/heartbeat", Effect.map(beat, HttpServerResponse.jsonUnsafe))
 
-    const { take } = yield* Inventory
+    const { snapshot: take } = yield* Inventory
     const inventory = Effect.map(take, (found) => HttpServerResponse.jsonUnsafe(encodeInventory(found)))
     yield* router.add("GET", "/v1/inventory", inventory)
   })

@@ -27,9 +27,9 @@ export class HiveTokens extends Context.Service<
   HiveTokens,
   {
     readonly find: (alias: string) => Effect.Effect<Option.Option<Redacted.Redacted<string>>, HiveTokenError>
-    readonly keep: (alias: string, token: Redacted.Redacted<string>) => Effect.Effect<void, HiveTokenError>
+    readonly save: (alias: string, token: Redacted.Redacted<string>) => Effect.Effect<void, HiveTokenError>
     /** Removes it; that there is none is a success. */
-    readonly forget: (alias: string) => Effect.Effect<void, HiveTokenError>
+    readonly delete: (alias: string) => Effect.Effect<void, HiveTokenError>
   }
 >()("rbee/hives/HiveTokens") {
   static readonly layer = Layer.effect(
@@ -68,7 +68,7 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const keep = Effect.fn("HiveTokens.keep")(function* (alias: string, token: Redacted.Redacted<string>) {
+  const save = Effect.fn("HiveTokens.save")(function* (alias: string, token: Redacted.Redacted<string>) {
     const file = yield* fileOf(alias)
     // A leading dot: no alias has it.
     const temporary = path.join(folder, `.${alias}.${process.pid}.tmp`)
@@ -82,10 +82,10 @@ const make = Effect.gen(function* () {
     )
   })
 
-  const forget = Effect.fn("HiveTokens.forget")(function* (alias: string) {
+  const remove = Effect.fn("HiveTokens.delete")(function* (alias: string) {
     const file = yield* fileOf(alias)
     yield* Effect.mapError(fs.remove(file, { force: true }), (error) => unusable(file, error))
   })
 
-  return HiveTokens.of({ find, keep, forget })
+  return HiveTokens.of({ find, save, delete: remove })
 })

@@ -44,7 +44,7 @@ export class HivesConf extends Context.Service<
     )
 }
 
-const lookEvery = "1500 millis"
+const pollInterval = "1500 millis"
 const none = "none"
 
 const make = Effect.gen(function* () {
@@ -109,7 +109,7 @@ const make = Effect.gen(function* () {
   }).pipe(oneAtATime.withPermits(1))
 
   yield* look
-  yield* look.pipe(Effect.delay(lookEvery), Effect.forever, Effect.forkScoped)
+  yield* look.pipe(Effect.delay(pollInterval), Effect.forever, Effect.forkScoped)
 
   const write = (text: string) =>
     Effect.gen(function* () {

@@ -30,11 +30,11 @@ interface Section {
 }
 
 // Of all files together.
-const mostBytes = 256 * 1024
-const mostFiles = 64
-const mostBlocks = 2000
-const mostHosts = 1000
-const deepestInclude = 4
+const maxBytes = 256 * 1024
+const maxFiles = 64
+const maxBlocks = 2000
+const maxHosts = 1000
+const maxIncludeDepth = 4
 
 const wordsOf = (text: string) => {
   const words = text.match(/"[^"]*"|[^\s"]+/g) ?? []
@@ -84,7 +84,7 @@ export const readSshConfig = Effect.fn("SshConfig.read")(function* (file: string
       const { size, type } = yield* fs.stat(name)
       if (type !== "File") return yield* new SshConfigUnreadable({ file: name, reason: "it is no file" })
       bytes += Number(size)
-      if (bytes > mostBytes) return ""
+      if (bytes > maxBytes) return ""
       return yield* fs.readFileString(name)
     }).pipe(
       Effect.catchTag("PlatformError", (error) =>
@@ -115,7 +115,7 @@ export const readSshConfig = Effect.fn("SshConfig.read")(function* (file: string
       let current: Section = { patterns: outer, properties: new Map() }
       const begin = (patterns: Section["patterns"]) => {
         current = { patterns, properties: new Map() }
-        if (++blocks <= mostBlocks) sections.push(current)
+        if (++blocks <= maxBlocks) sections.push(current)
       }
       begin(outer)
       for (const line of text.split(/\r\n|\r|\n/)) {
@@ -126,7 +126,7 @@ export const readSshConfig = Effect.fn("SshConfig.read")(function* (file: string
         else if (key === "match") begin([[]])
         else if (key === "include") {
           for (const other of (yield* Effect.forEach(words, included)).flat()) {
-            if (depth === 0 || ++files > mostFiles) continue
+            if (depth === 0 || ++files > maxFiles) continue
             const content = yield* Effect.orElseSucceed(textOf(other), () => "")
             sections.push(...(yield* sectionsOf(content, current.patterns, depth - 1)))
           }
@@ -138,18 +138,18 @@ export const readSshConfig = Effect.fn("SshConfig.read")(function* (file: string
       return sections
     })
 
-  const sections = yield* sectionsOf(yield* textOf(file), [], deepestInclude)
+  const sections = yield* sectionsOf(yield* textOf(file), [], maxIncludeDepth)
   const tooMany = (what: string) => new SshConfigUnreadable({ file, reason: `it has more than ${what}` })
-  if (bytes > mostBytes) return yield* tooMany(`${mostBytes} bytes`)
-  if (files > mostFiles) return yield* tooMany(`${mostFiles} included files`)
-  if (blocks > mostBlocks) return yield* tooMany(`${mostBlocks} blocks`)
+  if (bytes > maxBytes) return yield* tooMany(`${maxBytes} bytes`)
+  if (files > maxFiles) return yield* tooMany(`${maxFiles} included files`)
+  if (blocks > maxBlocks) return yield* tooMany(`${maxBlocks} blocks`)
   const holds = ({ patterns }: Section, name: string) => patterns.every((list) => takes(list, name))
   const names = new Set(
     sections.flatMap((section) =>
       (section.patterns.at(-1) ?? []).filter((word) => !isPattern(word) && holds(section, word))
     )
   )
-  if (names.size > mostHosts) return yield* tooMany(`${mostHosts} hosts`)
+  if (names.size > maxHosts) return yield* tooMany(`${maxHosts} hosts`)
   const hostOf = (alias: string): SshHost => {
     const taking = sections.filter((section) => holds(section, alias))
     const valueOf = (key: string) => taking.find(({ properties }) => properties.has(key))?.properties.get(key)

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import { type BodySource, PooledResponse } from "./PooledResponse.ts"
 import { leftAnswer } from "./resettingConnector.ts"
-import { InFlight } from "./TransientMap.ts"
+import { TransientMap } from "./TransientMap.ts"
 
 type Failed = HttpClientError.HttpClientError
 type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
@@ -17,7 +17,7 @@ type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
 // Whose body is not read as fast as it comes has to wait: so many bytes.
 const usualHighWater = 64 * 1024
 // The connection of an answer that nobody begins to read is given up after the second look.
-const lookEvery = "5 seconds"
+const pollInterval = "5 seconds"
 
 const give = (exchange: Exchange) => exchange.give()
 
@@ -28,7 +28,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   #controller: Undici.Dispatcher.DispatchController | undefined
   #response: PooledResponse | undefined
   /** Those whose answers nobody has begun to read; not a timer for each, which would keep all that it leads to. */
-  readonly #unread: InFlight<object, Exchange>
+  readonly #unread: TransientMap<object, Exchange>
   readonly #key = {}
   readonly #highWater: number
   #chunks: Array<Uint8Array> = []
@@ -40,7 +40,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
 
   constructor(
     request: HttpClientRequest.HttpClientRequest,
-    unread: InFlight<object, Exchange>,
+    unread: TransientMap<object, Exchange>,
     highWater: number,
     answer: (answer: Effect.Effect<PooledResponse, Failed>) => void
   ) {
@@ -158,13 +158,13 @@ export const makePooledClient = Effect.fnUntraced(function* (
   dispatcher: Undici.Dispatcher,
   highWater = usualHighWater
 ) {
-  const unread = new InFlight<object, Exchange>()
+  const unread = new TransientMap<object, Exchange>()
   let seen: ReadonlyArray<object> = []
   const look = Effect.sync(() => {
     for (const key of seen) unread.get(key)?.leave()
     seen = Array.from(unread.keys())
   })
-  yield* look.pipe(Effect.delay(lookEvery), Effect.forever, Effect.forkScoped)
+  yield* look.pipe(Effect.delay(pollInterval), Effect.forever, Effect.forkScoped)
 
   const execute = (request: HttpClientRequest.HttpClientRequest) =>
     Effect.callback<PooledResponse, Failed>((resume) => {

@@ -1,7 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
-import { InFlight } from "./TransientMap.ts"
+import { TransientMap } from "./TransientMap.ts"
 
 // A stream is given up at most one of these parts early, and never late.
 const looksPerLimit = 20
@@ -45,7 +45,7 @@ export interface SilenceWatch {
  * does not take all its streams for silent.
  */
 export const makeSilenceWatch = Effect.fnUntraced(function* (limit: Duration.Duration) {
-  const streams = new InFlight<object, WatchedStream>()
+  const streams = new TransientMap<object, WatchedStream>()
   const watched = yield* Latch.make(false)
 
   const look = Effect.suspend(() => {

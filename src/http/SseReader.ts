@@ -47,7 +47,7 @@ export interface SseOptions<A, E0, E> {
 const byteOrderMark = "\uFEFF"
 
 // How long the rest of a body may take when all that matters was read, so that its connection can be used again.
-const restWithin = "250 millis"
+const cooldownTimeout = "250 millis"
 
 /** The pull of the bytes, which a watch may end while the scope stays open. */
 const pullOf = Effect.fnUntraced(function* <A, E, E2>(
@@ -99,7 +99,7 @@ export const readSse = <A, E0, E>(
       const end = (error: Cause.Done): Effect.Effect<never, E | Cause.Done> =>
         Effect.fail(brokenOff() ?? error)
       const rest = Effect.forever(pull).pipe(
-        Effect.timeoutOrElse({ duration: restWithin, orElse: () => Cause.done() }),
+        Effect.timeoutOrElse({ duration: cooldownTimeout, orElse: () => Cause.done() }),
         Effect.catch(() => end(Cause.Done()))
       )
       const give = (): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E> => {

@@ -4,7 +4,7 @@
  * came after it is kept until the next full collection, with what was in the map at each change of tables, though it has
  * long been deleted. Here only empty cells are kept.
  */
-export class InFlight<K, V extends {}> {
+export class TransientMap<K, V extends {}> {
   readonly #cells = new Map<K, { value: V | undefined }>()
 
   get size() {

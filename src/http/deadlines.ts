@@ -2,7 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
 /** A wait that has an end. */
-export interface Bound<E> {
+export interface Deadline<E> {
   readonly millis: number
   /** When the wait began; nothing while nobody waits. */
   readonly since: () => number | undefined
@@ -13,7 +13,7 @@ export interface Bound<E> {
  * Fails with the error of the first bound that is overstepped. One fiber that looks at the clock, instead of a timer
  * around the wait for each event.
  */
-export const overstepped = Effect.fnUntraced(function* <E>(bounds: ReadonlyArray<Bound<E>>) {
+export const enforceDeadlines = Effect.fnUntraced(function* <E>(bounds: ReadonlyArray<Deadline<E>>) {
   const clock = yield* Clock.Clock
   while (true) {
     const now = clock.currentTimeMillisUnsafe()

@@ -37,7 +37,7 @@ export class Handlers extends Context.Service<
   Handlers,
   {
     /** Makes an operation known without a handler: it is checked, and answered elsewhere. */
-    readonly know: <A extends { readonly operation: string }>(
+    readonly register: <A extends { readonly operation: string }>(
       operation: OperationClass<A>
     ) => Effect.Effect<void>
     /** Makes an operation known, and answers it. A handler that was there before is replaced. */
@@ -70,7 +70,7 @@ export class Handlers extends Context.Service<
         })
       yield* Effect.forEach(builtIn.values(), (operation) => put(operation), { discard: true })
       return Handlers.of({
-        know: (operation) => put(operation),
+        register: (operation) => put(operation),
         add: put,
         find: (name) => known.get(name),
         catalog: Effect.sync(() => new Map([...known].map(([name, { operation }]) => [name, operation])))

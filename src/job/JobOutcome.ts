@@ -21,7 +21,7 @@ export interface Outcome {
 const cancelled: Outcome = { state: "cancelled" }
 
 /** What is known of a job when its work has ended. */
-export interface EndedWork {
+export interface CompletedWork {
   readonly id: string
   readonly operation: string
   /** Somebody asked for its cancel. */
@@ -32,7 +32,7 @@ export interface EndedWork {
 
 /** Reads from the way the work ended how the job did. What nobody foresaw is logged and told of in a word. */
 export const outcomeOf = (
-  { cancelling, failure, id, operation }: EndedWork,
+  { cancelling, failure, id, operation }: CompletedWork,
   exit: Exit.Exit<void, OperationError>
 ): Effect.Effect<Outcome> => {
   if (Exit.isSuccess(exit)) return Effect.succeed(cancelling ? cancelled : { state: "completed" })

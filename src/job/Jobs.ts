@@ -13,7 +13,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import { acquireRelease } from "../http/scopeFinalizers.ts"
-import { InFlight } from "../http/TransientMap.ts"
+import { TransientMap } from "../http/TransientMap.ts"
 import type { Routing } from "../operation/Routing.ts"
 import { Settings } from "../settings/Settings.ts"
 import {
@@ -32,7 +32,7 @@ import { JobLogs } from "./log/JobLogs.ts"
 import type { RunningJob, Submission, Work } from "./Submission.ts"
 
 /** A job's log, for one who follows it. */
-export interface Followed {
+export interface FollowedJob {
   readonly record: Effect.Effect<JobRecord>
   readonly log: JobLog
 }
@@ -49,7 +49,7 @@ export class Jobs extends Context.Service<
     /** Newest first. */
     readonly list: Effect.Effect<ReadonlyArray<JobRecord>>
     /** Gives the log of a job to a follower who leaves when the scope is closed. */
-    readonly follow: (id: string) => Effect.Effect<Followed, JobNotFound, Scope.Scope>
+    readonly follow: (id: string) => Effect.Effect<FollowedJob, JobNotFound, Scope.Scope>
     /** Returns when the work has stopped and the job has ended. */
     readonly cancel: (id: string) => Effect.Effect<void, JobNotFound | JobEnded>
     /**
@@ -98,8 +98,8 @@ interface Job {
 }
 
 // A hive may need this long to stop the work, and to restart a worker that does not stop it.
-const askedWithin = Duration.seconds(15)
-const stopWithin = Duration.seconds(5)
+const requestTimeout = Duration.seconds(15)
+const stopTimeout = Duration.seconds(5)
 const sweepEvery = Duration.minutes(1)
 
 const isoTime = (millis: number) => DateTime.formatIso(DateTime.makeUnsafe(millis))
@@ -130,7 +130,7 @@ const make = Effect.gen(function* () {
   const entrance = yield* Semaphore.make(1)
   const jobs = new Map<string, Job>()
   const byKey = new Map<string, { readonly digest: string; readonly job: Job }>()
-  const fibers = new InFlight<string, Fiber.Fiber<void>>()
+  const fibers = new TransientMap<string, Fiber.Fiber<void>>()
   let queued = 0
   let controls = 0
   let keptBytes = 0
@@ -188,12 +188,12 @@ const make = Effect.gen(function* () {
       job.startedAt = clock.currentTimeMillisUnsafe()
       const running: RunningJob = {
         id: job.id,
-        runsAt: (hiveId, hiveJobId) =>
+        setHiveJob: (hiveId, hiveJobId) =>
           Effect.sync(() => {
             job.hiveId = hiveId
             job.hiveJobId = hiveJobId
           }),
-        stopBy: (stop) =>
+        onCancel: (stop) =>
           Effect.sync(() => {
             job.stop = stop
           }),
@@ -210,7 +210,7 @@ const make = Effect.gen(function* () {
               : Effect.asVoid(Effect.forkIn(Fiber.interrupt(fiber), scope))
           }),
         write: (events) => job.log.append(events),
-        written: readAll(job.log)
+        readEvents: readAll(job.log)
       }
       return Stream.runForEachArray(work(running), running.write)
     })
@@ -304,9 +304,9 @@ const make = Effect.gen(function* () {
     const fiber = fibers.get(id)
     if (fiber === undefined) return
     if (stop !== undefined) {
-      const endsByItself = yield* Effect.timeoutOption(stop, askedWithin)
+      const endsByItself = yield* Effect.timeoutOption(stop, requestTimeout)
       if (Option.getOrElse(endsByItself, () => false))
-        yield* Effect.timeoutOption(Fiber.await(fiber), stopWithin)
+        yield* Effect.timeoutOption(Fiber.await(fiber), stopTimeout)
     }
     yield* Fiber.interrupt(fiber)
   })

@@ -10,12 +10,12 @@ import type { LogFull } from "./log/JobLog.ts"
 export interface RunningJob {
   readonly id: string
   /** The job is run by a hive, as that hive's job. */
-  readonly runsAt: (hiveId: string, hiveJobId: string) => Effect.Effect<void>
+  readonly setHiveJob: (hiveId: string, hiveJobId: string) => Effect.Effect<void>
   /**
    * How to ask the work to stop so that it first delivers what it has made; gives whether the stream ends by itself then.
    * Without it, or when the stream does not end in time, a cancel interrupts the stream.
    */
-  readonly stopBy: (stop: Effect.Effect<boolean>) => Effect.Effect<void>
+  readonly onCancel: (stop: Effect.Effect<boolean>) => Effect.Effect<void>
   /** Says that the worker did not confirm that it stopped the work; a cancelled job's last event tells so. */
   readonly unconfirmed: Effect.Effect<void>
   /**
@@ -28,7 +28,7 @@ export interface RunningJob {
   /** Writes into the job's log what does not come through the stream; after what came through it so far. */
   readonly write: (events: ReadonlyArray<JobEvent>) => Effect.Effect<void, LogFull>
   /** All that the job's log holds by now. */
-  readonly written: Effect.Effect<ReadonlyArray<LoggedEvent>>
+  readonly readEvents: Effect.Effect<ReadonlyArray<LoggedEvent>>
 }
 
 /** The work of a job: its events, in order, or why it failed. */

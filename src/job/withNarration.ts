@@ -6,16 +6,16 @@ import { JobEvent, type Progress } from "./log/JobEvent.ts"
 import type { RunningJob } from "./Submission.ts"
 
 /** Tells the followers of a job what is being done. */
-export type Say = (action: string, message: string) => Effect.Effect<void>
+export type Narrate = (action: string, message: string) => Effect.Effect<void>
 
 /** Tells the followers of a job how far it has come. */
-export type TellProgress = (progress: typeof Progress.Type) => Effect.Effect<void>
+export type ReportProgress = (progress: typeof Progress.Type) => Effect.Effect<void>
 
 /** A handler's work as a stream: what it says while it goes on, and its answer at the end. */
-export const narrated = <E>(
+export const withNarration = <E>(
   job: RunningJob,
   actor: string,
-  work: (say: Say, tell: TellProgress) => Effect.Effect<Schema.Json, E>
+  work: (narrate: Narrate, report: ReportProgress) => Effect.Effect<Schema.Json, E>
 ): Stream.Stream<JobEvent, E> =>
   Stream.callback<JobEvent, E>((queue) =>
     work(

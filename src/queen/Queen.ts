@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { Token } from "../access/Token.ts"
-import { boundUrl, daemon, ofItsOwn } from "../daemon/Daemon.ts"
-import { gatewayDoors, gatewayRoutes } from "../gateway/Gateway.ts"
+import { boundUrl, daemon, isolated } from "../daemon/Daemon.ts"
+import { publicRoutes, gatewayRoutes } from "../gateway/Gateway.ts"
 import { CapabilitiesCache } from "../hives/CapabilitiesCache.ts"
 import { HivesConf } from "../hives/HivesConf.ts"
 import { HiveTokens } from "../hives/HiveTokens.ts"
@@ -15,7 +15,7 @@ import { Jobs } from "../job/Jobs.ts"
 import { Paths } from "../settings/Paths.ts"
 import { type SettingOverrides, Settings } from "../settings/Settings.ts"
 import { DetachedProcess } from "../system/DetachedProcess.ts"
-import { RunFile } from "../system/PidFile.ts"
+import { PidFile } from "../system/PidFile.ts"
 import { Pids } from "../system/Pids.ts"
 import { AutoForwarder } from "./fleet/AutoForwarder.ts"
 import { fleetUpstream } from "./fleet/FleetUpstream.ts"
@@ -34,14 +34,14 @@ import { KnownModels } from "./registry/KnownModels.ts"
 import { FleetView } from "./scheduler/FleetView.ts"
 import { Loader } from "./scheduler/Loader.ts"
 import { Scheduler } from "./scheduler/Scheduler.ts"
-import { Payload } from "./ssh/InstallBundle.ts"
+import { InstallBundle } from "./ssh/InstallBundle.ts"
 import { Installer } from "./ssh/Installer.ts"
 import { RemoteHive } from "./ssh/RemoteHive.ts"
 import { Ssh } from "./ssh/Ssh.ts"
 
 const remote = Installer.layerNoDeps.pipe(
   Layer.provideMerge(RemoteHive.layerNoDeps),
-  Layer.provideMerge([Ssh.layerNoDeps, HiveTokens.layer, Payload.layerNoDeps])
+  Layer.provideMerge([Ssh.layerNoDeps, HiveTokens.layer, InstallBundle.layerNoDeps])
 )
 
 const scheduling = AutoForwarder.layerNoDeps.pipe(
@@ -74,13 +74,13 @@ const server = Layer.unwrap(
       daemon({ name: "queen", host: queen.host, port: queen.port }, Layer.merge(queenRoutes, gatewayRoutes))
     )
   )
-).pipe(Layer.provide(gatewayDoors), Layer.provide(ApiKeys.layerNoDeps))
+).pipe(Layer.provide(publicRoutes), Layer.provide(ApiKeys.layerNoDeps))
 
 const ownHandlers = Layer.effectDiscard(Effect.flatMap(queenHandlers, addQueenHandlers))
 
 const runFile = Layer.effectDiscard(
   Effect.gen(function* () {
-    const runFiles = yield* RunFile
+    const runFiles = yield* PidFile
     yield* runFiles.write("queen", yield* boundUrl)
   })
 )
@@ -91,7 +91,7 @@ const layerNoDeps = Layer.mergeAll(ownHandlers, runFile, hiveWatch).pipe(
   Layer.provideMerge(services)
 )
 
-const machine = Layer.mergeAll(HivesConf.layer, RunFile.layer, DetachedProcess.layer).pipe(
+const machine = Layer.mergeAll(HivesConf.layer, PidFile.layer, DetachedProcess.layer).pipe(
   Layer.provideMerge(Pids.layer),
   Layer.provideMerge(hivePool)
 )
@@ -102,7 +102,7 @@ const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
     Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
     Layer.provideMerge(Paths.layer),
     Layer.provideMerge(NodeServices.layer),
-    ofItsOwn
+    isolated
   )
 
 /** The queen: its HTTP server with all that is behind it, and `Handlers`, to which an application adds its own. */

@@ -5,7 +5,7 @@ import type { OperationError } from "../job/errors.ts"
 import type { HandlersOf } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { JobEvent } from "../job/log/JobEvent.ts"
-import { narrated } from "../job/withNarration.ts"
+import { withNarration } from "../job/withNarration.ts"
 import { makeExplaining } from "./fleet/explain.ts"
 import { HiveImport } from "./lifecycle/HiveImport.ts"
 import { HiveLifecycle } from "./lifecycle/HiveLifecycle.ts"
@@ -13,7 +13,7 @@ import { hiveTargets } from "./lifecycle/hiveTargets.ts"
 import { HiveCapabilities } from "./registry/HiveCapabilities.ts"
 import { HiveRegistry, type KnownHive } from "./registry/HiveRegistry.ts"
 import { KnownModels } from "./registry/KnownModels.ts"
-import { FleetView, type HiveStock } from "./scheduler/FleetView.ts"
+import { FleetView, type HiveSnapshot } from "./scheduler/FleetView.ts"
 import { Installer } from "./ssh/Installer.ts"
 import { Ssh } from "./ssh/Ssh.ts"
 
@@ -30,7 +30,7 @@ const shownWorker = (
 const gib = (bytes: number) => Math.round((bytes / 1024 ** 3) * 10) / 10
 
 /** What a hive has now; of one that tells no inventory, the workers of its last heartbeat. */
-const partOf = ({ record: { alias: hive }, workers: told }: KnownHive, stock: HiveStock | undefined) => {
+const partOf = ({ record: { alias: hive }, workers: told }: KnownHive, stock: HiveSnapshot | undefined) => {
   if (stock === undefined || stock.away !== undefined) {
     return { devices: [], workers: told.map((worker) => shownWorker(hive, worker)) }
   }
@@ -48,7 +48,7 @@ const partOf = ({ record: { alias: hive }, workers: told }: KnownHive, stock: Hi
 }
 
 /** The models of the hives; of one that is away those that it had, with why it is away. */
-const modelsOf = (hives: ReadonlyArray<KnownHive>, stocks: ReadonlyArray<HiveStock>) => {
+const modelsOf = (hives: ReadonlyArray<KnownHive>, stocks: ReadonlyArray<HiveSnapshot>) => {
   const records = new Map(hives.map(({ record }) => [record.alias, record]))
   return stocks.flatMap(({ away, hive, inventory: { models } }) => {
     const record = records.get(hive)
@@ -79,7 +79,7 @@ export const queenHandlers = Effect.gen(function* () {
 
   // Hives that do not answer are found out before anything is said of them.
   const hivesNow = Effect.gen(function* () {
-    const stocks = yield* fleet.look(0)
+    const stocks = yield* fleet.snapshot(0)
     return { stocks, hives: yield* registry.list }
   })
 
@@ -121,17 +121,17 @@ export const queenHandlers = Effect.gen(function* () {
         )
       ),
     hive_status: ({ alias }) => answer(hiveStatus(alias)),
-    hive_start: ({ alias }, job) => narrated(job, actor, (say) => lifecycle.start(alias, say)),
-    hive_stop: ({ alias }, job) => narrated(job, actor, (say) => lifecycle.stop(alias, say)),
+    hive_start: ({ alias }, job) => withNarration(job, actor, (narrate) => lifecycle.start(alias, narrate)),
+    hive_stop: ({ alias }, job) => withNarration(job, actor, (narrate) => lifecycle.stop(alias, narrate)),
     hive_install: ({ alias }, job) =>
-      narrated(job, actor, (say) =>
-        Effect.flatMap(configured(alias), ({ entry, target }) => installer.install(target, entry, say))
+      withNarration(job, actor, (narrate) =>
+        Effect.flatMap(configured(alias), ({ entry, target }) => installer.install(target, entry, narrate))
       ),
     hive_uninstall: ({ alias }, job) =>
-      narrated(job, actor, (say) =>
+      withNarration(job, actor, (narrate) =>
         Effect.gen(function* () {
           const { entry, target } = yield* configured(alias)
-          const removed = yield* installer.uninstall(target, entry, say)
+          const removed = yield* installer.uninstall(target, entry, narrate)
           registry.stopped(alias)
           yield* memory.forget(alias)
           yield* capabilities.drop(alias)
@@ -146,17 +146,17 @@ export const queenHandlers = Effect.gen(function* () {
         }))
       ),
     ssh_test: ({ alias }, job) =>
-      narrated(job, actor, (say) =>
+      withNarration(job, actor, (narrate) =>
         Effect.gen(function* () {
           const { target } = yield* configured(alias)
-          yield* say("ssh_test", `Trying ssh to '${alias}' (${target.user}@${target.hostName})`)
+          yield* narrate("ssh_test", `Trying ssh to '${alias}' (${target.user}@${target.hostName})`)
           const { millis, output } = yield* ssh.test(target)
           return { alias, state: "reachable", output, millis }
         })
       ),
     hive_import_ssh: ({ default_hive_port, ssh_config_path }, job) =>
-      narrated(job, actor, (say) =>
-        hiveImport.run({ path: ssh_config_path, defaultHivePort: default_hive_port }, say)
+      withNarration(job, actor, (narrate) =>
+        hiveImport.run({ path: ssh_config_path, defaultHivePort: default_hive_port }, narrate)
       )
   }
   return handlers

@@ -4,7 +4,7 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { errorResponse, refusal } from "../daemon/httpErrors.ts"
+import { errorResponse, jsonError } from "../daemon/httpErrors.ts"
 import { requestText } from "../http/readBody.ts"
 import { Settings } from "../settings/Settings.ts"
 import { HeartbeatReceiver } from "./registry/HeartbeatReceiver.ts"
@@ -30,7 +30,7 @@ export const queenRoutes = HttpRouter.use(
     }).pipe(
       Effect.catch((error) =>
         error._tag === "SchemaError"
-          ? Effect.succeed(refusal(400, "InvalidHeartbeat", `Invalid heartbeat: ${error.message}`))
+          ? Effect.succeed(jsonError(400, "InvalidHeartbeat", `Invalid heartbeat: ${error.message}`))
           : errorResponse(error)
       )
     )

@@ -26,7 +26,7 @@ import {
   port,
   type SettingCodec,
   text,
-  texts
+  stringList
 } from "./settingCodecs.ts"
 import { systemProblem } from "./systemProblem.ts"
 
@@ -153,7 +153,7 @@ const readAll = (read: Read) =>
         hfEndpoint: yield* read("models.hf_endpoint", httpUrl, "https://huggingface.co", "HF_ENDPOINT"),
         ollamaRegistry: yield* read("models.ollama_registry", httpUrl, "https://registry.ollama.ai"),
         /** The hosts of `https://` models that may have a private address. */
-        privateHosts: yield* read("models.private_hosts", texts, []),
+        privateHosts: yield* read("models.private_hosts", stringList, []),
         /** Parts of a file that are fetched at the same time. */
         connections: yield* read("models.connections", count, 4),
         /** How often a part that was cut off is asked for again before the download fails. */
@@ -203,8 +203,8 @@ const readAll = (read: Read) =>
       aliases: yield* read("aliases", aliasTable, {}),
       /** The tables `[engines.NAME]`. */
       engines: yield* read("engines", engineTable, {}),
-      allowedOrigins: yield* read("allowed_origins", texts, []),
-      allowedHosts: yield* read("allowed_hosts", texts, [])
+      allowedOrigins: yield* read("allowed_origins", stringList, []),
+      allowedHosts: yield* read("allowed_hosts", stringList, [])
     }
   })
 
@@ -282,7 +282,7 @@ const keysOf = (document: unknown, prefix = ""): ReadonlyArray<string> =>
       )
     : [prefix]
 
-const shown = (value: unknown): string => {
+const sanitized = (value: unknown): string => {
   if (value === undefined) return ""
   if (Duration.isDuration(value))
     return Duration.isFinite(value) ? Duration.format(value).replaceAll(" ", "") : "off"
@@ -331,7 +331,7 @@ const make = Effect.fnUntraced(function* (overrides: SettingOverrides) {
     sources.push({
       key,
       source: given?.source ?? "default",
-      value: given === undefined ? shown(fallback) : shown(given.raw)
+      value: given === undefined ? sanitized(fallback) : sanitized(given.raw)
     })
     if (given === undefined) return fallback
     const value = codec.read(given.raw)

@@ -94,7 +94,7 @@ export const bytes = codec("a size in bytes, or such as 64MB", (raw) => {
   return Number.isSafeInteger(size) && size > 0 ? size : undefined
 })
 
-export const texts = codec("a list of texts", (raw): ReadonlyArray<string> | undefined => {
+export const stringList = codec("a list of texts", (raw): ReadonlyArray<string> | undefined => {
   const list = typeof raw === "string" ? raw.split(",").map((item) => item.trim()) : raw
   if (!Array.isArray(list) || !list.every(Predicate.isString)) return undefined
   return list.filter((item) => item !== "")

@@ -14,16 +14,16 @@ import { Pids } from "./Pids.ts"
 import { version } from "./Program.ts"
 
 /** What a running daemon leaves for others to find it. */
-export const Running = Schema.Struct({
+export const DaemonRecord = Schema.Struct({
   version: Schema.String,
   pid: Schema.Int.check(Schema.isGreaterThan(0)),
   startTime: Schema.String,
   url: Schema.String,
   startedAt: Schema.String
 })
-export type Running = typeof Running.Type
+export type DaemonRecord = typeof DaemonRecord.Type
 
-const RunningJson = Schema.fromJsonString(Running)
+const RunningJson = Schema.fromJsonString(DaemonRecord)
 const decode = Schema.decodeUnknownOption(RunningJson)
 const encode = Schema.encodeSync(RunningJson)
 
@@ -31,13 +31,13 @@ const encode = Schema.encodeSync(RunningJson)
  * The state files of daemons, `queen.json` and `hive-<id>.json`, and of those that are being started,
  * `<name>~<pid>.json`.
  */
-export class RunFile extends Context.Service<
-  RunFile,
+export class PidFile extends Context.Service<
+  PidFile,
   {
     /** The daemon of that name, if its process runs. */
-    readonly read: (name: string) => Effect.Effect<Option.Option<Running>>
+    readonly read: (name: string) => Effect.Effect<Option.Option<DaemonRecord>>
     /** Every process that runs as that daemon, or is about to. */
-    readonly processes: (name: string) => Effect.Effect<ReadonlyArray<Running>>
+    readonly processes: (name: string) => Effect.Effect<ReadonlyArray<DaemonRecord>>
     /** The names of all daemons that left a file. */
     readonly names: Effect.Effect<ReadonlyArray<string>>
     /** Writes the file of this process, and removes it when the scope closes, if it is still its own. */
@@ -46,15 +46,15 @@ export class RunFile extends Context.Service<
       url: string
     ) => Effect.Effect<void, PlatformError.PlatformError, Scope.Scope>
     /** Tells of a process that was started as that daemon and has not written a file itself yet. */
-    readonly starting: (
+    readonly markStarting: (
       name: string,
       pid: number,
       url: string
     ) => Effect.Effect<void, PlatformError.PlatformError>
   }
->()("rbee/system/PidFile/RunFile") {
+>()("rbee/system/PidFile") {
   static readonly layer = Layer.effect(
-    RunFile,
+    PidFile,
     Effect.suspend(() => make)
   )
 }
@@ -75,7 +75,9 @@ const make = Effect.gen(function* () {
 
   const read = Effect.fnUntraced(function* (name: string) {
     const running = yield* stored(name)
-    return Option.isSome(running) && (yield* pids.isAlive(running.value)) ? running : Option.none<Running>()
+    return Option.isSome(running) && (yield* pids.isAlive(running.value))
+      ? running
+      : Option.none<DaemonRecord>()
   })
 
   const put = Effect.fnUntraced(function* (name: string, pid: number, url: string) {
@@ -107,7 +109,7 @@ const make = Effect.gen(function* () {
     return running
   })
 
-  return RunFile.of({
+  return PidFile.of({
     read,
     processes: Effect.fn("RunFile.processes")(function* (name) {
       const own = (yield* files).filter((file) => daemonOf(file) === name)
@@ -117,6 +119,6 @@ const make = Effect.gen(function* () {
     names: Effect.map(files, (all) => [...new Set(all.map(daemonOf))]),
     write: (name, url) =>
       Effect.acquireRelease(put(name, process.pid, url), () => removeIfOf(name, process.pid)),
-    starting: (name, pid, url) => put(startingName(name, pid), pid, url)
+    markStarting: (name, pid, url) => put(startingName(name, pid), pid, url)
   })
 })

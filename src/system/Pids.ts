@@ -38,7 +38,7 @@ export class Pids extends Context.Service<
   )
 }
 
-const killedWithin = Duration.seconds(5)
+const killTimeout = Duration.seconds(5)
 const pollEvery = "20 millis"
 
 // A zombie has ended: only its parent has not asked for its exit code yet.
@@ -108,7 +108,7 @@ const make = Effect.gen(function* () {
         const ownTime = yield* Effect.timeoutOption(ended(process), grace)
         if (Option.isNone(ownTime)) {
           yield* signal(process.pid, "SIGKILL")
-          yield* Effect.timeoutOption(ended(process), killedWithin)
+          yield* Effect.timeoutOption(ended(process), killTimeout)
         }
       }
       yield* sweep(process.pid)

@@ -4,7 +4,7 @@ import type * as Stream from "effect/Stream"
 import { jobRoutes } from "../daemon/jobRoutes.ts"
 import type { OperationError } from "../job/errors.ts"
 import { Jobs } from "../job/Jobs.ts"
-import { Pulse } from "../job/log/Follower.ts"
+import { Ticker } from "../job/log/Follower.ts"
 import type { JobEvent } from "../job/log/JobEvent.ts"
 import { OperationRouter } from "../job/OperationRouter.ts"
 import { type OperationRequest, readRequest } from "../operation/Catalog.ts"
@@ -39,4 +39,4 @@ export const scriptedJobs = (script: Script) => Layer.merge(scriptedRouter(scrip
 
 /** The routes of a hive with the jobs of a script. */
 export const scriptedRoutes = (script: Script) =>
-  jobRoutes.pipe(Layer.provide([scriptedJobs(script), Pulse.layer]), Layer.provide(fakeSettings))
+  jobRoutes.pipe(Layer.provide([scriptedJobs(script), Ticker.layer]), Layer.provide(fakeSettings))

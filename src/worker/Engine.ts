@@ -79,7 +79,7 @@ export class Engine extends Context.Service<
 >()("rbee/worker/Engine") {}
 
 const maxWaiting = 256
-const largestDefaultContext = 8192
+const maxDefaultContext = 8192
 // llama.cpp moves the context on before it is full to the last token; these are beyond what a request may use.
 const reserve = 16
 
@@ -160,7 +160,7 @@ const openModel = async (backend: Llama, options: EngineOptions) => {
     gpuLayers: options.gpu ? "max" : 0,
     onLoadProgress: loadTeller()
   })
-  const contextSize = options.contextSize ?? Math.min(model.trainContextSize, largestDefaultContext)
+  const contextSize = options.contextSize ?? Math.min(model.trainContextSize, maxDefaultContext)
   const context = await model.createContext({
     contextSize: contextSize + reserve,
     sequences: options.parallel,

@@ -165,10 +165,10 @@ export class Generator {
       sampling.logprobs === undefined
         ? undefined
         : new LogProbs<Token>((token) => this.#model.detokenize([token], true, before), sampling.logprobs)
-    const piece = (shown: string): Piece => ({
+    const piece = (sanitized: string): Piece => ({
       _tag: "Text",
       index,
-      text: shown,
+      text: sanitized,
       logprobs: logprobs?.take(text.shown) ?? null
     })
     const written: Array<Token> = []
@@ -183,8 +183,8 @@ export class Generator {
       counts.completion++
       if (options.repeatPenalty !== undefined) written.push(token)
       if (probabilities !== undefined) logprobs?.push(token, probabilities, text.length)
-      const shown = text.push(token)
-      if (shown !== "") yield piece(shown)
+      const sanitized = text.push(token)
+      if (sanitized !== "") yield piece(sanitized)
       if (text.stop !== undefined) break
       if (signal.aborted) reason = "cancelled"
       else if (counts.completion >= sampling.maxTokens) reason = "length"

@@ -48,8 +48,8 @@ export class LogProbs<Token> {
   }
 
   /** Gives those of the tokens whose text begins before the length that is shown, each once. */
-  take(shown: number): ReadonlyArray<AnswerLogProb> {
-    const given = this.#kept.filter(({ offset }) => offset < shown)
+  take(sanitized: number): ReadonlyArray<AnswerLogProb> {
+    const given = this.#kept.filter(({ offset }) => offset < sanitized)
     this.#kept = this.#kept.slice(given.length)
     return given
   }

@@ -3,7 +3,7 @@ export type FinishReason = "cancelled" | "length" | "stop"
 
 const halfCharacter = "\uFFFD"
 // No character has more bytes: what is none by then never becomes one, and is not shown.
-const longestCharacter = 4
+const maxCharacter = 4
 
 /**
  * Makes text of tokens: holds back half a character until the rest of it came, and what may be the beginning of a
@@ -49,7 +49,7 @@ export class TextAssembler<Token> {
   push(token: Token): string {
     this.#pending.push(token)
     const piece = this.#detokenize(this.#pending, this.#before)
-    if (piece.endsWith(halfCharacter) && this.#pending.length < longestCharacter) return ""
+    if (piece.endsWith(halfCharacter) && this.#pending.length < maxCharacter) return ""
     this.#before = [...this.#before, ...this.#pending].slice(-3)
     this.#pending = []
     return this.#release(piece.replaceAll(halfCharacter, ""))

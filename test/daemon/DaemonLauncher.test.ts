@@ -19,7 +19,7 @@ import { JobsClient } from "../../src/job/client/JobsClient.ts"
 import { Paths } from "../../src/settings/Paths.ts"
 import { Settings } from "../../src/settings/Settings.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
-import { RunFile, type Running } from "../../src/system/PidFile.ts"
+import { PidFile, type DaemonRecord } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { fakeHive } from "../support/fakeHive.ts"
 
@@ -48,7 +48,7 @@ const queen = { name: "queen", peer: { url: "http://127.0.0.1:8500" }, args: ["q
  */
 const launcher = Effect.fnUntraced(function* (
   answersFrom: number,
-  others: ReadonlyArray<Running> = [],
+  others: ReadonlyArray<DaemonRecord> = [],
   logBefore = 0,
   log = "one\ntwo\n"
 ) {
@@ -72,7 +72,7 @@ const launcher = Effect.fnUntraced(function* (
       startTime: () => Effect.succeed(Option.some("1")),
       terminate: ({ pid }) => Effect.sync(() => void terminated.push(pid))
     }),
-    Layer.mock(RunFile)({ starting: () => Effect.void, processes: () => Effect.succeed(others) }),
+    Layer.mock(PidFile)({ markStarting: () => Effect.void, processes: () => Effect.succeed(others) }),
     FileSystem.layerNoop({
       makeDirectory: () => Effect.void,
       readFileString: () => Effect.succeed(log),
@@ -108,7 +108,7 @@ describe("a daemon of the original rbee", () => {
             JobsClient.layerNoDeps.pipe(Layer.provide(hivePool)),
             Layer.mock(DetachedProcess)({}),
             Layer.mock(Pids)({}),
-            Layer.mock(RunFile)({}),
+            Layer.mock(PidFile)({}),
             FileSystem.layerNoop({}),
             Paths.layerAt("/nowhere")
           ]),
@@ -116,7 +116,7 @@ describe("a daemon of the original rbee", () => {
         )
       )
       const who = Effect.provide(
-        DaemonLauncher.use(({ whoAnswers }) => whoAnswers({ url: daemon.url })),
+        DaemonLauncher.use(({ probeDaemon: whoAnswers }) => whoAnswers({ url: daemon.url })),
         context
       )
       assert.deepStrictEqual(yield* who, Option.some("daemon"))

@@ -8,7 +8,7 @@ import { boundUrl } from "../../src/daemon/Daemon.ts"
 import { hivePool } from "../../src/http/hivePool.ts"
 import { Paths } from "../../src/settings/Paths.ts"
 import { Settings } from "../../src/settings/Settings.ts"
-import { RunFile } from "../../src/system/PidFile.ts"
+import { PidFile } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { startDaemon } from "../support/daemon.ts"
 import { fakeHive } from "../support/fakeHive.ts"
@@ -23,7 +23,7 @@ const refusalAt = Effect.fnUntraced(function* (url: string) {
   const home = yield* temporaryHome
   const refused = yield* Effect.flip(checkPort({ host: hostname, port: Number(port) })).pipe(
     Effect.provide(
-      Layer.mergeAll(hivePool, RunFile.layer.pipe(Layer.provide(Pids.layer))).pipe(
+      Layer.mergeAll(hivePool, PidFile.layer.pipe(Layer.provide(Pids.layer))).pipe(
         Layer.provideMerge([Settings.layerDefaults(), Paths.layerAt(home)]),
         Layer.provideMerge(NodeServices.layer)
       )

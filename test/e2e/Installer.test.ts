@@ -15,7 +15,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import type { HiveEntry } from "../../src/hives/HivesConfFormat.ts"
 import { HiveTokens } from "../../src/hives/HiveTokens.ts"
-import { Payload } from "../../src/queen/ssh/InstallBundle.ts"
+import { InstallBundle } from "../../src/queen/ssh/InstallBundle.ts"
 import { Installer } from "../../src/queen/ssh/Installer.ts"
 import { RemoteHive } from "../../src/queen/ssh/RemoteHive.ts"
 import { Paths } from "../../src/settings/Paths.ts"
@@ -35,8 +35,8 @@ interface Scene {
 
 // The engine is large: only one test carries it.
 const withoutEngine = Layer.effect(
-  Payload,
-  Effect.map(Payload, (payload) => Payload.of({ ...payload, engine: () => Effect.succeedNone }))
+  InstallBundle,
+  Effect.map(InstallBundle, (payload) => InstallBundle.of({ ...payload, engine: () => Effect.succeedNone }))
 )
 
 /** A machine with this process's Node on its PATH, and the installer here. */
@@ -49,7 +49,7 @@ const scene = <A, E>(
     const machine = makeMachine(folder)
     addProgram(machine, "node", `exec '${process.execPath}' "$@"`)
     const here = join(folder, "here")
-    const payload = Payload.layerNoDeps
+    const payload = InstallBundle.layerNoDeps
     const layer = Installer.layerNoDeps.pipe(
       Layer.provide(RemoteHive.layerNoDeps),
       Layer.provide([
@@ -362,7 +362,7 @@ describe("HiveTokens", () => {
       const error = yield* Effect.flip(tokens.find("../token"))
       assert.strictEqual(error._tag, "HiveTokenError")
       assert.isTrue(Option.isNone(yield* tokens.find("atlas")))
-      yield* tokens.forget("atlas")
+      yield* tokens.delete("atlas")
     }).pipe(
       Effect.provide(
         HiveTokens.layer.pipe(

@@ -6,8 +6,8 @@ import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { findEngine } from "../../src/queen/ssh/enginePackages.ts"
-import { checksumOf, type Contents, contentsOf } from "../../src/queen/ssh/FileSet.ts"
-import { type Parcel, Payload } from "../../src/queen/ssh/InstallBundle.ts"
+import { checksumOf, type FileSet, contentsOf } from "../../src/queen/ssh/FileSet.ts"
+import { type Archive, InstallBundle } from "../../src/queen/ssh/InstallBundle.ts"
 import { Paths } from "../../src/settings/Paths.ts"
 import { version } from "../../src/system/Program.ts"
 import { freePort } from "../support/ports.ts"
@@ -16,20 +16,20 @@ import { temporaryFolder } from "../support/rbee.ts"
 const thisKind = { platform: process.platform, arch: process.arch, backends: [] }
 
 const withPayload = Effect.provide(
-  Payload.layerNoDeps.pipe(
+  InstallBundle.layerNoDeps.pipe(
     Layer.provide(Layer.unwrap(Effect.map(temporaryFolder, (folder) => Paths.layerAt(folder)))),
     Layer.provideMerge(NodeServices.layer)
   )
 )
 
-const unpack = (parcel: Parcel, folder: string) =>
+const unpack = (parcel: Archive, folder: string) =>
   execFileSync("tar", ["-xzf", parcel.file, "-C", folder], { stdio: "pipe" })
 
 const sha256 = (file: string) => createHash("sha256").update(readFileSync(file)).digest("hex")
 
-const packed = (contents: Contents, folder: string) =>
+const packed = (contents: FileSet, folder: string) =>
   Effect.gen(function* () {
-    const parcel = yield* (yield* Payload).pack(contents, "rbee")
+    const parcel = yield* (yield* InstallBundle).pack(contents, "rbee")
     unpack(parcel, folder)
     return parcel
   })
@@ -55,7 +55,7 @@ describe("the program's parcel", () => {
   it.live("runs where there is nothing but Node", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
-      const parcel = yield* packed(yield* (yield* Payload).program, folder)
+      const parcel = yield* packed(yield* (yield* InstallBundle).program, folder)
       assert.strictEqual(parcel.sha256, sha256(parcel.file))
       assert.isBelow(parcel.bytes, 5_000_000)
       const bin = join(folder, "dist", "bin.js")
@@ -66,10 +66,10 @@ describe("the program's parcel", () => {
 
   it.live("has a checksum of what is in it, not of when it was made", () =>
     Effect.gen(function* () {
-      const { checksum } = yield* (yield* Payload).program
+      const { checksum } = yield* (yield* InstallBundle).program
       assert.match(checksum, /^[0-9a-f]{64}$/)
       const folder = yield* temporaryFolder
-      const program = yield* (yield* Payload).program
+      const program = yield* (yield* InstallBundle).program
       yield* packed(program, folder)
       const copy = yield* contentsOf(folder, program.files)
       assert.strictEqual(yield* checksumOf(copy), checksum)
@@ -80,7 +80,7 @@ describe("the program's parcel", () => {
 
   it.live("carries the Node of this process", () =>
     Effect.gen(function* () {
-      const contents = yield* (yield* Payload).node
+      const contents = yield* (yield* InstallBundle).node
       assert.deepStrictEqual(contents.files, ["bin/node"])
       assert.isAbove(contents.bytes, 10_000_000)
     }).pipe(withPayload, Effect.scoped)
@@ -89,7 +89,7 @@ describe("the program's parcel", () => {
   it.live("says what tar says when it cannot pack", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
-      const error = yield* (yield* Payload)
+      const error = yield* (yield* InstallBundle)
         .pack({ root: folder, files: ["missing"], bytes: 0 }, "rbee")
         .pipe(Effect.flip)
       assert.strictEqual(error._tag, "PayloadError")
@@ -104,7 +104,7 @@ describe("the engine's parcel", () => {
     () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
-        const payload = yield* Payload
+        const payload = yield* InstallBundle
         yield* packed(yield* payload.program, folder)
         const found = yield* payload.engine(thisKind)
         if (Option.isNone(found)) return assert.fail("the engine is not installed here")

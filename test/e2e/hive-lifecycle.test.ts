@@ -14,7 +14,7 @@ import { hiveQuery } from "../../src/operation/Routing.ts"
 import { Paths } from "../../src/settings/Paths.ts"
 import { Settings } from "../../src/settings/Settings.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
-import { RunFile } from "../../src/system/PidFile.ts"
+import { PidFile } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { fakeHive } from "../support/fakeHive.ts"
 import {
@@ -34,7 +34,7 @@ import { serveHiveProgram, workerProgram } from "../support/programs.ts"
 
 /** What a test needs that looks at a hive in another process. */
 const outside = (home: string) =>
-  Layer.mergeAll(RunFile.layer, DetachedProcess.layer, JobsClient.layerNoDeps).pipe(
+  Layer.mergeAll(PidFile.layer, DetachedProcess.layer, JobsClient.layerNoDeps).pipe(
     Layer.provideMerge(Layer.mergeAll(Pids.layer, workerPool)),
     Layer.provideMerge(Layer.mergeAll(Settings.layerDefaults(), Paths.layerAt(home))),
     Layer.provideMerge(NodeServices.layer)
@@ -43,7 +43,7 @@ const outside = (home: string) =>
 /** Starts a hive as a process of its own, and waits until it listens. */
 const startHive = Effect.fnUntraced(function* (home: string, ...args: ReadonlyArray<string>) {
   const processes = yield* DetachedProcess
-  const runFiles = yield* RunFile
+  const runFiles = yield* PidFile
   const pids = yield* Pids
   const { exited, pid } = yield* processes.start({
     command: process.execPath,

@@ -4,7 +4,7 @@ import { HttpClient, HttpClientResponse, HttpServer } from "effect/http"
 import * as NetAddress from "effect/net/NetAddress"
 import { TestClock } from "effect/testing"
 import { Token } from "../../src/access/Token.ts"
-import { heartbeat, HeartbeatSource, isTold } from "../../src/hive/Heartbeat.ts"
+import { heartbeat, HeartbeatSource, shouldLogFailure } from "../../src/hive/Heartbeat.ts"
 import { Workers } from "../../src/hive/workers/Workers.ts"
 import { Settings } from "../../src/settings/Settings.ts"
 import { reachableUrl } from "../../src/system/reachableUrl.ts"
@@ -73,7 +73,7 @@ describe("Heartbeat", () => {
   )
 
   it("tells of failures less and less often", () => {
-    const told = Array.from({ length: 200 }, (_, index) => index + 1).filter(isTold)
+    const told = Array.from({ length: 200 }, (_, index) => index + 1).filter(shouldLogFailure)
     assert.deepStrictEqual(told, [1, 2, 4, 8, 16, 32, 64, 128, 192])
   })
 })

@@ -251,7 +251,7 @@ describe("the end", () => {
       const id = yield* submit((job) =>
         Stream.unwrap(
           Effect.as(
-            job.stopBy(Effect.as(Deferred.succeed(asked, undefined), true)),
+            job.onCancel(Effect.as(Deferred.succeed(asked, undefined), true)),
             Stream.concat(
               tokens("a"),
               Stream.unwrap(Effect.as(Deferred.await(asked), tokens("made before", "and this")))
@@ -360,7 +360,7 @@ describe("cancelling", () => {
       const id = yield* submit((job) =>
         Stream.unwrap(
           Effect.as(
-            job.stopBy(
+            job.onCancel(
               Effect.as(Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answered)), true)
             ),
             Stream.concat(tokens("a"), Stream.unwrap(Effect.as(Deferred.await(answered), tokens("b"))))
@@ -379,7 +379,7 @@ describe("cancelling", () => {
 
   it.effect("stops work that does not answer the request to stop", () =>
     Effect.gen(function* () {
-      const id = yield* submit((job) => Stream.unwrap(Effect.as(job.stopBy(Effect.never), waiting)))
+      const id = yield* submit((job) => Stream.unwrap(Effect.as(job.onCancel(Effect.never), waiting)))
       yield* written(id, 1)
       yield* Effect.yieldNow
       const cancelling = yield* Effect.forkChild(cancel(id))
@@ -410,7 +410,7 @@ describe("following", () => {
         const id = yield* submit(() => Stream.rechunk(tokens(...texts), 100))
         yield* written(id, 5)
         const { log } = yield* Jobs.use((jobs) => jobs.follow(id))
-        yield* log.read({ after: 0, toldOf: 0 })
+        yield* log.read({ after: 0, reportedDropped: 0 })
         const [one, two] = yield* Effect.all([allOf(id), allOf(id)], { concurrency: 2 })
         assert.deepStrictEqual(one, two)
         assert.strictEqual(one.length, 20_002)

@@ -1,7 +1,7 @@
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
 import { describe, expect, it } from "@effect/vitest"
-import { InFlight } from "../../src/http/TransientMap.ts"
+import { TransientMap } from "../../src/http/TransientMap.ts"
 
 v8.setFlagsFromString("--expose-gc")
 const collectYoung = vm.runInNewContext("() => gc({ type: 'minor' })")
@@ -51,7 +51,7 @@ const growthOf = (make: () => Growing) => {
 
 describe("InFlight", () => {
   it("is a map in the order of arrival", () => {
-    const map = new InFlight<string, number>()
+    const map = new TransientMap<string, number>()
     map.set("b", 1)
     map.set("a", 2)
     map.set("b", 3)
@@ -70,7 +70,7 @@ describe("InFlight", () => {
   })
 
   it("does not give what was deleted while it is gone through", () => {
-    const map = new InFlight<number, string>()
+    const map = new TransientMap<number, string>()
     for (const key of [1, 2, 3]) map.set(key, `value ${key}`)
     const seen: Array<string> = []
     for (const value of map.values()) {
@@ -82,7 +82,7 @@ describe("InFlight", () => {
 
   // The second line is why the class is there: when it no longer holds, the class may go.
   it("keeps nothing of what is gone for the next full collection, as a map does", () => {
-    expect(growthOf(() => new InFlight<number, object>())).toBeLessThan(300_000)
+    expect(growthOf(() => new TransientMap<number, object>())).toBeLessThan(300_000)
     expect(growthOf(() => new Map<number, object>())).toBeGreaterThan(1_000_000)
   })
 })

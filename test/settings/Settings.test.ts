@@ -121,7 +121,7 @@ describe("Token", () => {
       for (const credential of ["", "Bearer", `${long}x`, `bearer ${long}`, long.slice(1)]) {
         assert.isFalse(mine.accepts(credential), credential)
       }
-      const of = (alias: string) => Effect.map(mine.of(alias), (found) => found && Redacted.value(found))
+      const of = (alias: string) => Effect.map(mine.forHive(alias), (found) => found && Redacted.value(found))
       assert.strictEqual(yield* of("atlas"), `${long}-atlas`)
       assert.strictEqual(yield* of("other"), long)
       assert.match(fingerprint(Redacted.make(long)), /^[0-9a-f]{8}$/)

@@ -12,7 +12,7 @@ import { Paths } from "../../src/settings/Paths.ts"
 import { Settings } from "../../src/settings/Settings.ts"
 import { systemProblem, systemSentence } from "../../src/settings/systemProblem.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
-import { RunFile } from "../../src/system/PidFile.ts"
+import { PidFile } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { temporaryFolder } from "../support/rbee.ts"
 import { fillDisk, remountReadOnly, smallDisk } from "../support/tmpfs.ts"
@@ -73,7 +73,7 @@ const services = (home: string) =>
     CapabilitiesCache.layer,
     HivesConf.layer,
     HiveTokens.layer,
-    RunFile.layer
+    PidFile.layer
   ).pipe(
     Layer.provideMerge([Pids.layer, Settings.layerDefaults(), NodeServices.layer]),
     Layer.provide(Paths.layerAt(home)),
@@ -100,8 +100,8 @@ const writes = Effect.fnUntraced(function* (home: string) {
     key: yield* message(Context.get(context, ApiKeys).create({ name: "app" })),
     cache: yield* message(Context.get(context, CapabilitiesCache).put("atlas", [])),
     hives: yield* message(Context.get(context, HivesConf).update(() => "Host a\n  HostName a\n  User u\n")),
-    token: yield* message(tokens.keep("atlas", Redacted.make("0123456789abcdef".repeat(64)))),
-    run: yield* message(Effect.scoped(Context.get(context, RunFile).write("queen", "http://127.0.0.1:1"))),
+    token: yield* message(tokens.save("atlas", Redacted.make("0123456789abcdef".repeat(64)))),
+    run: yield* message(Effect.scoped(Context.get(context, PidFile).write("queen", "http://127.0.0.1:1"))),
     worker: yield* message(Effect.scoped(store))
   }
 })

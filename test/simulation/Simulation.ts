@@ -1,7 +1,7 @@
-import { misfit } from "../../src/queen/scheduler/decide.ts"
+import { mismatch } from "../../src/queen/scheduler/decide.ts"
 import { type HiveView, keyOf, type WorkerView } from "../../src/queen/scheduler/Fleet.ts"
 import type { SchedulerLimits } from "../../src/queen/scheduler/limits.ts"
-import type { Asked, Message, Order, Outcome } from "../../src/queen/scheduler/messages.ts"
+import type { QueuedRequest, Message, Command, Outcome } from "../../src/queen/scheduler/messages.ts"
 import { SchedulerCore } from "../../src/queen/scheduler/SchedulerCore.ts"
 import { Random } from "../support/Random.ts"
 import { Timeline } from "./Timeline.ts"
@@ -26,7 +26,7 @@ const limits: SchedulerLimits = {
 export class BrokenInvariant extends Error {}
 
 interface Request {
-  readonly asked: Asked
+  readonly asked: QueuedRequest
   state: "waiting" | "running" | "over"
   worker?: string
 }
@@ -52,7 +52,7 @@ export class Simulation {
   #told = new Map<string, number>()
   readonly #loads = new Set<string>()
   readonly #leaving = new Set<string>()
-  readonly #recent: Array<readonly [at: number, what: Message | Order]> = []
+  readonly #recent: Array<readonly [at: number, what: Message | Command]> = []
   readonly #endsAt: number
   #lookedAt = Number.NEGATIVE_INFINITY
   #asked = 0
@@ -122,7 +122,7 @@ export class Simulation {
     throw new BrokenInvariant(`seed ${this.#seed}, ${when} ms: ${sentence}\n${recent.join("\n")}`)
   }
 
-  #note(what: Message | Order) {
+  #note(what: Message | Command) {
     this.#recent.push([this.#timeline.now, what])
     if (this.#recent.length > 2 * shownMessages) this.#recent.splice(0, shownMessages)
   }
@@ -188,7 +188,7 @@ export class Simulation {
     const id = `r${this.#asked++}`
     const tokens = random.whole(10, 2_000)
     const hive = random.chance(0.05) ? random.pick(this.#world.hives).id : undefined
-    const asked: Asked = {
+    const asked: QueuedRequest = {
       id,
       model: random.pick(this.#world.models).id,
       tokens,
@@ -251,7 +251,7 @@ export class Simulation {
     for (const lose of worker?.busy.values() ?? []) lose()
   }
 
-  #perform(order: Order) {
+  #perform(order: Command) {
     this.#note(order)
     switch (order._tag) {
       case "Run":
@@ -280,7 +280,7 @@ export class Simulation {
     const random = this.#random
     const request = this.#requests.get(id)
     if (request?.state !== "waiting") return this.#fail(`${id} is to run and does not wait`)
-    const missing = misfit(view, request.asked)
+    const missing = mismatch(view, request.asked)
     if (missing !== undefined) this.#fail(`${id} runs where it may not: ${missing}`)
     const worker = keyOf(view)
     if (this.#leaving.has(worker)) this.#fail(`${id} runs on ${worker}, which is being deleted`)
@@ -314,7 +314,7 @@ export class Simulation {
     this.#onWorker.set(request.worker, (this.#onWorker.get(request.worker) ?? 0) - 1)
   }
 
-  #load({ device: deviceId, hive: hiveId, load, placing }: Extract<Order, { _tag: "Load" }>) {
+  #load({ device: deviceId, hive: hiveId, load, placing }: Extract<Command, { _tag: "Load" }>) {
     const random = this.#random
     const hive = this.#world.hive(hiveId)
     const device = hive?.devices.find(({ id }) => id === deviceId)
@@ -406,7 +406,7 @@ export class Simulation {
   #checkOrder({ asked }: Request, view: WorkerView) {
     const { now } = this.#timeline
     for (const { asked: other } of this.#waiting) {
-      if (other === asked || other.model !== asked.model || misfit(view, other) !== undefined) continue
+      if (other === asked || other.model !== asked.model || mismatch(view, other) !== undefined) continue
       const isStarving = now - other.askedAt >= limits.starvationBound
       if (isStarving && other.askedAt < asked.askedAt) {
         this.#fail(`${asked.id} overtakes ${other.id}, which has waited for ${now - other.askedAt} ms`)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { SchedulerLimits } from "../../src/queen/scheduler/limits.ts"
-import type { Message, Order } from "../../src/queen/scheduler/messages.ts"
+import type { Message, Command } from "../../src/queen/scheduler/messages.ts"
 import { SchedulerCore } from "../../src/queen/scheduler/SchedulerCore.ts"
 import { BrokenInvariant, type Core, Simulation } from "./Simulation.ts"
 
@@ -35,8 +35,8 @@ describe("the scheduler in invented fleets", () => {
 type Handle = (
   message: Message,
   now: number,
-  pass: (message: Message) => ReadonlyArray<Order>
-) => ReadonlyArray<Order>
+  pass: (message: Message) => ReadonlyArray<Command>
+) => ReadonlyArray<Command>
 
 /** The scheduler with a bug between it and the fleet. */
 const withBug =

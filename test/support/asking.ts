@@ -1,14 +1,14 @@
 import { Result } from "effect"
 import { Ollama } from "ollama"
-import type { About, Body, Door, Exchange } from "../../src/gateway/endpoint/Endpoint.ts"
+import type { ResponseContext, Body, Endpoint, EndpointRequest } from "../../src/gateway/endpoint/Endpoint.ts"
 import { assemble } from "../../src/gateway/endpoint/EngineAnswer.ts"
 import type { Placement } from "../../src/gateway/upstream/Upstream.ts"
 
 /** The exchange that a door makes of a body that it accepts. */
-export const exchangeOf = (door: Door, body: Body): Exchange => Result.getOrThrow(door.read(body))
+export const exchangeOf = (door: Endpoint, body: Body): EndpointRequest => Result.getOrThrow(door.read(body))
 
 /** The field that a door refuses, and why. */
-export const refusalOf = (door: Door, body: Body) => {
+export const refusalOf = (door: Endpoint, body: Body) => {
   const { param, reason } = Result.getOrThrow(Result.flip(door.read(body)))
   return { param, reason }
 }
@@ -17,7 +17,7 @@ export const refusalOf = (door: Door, body: Body) => {
 export const askedAt = Date.UTC(2026, 2, 4, 5, 6, 7)
 
 /** What an answer says of itself, `elapsed` milliseconds after it was asked for. */
-export const aboutAfter = (elapsed: () => number, placed?: Partial<Placement>): About => ({
+export const aboutAfter = (elapsed: () => number, placed?: Partial<Placement>): ResponseContext => ({
   jobId: "job-1",
   model: "tiny",
   askedAt,
@@ -36,7 +36,7 @@ export const counted = (more: object = {}) =>
 
 /** What a client gets whose engine writes these chunks, one every 100 ms from 100 ms on. */
 export const written = (
-  { reply }: Exchange,
+  { reply }: EndpointRequest,
   chunks: ReadonlyArray<string>,
   placed?: Partial<Placement>
 ): string => {

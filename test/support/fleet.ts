@@ -256,7 +256,7 @@ export const startFleet = Effect.fnUntraced(function* (options: FleetOptions) {
     const hive = yield* processes.includes(id) ? ownProcess(id, home) : inProcess(id, home)
     started.set(id, { id, home, ...overHttp(jobs, id, hive.url), ...hive })
   }
-  yield* until(Context.get(context, FleetView).look(0), (stocks) =>
+  yield* until(Context.get(context, FleetView).snapshot(0), (stocks) =>
     ids.every((id) => stocks.some(({ hive }) => hive === id))
   ).pipe(Effect.orDie)
 
@@ -278,7 +278,9 @@ export const startFleet = Effect.fnUntraced(function* (options: FleetOptions) {
     )
     yield* until(scheduler.explain({ model, tokens: 1, prefixes: [] }), ({ candidates }) =>
       spawned.every(({ hive, id }) =>
-        candidates.some(({ where, whyNot }) => where === keyOf({ hive, id }) && whyNot === undefined)
+        candidates.some(
+          ({ where, rejection: whyNot }) => where === keyOf({ hive, id }) && whyNot === undefined
+        )
       )
     ).pipe(Effect.orDie)
     return spawned

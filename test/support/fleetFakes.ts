@@ -1,6 +1,6 @@
 import type { HiveView, WorkerView } from "../../src/queen/scheduler/Fleet.ts"
 import type { SchedulerLimits } from "../../src/queen/scheduler/limits.ts"
-import type { Asked, Order, Outcome } from "../../src/queen/scheduler/messages.ts"
+import type { QueuedRequest, Command, Outcome } from "../../src/queen/scheduler/messages.ts"
 import { SchedulerCore } from "../../src/queen/scheduler/SchedulerCore.ts"
 
 export const gib = 1024 ** 3
@@ -63,8 +63,8 @@ export class Scheduling {
     return this.core.handle({ _tag: "Fleet", hives }, this.now)
   }
 
-  ask(id: string, changes: Partial<Asked> = {}) {
-    const request: Asked = {
+  ask(id: string, changes: Partial<QueuedRequest> = {}) {
+    const request: QueuedRequest = {
       id,
       model: "m",
       tokens: 100,
@@ -89,7 +89,7 @@ export class Scheduling {
 }
 
 /** The orders in short: `run a on w1`, `load m on atlas/gpu-0`, … */
-export const inShort = (orders: ReadonlyArray<Order>) =>
+export const inShort = (orders: ReadonlyArray<Command>) =>
   orders.map((order) => {
     switch (order._tag) {
       case "Run":

@@ -3,7 +3,7 @@ import type { NewApiKey } from "../../src/access/ApiKey.ts"
 import { ApiKeys } from "../../src/access/ApiKeys.ts"
 import { Token } from "../../src/access/Token.ts"
 import { boundUrl, daemon } from "../../src/daemon/Daemon.ts"
-import { gatewayDoors, gatewayRoutes } from "../../src/gateway/Gateway.ts"
+import { publicRoutes, gatewayRoutes } from "../../src/gateway/Gateway.ts"
 import {
   type GatewayRequest,
   pickModel,
@@ -81,7 +81,7 @@ const fakeRouter = ({ route }: GatewayUnderTest) =>
 /** The front doors on a real socket, over a fake of what stands behind them; they close with the scope. */
 export const startGateway = Effect.fnUntraced(function* (options: GatewayUnderTest) {
   const layer = daemon({ name: "test", host: "127.0.0.1", port: 0 }, gatewayRoutes).pipe(
-    Layer.provide(gatewayDoors),
+    Layer.provide(publicRoutes),
     Layer.provide([ApiKeys.layerMemory(options.keys), fakeUpstream(options), fakeRouter(options)]),
     Layer.provideMerge(Jobs.layer),
     Layer.provide(Layer.fresh(Handlers.layer)),

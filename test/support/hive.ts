@@ -12,7 +12,7 @@ import { JobEvent, readFailure } from "../../src/job/log/JobEvent.ts"
 import { Paths } from "../../src/settings/Paths.ts"
 import { type SettingChanges, Settings } from "../../src/settings/Settings.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
-import { RunFile } from "../../src/system/PidFile.ts"
+import { PidFile } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { workerProgram } from "./programs.ts"
 
@@ -33,7 +33,7 @@ export const hiveLayer = (options: HiveOptions) =>
   Hive.layerNoDeps.pipe(
     Layer.provide(
       Layer.mergeAll(
-        RunFile.layer,
+        PidFile.layer,
         DetachedProcess.layer,
         options.devices ?? Devices.layerNoDeps,
         Engines.layerWith(options.worker ?? workerProgram)

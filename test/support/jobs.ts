@@ -15,7 +15,7 @@ export const submission = (work: Work, more: Partial<Submission> = {}): Submissi
   ...more
 })
 
-const noPulse = { onBeat: () => () => {} }
+const noPulse = { onTick: () => () => {} }
 
 /** The events of a job as they come; ends after the job's end. */
 export const eventsOf = (id: string, after = 0) =>

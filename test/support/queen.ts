@@ -11,7 +11,7 @@ import { Queen } from "../../src/queen/Queen.ts"
 import { Paths } from "../../src/settings/Paths.ts"
 import { type SettingChanges, Settings } from "../../src/settings/Settings.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
-import { RunFile } from "../../src/system/PidFile.ts"
+import { PidFile } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { temporaryHome } from "./hive.ts"
 
@@ -35,7 +35,7 @@ export const queenLayer = ({ hives = {}, home, settings = {} }: QueenOptions) =>
     Layer.provide(
       Layer.mergeAll(
         HivesConf.layerMemory(Object.entries(hives).map(entryOf)),
-        RunFile.layer,
+        PidFile.layer,
         DetachedProcess.layer
       ).pipe(Layer.provideMerge(Pids.layer))
     ),

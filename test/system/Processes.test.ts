@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Schedule } from "effect"
 import { Paths } from "../../src/settings/Paths.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
-import { RunFile } from "../../src/system/PidFile.ts"
+import { PidFile } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { WorkerProcessFiles } from "../../src/system/WorkerProcessFiles.ts"
 import { temporaryFolder } from "../support/rbee.ts"
@@ -87,13 +87,13 @@ describe("Pids", () => {
 
 describe("RunFile", () => {
   const inHome = (home: string) =>
-    Layer.provideMerge(RunFile.layer, Layer.provideMerge(pids, Paths.layerAt(home)))
+    Layer.provideMerge(PidFile.layer, Layer.provideMerge(pids, Paths.layerAt(home)))
 
   it.live("tells where a daemon runs, for its owner only, and is gone with it", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       yield* Effect.gen(function* () {
-        const files = yield* RunFile
+        const files = yield* PidFile
         yield* Effect.scoped(
           Effect.gen(function* () {
             yield* files.write("queen", "http://127.0.0.1:8500")
@@ -113,10 +113,10 @@ describe("RunFile", () => {
       mkdirSync(join(home, "state", "run"), { recursive: true })
       writeFileSync(join(home, "state", "run", "hive-a.json"), "{")
       yield* Effect.gen(function* () {
-        const files = yield* RunFile
+        const files = yield* PidFile
         assert.isTrue(Option.isNone(yield* files.read("hive-a")))
         const pid = yield* shell("echo up; sleep 60")
-        yield* files.starting("hive-a", pid, "http://127.0.0.1:8081")
+        yield* files.markStarting("hive-a", pid, "http://127.0.0.1:8081")
         assert.deepStrictEqual(
           (yield* files.processes("hive-a")).map((running) => running.pid),
           [pid]

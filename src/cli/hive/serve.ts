@@ -7,7 +7,7 @@ import * as Schedule from "effect/Schedule"
 import { Token } from "../../access/Token.ts"
 import { DaemonLauncher } from "../../daemon/DaemonLauncher.ts"
 import { Settings } from "../../settings/Settings.ts"
-import { RunFile } from "../../system/PidFile.ts"
+import { PidFile } from "../../system/PidFile.ts"
 import { surviveClosedOutput } from "../daemonOutput.ts"
 import { DaemonProblem } from "../errors.ts"
 import { checkHiveId, host, ownHiveId, port } from "../flags.ts"
@@ -54,15 +54,15 @@ const reachable = (address: string) =>
 
 // A hive answers a moment before it writes its file. Only the file tells which one has the port when two were started
 // at once.
-const fileWithin = "2 seconds"
-const thatRuns = Effect.fnUntraced(function* (
+const fileTimeout = "2 seconds"
+const runningDaemon = Effect.fnUntraced(function* (
   name: string,
   otherwise: { readonly pid: number; readonly url: string }
 ) {
-  const runFiles = yield* RunFile
+  const runFiles = yield* PidFile
   const written = yield* runFiles.read(name).pipe(
     Effect.repeat({ until: Option.isSome, schedule: Schedule.spaced("20 millis") }),
-    Effect.timeout(fileWithin),
+    Effect.timeout(fileTimeout),
     Effect.orElseSucceed(() => Option.none())
   )
   const { pid, url } = Option.getOrElse(written, () => otherwise)
@@ -71,7 +71,7 @@ const thatRuns = Effect.fnUntraced(function* (
 
 const inBackground = Effect.fnUntraced(function* (typed: Typed) {
   const launcher = yield* DaemonLauncher
-  const runFiles = yield* RunFile
+  const runFiles = yield* PidFile
   const output = yield* Output
   const { hive } = yield* Settings
   const { own } = yield* Token
@@ -83,13 +83,13 @@ const inBackground = Effect.fnUntraced(function* (typed: Typed) {
 
   const url = `http://${reachable(address)}:${number}`
   const peer = { url, token: Option.getOrUndefined(own) }
-  const answers = (url: string) => Effect.map(launcher.whoAnswers({ ...peer, url }), Option.isSome)
+  const answers = (url: string) => Effect.map(launcher.probeDaemon({ ...peer, url }), Option.isSome)
   const [known] = yield* Effect.filter(yield* runFiles.processes(name), (daemon) => answers(daemon.url))
   if (known !== undefined) {
     yield* output.note(`Hive '${hiveId}' runs already`)
-    return yield* output.answer(yield* thatRuns(name, known))
+    return yield* output.answer(yield* runningDaemon(name, known))
   }
-  const other = yield* launcher.whoAnswers(peer)
+  const other = yield* launcher.probeDaemon(peer)
   if (Option.isSome(other)) {
     return yield* new DaemonProblem({
       message: `A ${other.value} answers at ${url}, not hive '${hiveId}'; take another port with --port`
@@ -101,7 +101,7 @@ const inBackground = Effect.fnUntraced(function* (typed: Typed) {
   const queen = Option.match(typed.queenUrl, { onNone: () => [], onSome: (given) => ["--queen-url", given] })
   const args = ["hive", "serve", "--hive-id", hiveId, ...listen, ...queen, ...ownToken]
   const pid = yield* launcher.launch({ name, peer, args })
-  yield* output.answer(yield* thatRuns(name, { pid, url }))
+  yield* output.answer(yield* runningDaemon(name, { pid, url }))
 })
 
 export const hiveServe = Command.make(

@@ -1,6 +1,6 @@
 import type { Format } from "../endpoint/Endpoint.ts"
 import { engineWords } from "../endpoint/failures.ts"
-import type { GatewayFailure } from "../endpoint/GatewayFailure.ts"
+import type { GatewayError } from "../endpoint/GatewayError.ts"
 
 const types: { readonly [status: number]: string } = {
   400: "invalid_request_error",
@@ -18,7 +18,7 @@ const typeOf = (status: number) => types[status] ?? (status < 500 ? "invalid_req
 // Clients of Anthropic's API know by these words, and not by a code, that they have to shorten the history.
 const overflow = "prompt is too long"
 
-const sentence = ({ code, message }: GatewayFailure) =>
+const sentence = ({ code, message }: GatewayError) =>
   code === "ContextLengthExceeded" && !message.startsWith(overflow) ? `${overflow}: ${message}` : message
 
 /**

@@ -2,9 +2,9 @@ import * as Result from "effect/Result"
 import { promptTokensIn } from "../../http/engineErrors.ts"
 import { type ChoicePiece, type EngineUsage, readChunk, tokensOf } from "../../job/view/EngineChunk.ts"
 import { type AnswerWriter, sseFrame } from "../endpoint/AnswerWriter.ts"
-import type { About, Body, Door, Exchange, Reading } from "../endpoint/Endpoint.ts"
+import type { ResponseContext, Body, Endpoint, EndpointRequest, Reading } from "../endpoint/Endpoint.ts"
 import type { EngineAnswer } from "../endpoint/EngineAnswer.ts"
-import type { GatewayFailure } from "../endpoint/GatewayFailure.ts"
+import type { GatewayError } from "../endpoint/GatewayError.ts"
 import { given, parsedArguments } from "../endpoint/reading.ts"
 import { anthropicFormat } from "./format.ts"
 import { conversation, readCount, readMessages } from "./request.ts"
@@ -34,7 +34,7 @@ const usageOf = (usage: EngineUsage | undefined) => {
   }
 }
 
-const head = ({ jobId, model }: About) => ({
+const head = ({ jobId, model }: ResponseContext) => ({
   id: `msg_${jobId}`,
   type: "message",
   role: "assistant",
@@ -42,11 +42,12 @@ const head = ({ jobId, model }: About) => ({
 })
 
 // Clients answer a call by its id, so each needs one.
-const callId = (id: string | undefined, { jobId }: About, index: number) => id || `toolu_${jobId}_${index}`
+const callId = (id: string | undefined, { jobId }: ResponseContext, index: number) =>
+  id || `toolu_${jobId}_${index}`
 
 const whole =
   (stops: ReadonlyArray<string>) =>
-  ({ choices: [choice], usage }: EngineAnswer, about: About) => ({
+  ({ choices: [choice], usage }: EngineAnswer, about: ResponseContext) => ({
     ...head(about),
     content: [
       ...(choice.reasoning === "" ? [] : [{ type: "thinking", thinking: choice.reasoning, signature: "" }]),
@@ -66,7 +67,7 @@ const event = (type: string, fields: object) => sseFrame(JSON.stringify({ type, 
 
 /** Writes the events of a message: its blocks one after the other, each opened and closed. */
 class MessageWriter implements AnswerWriter {
-  readonly #about: About
+  readonly #about: ResponseContext
   readonly #stops: ReadonlyArray<string>
   #begun = false
   #index = -1
@@ -76,7 +77,7 @@ class MessageWriter implements AnswerWriter {
   #stop: string | undefined
   #usage: EngineUsage | undefined
 
-  constructor(about: About, stops: ReadonlyArray<string>) {
+  constructor(about: ResponseContext, stops: ReadonlyArray<string>) {
     this.#about = about
     this.#stops = stops
   }
@@ -100,7 +101,7 @@ class MessageWriter implements AnswerWriter {
     )
   }
 
-  failed(failure: GatewayFailure) {
+  failed(failure: GatewayError) {
     return sseFrame(JSON.stringify(anthropicFormat.error(failure)), "error")
   }
 
@@ -157,7 +158,7 @@ class MessageWriter implements AnswerWriter {
   }
 }
 
-function* readMessage(body: Body): Reading<Exchange> {
+function* readMessage(body: Body): Reading<EndpointRequest> {
   const request = yield* readMessages(body)
   const { max_tokens, model, stop_sequences: stop, stream, temperature, top_k, top_p } = request
   const { fields, notes } = yield* conversation(request)
@@ -180,14 +181,14 @@ function* readMessage(body: Body): Reading<Exchange> {
 }
 
 /** `POST /v1/messages`. */
-export const messagesDoor: Door = {
+export const messagesEndpoint: Endpoint = {
   path: "/v1/messages",
   format: anthropicFormat,
   fieldNames: { stop: "stop_sequences", response_format: "output_config.format" },
   read: (body) => Result.gen(() => readMessage(body))
 }
 
-function* readCounting(body: Body): Reading<Exchange> {
+function* readCounting(body: Body): Reading<EndpointRequest> {
   const request = yield* readCount(body)
   const { fields, notes } = yield* conversation(request)
   return {
@@ -205,7 +206,7 @@ function* readCounting(body: Body): Reading<Exchange> {
 }
 
 /** The count in an engine's refusal of a prompt that does not fit its context. */
-const countIn = ({ code, message }: GatewayFailure) => {
+const countIn = ({ code, message }: GatewayError) => {
   const tokens = code === "ContextLengthExceeded" ? promptTokensIn(message) : undefined
   return tokens === undefined ? undefined : { input_tokens: tokens }
 }
@@ -214,7 +215,7 @@ const countIn = ({ code, message }: GatewayFailure) => {
  * `POST /v1/messages/count_tokens`: the engine counts, by reading the prompt and writing one token, or by refusing a
  * prompt that does not fit its context.
  */
-export const countTokensDoor: Door = {
+export const countTokensEndpoint: Endpoint = {
   path: "/v1/messages/count_tokens",
   format: anthropicFormat,
   fieldNames: { response_format: "output_config.format" },

@@ -1,4 +1,4 @@
-import type { GatewayFailure } from "./GatewayFailure.ts"
+import type { GatewayError } from "./GatewayError.ts"
 
 /** Writes an answer in one client's format, from the data of the engine's chunks. It may remember what came before. */
 export interface AnswerWriter {
@@ -7,7 +7,7 @@ export interface AnswerWriter {
   /** What ends a whole answer. */
   readonly end: () => string
   /** What ends an answer that broke off after its first bytes. */
-  readonly failed: (failure: GatewayFailure) => string
+  readonly failed: (failure: GatewayError) => string
 }
 
 /** Data as an event of a stream, with a name where the format has names. */

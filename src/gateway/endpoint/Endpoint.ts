@@ -4,7 +4,7 @@ import type { CompletionApi } from "../../operation/fields.ts"
 import type { Placement } from "../upstream/Upstream.ts"
 import type { AnswerWriter } from "./AnswerWriter.ts"
 import type { EngineAnswer } from "./EngineAnswer.ts"
-import type { GatewayFailure } from "./GatewayFailure.ts"
+import type { GatewayError } from "./GatewayError.ts"
 
 /** The fields of a request's body. */
 export interface Body {
@@ -16,7 +16,7 @@ export interface Format {
   /** Whose API it is. */
   readonly api: string
   /** The body of an error's answer, to be written as JSON. */
-  readonly error: (failure: GatewayFailure) => unknown
+  readonly error: (failure: GatewayError) => unknown
 }
 
 /** A request whose fields are not as they must be. */
@@ -30,7 +30,7 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("Invali
 }
 
 /** What an answer says of itself. Times in milliseconds since 1970. */
-export interface About {
+export interface ResponseContext {
   readonly jobId: string
   /** The model, as the client called it. */
   readonly model: string
@@ -41,33 +41,36 @@ export interface About {
 }
 
 /** How an answer reaches the client. */
-export type Reply =
+export type ResponseMode =
   /** As it comes. A chunk of the engine is not parsed unless the writer does so. */
   | {
       readonly _tag: "Stream"
       readonly contentType: string
       /** What is sent when nothing was sent for most of a second; empty for formats that have nothing of the kind. */
       readonly idle: string
-      readonly writer: (about: About) => AnswerWriter
+      readonly writer: (about: ResponseContext) => AnswerWriter
     }
   /** When it is whole; the result is written as JSON. */
   | {
       readonly _tag: "Whole"
-      readonly toJson: (answer: EngineAnswer, about: About) => Body
+      readonly toJson: (answer: EngineAnswer, about: ResponseContext) => Body
       /** The answer that a failure is, too; undefined for failures that are none. */
-      readonly fromFailure?: (failure: GatewayFailure) => Body | undefined
+      readonly fromFailure?: (failure: GatewayError) => Body | undefined
     }
   /** The engine's own document, such as that of embeddings; `toText` gives what the client gets, if it can be read. */
-  | { readonly _tag: "Document"; readonly toText: (document: string, about: About) => string | undefined }
+  | {
+      readonly _tag: "Document"
+      readonly toText: (document: string, about: ResponseContext) => string | undefined
+    }
 
 /** A request of a client in the engines' words, and how its answer is written. */
-export interface Exchange {
+export interface EndpointRequest {
   /** As the client calls it. */
   readonly model: string
   readonly api: CompletionApi
   /** What the engine gets, in OpenAI's words; the hive puts `model`, `stream` and `stream_options` in. */
   readonly body: Body
-  readonly reply: Reply
+  readonly reply: ResponseMode
   /** What the engine gets where neither the request nor the model says otherwise. */
   readonly defaults?: Body
   /** Tokens that the worker's context must have at least, as far as the model has so many. */
@@ -89,10 +92,10 @@ export interface Exchange {
 export type Reading<A> = Generator<Result.Result<unknown, InvalidRequest>, A, never>
 
 /** An endpoint that answers with what an engine writes. */
-export interface Door {
+export interface Endpoint {
   readonly path: `/${string}`
   readonly format: Format
   /** The client's names for the fields of the engine's body, where they differ. */
   readonly fieldNames?: Readonly<Record<string, string>>
-  readonly read: (body: Body) => Result.Result<Exchange, InvalidRequest>
+  readonly read: (body: Body) => Result.Result<EndpointRequest, InvalidRequest>
 }

@@ -5,7 +5,7 @@ import * as Result from "effect/Result"
 import { redact } from "../../http/Redaction.ts"
 import { brokenJson } from "../../operation/brokenJson.ts"
 import { type Body, type Format, InvalidRequest } from "./Endpoint.ts"
-import { type GatewayFailure } from "./GatewayFailure.ts"
+import { type GatewayError } from "./GatewayError.ts"
 
 const invalidBody = (problem: string) => Effect.fail(new InvalidRequest({ reason: `The body ${problem}` }))
 
@@ -22,7 +22,7 @@ export const parse = (text: string): Effect.Effect<Body, InvalidRequest> => {
 /** The answer to a failure, in a client's format. */
 export const refuse = (
   format: Format,
-  failure: GatewayFailure,
+  failure: GatewayError,
   headers: Readonly<Record<string, string>> = {}
 ) =>
   HttpServerResponse.jsonUnsafe(format.error({ ...failure, message: redact(failure.message) }), {

@@ -1,7 +1,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Failure } from "../../job/log/JobEvent.ts"
-import type { GatewayFailure } from "./GatewayFailure.ts"
+import type { GatewayError } from "./GatewayError.ts"
 
 /** The status of each error that is not a fault of a worker or of a hive. */
 const statuses: { readonly [code: string]: number } = {
@@ -85,7 +85,7 @@ const workersStatus = (status: number) => (status >= 400 ? status : 502)
 const busyFor = 2
 
 /** What a job's failure means for a client. */
-export const fromFailure = ({ code, details, message }: Failure): GatewayFailure => {
+export const fromFailure = ({ code, details, message }: Failure): GatewayError => {
   const {
     engine,
     retry_after,
@@ -103,16 +103,16 @@ export const fromError = (error: {
   readonly message: string
   readonly failure?: Failure
   readonly param?: string
-}): GatewayFailure => ({
+}): GatewayError => ({
   ...fromFailure(error.failure ?? { code: error._tag, message: error.message }),
   ...(error.param === undefined ? {} : { param: error.param })
 })
 
 /** A failure in which the field of the engine's body is called as the client calls it. */
 export const withFieldNames = (
-  failure: GatewayFailure,
+  failure: GatewayError,
   names: Readonly<Record<string, string>> = {}
-): GatewayFailure => {
+): GatewayError => {
   const { message, param = "" } = failure
   const [field = ""] = param.split(".", 1)
   const name = Object.hasOwn(names, field) ? names[field] : undefined
@@ -126,7 +126,7 @@ export const withFieldNames = (
 }
 
 /** An engine's own code and type, for formats that have no fields for them. */
-export const engineWords = ({ engine }: GatewayFailure) => ({
+export const engineWords = ({ engine }: GatewayError) => ({
   ...(engine?.code === undefined || engine.code === null ? {} : { code: engine.code }),
   ...(engine?.type === undefined || engine.type === null ? {} : { engine_type: engine.type })
 })

@@ -2,7 +2,7 @@ import * as Predicate from "effect/Predicate"
 import type { CreatedModel } from "../../operation/CreatedModel.ts"
 import { contextOf, samplingFields } from "../../operation/ModelParameters.ts"
 import type { ServedModel } from "../upstream/Upstream.ts"
-import type { Body, Exchange } from "./Endpoint.ts"
+import type { Body, EndpointRequest } from "./Endpoint.ts"
 
 const isInstruction = (message: unknown) =>
   Predicate.isReadonlyObject(message) && (message["role"] === "system" || message["role"] === "developer")
@@ -23,9 +23,9 @@ const withInstructions = (
  * endpoint. A prompt that is continued as it is gets no system text.
  */
 export const withModelDefaults = (
-  exchange: Exchange,
+  exchange: EndpointRequest,
   { facts: { created, engines = [] } }: ServedModel
-): Exchange => {
+): EndpointRequest => {
   const { api, body, defaults } = exchange
   const embedsOnly =
     engines.length > 0 && engines.every(({ capabilities }) => capabilities.completions === false)

@@ -13,22 +13,22 @@ import { requestText } from "../../http/readBody.ts"
 import { acquireRelease, addFinalizer } from "../../http/scopeFinalizers.ts"
 import { InternalError } from "../../job/errors.ts"
 import { Jobs } from "../../job/Jobs.ts"
-import { pullBatches, Pulse } from "../../job/log/Follower.ts"
+import { pullBatches, Ticker } from "../../job/log/Follower.ts"
 import { isEnd, JobEvent, type LoggedEvent, readFailure } from "../../job/log/JobEvent.ts"
 import type { Work } from "../../job/Submission.ts"
 import { Complete } from "../../operation/Operation.ts"
 import { Settings } from "../../settings/Settings.ts"
-import { asToldTo, KeyLimits, mayUse, ModelForbidden } from "../keys/KeyLimits.ts"
-import { Spending } from "../keys/TokenMeter.ts"
+import { withoutHiddenModels, KeyLimits, mayUse, ModelForbidden } from "../keys/KeyLimits.ts"
+import { TokenMeter } from "../keys/TokenMeter.ts"
 import { ModelFinder } from "../upstream/ModelFinder.ts"
 import { Unloader } from "../upstream/Unloader.ts"
 import { type Placement, type ServedModel, Upstream } from "../upstream/Upstream.ts"
 import { mergeEmbeddings } from "./embeddings.ts"
-import { type About, type Door, type Exchange, InvalidRequest } from "./Endpoint.ts"
+import { type ResponseContext, type Endpoint, type EndpointRequest, InvalidRequest } from "./Endpoint.ts"
 import { assemble } from "./EngineAnswer.ts"
 import { parse, refuse } from "./errorResponses.ts"
 import { fromError, fromFailure, withFieldNames } from "./failures.ts"
-import { type GatewayFailure } from "./GatewayFailure.ts"
+import { type GatewayError } from "./GatewayError.ts"
 import { withModelDefaults } from "./modelDefaults.ts"
 
 const router = "gateway"
@@ -53,7 +53,7 @@ const deadlineOf = ({ headers }: HttpServerRequest.HttpServerRequest) => {
   })
 }
 
-const textOf = ({ body: { input, messages, prompt } }: Exchange) =>
+const textOf = ({ body: { input, messages, prompt } }: EndpointRequest) =>
   typeof prompt === "string" ? prompt : JSON.stringify(messages ?? prompt ?? input ?? "")
 
 const headersOf = (jobId: string, placement: Placement | undefined) => ({
@@ -70,7 +70,7 @@ const headersOf = (jobId: string, placement: Placement | undefined) => ({
 })
 
 const withNotes =
-  ({ notes = [] }: Exchange, work: Work): Work =>
+  ({ notes = [] }: EndpointRequest, work: Work): Work =>
   (job) =>
     notes.length === 0
       ? work(job)
@@ -81,18 +81,18 @@ const withNotes =
 
 const hasContent = ({ kind }: LoggedEvent) => kind === "chunk" || kind === "result" || isEnd(kind)
 
-const cancelled: GatewayFailure = fromFailure({
+const cancelled: GatewayError = fromFailure({
   code: "JobCancelled",
   message: "The request was cancelled by somebody else"
 })
 
-const unreadable: GatewayFailure = fromFailure({
+const unreadable: GatewayError = fromFailure({
   code: "InvalidResponse",
   message: "The engine's answer is not what was asked for; its log may say why (rbee worker logs)"
 })
 
 /** Why a job ended; nothing when it was done. */
-const failureOf = ({ json, kind }: LoggedEvent): GatewayFailure | undefined => {
+const failureOf = ({ json, kind }: LoggedEvent): GatewayError | undefined => {
   if (kind === "done") return undefined
   if (kind === "cancelled") return cancelled
   const failure = readFailure(json)
@@ -104,7 +104,7 @@ const failureOf = ({ json, kind }: LoggedEvent): GatewayFailure | undefined => {
 /** Answers the requests at a door: each is a job, and is cancelled when its client leaves. */
 export const makeAnswering = Effect.gen(function* () {
   const jobs = yield* Jobs
-  const pulse = yield* Pulse
+  const pulse = yield* Ticker
   const upstream = yield* Upstream
   const finder = yield* ModelFinder
   const keyLimits = yield* KeyLimits
@@ -114,12 +114,12 @@ export const makeAnswering = Effect.gen(function* () {
   const { routing } = Complete
 
   const run = Effect.fnUntraced(function* (
-    { fieldNames, format }: Door,
-    exchange: Exchange,
+    { fieldNames, format }: Endpoint,
+    exchange: EndpointRequest,
     model: ServedModel,
     waitMs: number | undefined,
     prompt: string,
-    spending: Spending
+    spending: TokenMeter
   ) {
     const { key } = yield* Caller
     let placement: Placement | undefined
@@ -156,7 +156,7 @@ export const makeAnswering = Effect.gen(function* () {
       return events
     }
     const pull = yield* pullBatches({ log, pulse }, 0, batch)
-    const about: About = {
+    const about: ResponseContext = {
       jobId,
       model: exchange.model,
       askedAt,
@@ -172,7 +172,7 @@ export const makeAnswering = Effect.gen(function* () {
     const early = end === undefined ? undefined : failureOf(end)
     const begun = first.find(hasContent) !== end
     const { reply } = exchange
-    const failed = (error: GatewayFailure) => {
+    const failed = (error: GatewayError) => {
       const failure = withFieldNames(error, fieldNames)
       const headers = headersOf(jobId, placement)
       const answer = reply._tag === "Whole" ? reply.fromFailure?.(failure) : undefined
@@ -215,7 +215,7 @@ export const makeAnswering = Effect.gen(function* () {
 
     const pieces: Array<LoggedEvent> = []
     let document: string | undefined
-    let failure: GatewayFailure | undefined
+    let failure: GatewayError | undefined
     const take = (events: ReadonlyArray<LoggedEvent>) => {
       for (const event of events) {
         if (event.kind === "chunk") {
@@ -250,7 +250,7 @@ export const makeAnswering = Effect.gen(function* () {
     return HttpServerResponse.text(text, { contentType: "application/json", headers })
   })
 
-  const unloaded = Effect.fnUntraced(function* ({ model: name, reply }: Exchange, model: ServedModel) {
+  const unloaded = Effect.fnUntraced(function* ({ model: name, reply }: EndpointRequest, model: ServedModel) {
     const askedAt = clock.currentTimeMillisUnsafe()
     yield* unloader.unload(model)
     if (reply._tag !== "Whole") return yield* new InternalError({ job: "unload" })
@@ -264,7 +264,7 @@ export const makeAnswering = Effect.gen(function* () {
     return HttpServerResponse.jsonUnsafe(reply.toJson(assemble([]), about))
   })
 
-  return (door: Door) =>
+  return (door: Endpoint) =>
     Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       const waitMs = yield* deadlineOf(request)
@@ -273,13 +273,13 @@ export const makeAnswering = Effect.gen(function* () {
       const { key } = yield* Caller
       const model = yield* finder
         .find(exchange.model)
-        .pipe(Effect.catchTag("ModelUnknown", (error) => Effect.fail(asToldTo(key, error))))
+        .pipe(Effect.catchTag("ModelUnknown", (error) => Effect.fail(withoutHiddenModels(key, error))))
       if (!mayUse(key, model)) {
         return yield* new ModelForbidden({ key: key?.name ?? "", model: exchange.model })
       }
       const asked = withModelDefaults(exchange, model)
       const prompt = textOf(asked)
-      const spending = new Spending(prompt, key?.tokens_per_minute !== undefined)
+      const spending = new TokenMeter(prompt, key?.tokens_per_minute !== undefined)
       if (key !== undefined) {
         const tokens = exchange.unload === "instead" ? 0 : spending.estimate(asked)
         yield* keyLimits.enter(key, tokens, () => spending.tokens)

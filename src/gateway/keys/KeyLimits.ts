@@ -46,7 +46,7 @@ export const mayUse = (
 }
 
 /** The error with those names only that the holder of a key may know. */
-export const asToldTo = (key: ApiKey | undefined, { known, model }: ModelUnknown) =>
+export const withoutHiddenModels = (key: ApiKey | undefined, { known, model }: ModelUnknown) =>
   new ModelUnknown({ model, known: known.filter((name) => mayUse(key, { id: name, name })) })
 
 /** Holds the keys of applications to their limits. */

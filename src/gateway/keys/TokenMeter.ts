@@ -7,7 +7,7 @@ const usualAnswerTokens = 256
 const positive = (value: unknown) => (typeof value === "number" && value > 0 ? value : undefined)
 
 /** Counts the tokens of a request for a key that has only so many of them. */
-export class Spending {
+export class TokenMeter {
   readonly #prompt: string
   readonly #counts: boolean
   #pieces = 0

@@ -1,7 +1,7 @@
 import * as DateTime from "effect/DateTime"
 import { type EngineUsage, readChunk, tokensOf, type ToolCallPiece } from "../../job/view/EngineChunk.ts"
 import type { AnswerWriter } from "../endpoint/AnswerWriter.ts"
-import type { About, Reply } from "../endpoint/Endpoint.ts"
+import type { ResponseContext, ResponseMode } from "../endpoint/Endpoint.ts"
 import type { EngineAnswer, ToolCall } from "../endpoint/EngineAnswer.ts"
 import { parsedArguments } from "../endpoint/reading.ts"
 import { ollamaFormat } from "./format.ts"
@@ -42,14 +42,14 @@ const millisIn = (usage: EngineUsage | undefined, field: string, otherwise: numb
   return typeof millis === "number" ? millis : otherwise
 }
 
-const head = ({ model, now }: About) => ({
+const head = ({ model, now }: ResponseContext) => ({
   model,
   created_at: DateTime.formatIso(DateTime.makeUnsafe(now()))
 })
 
 const statistics = (
   usage: EngineUsage | undefined,
-  { askedAt, now, placement }: About,
+  { askedAt, now, placement }: ResponseContext,
   firstAt: number | undefined
 ) => {
   const { completion, prompt } = tokensOf(usage)
@@ -70,14 +70,14 @@ const doneReason = (finish: string) => (finish === "length" ? "length" : "stop")
 
 /** Writes a line for each piece; calls of tools come in one, as Ollama's clients expect them. */
 class LineWriter implements AnswerWriter {
-  readonly #about: About
+  readonly #about: ResponseContext
   readonly #shape: Shape
   readonly #calls = new Map<number, { id: string; name: string; arguments: string }>()
   #firstAt: number | undefined
   #finish = "stop"
   #usage: EngineUsage | undefined
 
-  constructor(shape: Shape, about: About) {
+  constructor(shape: Shape, about: ResponseContext) {
     this.#shape = shape
     this.#about = about
   }
@@ -125,11 +125,11 @@ class LineWriter implements AnswerWriter {
 }
 
 /** How an answer is written: line by line unless the client wants it whole. */
-export const reply = (shape: Shape, stream: boolean | null | undefined): Reply =>
+export const reply = (shape: Shape, stream: boolean | null | undefined): ResponseMode =>
   stream === false
     ? {
         _tag: "Whole",
-        toJson: ({ choices: [choice], usage }: EngineAnswer, about: About) => ({
+        toJson: ({ choices: [choice], usage }: EngineAnswer, about: ResponseContext) => ({
           ...head(about),
           ...shape({ text: choice.text, thinking: choice.reasoning, calls: choice.toolCalls }),
           done: true,
@@ -144,7 +144,7 @@ export const reply = (shape: Shape, stream: boolean | null | undefined): Reply =
         writer: (about) => new LineWriter(shape, about)
       }
 
-const emptyReply = (shape: Shape, reason: "load" | "unload"): Reply => ({
+const emptyReply = (shape: Shape, reason: "load" | "unload"): ResponseMode => ({
   _tag: "Whole",
   toJson: (_answer, about) => ({
     ...head(about),

@@ -3,7 +3,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { contextOf, ModelParameters, samplingFields } from "../../operation/ModelParameters.ts"
-import type { About, Body, Door, Exchange, Reading } from "../endpoint/Endpoint.ts"
+import type { ResponseContext, Body, Endpoint, EndpointRequest, Reading } from "../endpoint/Endpoint.ts"
 import { given, unsupported } from "../endpoint/reading.ts"
 import { chatShape, generateShape, loadedReply, nanos, reply, type Shape, unloadedReply } from "./answer.ts"
 import { ollamaFormat } from "./format.ts"
@@ -23,7 +23,7 @@ import {
 } from "./request.ts"
 
 // A worker is loaded by being asked for the least that there is.
-const loading = (model: string, shape: Shape): Exchange => ({
+const loading = (model: string, shape: Shape): EndpointRequest => ({
   model,
   api: "completions",
   body: { prompt: ".", max_tokens: 1 },
@@ -34,7 +34,7 @@ const loading = (model: string, shape: Shape): Exchange => ({
 type KeepAlive = string | number | null | undefined
 
 /** A request without a prompt wants the model to be loaded, or with a `keep_alive` of 0 to be unloaded. */
-const withoutPrompt = (model: string, shape: Shape, keepAlive: KeepAlive): Exchange =>
+const withoutPrompt = (model: string, shape: Shape, keepAlive: KeepAlive): EndpointRequest =>
   isZero(keepAlive)
     ? { ...loading(model, shape), reply: unloadedReply(shape), unload: "instead" }
     : loading(model, shape)
@@ -56,7 +56,7 @@ const fieldNames = {
 
 const noImages = "no engine here takes images; leave them out"
 
-function* readChatRequest(body: Body): Reading<Exchange> {
+function* readChatRequest(body: Body): Reading<EndpointRequest> {
   const request = yield* readChat(body)
   const { keep_alive, messages, model, stream, tools } = request
   if (!says(messages)) return withoutPrompt(model, chatShape, keep_alive)
@@ -72,7 +72,7 @@ function* readChatRequest(body: Body): Reading<Exchange> {
 }
 
 /** `POST /api/chat`. */
-export const chatDoor: Door = {
+export const chatEndpoint: Endpoint = {
   path: "/api/chat",
   format: ollamaFormat,
   fieldNames,
@@ -86,7 +86,7 @@ const notInGenerate = {
   images: noImages
 } as const
 
-function* readGenerateRequest(body: Body): Reading<Exchange> {
+function* readGenerateRequest(body: Body): Reading<EndpointRequest> {
   const request = yield* readGenerate(body)
   const { keep_alive, model, prompt, raw, stream, system } = request
   for (const field of Struct.keys(notInGenerate)) {
@@ -103,7 +103,7 @@ function* readGenerateRequest(body: Body): Reading<Exchange> {
 }
 
 /** `POST /api/generate`: by the model's chat template, unless `raw` is true. */
-export const generateDoor: Door = {
+export const generateDoor: Endpoint = {
   path: "/api/generate",
   format: ollamaFormat,
   fieldNames,
@@ -118,8 +118,10 @@ const readEmbeddings = Schema.decodeUnknownOption(Schema.fromJsonString(Embeddin
 
 /** What is written for the engine's embeddings; nothing when its document is none of those. */
 const fromEmbeddings =
-  (toJson: (vectors: ReadonlyArray<ReadonlyArray<number>>, tokens: number, about: About) => object) =>
-  (document: string, about: About) => {
+  (
+    toJson: (vectors: ReadonlyArray<ReadonlyArray<number>>, tokens: number, about: ResponseContext) => object
+  ) =>
+  (document: string, about: ResponseContext) => {
     const read = Option.getOrUndefined(readEmbeddings(document))
     if (read === undefined) return undefined
     const { data, usage } = read
@@ -140,9 +142,9 @@ const embedding = (
   model: string,
   input: string | ReadonlyArray<string> | null | undefined,
   options: Body,
-  toText: (document: string, about: About) => string | undefined,
-  loaded: (about: About) => object
-): Exchange => ({
+  toText: (document: string, about: ResponseContext) => string | undefined,
+  loaded: (about: ResponseContext) => object
+): EndpointRequest => ({
   model,
   api: "embeddings",
   body: { ...options, input: says(input) ? input : "." },
@@ -153,7 +155,7 @@ const embedding = (
 })
 
 /** `POST /api/embed`. */
-export const embedDoor: Door = {
+export const embedDoor: Endpoint = {
   path: "/api/embed",
   format: ollamaFormat,
   read: (body) =>
@@ -164,7 +166,7 @@ export const embedDoor: Door = {
 }
 
 /** `POST /api/embeddings`, which `/api/embed` came after. */
-export const oldEmbeddingsDoor: Door = {
+export const oldEmbeddingsDoor: Endpoint = {
   path: "/api/embeddings",
   format: ollamaFormat,
   fieldNames: { input: "prompt" },

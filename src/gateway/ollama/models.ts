@@ -8,7 +8,7 @@ const sizes: ReadonlyArray<readonly [number, string]> = [
   [1e3, "K"]
 ]
 
-const inShort = (count: number) => {
+const shortName = (count: number) => {
   const [unit = 1, letter = ""] = sizes.find(([unit]) => count >= unit) ?? []
   return `${Math.round((count / unit) * 10) / 10}${letter}`
 }
@@ -20,7 +20,7 @@ const detailsOf = ({ facts: { architecture, created, parameters, quantisation } 
   format: "gguf",
   family: architecture,
   families: [architecture],
-  parameter_size: inShort(parameters),
+  parameter_size: shortName(parameters),
   quantization_level: quantisation
 })
 

@@ -5,7 +5,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { Caller } from "../../daemon/Caller.ts"
-import type { DoorPath } from "../../daemon/PublicRoutes.ts"
+import type { PublicRoute } from "../../daemon/PublicRoutes.ts"
 import { requestText } from "../../http/readBody.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { version } from "../../system/Program.ts"
@@ -75,7 +75,7 @@ const documented = { GET: "get", POST: "post", DELETE: "delete" } as const
 export const blobsPath = "/api/blobs"
 
 /** The paths of Ollama's API that do not answer with what an engine writes. */
-export const ollamaPaths: ReadonlyArray<DoorPath> = Struct.keys(methods).map((path) => ({
+export const ollamaPaths: ReadonlyArray<PublicRoute> = Struct.keys(methods).map((path) => ({
   method: documented[methods[path]],
   path,
   api: ollamaFormat.api
@@ -104,7 +104,7 @@ export const ollamaRoutes = HttpRouter.use(
     const running = Effect.gen(function* () {
       return HttpServerResponse.jsonUnsafe(loaded(yield* mine, yield* upstream.workers))
     })
-    const shown = Effect.gen(function* () {
+    const sanitized = Effect.gen(function* () {
       const { key } = yield* Caller
       const { name } = yield* asked
       const model = yield* upstream.find(name)
@@ -192,7 +192,7 @@ export const ollamaRoutes = HttpRouter.use(
       "/api/tags": tagged,
       "/api/version": Effect.succeed(versioned),
       "/api/ps": running,
-      "/api/show": answering(shown),
+      "/api/show": answering(sanitized),
       "/api/pull": pulling(pull),
       "/api/delete": answering(remove),
       "/api/create": answering(create),

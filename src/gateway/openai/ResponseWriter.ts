@@ -5,9 +5,9 @@ import {
   type ToolCallPiece
 } from "../../job/view/EngineChunk.ts"
 import { type AnswerWriter, sseFrame } from "../endpoint/AnswerWriter.ts"
-import type { About } from "../endpoint/Endpoint.ts"
+import type { ResponseContext } from "../endpoint/Endpoint.ts"
 import type { ToolCall } from "../endpoint/EngineAnswer.ts"
-import type { GatewayFailure } from "../endpoint/GatewayFailure.ts"
+import type { GatewayError } from "../endpoint/GatewayError.ts"
 import { openAiError } from "./format.ts"
 import type { ResponsesRequest } from "./responsesRequest.ts"
 import {
@@ -58,7 +58,7 @@ type Open =
 /** Writes the events of a response: its items one after the other, each opened, filled and closed. */
 export class ResponseWriter implements AnswerWriter {
   readonly #request: ResponsesRequest
-  readonly #about: About
+  readonly #about: ResponseContext
   readonly #output: Array<object> = []
   #sequence = 0
   #begun = false
@@ -66,7 +66,7 @@ export class ResponseWriter implements AnswerWriter {
   #finish = "stop"
   #usage: EngineUsage | undefined
 
-  constructor(request: ResponsesRequest, about: About) {
+  constructor(request: ResponsesRequest, about: ResponseContext) {
     this.#request = request
     this.#about = about
   }
@@ -90,7 +90,7 @@ export class ResponseWriter implements AnswerWriter {
     return begun + said + closed + this.#event(`response.${status}`, { response: this.#response(last) })
   }
 
-  failed(failure: GatewayFailure) {
+  failed(failure: GatewayError) {
     const { code, message: sentence } = openAiError(failure)
     const last = { status: "failed", error: { code, message: sentence }, output: this.#output, usage: null }
     return this.#begin() + this.#event("response.failed", { response: this.#response(last) })

@@ -3,13 +3,13 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { sseFrame } from "../endpoint/AnswerWriter.ts"
 import {
-  type About,
+  type ResponseContext,
   type Body,
-  type Door,
-  type Exchange,
+  type Endpoint,
+  type EndpointRequest,
   InvalidRequest,
   type Reading,
-  type Reply
+  type ResponseMode
 } from "../endpoint/Endpoint.ts"
 import type { EngineAnswer, EngineChoice } from "../endpoint/EngineAnswer.ts"
 import { given } from "../endpoint/reading.ts"
@@ -37,7 +37,7 @@ const isUsageOnly = (data: string) => {
   return at !== -1 && data[at + choices.length] === "]"
 }
 
-type ChatReply = Extract<Reply, { readonly _tag: "Stream" | "Whole" }>
+type ChatReply = Extract<ResponseMode, { readonly _tag: "Stream" | "Whole" }>
 
 /** The engine's chunks as they came. */
 const streaming = (includeUsage: boolean): ChatReply => ({
@@ -51,7 +51,7 @@ const streaming = (includeUsage: boolean): ChatReply => ({
   })
 })
 
-const head = (id: string, object: string, { askedAt, jobId, model }: About) => ({
+const head = (id: string, object: string, { askedAt, jobId, model }: ResponseContext) => ({
   id: `${id}-${jobId}`,
   object,
   created: Math.floor(askedAt / 1000),
@@ -74,7 +74,7 @@ const message = ({ reasoning, text, toolCalls }: EngineChoice) => ({
       })
 })
 
-const wholeChat = ({ choices, usage }: EngineAnswer, about: About) => ({
+const wholeChat = ({ choices, usage }: EngineAnswer, about: ResponseContext) => ({
   ...head("chatcmpl", "chat.completion", about),
   choices: choices.map((choice) => ({
     index: choice.index,
@@ -85,7 +85,7 @@ const wholeChat = ({ choices, usage }: EngineAnswer, about: About) => ({
   usage
 })
 
-const wholeCompletion = ({ choices, usage }: EngineAnswer, about: About) => ({
+const wholeCompletion = ({ choices, usage }: EngineAnswer, about: ResponseContext) => ({
   ...head("cmpl", "text_completion", about),
   choices: choices.map(({ finishReason, index, logprobs, text }) => ({
     index,
@@ -108,7 +108,7 @@ const readModel = ({ model }: Body) =>
 
 const readReply = (
   body: Body,
-  toJson: (answer: EngineAnswer, about: About) => Body
+  toJson: (answer: EngineAnswer, about: ResponseContext) => Body
 ): Result.Result<ChatReply, InvalidRequest> => {
   const asked = readStreaming(body)
   if (Option.isNone(asked)) {
@@ -133,7 +133,7 @@ const withFunctions = (reply: ChatReply): ChatReply =>
 const withLogprobs = (reply: ChatReply): ChatReply =>
   reply._tag === "Stream" ? { ...reply, writer: (about) => logprobsWriter(reply.writer(about)) } : reply
 
-function* readChat(body: Body): Reading<Exchange> {
+function* readChat(body: Body): Reading<EndpointRequest> {
   const model = yield* readModel(body)
   const asked = yield* chatBody(body)
   const reply = yield* readReply(body, wholeChat)
@@ -145,7 +145,7 @@ function* readChat(body: Body): Reading<Exchange> {
   }
 }
 
-function* readCompletion(body: Body): Reading<Exchange> {
+function* readCompletion(body: Body): Reading<EndpointRequest> {
   const model = yield* readModel(body)
   const reply = yield* readReply(body, wholeCompletion)
   const { logprobs } = body
@@ -158,21 +158,21 @@ function* readCompletion(body: Body): Reading<Exchange> {
 }
 
 /** `POST /v1/chat/completions`: the engine says which fields it takes. */
-export const chatDoor: Door = {
+export const chatEndpoint: Endpoint = {
   path: "/v1/chat/completions",
   format: openAiFormat,
   read: (body) => Result.gen(() => readChat(body))
 }
 
 /** `POST /v1/completions`: the engine says which fields it takes. */
-export const completionsDoor: Door = {
+export const completionsEndpoint: Endpoint = {
   path: "/v1/completions",
   format: openAiFormat,
   read: (body) => Result.gen(() => readCompletion(body))
 }
 
 /** `POST /v1/embeddings`: the engine's own document. */
-export const embeddingsDoor: Door = {
+export const embeddingsEndpoint: Endpoint = {
   path: "/v1/embeddings",
   format: openAiFormat,
   read: (body) =>

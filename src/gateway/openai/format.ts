@@ -1,5 +1,5 @@
 import type { Format } from "../endpoint/Endpoint.ts"
-import type { GatewayFailure } from "../endpoint/GatewayFailure.ts"
+import type { GatewayError } from "../endpoint/GatewayError.ts"
 
 const typeOf = (status: number) => {
   if (status === 401) return "authentication_error"
@@ -19,7 +19,7 @@ const codes: { readonly [tag: string]: string } = {
 }
 
 /** An error's object, as it also stands in streams. */
-export const openAiError = ({ code, engine, message, param, status }: GatewayFailure) => ({
+export const openAiError = ({ code, engine, message, param, status }: GatewayError) => ({
   message,
   type: engine?.type ?? typeOf(status),
   param: param ?? null,

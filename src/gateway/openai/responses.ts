@@ -1,5 +1,5 @@
 import * as Result from "effect/Result"
-import type { About, Body, Door, Exchange, Reading } from "../endpoint/Endpoint.ts"
+import type { ResponseContext, Body, Endpoint, EndpointRequest, Reading } from "../endpoint/Endpoint.ts"
 import type { EngineAnswer } from "../endpoint/EngineAnswer.ts"
 import { openAiFormat } from "./format.ts"
 import { engineBody, readResponses, type ResponsesRequest } from "./responsesRequest.ts"
@@ -17,7 +17,7 @@ import { ResponseWriter } from "./ResponseWriter.ts"
 
 const wholeResponse =
   (request: ResponsesRequest) =>
-  ({ choices: [choice], usage }: EngineAnswer, about: About) => ({
+  ({ choices: [choice], usage }: EngineAnswer, about: ResponseContext) => ({
     ...head(request, about),
     ...ending(choice.finishReason),
     output: [
@@ -34,7 +34,7 @@ const wholeResponse =
     usage: usageOf(usage)
   })
 
-function* readResponse(body: Body): Reading<Exchange> {
+function* readResponse(body: Body): Reading<EndpointRequest> {
   const request = yield* readResponses(body)
   const asked = yield* engineBody(request)
   return {
@@ -55,7 +55,7 @@ function* readResponse(body: Body): Reading<Exchange> {
 }
 
 /** `POST /v1/responses`: text and tools; nothing is kept of an answer. */
-export const responsesDoor: Door = {
+export const responsesEndpoint: Endpoint = {
   path: "/v1/responses",
   format: openAiFormat,
   fieldNames: { max_tokens: "max_output_tokens", messages: "input", response_format: "text.format" },

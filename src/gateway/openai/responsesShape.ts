@@ -1,5 +1,5 @@
 import { type EngineUsage, tokensOf } from "../../job/view/EngineChunk.ts"
-import type { About } from "../endpoint/Endpoint.ts"
+import type { ResponseContext } from "../endpoint/Endpoint.ts"
 import type { ToolCall } from "../endpoint/EngineAnswer.ts"
 import type { ResponsesRequest } from "./responsesRequest.ts"
 
@@ -15,7 +15,7 @@ export const usageOf = (usage: EngineUsage | undefined) => {
 }
 
 /** Every field of a response that does not change while it is written. */
-export const head = (request: ResponsesRequest, { askedAt, jobId, model }: About) => ({
+export const head = (request: ResponsesRequest, { askedAt, jobId, model }: ResponseContext) => ({
   id: `resp_${jobId}`,
   object: "response",
   created_at: Math.floor(askedAt / 1000),
@@ -60,7 +60,7 @@ export const reasoningItem = (id: string, status: string, texts: ReadonlyArray<s
 })
 
 /** Clients answer a call by its id, so each needs one. */
-export const callId = (id: string | undefined, { jobId }: About, index: number) =>
+export const callId = (id: string | undefined, { jobId }: ResponseContext, index: number) =>
   id || `call_${index}_${jobId}`
 
 export const callItem = (id: string, status: string, call: ToolCall) => ({

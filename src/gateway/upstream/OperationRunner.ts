@@ -6,7 +6,7 @@ import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { JobFailed, type IdempotencyConflict, type TooManyJobs } from "../../job/errors.ts"
 import { Jobs } from "../../job/Jobs.ts"
-import { batches, Pulse } from "../../job/log/Follower.ts"
+import { batches, Ticker } from "../../job/log/Follower.ts"
 import { type LoggedEvent, readFailure } from "../../job/log/JobEvent.ts"
 import { OperationRouter } from "../../job/OperationRouter.ts"
 import type { RefusedOperation } from "../../operation/errors.ts"
@@ -43,7 +43,7 @@ export class OperationRunner extends Context.Service<
     OperationRunner,
     Effect.gen(function* () {
       const jobs = yield* Jobs
-      const pulse = yield* Pulse
+      const pulse = yield* Ticker
       const operations = yield* OperationRouter
 
       const start = Effect.fn("OperationRunner.start")(function* (operation: Schema.JsonObject) {

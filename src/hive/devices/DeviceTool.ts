@@ -34,8 +34,8 @@ export interface DeviceTool {
 }
 
 const limit = "2 seconds"
-const mostChunks = 16
-const mostNotes = 8
+const maxChunks = 16
+const maxNotes = 8
 
 /**
  * Makes the question for the GPUs that the tool knows. Each asking runs it, because memory that was free before
@@ -49,7 +49,7 @@ export const make = Effect.fn("DeviceTool.make")(function* (
   const lastNotes = yield* Ref.make("")
   const ask = Effect.gen(function* () {
     const report = yield* run(tool, spawner)
-    const notes = report.notes.slice(0, mostNotes).join("; ")
+    const notes = report.notes.slice(0, maxNotes).join("; ")
     if (notes !== (yield* Ref.getAndSet(lastNotes, notes)) && notes !== "") {
       yield* Effect.logWarning("output of a device tool passed over", { tool: tool.name, notes })
     }
@@ -68,7 +68,7 @@ const run = Effect.fnUntraced(function* (
 ) {
   const fiber = yield* spawner
     .streamString(command)
-    .pipe(Stream.take(mostChunks), Stream.mkString, Effect.forkDetach)
+    .pipe(Stream.take(maxChunks), Stream.mkString, Effect.forkDetach)
   return yield* Fiber.join(fiber).pipe(
     Effect.map(parse),
     Effect.timeoutOrElse({
@@ -94,7 +94,7 @@ export const runOptions = {
 } as const
 
 /** A foreign text as it may be shown: without control characters, and not longer than the given number of characters. */
-export const shown = (text: string, most: number) =>
+export const sanitized = (text: string, most: number) =>
   text.trimStart().slice(0, most).replace(/\p{C}/gu, " ").trim()
 
 /** The report of what was read: a GPU by its index, or a sentence about what is none. The first of an index counts. */

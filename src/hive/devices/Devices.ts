@@ -11,7 +11,7 @@ import { workerFile } from "../../system/Program.ts"
 import { Backend } from "./Backend.ts"
 import * as DeviceTool from "./DeviceTool.ts"
 import * as EngineDevices from "./EngineDevices.ts"
-import { Machine, type MachineFacts } from "./HostResources.ts"
+import { HostResources, type HostInfo } from "./HostResources.ts"
 import { nvidiaSmi } from "./NvidiaSmi.ts"
 import { rocmSmi } from "./RocmSmi.ts"
 
@@ -53,7 +53,7 @@ export class Devices extends Context.Service<
         const fs = yield* FileSystem.FileSystem
         const path = yield* Path.Path
         const { data } = yield* Paths
-        const measure = yield* Machine
+        const measure = yield* HostResources
         const nvidia = yield* DeviceTool.make(nvidiaSmi, spawner)
         const amd = yield* DeviceTool.make(rocmSmi, spawner)
         const files = { folder: path.join(data, "engines", "llama"), worker }
@@ -103,7 +103,7 @@ const gpuDevice = (gpu: DeviceTool.Gpu, number: number) =>
     free_bytes: gpu.freeBytes
   })
 
-const cpuDevice = (facts: MachineFacts) =>
+const cpuDevice = (facts: HostInfo) =>
   new Device({
     id: "CPU-0",
     name: `CPU (${facts.cores} ${facts.cores === 1 ? "core" : "cores"})`,

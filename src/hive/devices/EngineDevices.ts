@@ -19,7 +19,7 @@ const Listed = Schema.Struct({
 
 const decodeListing = Schema.decodeOption(Listing)
 const decodeListed = Schema.decodeUnknownOption(Listed)
-const mostDevices = 64
+const maxDevices = 64
 
 /** Where things are: the folder in which the engine is installed, and the file of the worker's program. */
 export interface EngineFiles {
@@ -62,14 +62,14 @@ export const parse = (output: string): DeviceTool.Report => {
   const line = output.split(/\r?\n/).findLast((line) => line.trim() !== "")
   if (line === undefined) return DeviceTool.report([])
   const listing = decodeListing(line)
-  if (Option.isNone(listing)) return DeviceTool.report([`line '${DeviceTool.shown(line, 120)}'`])
-  return DeviceTool.report(listing.value.devices.slice(0, mostDevices).map(readDevice))
+  if (Option.isNone(listing)) return DeviceTool.report([`line '${DeviceTool.sanitized(line, 120)}'`])
+  return DeviceTool.report(listing.value.devices.slice(0, maxDevices).map(readDevice))
 }
 
 const readDevice = (value: unknown, index: number): DeviceTool.Gpu | string => {
   const device = Option.getOrUndefined(decodeListed(value))
   if (device === undefined) return `device ${index}`
-  const name = DeviceTool.shown(device.name, 200)
+  const name = DeviceTool.sanitized(device.name, 200)
   // The engine tells the memory of all devices together: of several it is not known how much each has.
   if (device.total_bytes <= 0) return `'${name}', whose own memory the engine does not tell`
   if (device.free_bytes < 0 || device.free_bytes > device.total_bytes) return `device '${name}'`

@@ -4,7 +4,7 @@ import * as Process from "node:process"
 import * as Context from "effect/Context"
 
 /** The machine's processors and memory, in bytes, as they are now. */
-export interface MachineFacts {
+export interface HostInfo {
   readonly cores: number
   readonly totalBytes: number
   readonly freeBytes: number
@@ -16,7 +16,7 @@ export interface MachineFacts {
  * the free pages alone, without those that the system would give back, so it is less than what can be had. Tests
  * replace it by `Effect.provideService`.
  */
-export const Machine = Context.Reference<() => MachineFacts>("rbee/hive/Machine", {
+export const HostResources = Context.Reference<() => HostInfo>("rbee/hive/Machine", {
   defaultValue: () => () => {
     const limit = Process.constrainedMemory()
     const totalBytes = limit > 0 ? Math.min(limit, Os.totalmem()) : Os.totalmem()

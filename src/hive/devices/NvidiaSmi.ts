@@ -1,8 +1,8 @@
 import * as ChildProcess from "effect/process/ChildProcess"
-import { type DeviceTool, type Gpu, report, runOptions, shown } from "./DeviceTool.ts"
+import { type DeviceTool, type Gpu, report, runOptions, sanitized } from "./DeviceTool.ts"
 
-const mostGpus = 256
-const longestRow = 1000
+const maxGpus = 256
+const maxRow = 1000
 const mebi = 1024 * 1024
 
 /** The tool of NVIDIA's driver. It counts GPUs in the order of the bus, and memory in MiB. */
@@ -18,8 +18,8 @@ export const nvidiaSmi: DeviceTool = {
       output
         .split(/\r?\n/)
         .filter((line) => line.trim() !== "")
-        .slice(0, mostGpus)
-        .map((line) => readRow(line) ?? `row '${shown(line, 120)}'`)
+        .slice(0, maxGpus)
+        .map((line) => readRow(line) ?? `row '${sanitized(line, 120)}'`)
     )
 }
 
@@ -28,13 +28,13 @@ const row = /^\s*(\d{1,4})\s*,\s*(.*\S)\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\
 
 const readRow = (line: string): Gpu | undefined => {
   // In a longer line the search for the commas may take very long.
-  if (line.length > longestRow) return undefined
+  if (line.length > maxRow) return undefined
   const [, index, name, total, free, capability = ""] = row.exec(line) ?? []
   if (name === undefined || Number(total) === 0 || Number(free) > Number(total)) return undefined
   return {
     backend: "cuda",
     index: Number(index),
-    name: shown(name, 200),
+    name: sanitized(name, 200),
     totalBytes: Number(total) * mebi,
     freeBytes: Number(free) * mebi,
     computeCapability: /^\d{1,3}\.\d{1,3}$/.test(capability) ? capability : null

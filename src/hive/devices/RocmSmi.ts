@@ -1,9 +1,9 @@
 import * as Option from "effect/Option"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as Schema from "effect/Schema"
-import { type DeviceTool, type Gpu, report, runOptions, shown } from "./DeviceTool.ts"
+import { type DeviceTool, type Gpu, report, runOptions, sanitized } from "./DeviceTool.ts"
 
-const mostCards = 256
+const maxCards = 256
 
 /**
  * The tool of AMD's ROCm. It prints one object with a member for each card (`card0`) and some for other things
@@ -20,8 +20,8 @@ export const rocmSmi: DeviceTool = {
   parse: (output) => {
     if (output.trim() === "") return report([])
     const printed = decodeObject(output.slice(output.indexOf("{"), output.lastIndexOf("}") + 1))
-    if (Option.isNone(printed)) return report([`text '${shown(output, 120)}'`])
-    const cards = Object.entries(printed.value).flatMap(readCard).slice(0, mostCards)
+    if (Option.isNone(printed)) return report([`text '${sanitized(output, 120)}'`])
+    const cards = Object.entries(printed.value).flatMap(readCard).slice(0, maxCards)
     return report(cards.map((card) => readGpu(card, indexOf(card, cards)) ?? `'${card.label}'`))
   }
 }
@@ -70,7 +70,7 @@ const readGpu = ({ fields }: Card, index: number): Gpu | undefined => {
   return {
     backend: "rocm",
     index,
-    name: shown(nameOf(fields), 200),
+    name: sanitized(nameOf(fields), 200),
     totalBytes,
     freeBytes: totalBytes - usedBytes,
     computeCapability: /^gfx[0-9a-f]{3,6}$/.test(version) ? version : null

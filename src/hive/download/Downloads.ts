@@ -11,7 +11,7 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
-import type { Say, TellProgress } from "../../job/withNarration.ts"
+import type { Narrate, ReportProgress } from "../../job/withNarration.ts"
 import { systemProblem } from "../../settings/systemProblem.ts"
 import { makeFolder } from "../../system/makeFolder.ts"
 import * as ModelId from "../models/ModelId.ts"
@@ -41,7 +41,11 @@ export class Downloads extends Context.Service<
      * Returns the path of the model's first file when all its files are there, whole and checked. Those who ask for one
      * model at the same time share one download, which ends when the last of them leaves; what had come by then is kept.
      */
-    readonly run: (id: string, say: Say, tell: TellProgress) => Effect.Effect<string, DownloadFailure>
+    readonly run: (
+      id: string,
+      narrate: Narrate,
+      report: ReportProgress
+    ) => Effect.Effect<string, DownloadFailure>
     /** Removes what has come of the model, if no download of it runs; false when there was nothing. */
     readonly discard: (id: ModelId.ModelId) => Effect.Effect<boolean>
   }
@@ -50,7 +54,7 @@ export class Downloads extends Context.Service<
   static readonly layerNoDeps = (folder: string) => Layer.effect(Downloads, make(folder))
 }
 
-interface Flight {
+interface ActiveDownload {
   /** Who waits for it. */
   followers: number
   received: number
@@ -58,7 +62,7 @@ interface Flight {
   readonly fiber: Fiber.Fiber<void, DownloadError>
 }
 
-const tellEvery = "500 millis"
+const progressInterval = "500 millis"
 // What the system counts blocks in (stat(2)).
 const blockBytes = 512
 
@@ -82,9 +86,9 @@ const make = Effect.fnUntraced(function* (folder: string) {
   const sources = yield* ModelSources
   const transfer = yield* Transfer
   const scope = yield* Effect.scope
-  const flights = new Map<string, Flight>()
+  const flights = new Map<string, ActiveDownload>()
   // One at a time looks whether a download runs: two of one model would write into each other's files.
-  const boarding = yield* Semaphore.make(1)
+  const startLock = yield* Semaphore.make(1)
 
   const onDisk = <A>(
     effect: Effect.Effect<A, PlatformError.PlatformError, FileSystem.FileSystem>,
@@ -101,7 +105,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
   }
 
   /** A file that came whole before: it waits for the others of its model, or was the last that is in its place. */
-  const arrivedBefore = Effect.fnUntraced(function* (model: RemoteModel, file: RemoteFile) {
+  const findCompleted = Effect.fnUntraced(function* (model: RemoteModel, file: RemoteFile) {
     const { facts, incoming, whole } = incomingOf(model, file)
     const fetched = decodeFetched(yield* Effect.orElseSucceed(fs.readFileString(facts), () => ""))
     if (fetched._tag === "None") return undefined
@@ -127,7 +131,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
 
   /** Bytes of a file that have still to come, if its size is known. What has come of it fills blocks of the disk. */
   const missingOf = Effect.fnUntraced(function* (model: RemoteModel, file: RemoteFile) {
-    if (file.size === undefined || (yield* arrivedBefore(model, file)) !== undefined) return 0
+    if (file.size === undefined || (yield* findCompleted(model, file)) !== undefined) return 0
     const parts = path.join(incomingOf(model, file).parts, "data")
     const blocks = yield* Effect.orElseSucceed(
       Effect.map(fs.stat(parts), (info) => Option.getOrElse(info.blocks, () => 0)),
@@ -137,7 +141,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
   })
 
   /** Fetches the files of a model and shows them when all are whole: the first, by which it is found, last. */
-  const bring = Effect.fnUntraced(function* (
+  const downloadModel = Effect.fnUntraced(function* (
     id: string,
     model: RemoteModel,
     report: (received: number) => void
@@ -153,7 +157,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
         received.set(file.name, bytes)
         report([...received.values()].reduce((sum, count) => sum + count, 0))
       }
-      const got = (yield* arrivedBefore(model, file)) ?? (yield* fetchFile(model, file, count))
+      const got = (yield* findCompleted(model, file)) ?? (yield* fetchFile(model, file, count))
       count(got.fetched.size)
       arrived.push({ ...got, target: targetOf(model, file) })
     }
@@ -195,10 +199,10 @@ const make = Effect.fnUntraced(function* (folder: string) {
 
   const begin = Effect.fnUntraced(function* (id: string, model: RemoteModel, key: string) {
     const state = { received: 0 }
-    const fiber: Fiber.Fiber<void, DownloadError> = yield* bring(id, model, (received) => {
+    const fiber: Fiber.Fiber<void, DownloadError> = yield* downloadModel(id, model, (received) => {
       state.received = received
     }).pipe(Effect.ensuring(Effect.sync(() => flights.delete(key))), Effect.forkIn(scope))
-    const flight: Flight = {
+    const flight: ActiveDownload = {
       followers: 0,
       total: totalOf(model),
       fiber,
@@ -211,7 +215,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
   })
 
   /** Joins the download that runs, or begins one; none when the model has come since it was looked for. */
-  const board = Effect.fnUntraced(function* (id: string, model: RemoteModel, target: string) {
+  const joinOrStart = Effect.fnUntraced(function* (id: string, model: RemoteModel, target: string) {
     const running = flights.get(target)
     if (running === undefined && (yield* isThere(target))) return undefined
     const flight = running ?? (yield* begin(id, model, target))
@@ -220,20 +224,20 @@ const make = Effect.fnUntraced(function* (folder: string) {
   })
 
   // Who asks for the model while the last one leaves begins a download of its own, when this one has ended.
-  const leave = (flight: Flight) =>
-    boarding.withPermit(
+  const leave = (flight: ActiveDownload) =>
+    startLock.withPermit(
       Effect.suspend(() => {
         flight.followers--
         return flight.followers === 0 ? Fiber.interrupt(flight.fiber) : Effect.void
       })
     )
 
-  const follow = (flight: Flight, tell: TellProgress) => {
+  const follow = (flight: ActiveDownload, report: ReportProgress) => {
     const rate = new Rate()
-    const tellOnce = Effect.suspend(() => {
+    const reportOnce = Effect.suspend(() => {
       const { received, total } = flight
       const speed = rate.measure(clock.currentTimeMillisUnsafe(), received, total)
-      return tell({
+      return report({
         stage: "download",
         current: received,
         ...(total === undefined ? {} : { total }),
@@ -241,9 +245,9 @@ const make = Effect.fnUntraced(function* (folder: string) {
         ...speed
       })
     })
-    const ticking = tellOnce.pipe(Effect.repeat(Schedule.spaced(tellEvery)))
+    const ticking = reportOnce.pipe(Effect.repeat(Schedule.spaced(progressInterval)))
     return Effect.raceFirst(Fiber.join(flight.fiber), Effect.andThen(ticking, Effect.never)).pipe(
-      Effect.andThen(tellOnce)
+      Effect.andThen(reportOnce)
     )
   }
 
@@ -287,31 +291,31 @@ const make = Effect.fnUntraced(function* (folder: string) {
       yield* Effect.ignore(removeWithEmptyParents(incoming))
       return true
     }),
-    run: Effect.fn("Downloads.run")(function* (text, say, tell) {
+    run: Effect.fn("Downloads.run")(function* (text, narrate, report) {
       const parsed = yield* Effect.fromResult(ModelId.parse(text))
       const id = ModelId.format(parsed)
       if (parsed._tag === "File") return yield* adopt(id, parsed.path)
-      yield* say("model_find", `Looking for ${id}`)
+      yield* narrate("model_find", `Looking for ${id}`)
       const model = yield* sources.resolve(parsed)
       const target = targetOf(model, model.files[0])
       if (yield* isThere(target)) {
         yield* alsoKnownAs(id, target + manifestExtension)
-        yield* say("model_ready", `${id} is on this hive already`)
+        yield* narrate("model_ready", `${id} is on this hive already`)
         return target
       }
       const joined = flights.has(target)
       const names = model.files.length === 1 ? model.files[0].name : `${model.files.length} files`
-      yield* say(
+      yield* narrate(
         "model_download",
         joined ? `Joining the download of ${names} that runs` : `Downloading ${names} from ${model.from}`
       )
       yield* Effect.acquireUseRelease(
-        boarding.withPermit(board(id, model, target)),
-        (flight) => (flight === undefined ? Effect.void : follow(flight, tell)),
+        startLock.withPermit(joinOrStart(id, model, target)),
+        (flight) => (flight === undefined ? Effect.void : follow(flight, report)),
         (flight) => (flight === undefined ? Effect.void : leave(flight))
       )
       yield* alsoKnownAs(id, target + manifestExtension)
-      yield* say("model_ready", `${id} is whole and checked`)
+      yield* narrate("model_ready", `${id} is whole and checked`)
       return target
     })
   })

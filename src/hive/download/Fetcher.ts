@@ -70,15 +70,15 @@ export class Fetcher extends Context.Service<
   )
 }
 
-const mostRedirects = 8
+const maxRedirects = 8
 const maxRateLimits = 3
 /** Seconds: a server that asks for a longer pause is reported at once. */
 const maxRetryAfter = 60
-const mostJsonBytes = 8_000_000
+const maxJsonBytes = 8_000_000
 const redirects = new Set([301, 302, 303, 307, 308])
 const idleConnections = 16
 // Of each body while it is written; less would stop the connection again and again.
-const mostUnreadBytes = 1024 * 1024
+const maxUnreadBytes = 1024 * 1024
 
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
@@ -134,7 +134,7 @@ const make = Effect.gen(function* () {
         },
         proxies
       ),
-      (dispatcher) => makePooledClient(dispatcher, mostUnreadBytes)
+      (dispatcher) => makePooledClient(dispatcher, maxUnreadBytes)
     )
   const direct = yield* pool({}, undefined)
   const open = proxies === undefined ? direct : yield* pool({}, proxies)
@@ -155,20 +155,20 @@ const make = Effect.gen(function* () {
   const proxyOf = (url: URL) => (isThisMachine(url.hostname) ? undefined : shownProxy(proxies, url))
 
   const failureOf = (url: string, response: HttpClientResponse.HttpClientResponse) => {
-    const shown = shownUrl(url)
+    const sanitized = shownUrl(url)
     switch (response.status) {
       case 401:
       case 403:
-        return new DownloadUnauthorized({ url: shown, status: response.status })
+        return new DownloadUnauthorized({ url: sanitized, status: response.status })
       case 404:
       case 410:
-        return new DownloadNotFound({ url: shown })
+        return new DownloadNotFound({ url: sanitized })
       case 429: {
         const now = clock.currentTimeMillisUnsafe()
-        return new RateLimited({ url: shown, seconds: secondsOf(response.headers["retry-after"], now) })
+        return new RateLimited({ url: sanitized, seconds: secondsOf(response.headers["retry-after"], now) })
       }
       default:
-        return new ServerFailed({ url: shown, status: response.status })
+        return new ServerFailed({ url: sanitized, status: response.status })
     }
   }
 
@@ -182,7 +182,7 @@ const make = Effect.gen(function* () {
   const request = Effect.fnUntraced(function* ({ access, headers = {}, url: first }: FetchRequest) {
     let url = new URL(first)
     const { origin } = url
-    for (let hops = 0; hops <= mostRedirects; hops++) {
+    for (let hops = 0; hops <= maxRedirects; hops++) {
       const client = yield* clientFor(url, access)
       const authorized = access.token !== undefined && url.origin === origin
       const response = yield* client
@@ -257,12 +257,12 @@ const make = Effect.gen(function* () {
     let json = ""
     yield* opened.read((chunks) => {
       for (const chunk of chunks) json += decoder.decode(chunk, { stream: true })
-      return json.length <= mostJsonBytes
+      return json.length <= maxJsonBytes
         ? Effect.void
         : Effect.fail(
             new InvalidAnswer({
               url: shownUrl(asked.url),
-              detail: `answered with over ${mostJsonBytes} bytes`
+              detail: `answered with over ${maxJsonBytes} bytes`
             })
           )
     })

@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import { HostileFileName } from "./SourceErrors.ts"
+import { UnsafeFileName } from "./SourceErrors.ts"
 
 const part = /^[\p{L}\p{N}_][\p{L}\p{M}\p{N}._+@=, -]{0,254}$/u
 
@@ -7,4 +7,4 @@ const part = /^[\p{L}\p{N}_][\p{L}\p{M}\p{N}._+@=, -]{0,254}$/u
 export const checkFileName = (model: string, name: string) =>
   name.length <= 512 && name.split("/").every((piece) => part.test(piece) && !piece.includes(".."))
     ? Effect.succeed(name)
-    : Effect.fail(new HostileFileName({ model, name }))
+    : Effect.fail(new UnsafeFileName({ model, name }))

@@ -12,7 +12,7 @@ import { checkFileName } from "./FileName.ts"
 import * as HuggingFace from "./HuggingFace.ts"
 import * as OllamaRegistry from "./OllamaRegistry.ts"
 import type { RemoteModel } from "./RemoteModel.ts"
-import { HostileFileName, NotDownloadable, type SourceError } from "./SourceErrors.ts"
+import { UnsafeFileName, NotDownloadable, type SourceError } from "./SourceErrors.ts"
 
 /** Says where the files of a model are. */
 export class ModelSources extends Context.Service<
@@ -38,20 +38,20 @@ const fromUrl = Effect.fnUntraced(function* (text: string) {
     Effect.try(() => decodeURIComponent(name)),
     () => ""
   )
-  const shown = shownUrl(url.href)
+  const sanitized = shownUrl(url.href)
   if (!decoded.endsWith(".gguf")) {
     const reason = "its path does not end in .gguf; take the address of the file itself"
-    return yield* new NotDownloadable({ model: shown, reason })
+    return yield* new NotDownloadable({ model: sanitized, reason })
   }
-  if (decoded.includes("/")) return yield* new HostileFileName({ model: shown, name: decoded })
-  const file = yield* checkFileName(shown, decoded)
+  if (decoded.includes("/")) return yield* new UnsafeFileName({ model: sanitized, name: decoded })
+  const file = yield* checkFileName(sanitized, decoded)
   const folder = url.pathname
     .split("/")
     .slice(1, -1)
     .map((part) => part.replace(/[^A-Za-z0-9._-]/g, "_"))
   const model: RemoteModel = {
     folder: ["https", url.host.replace(":", "_"), ...folder].join("/"),
-    from: shown,
+    from: sanitized,
     files: [{ url: url.href, access: { mayBePrivate: false }, name: file }]
   }
   return model

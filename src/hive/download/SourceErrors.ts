@@ -1,9 +1,9 @@
 import * as Schema from "effect/Schema"
 
-const mostShown = 20
+const maxShown = 20
 
 // A server's names are shown in a terminal.
-const shown = (name: string) => name.slice(0, 100).replace(/\p{C}/gu, "?")
+const sanitized = (name: string) => name.slice(0, 100).replace(/\p{C}/gu, "?")
 
 /** The place is there, and has no such model file. `available` are at most 20 of its files, `others` says how many more. */
 export class NoSuchFile extends Schema.TaggedError<NoSuchFile>()("NoSuchFile", {
@@ -18,9 +18,9 @@ export class NoSuchFile extends Schema.TaggedError<NoSuchFile>()("NoSuchFile", {
     const told = ggufs.length > 0 ? ggufs : files
     return new NoSuchFile({
       model,
-      wanted: shown(wanted),
-      available: told.slice(0, mostShown).map(shown),
-      others: Math.max(0, told.length - mostShown)
+      wanted: sanitized(wanted),
+      available: told.slice(0, maxShown).map(sanitized),
+      others: Math.max(0, told.length - maxShown)
     })
   }
 
@@ -45,15 +45,15 @@ export class NotDownloadable extends Schema.TaggedError<NotDownloadable>()("NotD
 }
 
 /** A server names a file that would not lie where a model's files belong. */
-export class HostileFileName extends Schema.TaggedError<HostileFileName>()("HostileFileName", {
+export class UnsafeFileName extends Schema.TaggedError<UnsafeFileName>()("HostileFileName", {
   model: Schema.String,
   name: Schema.String
 }) {
   override get message() {
-    return `${this.model} has a file named '${shown(this.name)}', which is no name for a file here; take another source`
+    return `${this.model} has a file named '${sanitized(this.name)}', which is no name for a file here; take another source`
   }
 }
 
 /** Why it cannot be said where a model's files are. */
-export const SourceError = Schema.Union([NoSuchFile, NotDownloadable, HostileFileName])
+export const SourceError = Schema.Union([NoSuchFile, NotDownloadable, UnsafeFileName])
 export type SourceError = typeof SourceError.Type

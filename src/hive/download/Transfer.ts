@@ -65,15 +65,15 @@ interface Facts {
 }
 
 /** The file at the server is another one than at the start. */
-class Changed extends Data.TaggedError("Changed")<{ readonly url: string }> {}
+class RemoteFileChanged extends Data.TaggedError("Changed")<{ readonly url: string }> {}
 
 const batchBytes = 2 * 1024 * 1024
 // As long as few connections bring so many bytes in each half of a second, more of them would only cost processor time.
 const fewConnections = 2
 const plentyBytes = 100_000_000
 const firstPause = 200
-const longestPause = 10_000
-const longestRetryAfter = 60_000
+const maxPause = 10_000
+const maxRetryAfter = 60_000
 const restarts = 2
 
 const contentRange = /^bytes (\d+)-(\d+)\/(\d+|\*)$/
@@ -93,15 +93,15 @@ const factsOf = ({ headers, status }: Opened): Facts => {
   }
 }
 
-const isWorthARetry = (error: Changed | DownloadError) =>
+const isWorthARetry = (error: RemoteFileChanged | DownloadError) =>
   error._tag === "DownloadInterrupted" ||
   error._tag === "RateLimited" ||
   (error._tag === "ServerFailed" && error.status >= 500)
 
-const pauseAfter = (error: Changed | DownloadError, failures: number) =>
+const pauseAfter = (error: RemoteFileChanged | DownloadError, failures: number) =>
   error._tag === "RateLimited" && error.seconds !== undefined
-    ? Math.min(longestRetryAfter, error.seconds * 1000)
-    : Math.min(longestPause, firstPause * 2 ** (failures - 1))
+    ? Math.min(maxRetryAfter, error.seconds * 1000)
+    : Math.min(maxPause, firstPause * 2 ** (failures - 1))
 
 /**
  * Frees the memory of what has been written, if nothing else lies in it. Left to itself, V8 would collect the garbage of
@@ -118,7 +118,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
   const { models } = yield* Settings
 
   /** Tries again after a pause, as long as something comes between two failures. */
-  const persistently = <A, E extends Changed | DownloadError>(
+  const withRetries = <A, E extends RemoteFileChanged | DownloadError>(
     attempt: Effect.Effect<A, E>,
     received: () => number
   ) =>
@@ -144,7 +144,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     })
 
   const probe = (file: RemoteFile) =>
-    persistently(Effect.scoped(Effect.map(open(file, { range: "bytes=0-0" }), factsOf)), () => 0)
+    withRetries(Effect.scoped(Effect.map(open(file, { range: "bytes=0-0" }), factsOf)), () => 0)
 
   /** Appends what comes to a part, in batches, also the last one when it is cut off; refuses more than `most` bytes. */
   const receive = (
@@ -153,7 +153,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     parts: PartFile,
     part: number,
     most: number,
-    tell: Effect.Effect<void>
+    report: Effect.Effect<void>
   ) =>
     Effect.suspend(() => {
       let waiting: Array<Uint8Array> = []
@@ -166,7 +166,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
         bytes = 0
         const written = Effect.suspend(() => {
           batch.forEach(giveBack)
-          return tell
+          return report
         })
         return Effect.andThen(parts.append(part, batch), written)
       })
@@ -196,7 +196,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     file: RemoteFile,
     parts: PartFile,
     part: number,
-    tell: Effect.Effect<void>
+    report: Effect.Effect<void>
   ) {
     const { etag, size } = parts.plan
     const from = parts.offsetOf(part) + parts.doneOf(part)
@@ -207,14 +207,14 @@ const make = Effect.fnUntraced(function* (partSize: number) {
       ...(etag === null ? {} : { "if-range": etag })
     })
     const url = shownUrl(file.url)
-    if (opened.status === 200) return yield* new Changed({ url })
+    if (opened.status === 200) return yield* new RemoteFileChanged({ url })
     const range = opened.headers["content-range"] ?? ""
     if (range !== `bytes ${from}-${to}/${size}` && range !== `bytes ${from}-${to}/*`) {
       const detail = `answered with the range '${range.slice(0, 60)}' where ${from}-${to} of ${size} was asked for`
       return yield* new InvalidAnswer({ url, detail })
     }
     const wanted = to - from + 1
-    const came = yield* receive(opened, url, parts, part, wanted, tell)
+    const came = yield* receive(opened, url, parts, part, wanted, report)
     if (came < wanted) {
       return yield* new DownloadInterrupted({ url, reason: "the server ended the answer early" })
     }
@@ -224,10 +224,10 @@ const make = Effect.fnUntraced(function* (partSize: number) {
   const fetchWhole = Effect.fnUntraced(function* (
     file: RemoteFile,
     parts: PartFile,
-    tell: Effect.Effect<void>
+    report: Effect.Effect<void>
   ) {
     const opened = yield* open(file, {})
-    yield* receive(opened, shownUrl(file.url), parts, 0, parts.plan.size, tell)
+    yield* receive(opened, shownUrl(file.url), parts, 0, parts.plan.size, report)
     return parts.received
   }, Effect.scoped)
 
@@ -246,13 +246,14 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     const plan = { url: shownUrl(file.url), size, etag, sha256: file.sha256 ?? null, partSize }
     const parts = yield* PartFile.open(incoming, plan)
     yield* checkRoom(incoming, size - parts.received)
-    const tell = Effect.suspend(() => report(parts.received, size))
-    yield* tell
+    const reportReceived = Effect.suspend(() => report(parts.received, size))
+    yield* reportReceived
     const hash = yield* FileHash.open(parts.dataPath)
     const gate = yield* Semaphore.make(Math.min(fewConnections, models.connections))
     const all = Effect.forEach(
       Array.from({ length: parts.parts }, (_, part) => part),
-      (part) => gate.withPermit(persistently(fetchRange(file, parts, part, tell), () => parts.doneOf(part))),
+      (part) =>
+        gate.withPermit(withRetries(fetchRange(file, parts, part, reportReceived), () => parts.doneOf(part))),
       { concurrency: models.connections, discard: true }
     )
     const hashing = Effect.sync(() => hash.has(parts.prefix)).pipe(Effect.delay("50 millis"), Effect.forever)
@@ -291,7 +292,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
         return yield* checked(parts, yield* FileHash.open(parts.dataPath))
       })
     )
-    return yield* persistently(attempt, () => 0)
+    return yield* withRetries(attempt, () => 0)
   })
 
   const onDisk = <A>(effect: Effect.Effect<A, PlatformError.PlatformError>, where: string) =>

@@ -61,9 +61,9 @@ const byName = (engines: ReadonlyArray<Engine>) => new Map(engines.map((engine) 
 
 const llamaServerName = "llama-server"
 const vllmName = "vllm"
-const listWithin = "2 seconds"
+const listTimeout = "2 seconds"
 const listed = "10 minutes"
-const mostPrograms = 16
+const maxPrograms = 16
 
 const decodeName = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ name: Schema.String })))
 
@@ -106,7 +106,7 @@ const make = Effect.fnUntraced(function* (worker: string) {
 
   // Asking the program takes a moment, and what it was built with does not change.
   const devicesOf = yield* Cache.make({
-    capacity: mostPrograms,
+    capacity: maxPrograms,
     timeToLive: listed,
     lookup: (program: string) =>
       spawner
@@ -114,7 +114,7 @@ const make = Effect.fnUntraced(function* (worker: string) {
           ChildProcess.make(program, ["--list-devices"], { stdin: "ignore", extendEnv: true, env: noSecrets })
         )
         .pipe(
-          Effect.timeout(listWithin),
+          Effect.timeout(listTimeout),
           Effect.orElseSucceed(() => "")
         )
   })

@@ -14,7 +14,7 @@ import { stopWhenLeft } from "./stopRequest.ts"
 import { type AnswerError, diagnosed, withLease } from "./WorkerLease.ts"
 
 /** What the worker of a request is to be like. */
-export interface WorkerWishes extends Pick<
+export interface WorkerRequirements extends Pick<
   LeaseRequest,
   "capabilities" | "contextSize" | "engine" | "inLine" | "minContext" | "parallel"
 > {
@@ -32,7 +32,7 @@ export class Completions extends Context.Service<
     readonly run: (
       operation: Complete,
       job: RunningJob,
-      wishes?: WorkerWishes
+      wishes?: WorkerRequirements
     ) => Stream.Stream<JobEvent, AnswerError>
   }
 >()("rbee/hive/inference/Completions") {

@@ -9,7 +9,7 @@ import type { Infer as InferOperation } from "../../operation/Operation.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { Devices } from "../devices/Devices.ts"
 import { readDeviceName } from "../workers/Placement.ts"
-import { WorkerClient, WorkerGone } from "../workers/WorkerClient.ts"
+import { WorkerClient, ConnectionLost } from "../workers/WorkerClient.ts"
 import { type Lease, Workers } from "../workers/Workers.ts"
 import { stopWhenLeft } from "./stopRequest.ts"
 import { type AnswerError, diagnosed, withLease } from "./WorkerLease.ts"
@@ -106,7 +106,7 @@ const make = Effect.gen(function* () {
       sent.complete()
       return whole.isWhole
         ? Stream.make(whole.result)
-        : Stream.fail(new WorkerGone({ reason: "the answer has no reason for its end" }))
+        : Stream.fail(new ConnectionLost({ reason: "the answer has no reason for its end" }))
     })
     return Stream.concat(tokens, end)
   }, Stream.unwrap)

@@ -7,12 +7,16 @@ import * as Stream from "effect/Stream"
 import { JobEvent } from "../../job/log/JobEvent.ts"
 import type { RunningJob } from "../../job/Submission.ts"
 import { QueueTimeout, type WorkerFailed, WorkerUnhealthy } from "../workers/errors.ts"
-import type { CompletionError, WorkerGone } from "../workers/WorkerClient.ts"
+import type { CompletionError, ConnectionLost } from "../workers/WorkerClient.ts"
 import type { Lease, LeaseError, Workers } from "../workers/Workers.ts"
 import type { LeaseRequest } from "../workers/WorkerSelection.ts"
 
 /** Why a request got no answer, or a part of one. */
-export type AnswerError = Exclude<CompletionError, WorkerGone> | LeaseError | QueueTimeout | WorkerUnhealthy
+export type AnswerError =
+  | Exclude<CompletionError, ConnectionLost>
+  | LeaseError
+  | QueueTimeout
+  | WorkerUnhealthy
 
 /** What is done with a worker, and who says so in the job's log. */
 export interface Use {
@@ -29,7 +33,7 @@ export interface Use {
 const loading: ReadonlySet<string> = new Set(["worker_spawn", "worker_wait"])
 
 /** Fails after a time. A worker that is loading by then is waited for all the same: the next request will want it. */
-const tooLate = Effect.fnUntraced(function* (
+const queueDeadline = Effect.fnUntraced(function* (
   workers: Workers["Service"],
   request: LeaseRequest,
   waitMs: number
@@ -55,8 +59,8 @@ const isSuspicious = (error: CompletionError) =>
 export const diagnosed = (
   lease: Lease,
   error: CompletionError
-): Effect.Effect<Exclude<CompletionError, WorkerGone> | WorkerFailed | WorkerUnhealthy> => {
-  if (error._tag === "WorkerGone") return lease.whyGone
+): Effect.Effect<Exclude<CompletionError, ConnectionLost> | WorkerFailed | WorkerUnhealthy> => {
+  if (error._tag === "WorkerGone") return lease.exitReason
   if (!isSuspicious(error)) return Effect.succeed(error)
   return Effect.map(lease.isHealthy, (healthy) =>
     healthy ? error : new WorkerUnhealthy({ worker: lease.id, reason: error.message })
@@ -84,7 +88,9 @@ export const withLease = Effect.fnUntraced(function* (
         return Effect.asVoid(Queue.offer(queue, JobEvent.narration(actor, action, message, job.id)))
       })
       .pipe(Scope.provide(scope))
-    return (waitMs === undefined ? lease : Effect.raceFirst(lease, tooLate(workers, request, waitMs))).pipe(
+    return (
+      waitMs === undefined ? lease : Effect.raceFirst(lease, queueDeadline(workers, request, waitMs))
+    ).pipe(
       Effect.flatMap((lease) => {
         const now = clock.currentTimeMillisUnsafe()
         return Deferred.succeed(found, { lease, loadMs: now - (loadsSince ?? now) })

@@ -6,12 +6,12 @@ import * as Option from "effect/Option"
 import { addFinalizer } from "../../http/scopeFinalizers.ts"
 import type { RunningJob } from "../../job/Submission.ts"
 import type { Activity } from "../engines/Engine.ts"
-import { type CompletionError, cancelWithin, type WorkerClient } from "../workers/WorkerClient.ts"
+import { type CompletionError, cancelTimeout, type WorkerClient } from "../workers/WorkerClient.ts"
 import type { Lease } from "../workers/Workers.ts"
 
 const pollEvery = "25 millis"
 
-const reason = `it did not confirm within ${Duration.toSeconds(cancelWithin)} s that it stopped a request`
+const reason = `it did not confirm within ${Duration.toSeconds(cancelTimeout)} s that it stopped a request`
 
 const answered: ReadonlySet<string> = new Set<CompletionError["_tag"]>([
   "ContextLengthExceeded",
@@ -83,7 +83,7 @@ export const stopWhenLeft = Effect.fnUntraced(function* (
       return hasStopped(activity, others).pipe(
         Effect.tap((stopped) => (stopped ? Effect.void : Effect.sleep(pollEvery))),
         Effect.repeat({ until: (stopped) => stopped }),
-        Effect.timeoutOrElse({ duration: cancelWithin, orElse: () => unconfirmed })
+        Effect.timeoutOrElse({ duration: cancelTimeout, orElse: () => unconfirmed })
       )
     })
 
@@ -94,7 +94,7 @@ export const stopWhenLeft = Effect.fnUntraced(function* (
     return Effect.asVoid(isCancel ? stop : Effect.forkDetach(stop, { startImmediately: true }))
   })
   // What was made before the stop is delivered still; of other engines nothing comes once the connection is closed.
-  if (cancellation._tag === "Delete") yield* job.stopBy(Effect.map(ask, (answer) => answer === "stopped"))
+  if (cancellation._tag === "Delete") yield* job.onCancel(Effect.map(ask, (answer) => answer === "stopped"))
   const sent: SentRequest = {
     complete: () => {
       isComplete = true

@@ -27,7 +27,7 @@ export const ModelId = Schema.TaggedUnion({
 })
 export type ModelId = typeof ModelId.Type
 
-const mostCharacters = 512
+const maxCharacters = 512
 const part = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 const huggingFace = new RegExp(`^(?:hf:)?(${part})/(${part})(?::(${part}(?:/${part}){0,7}))?$`)
 const ollama = new RegExp(`^ollama:(${part}(?:/${part})?)(?::(${part}))?$`)
@@ -97,7 +97,7 @@ const refuse = (id: string, reason: string) =>
 
 const generalProblem = (text: string): string | undefined => {
   if (text === "") return "it is empty"
-  if (text.length > mostCharacters) return `it is longer than ${mostCharacters} characters`
+  if (text.length > maxCharacters) return `it is longer than ${maxCharacters} characters`
   if (/[\p{C}\u2028\u2029]/u.test(text)) return "it has control characters"
   if (/(?:^|[/:])(?:\.|%2e){1,2}(?:$|[/:])|\.\./i.test(text)) return "it has '..' or '.' as a part"
   if (/[;|<>$`"\\*^]/.test(text)) return "it has characters that mean something to a shell"

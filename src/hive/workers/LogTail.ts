@@ -1,20 +1,20 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 
-const mostBytes = 8192
-const mostLines = 10
+const maxBytes = 8192
+const maxLines = 10
 
 /** The last ten lines of a log file, however long it is; none when it cannot be read. */
 export const lastLines = Effect.fn("LogTail.lastLines")(
   function* (file: string) {
     const fs = yield* FileSystem.FileSystem
     const { size } = yield* fs.stat(file)
-    const length = Math.min(Number(size), mostBytes)
+    const length = Math.min(Number(size), maxBytes)
     const log = yield* fs.open(file)
     const buffer = new Uint8Array(length)
     const read = yield* log.read(buffer, { position: size - BigInt(length) })
     const lines = new TextDecoder().decode(buffer.subarray(0, read)).split(/\r?\n/)
-    return lines.filter((line) => line.trim() !== "").slice(-mostLines)
+    return lines.filter((line) => line.trim() !== "").slice(-maxLines)
   },
   Effect.scoped,
   Effect.orElseSucceed((): ReadonlyArray<string> => [])

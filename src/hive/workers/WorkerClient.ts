@@ -10,7 +10,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { overstepped } from "../../http/deadlines.ts"
+import { enforceDeadlines } from "../../http/deadlines.ts"
 import {
   type EngineError,
   errorInEvent,
@@ -28,7 +28,7 @@ import { ContextLengthExceeded, WorkerRefused, WorkerSilent } from "./errors.ts"
 import { withFittingLimit } from "./fittingLimit.ts"
 
 /** The connection to a worker broke, or none came about: most likely its process has ended. */
-export class WorkerGone extends Data.TaggedError("WorkerGone")<{ readonly reason: string }> {}
+export class ConnectionLost extends Data.TaggedError("WorkerGone")<{ readonly reason: string }> {}
 
 /** A worker that listens on a port of loopback. */
 export interface WorkerAddress {
@@ -39,7 +39,7 @@ export interface WorkerAddress {
 }
 
 /** A request in OpenAI's words. */
-export interface WorkerRequest {
+export interface CompletionRequest {
   readonly api: CompletionApi
   readonly body: { readonly [field: string]: unknown }
   /** Tokens of the prompt, as estimated: a long one takes its time before the first token. */
@@ -49,7 +49,7 @@ export interface WorkerRequest {
 /** What a worker says of a request that it was asked to stop; a process that is gone has none. */
 export type CancelAnswer = "stopped" | "unknown" | "silent"
 
-export type CompletionError = ContextLengthExceeded | WorkerGone | WorkerRefused | WorkerSilent
+export type CompletionError = ContextLengthExceeded | ConnectionLost | WorkerRefused | WorkerSilent
 
 /** Speaks with workers over HTTP. */
 export class WorkerClient extends Context.Service<
@@ -67,14 +67,14 @@ export class WorkerClient extends Context.Service<
     readonly stream: (
       worker: WorkerAddress,
       requestId: string,
-      request: WorkerRequest,
+      request: CompletionRequest,
       onSilent: (error: WorkerSilent) => Effect.Effect<void>
     ) => Stream.Stream<string, CompletionError>
     /** The whole of an answer that is not streamed, as it came. */
     readonly ask: (
       worker: WorkerAddress,
       requestId: string,
-      request: WorkerRequest
+      request: CompletionRequest
     ) => Effect.Effect<string, CompletionError>
     /** Asks the worker to stop the request. Returns when it has, when it has no such request, or after five seconds. */
     readonly cancel: (port: number, requestId: string) => Effect.Effect<CancelAnswer>
@@ -88,10 +88,10 @@ export class WorkerClient extends Context.Service<
   )
 }
 
-const askWithin = "1 second"
+const requestTimeout = "1 second"
 /** How long a worker may take to stop a request, or to show that it has. */
-export const cancelWithin = Duration.seconds(5)
-const mostErrorBytes = 64_000
+export const cancelTimeout = Duration.seconds(5)
+const maxErrorBytes = 64_000
 
 const ModelList = Schema.Struct({ data: Schema.Array(Schema.Struct({ id: Schema.String })) })
 const decodeModels = Schema.decodeUnknownEffect(Schema.fromJsonString(ModelList))
@@ -108,7 +108,7 @@ const closedCodes: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "EPI
 const isStale = ({ reason }: HttpClientError.HttpClientError) =>
   reason._tag === "TransportError" && closedCodes.has(causeCode(reason.cause))
 
-const gone = ({ message }: { readonly message: string }) => new WorkerGone({ reason: message })
+const gone = ({ message }: { readonly message: string }) => new ConnectionLost({ reason: message })
 
 const make = Effect.gen(function* () {
   const http = yield* HttpClient.HttpClient
@@ -135,7 +135,7 @@ const make = Effect.gen(function* () {
       Stream.decodeText(),
       Stream.runFold(
         () => "",
-        (text, piece) => (text.length > mostErrorBytes ? text : text + piece)
+        (text, piece) => (text.length > maxErrorBytes ? text : text + piece)
       )
     )
 
@@ -155,7 +155,7 @@ const make = Effect.gen(function* () {
   const post = Effect.fnUntraced(function* (
     worker: WorkerAddress,
     requestId: string,
-    { api, body }: Pick<WorkerRequest, "api" | "body">
+    { api, body }: Pick<CompletionRequest, "api" | "body">
   ) {
     const response = yield* http
       .post(urlOf(worker.port, `/v1/${api}`), {
@@ -169,7 +169,7 @@ const make = Effect.gen(function* () {
   })
 
   // vLLM, SGLang and TGI refuse a limit of tokens that other engines cut to what is left of the context.
-  const open = (worker: WorkerAddress, requestId: string, { api, body }: WorkerRequest) =>
+  const open = (worker: WorkerAddress, requestId: string, { api, body }: CompletionRequest) =>
     Effect.catchTag(post(worker, requestId, { api, body }), "ContextLengthExceeded", (error) => {
       const { contextSize } = worker
       const shorter =
@@ -189,7 +189,7 @@ const make = Effect.gen(function* () {
       : failureInside(worker, error)
   }
 
-  const firstWithin = (promptTokens: number) =>
+  const firstEventTimeout = (promptTokens: number) =>
     Duration.toMillis(timeouts.firstToken) +
     (Duration.toMillis(timeouts.firstTokenPer1000) * promptTokens) / 1000
 
@@ -201,8 +201,8 @@ const make = Effect.gen(function* () {
         since,
         error: () => new WorkerSilent({ worker: worker.id, limit, seconds: millis / 1000 })
       })
-      return overstepped([
-        bound("first_token", firstWithin(promptTokens), () =>
+      return enforceDeadlines([
+        bound("first_token", firstEventTimeout(promptTokens), () =>
           heardAt() === undefined ? startedAt : undefined
         ),
         bound("between_tokens", Duration.toMillis(timeouts.betweenTokens), heardAt)
@@ -212,7 +212,7 @@ const make = Effect.gen(function* () {
   const stream = Effect.fnUntraced(function* (
     worker: WorkerAddress,
     requestId: string,
-    request: WorkerRequest,
+    request: CompletionRequest,
     onSilent: (error: WorkerSilent) => Effect.Effect<void>
   ) {
     let heardAt: number | undefined
@@ -248,18 +248,18 @@ const make = Effect.gen(function* () {
       tooLarge: gone,
       brokenOff: (): CompletionError | undefined => {
         if (failure !== undefined) return failureInside(worker, failure)
-        return isWhole ? undefined : new WorkerGone({ reason: "the answer broke off" })
+        return isWhole ? undefined : new ConnectionLost({ reason: "the answer broke off" })
       }
     })
     return yield* scopedPull(data)
   }, fromScopedPull)
 
-  const ask = (worker: WorkerAddress, requestId: string, request: WorkerRequest) =>
+  const ask = (worker: WorkerAddress, requestId: string, request: CompletionRequest) =>
     Effect.raceFirst(
       open(worker, requestId, request).pipe(
         Effect.flatMap((response) => wholeText(worker, response)),
         Effect.flatMap((text) => {
-          const error = text.length > mostErrorBytes ? undefined : errorInEvent(text)
+          const error = text.length > maxErrorBytes ? undefined : errorInEvent(text)
           return error === undefined ? Effect.succeed(text) : Effect.fail(failureInside(worker, error))
         }),
         Effect.scoped
@@ -271,7 +271,7 @@ const make = Effect.gen(function* () {
     isReady: (port, path = "/health") =>
       http.get(urlOf(port, path)).pipe(
         Effect.map(({ status }) => status === 200),
-        Effect.timeout(askWithin),
+        Effect.timeout(requestTimeout),
         Effect.orElseSucceed(() => false)
       ),
     models: (port) =>
@@ -279,7 +279,7 @@ const make = Effect.gen(function* () {
         Effect.flatMap(shortText),
         Effect.flatMap(decodeModels),
         Effect.map(({ data }) => data.map(({ id }) => id)),
-        Effect.timeout(askWithin),
+        Effect.timeout(requestTimeout),
         Effect.orElseSucceed((): ReadonlyArray<string> => [])
       ),
     stream,
@@ -291,7 +291,7 @@ const make = Effect.gen(function* () {
         ),
         Effect.orElseSucceed((): CancelAnswer => "unknown"),
         Effect.timeoutOrElse({
-          duration: cancelWithin,
+          duration: cancelTimeout,
           orElse: () => Effect.succeed<CancelAnswer>("silent")
         })
       ),
@@ -299,7 +299,7 @@ const make = Effect.gen(function* () {
       http.get(urlOf(port, path)).pipe(
         Effect.flatMap((response) => Effect.map(shortText(response), (text) => ({ ...response, text }))),
         Effect.map(({ status, text }) => (status === 200 ? text : undefined)),
-        Effect.timeout(askWithin),
+        Effect.timeout(requestTimeout),
         Effect.orElseSucceed(() => undefined)
       )
   })

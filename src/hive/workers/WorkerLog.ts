@@ -26,11 +26,11 @@ export class WorkerLog extends Context.Service<
   )
 }
 
-const lookEvery = "250 millis"
+const pollInterval = "250 millis"
 const trimEvery = "2 seconds"
 const chunkBytes = 64 * 1024
-const longestLine = 8192
-const mostLines = 10_000
+const maxLine = 8192
+const maxLines = 10_000
 
 /** Cuts bytes into lines as they come; one that is too long is cut in pieces. */
 class Lines {
@@ -40,11 +40,11 @@ class Lines {
   add(bytes: Uint8Array): ReadonlyArray<string> {
     const pieces = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split(/\r?\n/)
     this.#rest = pieces.pop() ?? ""
-    while (this.#rest.length > longestLine) {
-      pieces.push(this.#rest.slice(0, longestLine))
-      this.#rest = this.#rest.slice(longestLine)
+    while (this.#rest.length > maxLine) {
+      pieces.push(this.#rest.slice(0, maxLine))
+      this.#rest = this.#rest.slice(maxLine)
     }
-    return pieces.map((line) => line.slice(0, longestLine))
+    return pieces.map((line) => line.slice(0, maxLine))
   }
 
   end(): ReadonlyArray<string> {
@@ -110,7 +110,7 @@ const make = Effect.gen(function* () {
       Stream.unwrap(
         Effect.gen(function* () {
           yield* workers.get(id)
-          const keep = Math.min(wanted, mostLines)
+          const keep = Math.min(wanted, maxLines)
           const lines = new Lines()
           const older = yield* whole(store.olderLogFile(id), lines, keep)
           const newer = yield* whole(store.logFile(id), lines, keep)
@@ -141,7 +141,7 @@ const make = Effect.gen(function* () {
           })
           const coming = Stream.paginate(0, () =>
             Effect.map(
-              Effect.delay(next, lookEvery),
+              Effect.delay(next, pollInterval),
               ({ found, gone }) => [found, gone ? Option.none<number>() : Option.some(0)] as const
             )
           )

@@ -3,7 +3,7 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type { Say } from "../../job/withNarration.ts"
+import type { Narrate } from "../../job/withNarration.ts"
 import {
   type Capability,
   CapabilityMissing,
@@ -14,7 +14,7 @@ import {
 import { shapesOf, type UsualShape } from "../../operation/WorkerShape.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { Device, Devices } from "../devices/Devices.ts"
-import { Machine } from "../devices/HostResources.ts"
+import { HostResources } from "../devices/HostResources.ts"
 import { type Engine, EngineNotInstalled, EngineRefusesModel } from "../engines/Engine.ts"
 import { Engines } from "../engines/Engines.ts"
 import type { WorkerSpec } from "../engines/WorkerSpec.ts"
@@ -25,7 +25,7 @@ import { type ModelNotFound, Models } from "../models/Models.ts"
 import { checkFit, type ModelDoesNotFit, place, type PlacementError } from "./Placement.ts"
 
 /** A worker that is wanted. */
-export interface WorkerRequest {
+export interface SpawnRequest {
   readonly model: string
   readonly worker: string
   readonly device?: number | undefined
@@ -95,19 +95,19 @@ export const usualShapeOf = (
   }
 }
 
-const freeWithin = Schedule.spaced("200 millis").pipe(Schedule.upTo({ times: 25 }))
+const freeMemoryTimeout = Schedule.spaced("200 millis").pipe(Schedule.upTo({ times: 25 }))
 
 /** Makes the plan of a worker: its device, its model's file, what it may use. Refuses what cannot be had. */
 export const make = Effect.gen(function* () {
   const devices = yield* Devices
   const engines = yield* Engines
   const models = yield* Models
-  const measure = yield* Machine
+  const measure = yield* HostResources
   const { engine: settings } = yield* Settings
 
   // The engine that is named, else the default engine, unless it cannot do what is needed and another one here can.
   const engineFor = Effect.fnUntraced(function* (
-    { capabilities = [], model, worker }: WorkerRequest,
+    { capabilities = [], model, worker }: SpawnRequest,
     installed: ReadonlyMap<string, Engine>
   ) {
     if (capabilities.length === 0) return undefined
@@ -124,7 +124,7 @@ export const make = Effect.gen(function* () {
     return yield* new CapabilityMissing({ model: record.id, capability })
   })
 
-  return Effect.fn("WorkerPlan.plan")(function* (request: WorkerRequest, others: Others, say: Say) {
+  return Effect.fn("WorkerPlan.plan")(function* (request: SpawnRequest, others: Others, narrate: Narrate) {
     const present = yield* devices.list
     const installed = yield* engines.all
     const engineName = yield* engineFor(request, installed)
@@ -140,7 +140,7 @@ export const make = Effect.gen(function* () {
     }
     const { device, engine } = yield* Effect.fromResult(place(asking, present, supports, settings.name))
     const used = installed.get(engine)
-    if (used !== undefined && device.device_type === "cpu") yield* mentionUnusedGpus(present, used, say)
+    if (used !== undefined && device.device_type === "cpu") yield* mentionUnusedGpus(present, used, narrate)
 
     const { gguf, record, serves, traits } = yield* models.describe(request.model)
     const reason =
@@ -179,9 +179,9 @@ export const make = Effect.gen(function* () {
       best !== undefined && Result.isFailure(yield* Effect.result(fits(best.memoryBytes, device)))
     const isWaiting = isShort && others.freedLately(device)
     if (isWaiting) {
-      yield* say("place", `Waiting for memory of ${device.short} that was just given back`)
+      yield* narrate("place", `Waiting for memory of ${device.short} that was just given back`)
       const room = Effect.flatMap(measureAgain, (measured) => fits(best.memoryBytes, measured))
-      yield* Effect.ignore(Effect.retry(room, freeWithin))
+      yield* Effect.ignore(Effect.retry(room, freeMemoryTimeout))
     }
     const { contextSize, memoryBytes, parallel } = yield* isWaiting
       ? Effect.flatMap(measureAgain, fitting)
@@ -202,7 +202,7 @@ export const make = Effect.gen(function* () {
       memoryBytes,
       ...(used?.capabilities === undefined ? {} : { capabilities: used.capabilities(traits) })
     }
-    yield* say("place", `${record.id} goes to ${device.description}, engine ${engine}, worker ${spec.id}`)
+    yield* narrate("place", `${record.id} goes to ${device.description}, engine ${engine}, worker ${spec.id}`)
     return spec
   })
 })
@@ -219,11 +219,11 @@ export const enginesFor = (
     .sort((left, right) => Number(right.name === defaultEngine) - Number(left.name === defaultEngine))
     .map(({ capabilities, name }) => ({ name, capabilities: capabilities?.(traits) ?? {} }))
 
-const mentionUnusedGpus = (devices: ReadonlyArray<Device>, engine: Engine, say: Say) =>
+const mentionUnusedGpus = (devices: ReadonlyArray<Device>, engine: Engine, narrate: Narrate) =>
   Effect.forEach(
     devices.filter(({ backend }) => !engine.backends.includes(backend)),
     (gpu) =>
-      say(
+      narrate(
         "place",
         `${gpu.description} is not used: the engine '${engine.name}' is installed for ` +
           `${engine.backends.join(", ")} only; '${engine.install}' brings what it needs`

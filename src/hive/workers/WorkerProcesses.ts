@@ -65,7 +65,7 @@ interface Live {
 class PortTaken extends Data.TaggedError("PortTaken")<{ readonly failure: WorkerFailed }> {}
 
 const startAttempts = 5
-const lookEvery = "1 second"
+const pollInterval = "1 second"
 
 const readyPolls = Schedule.min([Schedule.exponential("20 millis", 1.3), Schedule.spaced("500 millis")])
 
@@ -125,7 +125,7 @@ const make = Effect.gen(function* () {
 
   const engineOf = (spec: WorkerSpec) => Effect.map(engines.all, (all) => all.get(spec.engine))
 
-  const tellLoading = Effect.fnUntraced(function* (
+  const reportLoading = Effect.fnUntraced(function* (
     spec: WorkerSpec,
     engine: Engine | undefined,
     events: ProcessEvents
@@ -144,7 +144,7 @@ const make = Effect.gen(function* () {
     const engine = yield* engineOf(spec)
     const isReady = client.isReady(port, engine?.readyPath)
     yield* isReady.pipe(
-      Effect.tap((ready) => (ready ? Effect.void : tellLoading(spec, engine, events))),
+      Effect.tap((ready) => (ready ? Effect.void : reportLoading(spec, engine, events))),
       Effect.repeat({ until: (ready) => ready, schedule: readyPolls }),
       Effect.andThen(client.models(port)),
       Effect.flatMap((models) =>
@@ -189,7 +189,7 @@ const make = Effect.gen(function* () {
   const endOf = (process: ProcessId): Effect.Effect<Ending> =>
     Effect.repeat(pids.isAlive(process), {
       while: (alive) => alive,
-      schedule: Schedule.spaced(lookEvery)
+      schedule: Schedule.spaced(pollInterval)
     }).pipe(Effect.as({ code: null, signal: null }))
 
   return WorkerProcesses.of({

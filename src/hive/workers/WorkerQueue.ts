@@ -2,10 +2,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 
 /** A place in a line. */
-export interface Place {
+export interface QueueTicket {
   readonly isFirst: () => boolean
   /** How many stand before it. */
-  readonly before: () => number
+  readonly position: () => number
   /** Returns when something has changed that it may have waited for; for the first after a moment in any case. */
   readonly change: Effect.Effect<void>
 }
@@ -13,7 +13,7 @@ export interface Place {
 const lookAgainAfter = "250 millis"
 
 /** Lines of those who wait for the same, in the order in which they came. */
-export class WaitingLines {
+export class WorkerQueue {
   readonly #lines = new Map<string, Array<{ wake: Deferred.Deferred<void> }>>()
 
   /** How many stand in a line. */
@@ -28,7 +28,10 @@ export class WaitingLines {
   })
 
   /** Stands in a line as long as the effect runs. */
-  stand<A, E, R>(name: string, effect: (place: Place) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  stand<A, E, R>(
+    name: string,
+    effect: (place: QueueTicket) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
     const enter = Effect.sync(() => {
       const line = this.#lines.get(name) ?? []
       const waiter = { wake: Deferred.makeUnsafe<void>() }
@@ -41,7 +44,7 @@ export class WaitingLines {
       ({ line, waiter }) =>
         effect({
           isFirst: () => line[0] === waiter,
-          before: () => line.indexOf(waiter),
+          position: () => line.indexOf(waiter),
           change: Effect.suspend(() => {
             const { wake } = waiter
             const woken = Effect.map(Deferred.await(wake), () => {

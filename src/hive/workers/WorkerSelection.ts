@@ -1,7 +1,7 @@
 import { type Capability, missingCapability } from "../../operation/Capabilities.ts"
 import { type DeviceFilter, passes } from "./Placement.ts"
 import type { LastingState } from "./workerStates.ts"
-import type { Entry } from "./WorkerSupervisor.ts"
+import type { WorkerEntry } from "./WorkerSupervisor.ts"
 
 /** What a request needs of a worker. */
 export interface LeaseRequest {
@@ -26,8 +26,8 @@ export interface LeaseRequest {
 }
 
 /** Whether the worker has the model, and is what else was asked for. */
-export const suits = (
-  { spec }: Entry,
+export const matches = (
+  { spec }: WorkerEntry,
   {
     capabilities = [],
     contextSize = 0,
@@ -45,17 +45,17 @@ export const suits = (
   spec.contextSize >= Math.max(contextSize, minContext) &&
   missingCapability(capabilities, spec.capabilities) === undefined
 
-const isLessBusy = (one: Entry, other: Entry) =>
-  hasRoom(one) === hasRoom(other) ? one.requests < other.requests : hasRoom(one)
+const isLessBusy = (one: WorkerEntry, other: WorkerEntry) =>
+  hasFreeSlot(one) === hasFreeSlot(other) ? one.requests < other.requests : hasFreeSlot(one)
 
 /** Whether the worker would work on one more request at once. */
-export const hasRoom = ({ requests, spec }: Entry) => requests < spec.parallel
+export const hasFreeSlot = ({ requests, spec }: WorkerEntry) => requests < spec.parallel
 
 /** The worker in a state that suits the request, has room and the fewest requests; the oldest of those. */
-export const leastBusy = (entries: Iterable<Entry>, request: LeaseRequest, state: LastingState) => {
-  let best: Entry | undefined
+export const leastBusy = (entries: Iterable<WorkerEntry>, request: LeaseRequest, state: LastingState) => {
+  let best: WorkerEntry | undefined
   for (const entry of entries) {
-    if (entry.state !== state || !suits(entry, request)) continue
+    if (entry.state !== state || !matches(entry, request)) continue
     if (best === undefined || isLessBusy(entry, best)) best = entry
   }
   return best

@@ -13,18 +13,18 @@ import { type LastingState, next, type WorkerEvent } from "./workerStates.ts"
 import { WorkerStore } from "./WorkerStore.ts"
 
 /** From the start of a worker's process to its end. */
-export interface Run {
+export interface ProcessRun {
   readonly ready: Deferred.Deferred<void, WorkerFailed>
   readonly gone: Deferred.Deferred<WorkerFailed>
 }
 
 /** A worker of this hive, as it is now. */
-export interface Entry {
+export interface WorkerEntry {
   readonly spec: WorkerSpec
   /** Lets one stop or restart at a time. */
   readonly turn: Semaphore.Semaphore
   state: LastingState
-  run: Run
+  run: ProcessRun
   process: WorkerProcess | undefined
   /** What runs the process. */
   engine: Engine | undefined
@@ -41,11 +41,11 @@ export interface Entry {
 }
 
 /** The workers of this hive by their id. */
-export type Entries = Map<string, Entry>
+export type Entries = Map<string, WorkerEntry>
 
-const newRun = (): Run => ({ ready: Deferred.makeUnsafe(), gone: Deferred.makeUnsafe() })
+const newRun = (): ProcessRun => ({ ready: Deferred.makeUnsafe(), gone: Deferred.makeUnsafe() })
 
-const newEntry = (spec: WorkerSpec): Entry => ({
+const newEntry = (spec: WorkerSpec): WorkerEntry => ({
   spec,
   turn: Semaphore.makeUnsafe(1),
   state: "starting",
@@ -62,7 +62,7 @@ const newEntry = (spec: WorkerSpec): Entry => ({
 })
 
 /** The worker as the wire shows it. */
-export const recordOf = ({ process, reason, requests, spec, state }: Entry): WorkerRecord => ({
+export const recordOf = ({ process, reason, requests, spec, state }: WorkerEntry): WorkerRecord => ({
   id: spec.id,
   model: spec.model,
   state: state === "ready" && requests > 0 ? "busy" : state,
@@ -74,7 +74,7 @@ export const recordOf = ({ process, reason, requests, spec, state }: Entry): Wor
 
 const maxRestarts = 3
 const firstPause = 500
-const longestPause = 8000
+const maxPause = 8000
 const steadyAfter = 60_000
 const freedIsLate = 10_000
 
@@ -89,7 +89,7 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
   const freed = new Map<string, number>()
 
   // The one place where a worker's state changes, by the worker's own fiber or by the one that has its turn.
-  const move = (entry: Entry, event: WorkerEvent, reason: string | undefined) =>
+  const move = (entry: WorkerEntry, event: WorkerEvent, reason: string | undefined) =>
     Effect.suspend(() => {
       const from = entry.state
       entry.state = next(from, event)
@@ -103,25 +103,28 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
       })
     })
 
-  const forget = (entry: Entry) =>
+  const forget = (entry: WorkerEntry) =>
     Effect.suspend(() => {
       if (entries.get(entry.spec.id) === entry) entries.delete(entry.spec.id)
       return Effect.andThen(store.remove(entry.spec.id), store.removeLog(entry.spec.id))
     })
 
   // Whoever waits for the worker, or reads from it, learns how it ended.
-  const settle = (entry: Entry, failure: WorkerFailed) => {
+  const settle = (entry: WorkerEntry, failure: WorkerFailed) => {
     entry.process = undefined
     return Effect.andThen(Deferred.fail(entry.run.ready, failure), Deferred.succeed(entry.run.gone, failure))
   }
 
-  const giveUp = Effect.fnUntraced(function* (entry: Entry, failure: WorkerFailed, reason: string) {
+  const giveUp = Effect.fnUntraced(function* (entry: WorkerEntry, failure: WorkerFailed, reason: string) {
     yield* move(entry, "gave_up", reason)
     yield* entry.proven ? store.remove(entry.spec.id) : forget(entry)
     yield* settle(entry, failure)
   })
 
-  const live = (entry: Entry, first: (events: ProcessEvents) => Effect.Effect<WorkerFailed, WorkerFailed>) =>
+  const live = (
+    entry: WorkerEntry,
+    first: (events: ProcessEvents) => Effect.Effect<WorkerFailed, WorkerFailed>
+  ) =>
     Effect.gen(function* () {
       let readyAt: number | undefined
       let crashes = 0
@@ -162,13 +165,13 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
         }
         entry.process = undefined
         yield* move(entry, "crashed", `${failure.reason}; restart ${crashes} of ${maxRestarts}`)
-        yield* Effect.sleep(Math.min(longestPause, firstPause * 2 ** (crashes - 1)))
+        yield* Effect.sleep(Math.min(maxPause, firstPause * 2 ** (crashes - 1)))
         process = processes.run(entry.spec, events)
       }
     })
 
   // Detached, because the scope would end its fibers one after the other; `halt` ends each.
-  const start = Effect.fnUntraced(function* (entry: Entry, adopted?: StoredWorker) {
+  const start = Effect.fnUntraced(function* (entry: WorkerEntry, adopted?: StoredWorker) {
     entry.fiber = yield* Effect.forkDetach(
       live(entry, (events) =>
         adopted === undefined ? processes.run(entry.spec, events) : processes.adopt(adopted, events)
@@ -176,7 +179,7 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
     )
   })
 
-  const halt = Effect.fnUntraced(function* (entry: Entry, reason: string) {
+  const halt = Effect.fnUntraced(function* (entry: WorkerEntry, reason: string) {
     yield* move(entry, "stop", reason)
     if (entry.fiber !== undefined) yield* Fiber.interrupt(entry.fiber)
     const { backend, device, id, model } = entry.spec
@@ -198,10 +201,10 @@ export const make = Effect.fnUntraced(function* (entries: Entries) {
       return entry
     }, Effect.uninterruptible),
     /** Returns when the process has ended and the worker is forgotten. */
-    end: (entry: Entry, reason: string) =>
+    end: (entry: WorkerEntry, reason: string) =>
       Effect.uninterruptible(entry.turn.withPermit(Effect.andThen(halt(entry, reason), forget(entry)))),
     /** Ends the process and starts another, if the worker was not stopped in the meantime. */
-    again: (entry: Entry) =>
+    again: (entry: WorkerEntry) =>
       entry.turn.withPermit(
         Effect.gen(function* () {
           if (entries.get(entry.spec.id) !== entry) return

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import type { Say } from "../../job/withNarration.ts"
+import type { Narrate } from "../../job/withNarration.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { Pids } from "../../system/Pids.ts"
 import type { Device } from "../devices/Devices.ts"
@@ -28,9 +28,9 @@ import {
 import { deviceName } from "./Placement.ts"
 import * as WorkerPlan from "./WorkerPlan.ts"
 import { WorkerProcesses } from "./WorkerProcesses.ts"
-import { type Place, WaitingLines } from "./WorkerQueue.ts"
+import { type QueueTicket, WorkerQueue } from "./WorkerQueue.ts"
 import type { StoredWorker, WorkerRecord } from "./WorkerRecord.ts"
-import { hasRoom, type LeaseRequest, leastBusy, suits } from "./WorkerSelection.ts"
+import { hasFreeSlot, type LeaseRequest, leastBusy, matches } from "./WorkerSelection.ts"
 import { WorkerStore } from "./WorkerStore.ts"
 import * as WorkerLife from "./WorkerSupervisor.ts"
 
@@ -49,7 +49,7 @@ export interface Lease {
   /** Tokens that one request may have, prompt and answer together. */
   readonly contextSize?: number
   /** Why the worker's process ended; waits a moment for it to end. */
-  readonly whyGone: Effect.Effect<WorkerFailed>
+  readonly exitReason: Effect.Effect<WorkerFailed>
   /** Whether the worker answers its health check, within a second. */
   readonly isHealthy: Effect.Effect<boolean>
   /** How the engine stops a request. */
@@ -80,18 +80,21 @@ export class Workers extends Context.Service<
     readonly get: (id: string) => Effect.Effect<WorkerRecord, WorkerNotFound>
     /** Returns when the worker answers. Interrupting it ends the process, unless a request waits for the worker. */
     readonly spawn: (
-      request: WorkerPlan.WorkerRequest,
-      say: Say
+      request: WorkerPlan.SpawnRequest,
+      narrate: Narrate
     ) => Effect.Effect<WorkerRecord, WorkerPlan.PlanError | WorkerFailed>
     /** Returns when the process has ended. With `onlyIdle` it fails while the worker has requests, or some wait for it. */
     readonly stop: (id: string, onlyIdle?: boolean) => Effect.Effect<void, WorkerBusy | WorkerNotFound>
     /** Ends the process and starts another with the same settings, under the same id. */
-    readonly restart: (id: string, say: Say) => Effect.Effect<WorkerRecord, WorkerFailed | WorkerNotFound>
+    readonly restart: (
+      id: string,
+      narrate: Narrate
+    ) => Effect.Effect<WorkerRecord, WorkerFailed | WorkerNotFound>
     /**
      * Finds the least busy worker that is ready, else waits for one that is starting, else starts one. `QueueFull` only
      * of who stands in line.
      */
-    readonly lease: (request: LeaseRequest, say: Say) => Effect.Effect<Lease, LeaseError, Scope.Scope>
+    readonly lease: (request: LeaseRequest, narrate: Narrate) => Effect.Effect<Lease, LeaseError, Scope.Scope>
   }
 >()("rbee/hive/workers/Workers") {
   /** Adopts the workers that an earlier hive left running. */
@@ -101,22 +104,22 @@ export class Workers extends Context.Service<
   )
 }
 
-type Entry = WorkerLife.Entry
+type Entry = WorkerLife.WorkerEntry
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-const longestBetweenLooks = 10_000
-const tellEvery = "1 second"
+const maxPollInterval = 10_000
+const progressInterval = "1 second"
 // Prompts up to here stand in one line.
 const smallContext = 2048
-const adoptWithin = "2 seconds"
-const goneWithin = "1500 millis"
+const adoptTimeout = "2 seconds"
+const exitTimeout = "1500 millis"
 // A worker that does not answer a cancel most likely does not answer a signal either.
-const deafWithin = "1 second"
+const unresponsiveTimeout = "1 second"
 const disconnect: Cancellation = { _tag: "Disconnect" }
 
-const whyGone = ({ spec }: Entry, { gone }: WorkerLife.Run) =>
+const exitReason = ({ spec }: Entry, { gone }: WorkerLife.ProcessRun) =>
   Effect.timeoutOrElse(Deferred.await(gone), {
-    duration: goneWithin,
+    duration: exitTimeout,
     orElse: () =>
       Effect.succeed(
         new WorkerFailed({
@@ -140,7 +143,7 @@ const make = Effect.gen(function* () {
   const lives = yield* WorkerLife.make(entries)
   // One at a time is planned, so that two requests for one model start one worker, and memory is not given twice.
   const planning = yield* Semaphore.make(1)
-  const lines = new WaitingLines()
+  const lines = new WorkerQueue()
 
   const find = (id: string) =>
     Effect.suspend(() => {
@@ -156,10 +159,10 @@ const make = Effect.gen(function* () {
       .filter(({ spec }) => spec.device === device.index)
       .reduce((sum, { spec }) => sum + spec.memoryBytes, 0)
 
-  const begin = (request: WorkerPlan.WorkerRequest, say: Say, restore: Restore) =>
+  const begin = (request: WorkerPlan.SpawnRequest, narrate: Narrate, restore: Restore) =>
     Effect.flatMap(
       restore(
-        plan(request, { reserved, freedLately: lives.freedLately, isTaken: (id) => entries.has(id) }, say)
+        plan(request, { reserved, freedLately: lives.freedLately, isTaken: (id) => entries.has(id) }, narrate)
       ),
       (spec) => lives.begin(spec)
     )
@@ -173,23 +176,23 @@ const make = Effect.gen(function* () {
     )
 
   // How far its model is loaded, or that it is started again; as often as it changes.
-  const tellReasons = Effect.fnUntraced(function* (entry: Entry, say: Say) {
+  const reportReasons = Effect.fnUntraced(function* (entry: Entry, narrate: Narrate) {
     let told: string | undefined
     while (true) {
       const { reason, spec } = entry
       if (reason !== undefined && reason !== told) {
-        yield* say("worker_wait", `Worker ${spec.id} is starting: ${reason}`)
+        yield* narrate("worker_wait", `Worker ${spec.id} is starting: ${reason}`)
       }
       told = reason
-      yield* Effect.sleep(tellEvery)
+      yield* Effect.sleep(progressInterval)
     }
   })
 
   /** Gets an entry and waits until it is ready. Uninterruptible but for the planning and the waiting. */
   const readyEntry = <E>(
     get: (restore: Restore) => Effect.Effect<Entry, E>,
-    tell: (entry: Entry) => Effect.Effect<void>,
-    say: Say
+    report: (entry: Entry) => Effect.Effect<void>,
+    narrate: Narrate
   ) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(get(restore), (entry) => {
@@ -199,7 +202,9 @@ const make = Effect.gen(function* () {
           entry.waiters--
         })
         const ready = Effect.suspend(() => Deferred.await(entry.run.ready))
-        return restore(Effect.andThen(tell(entry), Effect.raceFirst(ready, tellReasons(entry, say)))).pipe(
+        return restore(
+          Effect.andThen(report(entry), Effect.raceFirst(ready, reportReasons(entry, narrate)))
+        ).pipe(
           Effect.ensuring(leave),
           Effect.onInterrupt(() => abandon(entry)),
           Effect.as(entry)
@@ -208,18 +213,18 @@ const make = Effect.gen(function* () {
     )
 
   const loading =
-    (say: Say) =>
+    (narrate: Narrate) =>
     ({ spec }: Entry) =>
-      say("worker_start", `Worker ${spec.id} loads ${spec.model}`)
+      narrate("worker_start", `Worker ${spec.id} loads ${spec.model}`)
 
   const waiting =
-    (say: Say) =>
+    (narrate: Narrate) =>
     ({ spec }: Entry) =>
-      say("worker_wait", `Waiting for worker ${spec.id}, which is starting`)
+      narrate("worker_wait", `Waiting for worker ${spec.id}, which is starting`)
 
-  const told = Effect.fnUntraced(function* (entry: Entry, say: Say) {
+  const told = Effect.fnUntraced(function* (entry: Entry, narrate: Narrate) {
     const record = WorkerLife.recordOf(entry)
-    yield* say("worker_ready", `Worker ${record.id} is ready on port ${record.port}`)
+    yield* narrate("worker_ready", `Worker ${record.id} is ready on port ${record.port}`)
     return record
   })
 
@@ -230,7 +235,7 @@ const make = Effect.gen(function* () {
       return yield* new WrongModel({ worker: id, serves: spec.model, asked: request.model })
     }
     const { device, on } = request
-    if ((device !== undefined || on !== undefined) && !suits(entry, request)) {
+    if ((device !== undefined || on !== undefined) && !matches(entry, request)) {
       const asked = on === undefined ? undefined : deviceName(on)
       return yield* new WrongDevice({
         worker: id,
@@ -242,7 +247,7 @@ const make = Effect.gen(function* () {
     return yield* new WorkerNotReady({ worker: id, state, ...(reason === undefined ? {} : { reason }) })
   })
 
-  const anyOrNew = (request: LeaseRequest, say: Say, restore: Restore) =>
+  const anyOrNew = (request: LeaseRequest, narrate: Narrate, restore: Restore) =>
     Effect.suspend(() => {
       const ready = leastBusy(entries.values(), request, "ready")
       if (ready !== undefined) return Effect.succeed(ready)
@@ -255,8 +260,8 @@ const make = Effect.gen(function* () {
           const worker = engine ?? deviceName(on) ?? "auto"
           const wanted = { worker, model, device, contextSize, minContext, parallel, capabilities }
           return Effect.andThen(
-            say("worker_spawn", `No worker serves ${request.model}; starting one`),
-            begin(wanted, say, restore)
+            narrate("worker_spawn", `No worker serves ${request.model}; starting one`),
+            begin(wanted, narrate, restore)
           )
         })
       )
@@ -289,7 +294,7 @@ const make = Effect.gen(function* () {
       model: spec.model,
       port: process.port,
       contextSize: spec.contextSize,
-      whyGone: whyGone(entry, run),
+      exitReason: exitReason(entry, run),
       isHealthy: processes.isHealthy({ spec, process }),
       cancellation: engine?.cancellation ?? disconnect,
       streamFields: engine?.streamFields,
@@ -298,23 +303,24 @@ const make = Effect.gen(function* () {
         entry.run === run
           ? Effect.andThen(
               Effect.logWarning("worker is restarted", { worker: spec.id, reason }),
-              pids.terminate(process, deafWithin)
+              pids.terminate(process, unresponsiveTimeout)
             )
           : Effect.void
     }
   })
 
   const inTurn = Effect.fnUntraced(function* (
-    place: Place,
+    place: QueueTicket,
     found: Effect.Effect<Entry, LeaseError>,
     answers: number | undefined,
-    say: Say
+    narrate: Narrate
   ) {
     let isTold = false
     while (true) {
       const entry = yield* found
-      if (place.isFirst() && hasRoom(entry)) return yield* occupy(entry, answers)
-      if (!isTold) yield* say("queue", `Waiting in position ${place.before() + 1}: all workers are busy`)
+      if (place.isFirst() && hasFreeSlot(entry)) return yield* occupy(entry, answers)
+      if (!isTold)
+        yield* narrate("queue", `Waiting in position ${place.position() + 1}: all workers are busy`)
       isTold = true
       yield* place.change
     }
@@ -328,15 +334,15 @@ const make = Effect.gen(function* () {
     return ModelId.format(yield* Effect.fromResult(ModelId.parse(name)))
   })
 
-  const lease = Effect.fnUntraced(function* (asked: LeaseRequest, say: Say) {
+  const lease = Effect.fnUntraced(function* (asked: LeaseRequest, narrate: Narrate) {
     const model = yield* canonical(asked.model)
     const request = { ...asked, model }
     const { capabilities, contextSize, device, engine, minContext = 1, on, workerId } = asked
     const found = readyEntry(
       (restore): Effect.Effect<Entry, LeaseError> =>
-        workerId === undefined ? anyOrNew(request, say, restore) : named(workerId, request),
-      waiting(say),
-      say
+        workerId === undefined ? anyOrNew(request, narrate, restore) : named(workerId, request),
+      waiting(narrate),
+      narrate
     )
     if (asked.inLine !== true || workerId !== undefined) return yield* occupy(yield* found, asked.answers)
 
@@ -345,7 +351,7 @@ const make = Effect.gen(function* () {
     const line = JSON.stringify([model, engine, contextSize, size, device, on, capabilities])
     const { queueLength } = scheduler
     if (lines.lengthOf(line) >= queueLength) return yield* new QueueFull({ model, limit: queueLength })
-    return yield* lines.stand(line, (place) => inTurn(place, found, asked.answers, say))
+    return yield* lines.stand(line, (place) => inTurn(place, found, asked.answers, narrate))
   })
 
   const adopt = Effect.fnUntraced(function* (stored: StoredWorker) {
@@ -355,7 +361,7 @@ const make = Effect.gen(function* () {
   })
 
   const untilAdopted = Effect.fnUntraced(function* (entry: Entry) {
-    const outcome = yield* Effect.result(Effect.timeoutOption(Deferred.await(entry.run.ready), adoptWithin))
+    const outcome = yield* Effect.result(Effect.timeoutOption(Deferred.await(entry.run.ready), adoptTimeout))
     const adopted = Result.isSuccess(outcome) && Option.isSome(outcome.success)
     const { id: worker, model } = entry.spec
     yield* Effect.logInfo(adopted ? "adopted a worker" : "a worker of an earlier hive does not answer", {
@@ -392,8 +398,8 @@ const make = Effect.gen(function* () {
     )
   )
   if (Duration.isFinite(settings.idleStop)) {
-    const lookEvery = Math.min(idleMillis / 4, longestBetweenLooks)
-    yield* stopIdle.pipe(Effect.delay(lookEvery), Effect.forever, Effect.forkScoped)
+    const pollInterval = Math.min(idleMillis / 4, maxPollInterval)
+    yield* stopIdle.pipe(Effect.delay(pollInterval), Effect.forever, Effect.forkScoped)
   }
 
   return Workers.of({
@@ -405,13 +411,13 @@ const make = Effect.gen(function* () {
       }))
     ),
     get: (id) => Effect.map(find(id), WorkerLife.recordOf),
-    spawn: Effect.fn("Workers.spawn")(function* (request, say) {
+    spawn: Effect.fn("Workers.spawn")(function* (request, narrate) {
       const entry = yield* readyEntry(
-        (restore) => planning.withPermit(begin(request, say, restore)),
-        loading(say),
-        say
+        (restore) => planning.withPermit(begin(request, narrate, restore)),
+        loading(narrate),
+        narrate
       )
-      return yield* told(entry, say)
+      return yield* told(entry, narrate)
     }),
     stop: Effect.fn("Workers.stop")(function* (id, onlyIdle = false) {
       const entry = yield* find(id)
@@ -419,12 +425,12 @@ const make = Effect.gen(function* () {
       if (onlyIdle && requests > 0) return yield* new WorkerBusy({ worker: id, requests })
       yield* lives.end(entry, "it was stopped")
     }),
-    restart: Effect.fn("Workers.restart")(function* (id, say) {
+    restart: Effect.fn("Workers.restart")(function* (id, narrate) {
       const entry = yield* find(id)
-      yield* say("worker_stop", `Stopping worker ${id}`)
+      yield* narrate("worker_stop", `Stopping worker ${id}`)
       yield* lives.again(entry)
-      yield* readyEntry(() => find(id), loading(say), say)
-      return yield* told(entry, say)
+      yield* readyEntry(() => find(id), loading(narrate), narrate)
+      return yield* told(entry, narrate)
     }),
     lease
   })

@@ -4,7 +4,7 @@ import type { Failure } from "../../job/log/JobEvent.ts"
 
 const listed = (names: ReadonlyArray<string>) => (names.length === 0 ? "none" : names.join(", "))
 
-const shown = (lines: ReadonlyArray<string>) =>
+const sanitized = (lines: ReadonlyArray<string>) =>
   lines.length === 0 ? "it wrote nothing to its log" : `its last lines: ${lines.join(" | ")}`
 
 /** No worker of this hive has this id. */
@@ -34,7 +34,7 @@ export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFail
     return { code, message: redact(message), details: { worker, killed } }
   }
   override get message() {
-    return `Worker '${this.worker}' with ${this.model} failed: ${this.reason}; ${shown(this.lastLines)}`
+    return `Worker '${this.worker}' with ${this.model} failed: ${this.reason}; ${sanitized(this.lastLines)}`
   }
 }
 

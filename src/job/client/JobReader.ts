@@ -3,7 +3,7 @@ import type { SseEvent } from "../../http/SseParser.ts"
 import { readSse, type Silence } from "../../http/SseReader.ts"
 import { EventKind, isEnd, JobEvent } from "../log/JobEvent.ts"
 import { endMarkers, failedLine, isEndMarker, narrationLine } from "../view/PlainView.ts"
-import { type PeerError, PeerHungUp, PeerMisspoke } from "./clientErrors.ts"
+import { type PeerError, PeerHungUp, PeerProtocolError } from "./clientErrors.ts"
 
 const kinds: ReadonlyMap<string, EventKind> = new Map(EventKind.literals.map((kind) => [kind, kind]))
 
@@ -65,7 +65,7 @@ const readView =
   ) => {
     let end: JobEvent | undefined
     const toEvent = makeReader()
-    const misspoke = (detail: string): PeerError => new PeerMisspoke({ url, detail })
+    const misspoke = (detail: string): PeerError => new PeerProtocolError({ url, detail })
     return readSse(bytes, {
       maxEventSize,
       map: (event) => {

@@ -18,7 +18,13 @@ import { Settings } from "../../settings/Settings.ts"
 import { causeCode } from "../../settings/systemProblem.ts"
 import { jobIdHeader } from "../JobRecord.ts"
 import { JobEvent } from "../log/JobEvent.ts"
-import { type PeerError, PeerMisspoke, PeerRefused, PeerTimeout, PeerUnreachable } from "./clientErrors.ts"
+import {
+  type PeerError,
+  PeerProtocolError,
+  PeerRefused,
+  PeerTimeout,
+  PeerUnreachable
+} from "./clientErrors.ts"
 import { readFullView, readPlainView } from "./JobReader.ts"
 
 /** A daemon at the other end: its base URL, and the token that it wants. */
@@ -127,7 +133,7 @@ const fromHttp =
     const reason = code === undefined ? undefined : unreachable[code]
     const why = code ?? (cause instanceof Error ? cause.name : error.reason._tag)
     return reason === undefined
-      ? new PeerMisspoke({ url: peer.url, detail: `sent an answer that is not HTTP (${why})` })
+      ? new PeerProtocolError({ url: peer.url, detail: `sent an answer that is not HTTP (${why})` })
       : new PeerUnreachable({ url: peer.url, reason })
   }
 
@@ -156,7 +162,7 @@ const make = Effect.gen(function* () {
         (text, chunk) =>
           text.length + chunk.length > limits.bodyBytes
             ? Effect.fail(
-                new PeerMisspoke({
+                new PeerProtocolError({
                   url: peer.url,
                   detail: `sent an answer of more than ${limits.bodyBytes} bytes`
                 })
@@ -199,7 +205,7 @@ const make = Effect.gen(function* () {
     const submitted = readSubmitted(text)
     return Option.isSome(submitted)
       ? Effect.succeed(submitted.value.job_id)
-      : Effect.fail(new PeerMisspoke({ url: peer.url, detail: "did not return job_id" }))
+      : Effect.fail(new PeerProtocolError({ url: peer.url, detail: "did not return job_id" }))
   }
 
   const submit = Effect.fn("JobsClient.submit")(function* (peer: Peer, body: string) {
@@ -237,7 +243,7 @@ const make = Effect.gen(function* () {
     })
     const type = response.headers["content-type"] ?? ""
     if (response.status === 200 && !type.startsWith(eventStream)) {
-      return yield* new PeerMisspoke({
+      return yield* new PeerProtocolError({
         url: peer.url,
         detail: `sent ${type || "an untyped body"} instead of an event stream`
       })
@@ -284,14 +290,18 @@ const make = Effect.gen(function* () {
   const get = Effect.fnUntraced(function* <A>(peer: Peer, path: string, schema: Schema.ConstraintDecoder<A>) {
     const text = yield* ask(peer, HttpClientRequest.get(path))
     if (isTooDeep(text)) {
-      return yield* new PeerMisspoke({
+      return yield* new PeerProtocolError({
         url: peer.url,
         detail: `sent JSON that is nested too deeply for ${path}`
       })
     }
     return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text).pipe(
       Effect.mapError(
-        () => new PeerMisspoke({ url: peer.url, detail: `sent something else than was expected for ${path}` })
+        () =>
+          new PeerProtocolError({
+            url: peer.url,
+            detail: `sent something else than was expected for ${path}`
+          })
       )
     )
   })
@@ -299,7 +309,7 @@ const make = Effect.gen(function* () {
   const health = Effect.fnUntraced(function* (peer: Peer) {
     const text = yield* ask(peer, HttpClientRequest.get("/health"))
     if (text.trim() !== "ok")
-      return yield* new PeerMisspoke({ url: peer.url, detail: "did not answer 'ok' at /health" })
+      return yield* new PeerProtocolError({ url: peer.url, detail: "did not answer 'ok' at /health" })
   })
 
   return JobsClient.of({

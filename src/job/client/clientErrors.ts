@@ -22,7 +22,7 @@ export const reasonText = {
 } as const
 
 /** The daemon answered with something else than the wire of design.md, section 3. */
-export class PeerMisspoke extends Schema.TaggedError<PeerMisspoke>()("PeerMisspoke", {
+export class PeerProtocolError extends Schema.TaggedError<PeerProtocolError>()("PeerMisspoke", {
   url: Schema.String,
   detail: Schema.String
 }) {
@@ -66,5 +66,11 @@ export class PeerTimeout extends Schema.TaggedError<PeerTimeout>()("PeerTimeout"
 }
 
 /** Whatever may go wrong between this process and a daemon. */
-export const PeerError = Schema.Union([PeerUnreachable, PeerMisspoke, PeerHungUp, PeerRefused, PeerTimeout])
+export const PeerError = Schema.Union([
+  PeerUnreachable,
+  PeerProtocolError,
+  PeerHungUp,
+  PeerRefused,
+  PeerTimeout
+])
 export type PeerError = typeof PeerError.Type

@@ -39,9 +39,9 @@ export interface ResumeOptions<E> extends Pick<EventsOptions, "onBytes" | "onEnd
 }
 
 const refusalsOfOneGone = 2
-const longestWaitIfMovable = 5_000
+const maxWaitIfMovable = 5_000
 const firstPause = 100
-const longestPause = 1_000
+const maxPause = 1_000
 // An idle stream has a comment each second, so a connection that gives one has lasted.
 const lastingMillis = 900
 
@@ -117,7 +117,7 @@ export const makeResumedEvents = Effect.gen(function* () {
     const { canMove, end, jobId, onBytes, onEvents, onLost, onResumed, peer } = options
     const scope = yield* Effect.scope
     const progress = new Progress(options.isKnown)
-    const window = () => (canMove() ? Math.min(reconnect, longestWaitIfMovable) : reconnect)
+    const window = () => (canMove() ? Math.min(reconnect, maxWaitIfMovable) : reconnect)
     let own = yield* Scope.fork(scope)
 
     const eventsOptions = () => ({
@@ -149,7 +149,7 @@ export const makeResumedEvents = Effect.gen(function* () {
       progress.attempts === 0
         ? Effect.void
         : Effect.flatMap(Random.next, (share) => {
-            const usual = Math.min(longestPause, firstPause * 2 ** (progress.attempts - 1))
+            const usual = Math.min(maxPause, firstPause * 2 ** (progress.attempts - 1))
             return Effect.sleep(Math.min(left, usual * (0.5 + share / 2)))
           })
 

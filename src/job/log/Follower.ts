@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import type * as Pull from "effect/Pull"
 import { fromScopedPull } from "../../http/fromScopedPull.ts"
 import { addFinalizer } from "../../http/scopeFinalizers.ts"
-import { InFlight } from "../../http/TransientMap.ts"
+import { TransientMap } from "../../http/TransientMap.ts"
 import type { LoggedEvent } from "./JobEvent.ts"
 import { type Batch, type Cursor, type JobLog, start } from "./JobLog.ts"
 
@@ -17,17 +17,17 @@ const beatEvery = 250
 const silenceMillis = 740
 
 /** One timer for all who wait: a timer for each follower would cost more than the events that it waits for. */
-export class Pulse extends Context.Service<
-  Pulse,
+export class Ticker extends Context.Service<
+  Ticker,
   {
     /** Calls the listener every 250 ms until the returned function is called. */
-    readonly onBeat: (listener: () => void) => () => void
+    readonly onTick: (listener: () => void) => () => void
   }
->()("rbee/job/log/Follower/Pulse") {
+>()("rbee/job/log/Follower/Ticker") {
   static readonly layer = Layer.effect(
-    Pulse,
+    Ticker,
     Effect.gen(function* () {
-      const listeners = new InFlight<object, () => void>()
+      const listeners = new TransientMap<object, () => void>()
       // A daemon that nobody follows has nothing to wake up for.
       const listened = yield* Latch.make(false)
       const beat = Effect.sync(() => {
@@ -41,8 +41,8 @@ export class Pulse extends Context.Service<
         Effect.forever,
         Effect.forkScoped
       )
-      return Pulse.of({
-        onBeat: (listener) => {
+      return Ticker.of({
+        onTick: (listener) => {
           const key = {}
           listeners.set(key, listener)
           listened.openUnsafe()
@@ -56,7 +56,7 @@ export class Pulse extends Context.Service<
 /** One who follows a log. */
 export interface Follower {
   readonly log: JobLog
-  readonly pulse: Pulse["Service"]
+  readonly pulse: Ticker["Service"]
 }
 
 /**
@@ -78,7 +78,7 @@ export const pullBatches = Effect.fnUntraced(function* <A>(
   const isSilent = () => clock.currentTimeMillisUnsafe() - lastGiven >= silenceMillis
   const wake = () => waiting?.()
   const leaveLog = log.onAppend(wake)
-  const leavePulse = pulse.onBeat(() => {
+  const leavePulse = pulse.onTick(() => {
     if (waiting !== undefined && isSilent()) wake()
   })
   yield* addFinalizer(() =>

@@ -14,7 +14,7 @@ export interface Cursor {
   /** The id of the last event that was read; 0 before the first. */
   readonly after: number
   /** The highest id of a dropped event that the follower was told of. */
-  readonly toldOf: number
+  readonly reportedDropped: number
 }
 
 /** What a follower got by one read, and its place after it. */
@@ -45,7 +45,7 @@ export interface JobLog {
 }
 
 /** Before the first event. */
-export const start: Cursor = { after: 0, toldOf: 0 }
+export const start: Cursor = { after: 0, reportedDropped: 0 }
 
 /** Everything that a log holds now. */
 export const readAll = Effect.fnUntraced(function* (log: JobLog) {

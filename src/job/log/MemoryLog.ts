@@ -5,8 +5,8 @@ import { LogFull, type Batch, type Cursor, type JobLog } from "./JobLog.ts"
 
 const bytesOfOneRead = 256 * 1024
 const overheadOfEvent = 64
-const smallestBlock = 1024
-const largestBlock = 64 * 1024
+const minBlock = 1024
+const maxBlock = 64 * 1024
 // Making room for a single event each time would cost a pass over the whole log for each.
 const shareToFree = 1 / 8
 
@@ -117,7 +117,7 @@ export class MemoryLog implements JobLog {
   #blockFor(dataBytes: number) {
     const last = this.#blocks.at(-1)
     if (last?.hasRoomFor(dataBytes) === true) return last
-    const usual = Math.min(largestBlock, smallestBlock * 2 ** this.#blocks.length)
+    const usual = Math.min(maxBlock, minBlock * 2 ** this.#blocks.length)
     const block = new EventBlock(Math.max(usual, EventBlock.sizeOf(dataBytes)))
     this.#blocks.push(block)
     return block
@@ -147,28 +147,32 @@ export class MemoryLog implements JobLog {
     return this.#bytes + needed <= this.#limitBytes
   }
 
-  #read({ after, toldOf }: Cursor): Batch {
+  #read({ after, reportedDropped }: Cursor): Batch {
     // Nothing was dropped that comes after what such a reader knows.
     if (after === this.#beforeLatest) {
-      const next = { after: this.#lastId, toldOf }
+      const next = { after: this.#lastId, reportedDropped }
       return { events: this.#latest, next, ended: this.#ended }
     }
     const events: Array<LoggedEvent> = []
-    const untold = indexAbove(this.#dropped, Math.max(after, toldOf), idItself)
+    const untold = indexAbove(this.#dropped, Math.max(after, reportedDropped), idItself)
     let firstDropped = this.#dropped[untold]
     let bytes = 0
     for (const event of this.#eventsAfter(after)) {
       if (bytes >= bytesOfOneRead) break
       if (firstDropped !== undefined && event.id > firstDropped) {
         events.push(noticeOfDropped(this.#dropped.length - untold, event.id - 1))
-        toldOf = this.#dropped[this.#dropped.length - 1] ?? toldOf
+        reportedDropped = this.#dropped[this.#dropped.length - 1] ?? reportedDropped
         firstDropped = undefined
       }
       events.push(event)
       bytes += event.json.length + overheadOfEvent
       after = event.id
     }
-    return { events, next: { after, toldOf }, ended: this.#ended && after >= this.#lastId }
+    return {
+      events,
+      next: { after, reportedDropped },
+      ended: this.#ended && after >= this.#lastId
+    }
   }
 
   *#eventsAfter(id: number) {

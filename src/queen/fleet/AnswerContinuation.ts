@@ -87,7 +87,7 @@ const withText = (messages: ReadonlyArray<unknown>, text: string, goesOn: boolea
 }
 
 /** What a client got of an answer so far, when its worker was lost. */
-export interface Said {
+export interface DeliveredAnswer {
   /** Characters of it. */
   readonly length: number
   /** Pieces of it, of about a token each. */
@@ -126,7 +126,7 @@ const bodyAfter = ({ api, body }: GatewayRequest, text: string, pieces: number):
  * What came of an answer, and how another worker can go on from there. Once a worker has begun, nothing is parsed unless
  * it is lost: what was said stands in the job's log.
  */
-export class Continuation {
+export class AnswerContinuation {
   readonly #request: GatewayRequest
   #hasBegun = false
   #hasOpened = false
@@ -141,14 +141,14 @@ export class Continuation {
   }
 
   /** Another worker follows, after this. */
-  next({ pieces }: Said) {
+  next({ pieces }: DeliveredAnswer) {
     this.#opensAgain = this.#hasOpened
     this.#opens = true
     this.#earlier = pieces
   }
 
   /** Takes note of an event; gives whether the client should see it, which has seen how an answer opens once. */
-  take({ json, kind }: JobEvent) {
+  observe({ json, kind }: JobEvent) {
     if (this.#opens && (kind === "chunk" || kind === "result")) {
       this.#hasOpened = true
       this.#opens = kind === "chunk" && isOpening(json)
@@ -159,7 +159,7 @@ export class Continuation {
   }
 
   /** The event as the client should see it: to a worker that goes on with an answer, what came before is prompt. */
-  mended(event: JobEvent) {
+  withCorrectedUsage(event: JobEvent) {
     if (this.#earlier === 0 || event.kind !== "chunk" || !event.json.includes('"usage":{')) return event
     const chunk = parse(event.json)
     const usage = chunk?.["usage"]
@@ -168,7 +168,7 @@ export class Continuation {
     if (typeof completion_tokens !== "number" || typeof prompt_tokens !== "number") return event
     const moved = Math.min(prompt_tokens, this.#earlier)
     const prompt = prompt_tokens - moved
-    const mended = {
+    const withCorrectedUsage = {
       ...usage,
       prompt_tokens: prompt,
       completion_tokens: completion_tokens + moved,
@@ -177,7 +177,7 @@ export class Continuation {
         ? { prompt_tokens_details: { ...details, cached_tokens: Math.min(details["cached_tokens"], prompt) } }
         : {})
     }
-    return new JobEvent(event.kind, JSON.stringify({ ...chunk, usage: mended }), event.id)
+    return new JobEvent(event.kind, JSON.stringify({ ...chunk, usage: withCorrectedUsage }), event.id)
   }
 
   /** Whether the client may have seen a part of the answer. */
@@ -186,7 +186,7 @@ export class Continuation {
   }
 
   /** What the client got, by the job's log. */
-  said(events: ReadonlyArray<LoggedEvent>): Said {
+  said(events: ReadonlyArray<LoggedEvent>): DeliveredAnswer {
     let text = ""
     let pieces = 0
     let hasFinished = false

@@ -18,11 +18,11 @@ import { ConnectionFailed } from "../forward/errors.ts"
 import { HiveRegistry } from "../registry/HiveRegistry.ts"
 import { NoHiveAnswers, NotPlaceable } from "../scheduler/errors.ts"
 import { keyOf } from "../scheduler/Fleet.ts"
-import { FleetView, type HiveStock } from "../scheduler/FleetView.ts"
+import { FleetView, type HiveSnapshot } from "../scheduler/FleetView.ts"
 import type { Outcome } from "../scheduler/messages.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
-import { outcomeOf } from "./classifyFailure.ts"
-import { wishOf } from "./FleetUpstream.ts"
+import { classifyFailure } from "./classifyFailure.ts"
+import { requirementsOf } from "./FleetUpstream.ts"
 import { HiveAttempt, isHiveError } from "./HiveAttempt.ts"
 
 /** Forwards operations whose `hive_id` is `auto`. */
@@ -51,7 +51,7 @@ interface Chosen {
 }
 
 /** An operation on its way to its answer. */
-interface Course {
+interface OperationRun {
   readonly request: OperationRequest
   readonly routing: Routing
   readonly job: RunningJob
@@ -61,7 +61,7 @@ interface Course {
 }
 
 const actor = "qn-sched"
-const freshEnough = 1_000
+const maxAge = 1_000
 
 /** What an answer is made of; narration only says that it is on its way. */
 const isAnswer = ({ kind }: JobEvent) => kind !== "narration"
@@ -83,7 +83,7 @@ const deviceOf = ({ device, worker }: OperationRequest["fields"]) => {
 }
 
 /** How much a hive's largest device can hold, a GPU's before a CPU's: where models are best kept. */
-const capacityOf = ({ inventory: { devices } }: HiveStock) =>
+const capacityOf = ({ inventory: { devices } }: HiveSnapshot) =>
   devices
     .filter(({ usable }) => usable)
     .reduce(
@@ -103,14 +103,17 @@ const make = Effect.gen(function* () {
   const { scheduler } = yield* Settings
   const runAside = yield* FiberSet.makeRuntime<never, void, never>()
 
-  const say = (job: RunningJob, action: string, message: string) =>
+  const narrate = (job: RunningJob, action: string, message: string) =>
     job.write([JobEvent.narration(actor, action, message, job.id)])
 
   const plainly = (hive: string): Chosen => ({ hive, ended: () => Effect.void })
 
   /** Of the hives that tell no inventory, older ones: one that has the model loaded, else any that is well. */
-  const withoutInventory = Effect.fnUntraced(function* (model: string | undefined, { avoidedHives }: Course) {
-    const stocks = yield* fleet.look(freshEnough)
+  const withoutInventory = Effect.fnUntraced(function* (
+    model: string | undefined,
+    { avoidedHives }: OperationRun
+  ) {
+    const stocks = yield* fleet.snapshot(maxAge)
     const mute = (yield* registry.list).filter(
       ({ record }) =>
         record.state === "active" &&
@@ -121,7 +124,7 @@ const make = Effect.gen(function* () {
     return loaded ?? mute[0]
   })
 
-  const served = (name: string, course: Course) =>
+  const served = (name: string, course: OperationRun) =>
     Effect.catch(upstream.find(name), (error) =>
       Effect.flatMap(withoutInventory(name, course), (hive) =>
         hive === undefined ? Effect.fail(error) : Effect.succeed(hive.record.alias)
@@ -130,13 +133,13 @@ const make = Effect.gen(function* () {
 
   const withWorker = Effect.fnUntraced(function* (
     model: ServedModel,
-    course: Course,
+    course: OperationRun,
     attempt: number
   ): Effect.fn.Return<Chosen, OperationError, Scope.Scope> {
     const { avoidedWorkers, job, request } = course
     const { body, device, max_tokens, prompt, worker_id } = request.fields
     if (typeof worker_id === "string") {
-      const stocks = yield* fleet.look(freshEnough)
+      const stocks = yield* fleet.snapshot(maxAge)
       const holder = stocks.find(({ inventory }) =>
         inventory.workers.some((one) => one.worker_id === worker_id)
       )
@@ -144,8 +147,8 @@ const make = Effect.gen(function* () {
     }
     const asked = Predicate.isReadonlyObject(body) ? body : { max_tokens }
     const text = textOf(prompt) ?? JSON.stringify(body ?? "")
-    const wish = wishOf(model, text, asked)
-    const turn = yield* schedule.turn(
+    const wish = requirementsOf(model, text, asked)
+    const turn = yield* schedule.reserve(
       {
         ...wish,
         device: deviceOf({ worker: device }) ?? wish.device,
@@ -155,15 +158,15 @@ const make = Effect.gen(function* () {
         attempt,
         avoid: avoidedWorkers
       },
-      (sentence) => void runAside(Effect.ignore(say(job, "wait", sentence)))
+      (sentence) => void runAside(Effect.ignore(narrate(job, "wait", sentence)))
     )
-    return { hive: turn.worker.hive, worker: keyOf(turn.worker), ended: turn.ended }
+    return { hive: turn.worker.hive, worker: keyOf(turn.worker), ended: turn.release }
   })
 
-  const withRoom = Effect.fnUntraced(function* (model: ServedModel, { request }: Course) {
+  const withRoom = Effect.fnUntraced(function* (model: ServedModel, { request }: OperationRun) {
     const { ctx_size, parallel } = request.fields
     const decision = yield* schedule.place({
-      ...wishOf(model, "", {}),
+      ...requirementsOf(model, "", {}),
       device: deviceOf(request.fields),
       contextSize: numberOf(ctx_size),
       parallel: numberOf(parallel)
@@ -179,8 +182,8 @@ const make = Effect.gen(function* () {
   })
 
   /** Always the same hive as long as it is there, so that a download that broke off is resumed. */
-  const withSpace = Effect.fnUntraced(function* (model: string | undefined, course: Course) {
-    const stocks = (yield* fleet.look(freshEnough)).filter(
+  const withSpace = Effect.fnUntraced(function* (model: string | undefined, course: OperationRun) {
+    const stocks = (yield* fleet.snapshot(maxAge)).filter(
       ({ away, hive }) => away === undefined && !course.avoidedHives.has(hive)
     )
     const holder = stocks.find(({ inventory }) => inventory.models.some(({ id }) => id === model))
@@ -192,7 +195,7 @@ const make = Effect.gen(function* () {
   })
 
   const choose = Effect.fnUntraced(function* (
-    course: Course,
+    course: OperationRun,
     attempt: number
   ): Effect.fn.Return<Chosen, OperationError, Scope.Scope> {
     const { request, routing } = course
@@ -203,19 +206,19 @@ const make = Effect.gen(function* () {
     return yield* routing.placedBy === "room" ? withRoom(model, course) : withWorker(model, course, attempt)
   })
 
-  const mayTryElsewhere = (error: OperationError, { hasBegun, routing }: Course, attempt: number) =>
+  const mayTryElsewhere = (error: OperationError, { hasBegun, routing }: OperationRun, attempt: number) =>
     !hasBegun &&
     attempt < scheduler.attempts &&
     isHiveError(error) &&
     (!wasDelivered(error) || routing.repeatable || routing.occupiesWorker === true)
 
   const attempt = Effect.fnUntraced(function* (
-    course: Course,
+    course: OperationRun,
     number: number
   ): Effect.fn.Return<void, OperationError, Scope.Scope> {
     const { avoidedHives, avoidedWorkers, job, request, routing } = course
     const { ended, hive, worker } = yield* choose(course, number)
-    yield* say(job, "choose_hive", `Chose hive '${hive}'`)
+    yield* narrate(job, "choose_hive", `Chose hive '${hive}'`)
     const error = yield* attempts
       .run({
         operation: request.name,
@@ -234,21 +237,21 @@ const make = Effect.gen(function* () {
         Effect.as(undefined),
         Effect.catch((error) => Effect.succeed(error))
       )
-    yield* ended(error === undefined ? "ok" : outcomeOf(error))
+    yield* ended(error === undefined ? "ok" : classifyFailure(error))
     if (error === undefined) return
     if (!mayTryElsewhere(error, course, number)) return yield* Effect.fail(error)
     avoidedHives.add(hive)
     if (worker !== undefined) avoidedWorkers.push(worker)
     // The hive's job, which a cancel would stop first, is over.
-    yield* job.stopBy(Effect.as(job.fail(new JobCancelled()), true))
-    yield* fleet.look(0)
-    yield* say(job, "retry", `Hive '${hive}' did not begin (${error.message}); trying another`)
+    yield* job.onCancel(Effect.as(job.fail(new JobCancelled()), true))
+    yield* fleet.snapshot(0)
+    yield* narrate(job, "retry", `Hive '${hive}' did not begin (${error.message}); trying another`)
     yield* attempt(course, number + 1)
   })
 
   return AutoForwarder.of({
     work: (request, routing) => (job) => {
-      const course: Course = {
+      const course: OperationRun = {
         request,
         routing,
         job,

@@ -21,16 +21,16 @@ import { Complete } from "../../operation/Operation.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { AnswerLost } from "../scheduler/errors.ts"
 import { keyOf, type WorkerView } from "../scheduler/Fleet.ts"
-import { FleetView, type HiveStock } from "../scheduler/FleetView.ts"
+import { FleetView, type HiveSnapshot } from "../scheduler/FleetView.ts"
 import { estimateTokens, prefixesOf } from "../scheduler/Prefixes.ts"
-import { Scheduler, type Turn, type TurnRequest } from "../scheduler/Scheduler.ts"
-import { Continuation } from "./AnswerContinuation.ts"
-import { outcomeOf } from "./classifyFailure.ts"
+import { Scheduler, type Reservation, type ReservationRequest } from "../scheduler/Scheduler.ts"
+import { AnswerContinuation } from "./AnswerContinuation.ts"
+import { classifyFailure } from "./classifyFailure.ts"
 import { HiveAttempt, isHiveError } from "./HiveAttempt.ts"
 
 const actor = "qn-sched"
 const usualAnswer = 512
-const freshEnough = 2_000
+const maxAge = 2_000
 
 const answerTokens = ({ max_completion_tokens, max_tokens }: GatewayRequest["body"], longest: number) => {
   const most = max_completion_tokens ?? max_tokens
@@ -38,7 +38,11 @@ const answerTokens = ({ max_completion_tokens, max_tokens }: GatewayRequest["bod
 }
 
 /** What a request for a model asks of the scheduler. */
-export const wishOf = ({ alias, facts, id }: ServedModel, prompt: string, body: GatewayRequest["body"]) => ({
+export const requirementsOf = (
+  { alias, facts, id }: ServedModel,
+  prompt: string,
+  body: GatewayRequest["body"]
+) => ({
   model: id,
   tokens: estimateTokens(prompt) + answerTokens(body, facts.context_length),
   prefixes: prefixesOf(prompt),
@@ -53,11 +57,11 @@ export const wishOf = ({ alias, facts, id }: ServedModel, prompt: string, body: 
 const withoutId = ({ json, kind }: JobEvent) => new JobEvent(kind, json)
 
 /** A request on its way to an answer, from one worker to the next if need be. */
-interface Course {
+interface RequestRun {
   readonly request: GatewayRequest
   readonly job: RunningJob
-  readonly wish: Omit<TurnRequest, "attempt" | "avoid" | "id">
-  answer: Continuation
+  readonly wish: Omit<ReservationRequest, "attempt" | "avoid" | "id">
+  answer: AnswerContinuation
   /** The number of the last event of the job that is of an answer which was begun again, and no longer counts. */
   before: number
   /** Workers that are not to be tried again. */
@@ -80,7 +84,7 @@ interface Try {
   readonly servingOnly: boolean
 }
 
-type Attempt = (course: Course, one: Try) => Effect.Effect<void, OperationError>
+type Attempt = (course: RequestRun, one: Try) => Effect.Effect<void, OperationError>
 
 /** The fleet behind the queen's front doors: each request gets its worker from the scheduler, and another if that fails. */
 export const fleetUpstream = Layer.effect(
@@ -95,7 +99,7 @@ export const fleetUpstream = Layer.effect(
 
     // The hive has just failed: what it has now is asked for, and is nothing if it is away.
     const workersOf = (id: string) =>
-      Effect.map(fleet.look(0), (stocks) =>
+      Effect.map(fleet.snapshot(0), (stocks) =>
         stocks
           .filter(({ hive }) => hive === id)
           .flatMap(({ inventory }) =>
@@ -103,7 +107,7 @@ export const fleetUpstream = Layer.effect(
           )
       )
 
-    const say = ({ job }: Course, action: string, message: string) =>
+    const narrate = ({ job }: RequestRun, action: string, message: string) =>
       job.write([JobEvent.narration(actor, action, message, job.id)])
 
     const attempt: Attempt = Effect.fnUntraced(function* (course, { body, number, servingOnly }) {
@@ -120,31 +124,31 @@ export const fleetUpstream = Layer.effect(
         // The deadline is the request's, however often it is tried.
         waitMs: waitMs === undefined ? undefined : Math.max(0, waitMs - waited)
       }
-      const tell = (sentence: string) => void runAside(Effect.ignore(say(course, "wait", sentence)))
+      const report = (sentence: string) => void runAside(Effect.ignore(narrate(course, "wait", sentence)))
       const turn = yield* Effect.catchIf(
-        schedule.turn(asked, tell),
+        schedule.reserve(asked, report),
         ({ _tag }) => _tag === "NotPlaceable" && (asked.minContext ?? 0) > 0,
         // No memory for such a context: any worker may find that the prompt is shorter than it seems.
-        () => schedule.turn({ ...asked, minContext: undefined }, tell)
+        () => schedule.reserve({ ...asked, minContext: undefined }, report)
       )
       return yield* forward(course, number, turn, body).pipe(
-        Effect.andThen(turn.ended("ok")),
+        Effect.andThen(turn.release("ok")),
         Effect.catch((error) =>
-          Effect.andThen(turn.ended(outcomeOf(error)), again(course, number, turn, error))
+          Effect.andThen(turn.release(classifyFailure(error)), again(course, number, turn, error))
         )
       )
     }, Effect.scoped)
 
     const forward = Effect.fnUntraced(function* (
-      course: Course,
+      course: RequestRun,
       number: number,
-      { loadMs, queueMs, sharedTokens, worker }: Turn,
+      { loadMs, queueMs, sharedTokens, worker }: Reservation,
       body: GatewayRequest["body"]
     ) {
       const { answer, job, request } = course
       request.onPlaced({ hive: worker.hive, worker: worker.id, queueMs, loadMs })
       const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
-      yield* say(course, "choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)
+      yield* narrate(course, "choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)
       yield* attempts.run({
         operation: "complete",
         hiveId: worker.hive,
@@ -161,37 +165,39 @@ export const fleetUpstream = Layer.effect(
         job,
         hasBegun: () => answer.hasBegun,
         take: (batch) => {
-          const shown = batch.filter((event) => answer.take(event))
-          return job.write(number === 1 ? shown : shown.map((event) => withoutId(answer.mended(event))))
+          const sanitized = batch.filter((event) => answer.observe(event))
+          return job.write(
+            number === 1 ? sanitized : sanitized.map((event) => withoutId(answer.withCorrectedUsage(event)))
+          )
         }
       })
     })
 
     const again = Effect.fnUntraced(function* (
-      course: Course,
+      course: RequestRun,
       number: number,
-      { worker }: Turn,
+      { worker }: Reservation,
       error: OperationError
     ) {
-      const outcome = outcomeOf(error)
+      const outcome = classifyFailure(error)
       if (outcome === "client") return yield* longer(course, number, worker, error)
       const { answer, avoid, job, request } = course
       // A failure of a healthy engine repeats on most others: one more worker gets the request, if it serves already.
       const isOfEngine = outcome === "engine"
       const hasTries = number < scheduler.attempts && !(isOfEngine && course.isEngineRetried)
       if (isOfEngine) course.isEngineRetried = true
-      const written = yield* job.written
+      const written = yield* job.readEvents
       const said = answer.said(written.filter(({ id }) => id > course.before))
       const next = Effect.fnUntraced(function* (action: string, message: string) {
         avoid.push(keyOf(worker), ...(isHiveError(error) ? yield* workersOf(worker.hive) : []))
         if (action === "restart") {
           course.before = written.at(-1)?.id ?? 0
-          course.answer = new Continuation(request)
+          course.answer = new AnswerContinuation(request)
           request.onRestarted(course.before)
         } else answer.next(said)
         // The hive's job, which a cancel would stop first, is over.
-        yield* job.stopBy(Effect.as(job.fail(new JobCancelled()), true))
-        yield* say(course, action, message)
+        yield* job.onCancel(Effect.as(job.fail(new JobCancelled()), true))
+        yield* narrate(course, action, message)
         const body = action === "restart" ? request.body : said.body
         yield* attempt(course, { number: number + 1, body, servingOnly: isOfEngine })
       })
@@ -221,7 +227,7 @@ export const fleetUpstream = Layer.effect(
 
     /** Tries a worker with a longer context, once, for a prompt that does not fit; else the error stands. */
     const longer = Effect.fnUntraced(function* (
-      course: Course,
+      course: RequestRun,
       number: number,
       { contextSize, id }: WorkerView,
       error: OperationError
@@ -233,8 +239,8 @@ export const fleetUpstream = Layer.effect(
       if (need === undefined) return yield* Effect.fail(error)
       course.isLongerSought = true
       course.minContext = need
-      yield* job.stopBy(Effect.as(job.fail(new JobCancelled()), true))
-      yield* say(
+      yield* job.onCancel(Effect.as(job.fail(new JobCancelled()), true))
+      yield* narrate(
         course,
         "retry",
         `The prompt is too long for worker '${id}' (${contextSize} tokens); looking for one with a context of ${need} tokens`
@@ -244,17 +250,17 @@ export const fleetUpstream = Layer.effect(
 
     const run = (request: GatewayRequest, job: RunningJob) => {
       const { key, priority, waitMs } = request
-      const course: Course = {
+      const course: RequestRun = {
         request,
         job,
         wish: {
-          ...wishOf(request.model, request.prompt, request.body),
+          ...requirementsOf(request.model, request.prompt, request.body),
           capabilities: requiredCapabilities(request),
           key,
           priority,
           waitMs
         },
-        answer: new Continuation(request),
+        answer: new AnswerContinuation(request),
         before: 0,
         avoid: [],
         startedAt: clock.currentTimeMillisUnsafe(),
@@ -266,21 +272,24 @@ export const fleetUpstream = Layer.effect(
     }
 
     // What hives have changes seldom, and is asked for with every request.
-    let listed: { readonly stocks: ReadonlyArray<HiveStock>; readonly models: ReadonlyArray<ServedModel> } = {
+    let listed: {
+      readonly stocks: ReadonlyArray<HiveSnapshot>
+      readonly models: ReadonlyArray<ServedModel>
+    } = {
       stocks: [],
       models: []
     }
-    const modelsOf = (stocks: ReadonlyArray<HiveStock>) => {
+    const modelsOf = (stocks: ReadonlyArray<HiveSnapshot>) => {
       if (listed.stocks !== stocks) {
         const stored = stocks.map(({ hive, inventory }) => ({ hive, ...inventory }))
         listed = { stocks, models: publicModels(stored, aliases) }
       }
       return listed.models
     }
-    const models = (maxAge: number) => Effect.map(fleet.look(maxAge), modelsOf)
+    const models = (maxAge: number) => Effect.map(fleet.snapshot(maxAge), modelsOf)
 
     return Upstream.of({
-      models: models(freshEnough),
+      models: models(maxAge),
       // A model that was there a while ago most likely still is; one that is not known may have come a moment ago.
       find: (name) =>
         Effect.flatMap(models(Number.POSITIVE_INFINITY), (known) => {
@@ -289,7 +298,7 @@ export const fleetUpstream = Layer.effect(
             ? Effect.flatMap(fleet.refresh, (stocks) => Effect.fromResult(pickModel(modelsOf(stocks), name)))
             : Effect.succeed(found)
         }),
-      workers: Effect.map(fleet.look(freshEnough), (stocks) =>
+      workers: Effect.map(fleet.snapshot(maxAge), (stocks) =>
         stocks.flatMap(({ hive, inventory }) => inventory.workers.map((worker) => ({ hive, worker })))
       ),
       complete: (request) => (job) =>

@@ -65,7 +65,7 @@ export class HiveAttempt extends Context.Service<
         const here: RunningJob = {
           ...job,
           fail: (error) => Effect.asVoid(Deferred.fail(lost, error)),
-          stopBy: (stop) => job.stopBy(Effect.andThen(noteCancel, stop))
+          onCancel: (stop) => job.onCancel(Effect.andThen(noteCancel, stop))
         }
         // Not through the stream, which could not be left alone by what comes in `lost`.
         yield* Effect.raceFirst(

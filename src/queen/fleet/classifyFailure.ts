@@ -57,7 +57,7 @@ const outcomeOfStatus = (status: number): Outcome => {
 }
 
 /** Whose fault a failure is; see `Outcome`. An unknown error blames nobody. */
-export const outcomeOf = (error: OperationError): Outcome => {
+export const classifyFailure = (error: OperationError): Outcome => {
   const code = error.failure?.code ?? error._tag
   if (error instanceof InvalidResponse && toldToWait.has(error.status ?? 200)) return "busy"
   if (busyErrors.has(code)) return "busy"

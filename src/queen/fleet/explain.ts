@@ -4,8 +4,8 @@ import { Upstream } from "../../gateway/upstream/Upstream.ts"
 import type { Explain } from "../../operation/Operation.ts"
 import { NotExplained } from "../scheduler/errors.ts"
 import { keyOf } from "../scheduler/Fleet.ts"
-import { type Explained, Scheduler } from "../scheduler/Scheduler.ts"
-import { wishOf } from "./FleetUpstream.ts"
+import { type Explanation, Scheduler } from "../scheduler/Scheduler.ts"
+import { requirementsOf } from "./FleetUpstream.ts"
 
 /** It was not said what is to be explained. */
 export class ExplainNeeds extends Schema.TaggedError<ExplainNeeds>()("ExplainNeeds", {}) {
@@ -14,7 +14,7 @@ export class ExplainNeeds extends Schema.TaggedError<ExplainNeeds>()("ExplainNee
   }
 }
 
-const decided = ({ decision }: Explained) => {
+const decided = ({ decision }: Explanation) => {
   switch (decision._tag) {
     case "Run":
       return { decision: "run", where: keyOf(decision.worker), shared_tokens: decision.sharedTokens }
@@ -37,9 +37,9 @@ const decided = ({ decision }: Explained) => {
   }
 }
 
-const shown = (explained: Explained) => ({
+const sanitized = (explained: Explanation) => ({
   ...decided(explained),
-  candidates: explained.candidates.map(({ evict, score, where, whyNot }) => ({
+  candidates: explained.candidates.map(({ evict, score, where, rejection: whyNot }) => ({
     where,
     score: score === undefined ? null : Math.round(score),
     why_not: whyNot ?? null,
@@ -57,10 +57,10 @@ export const makeExplaining = Effect.gen(function* () {
       const explained = scheduler.explained(job_id)
       const last = explained.at(-1)
       if (last === undefined) return yield* new NotExplained({ job: job_id })
-      return { job_id, attempts: explained.length, ...shown(last) }
+      return { job_id, attempts: explained.length, ...sanitized(last) }
     }
     if (model === undefined) return yield* new ExplainNeeds()
     const served = yield* upstream.find(model)
-    return { model: served.id, ...shown(yield* scheduler.explain(wishOf(served, prompt, {}))) }
+    return { model: served.id, ...sanitized(yield* scheduler.explain(requirementsOf(served, prompt, {}))) }
   })
 })

@@ -10,9 +10,9 @@ export class HiveDirectory extends Context.Service<
   {
     readonly find: (hiveId: string) => Effect.Effect<Peer, HiveNotFound>
     /** Bytes came from the hive: it lives. Called for each read, so it must cost nothing. */
-    readonly heard: (hiveId: string) => void
+    readonly markAlive: (hiveId: string) => void
     /** No connection to the hive came about, for a reason. */
-    readonly lost: (hiveId: string, reason: string) => void
+    readonly markUnreachable: (hiveId: string, reason: string) => void
     /** Whether the hive is known not to answer, so that nobody should wait for it. */
     readonly isLost: (hiveId: string) => boolean
   }
@@ -22,8 +22,8 @@ export class HiveDirectory extends Context.Service<
     Layer.succeed(
       HiveDirectory,
       HiveDirectory.of({
-        heard: () => {},
-        lost: () => {},
+        markAlive: () => {},
+        markUnreachable: () => {},
         isLost: () => false,
         find: (hiveId) => {
           const peer = Object.hasOwn(hives, hiveId) ? hives[hiveId] : undefined

@@ -12,7 +12,7 @@ import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { overstepped } from "../../http/deadlines.ts"
+import { enforceDeadlines } from "../../http/deadlines.ts"
 import { fromScopedPull } from "../../http/fromScopedPull.ts"
 import { hivePool } from "../../http/hivePool.ts"
 import { acquireRelease, addFinalizer } from "../../http/scopeFinalizers.ts"
@@ -79,11 +79,11 @@ export class HiveForwarder extends Context.Service<
   static readonly layer = this.layerNoDeps.pipe(Layer.provide(hivePool))
 }
 
-const cancelWithin = "5 seconds"
+const cancelTimeout = "5 seconds"
 // A hive answers when the work has stopped: a worker has five seconds, and what does not stop in time is ended.
-const stopWithin = "10 seconds"
+const stopTimeout = "10 seconds"
 const alreadyEnded = 409
-const lateWithin = "1 second"
+const lateTimeout = "1 second"
 const attempts = 3
 const pauseBeforeRetry = "100 millis"
 
@@ -139,12 +139,12 @@ const make = Effect.gen(function* () {
 
   // Every job has one at hand, and few run it.
   const cancel = (hive: Peer, jobId: string) =>
-    Effect.suspend(() => client.cancel(hive, jobId).pipe(Effect.timeout(cancelWithin), Effect.ignore))
+    Effect.suspend(() => client.cancel(hive, jobId).pipe(Effect.timeout(cancelTimeout), Effect.ignore))
 
   const stopAt = (hive: Peer, jobId: string, job: RunningJob) =>
     client.cancel(hive, jobId).pipe(
       Effect.as(true),
-      Effect.timeout(stopWithin),
+      Effect.timeout(stopTimeout),
       Effect.catch((error) =>
         error._tag === "PeerRefused" && error.status === alreadyEnded
           ? Effect.succeed(true)
@@ -168,12 +168,12 @@ const make = Effect.gen(function* () {
     )
     return yield* Effect.onInterrupt(Fiber.join(submitting), () =>
       Effect.flatMap(Effect.forkDetach(undo), (undoing) =>
-        Effect.timeoutOption(Fiber.await(undoing), directory.isLost(hiveId) ? lateWithin : cancelWithin)
+        Effect.timeoutOption(Fiber.await(undoing), directory.isLost(hiveId) ? lateTimeout : cancelTimeout)
       )
     )
   })
 
-  const watch = (hive: string, heard: Heard) =>
+  const watch = (hive: string, heard: StreamActivity) =>
     Effect.suspend(() => {
       const startedAt = clock.currentTimeMillisUnsafe()
       const bound = (
@@ -189,7 +189,7 @@ const make = Effect.gen(function* () {
         }
       })
       const { firstEvent, idle, total } = timeouts
-      return overstepped([
+      return enforceDeadlines([
         bound("first_event", firstEvent, () => (heard.event || heard.isBroken ? undefined : startedAt)),
         bound("idle", idle, () => heard.at),
         ...(total === undefined ? [] : [bound("total", total, () => startedAt)])
@@ -197,13 +197,13 @@ const make = Effect.gen(function* () {
     })
 
   /** One attempt, until the scope closes. */
-  const open = Effect.fnUntraced(function* (request: Forwarded, heard: Heard) {
+  const open = Effect.fnUntraced(function* (request: Forwarded, heard: StreamActivity) {
     const hive = yield* directory.find(request.hiveId)
     const asForwardError = fromPeer(request.hiveId)
     const toForwardError = (error: PeerError) => {
       // A connection that broke may be the only one; where none comes about, there is no hive.
       if (error._tag === "PeerUnreachable" && error.reason !== "reset" && error.reason !== "restarted") {
-        directory.lost(request.hiveId, reasonText[error.reason])
+        directory.markUnreachable(request.hiveId, reasonText[error.reason])
       }
       return asForwardError(error)
     }
@@ -216,7 +216,7 @@ const make = Effect.gen(function* () {
       if (isBroken && request.routing.whenAbandoned === "continue") return Effect.void
       // Nobody waits long for a hive that is silent or away, and it is told all the same.
       return isLate || isBroken || directory.isLost(request.hiveId)
-        ? Effect.timeoutOption(cancel(hive, jobId), lateWithin)
+        ? Effect.timeoutOption(cancel(hive, jobId), lateTimeout)
         : cancel(hive, jobId)
     }
     const submitting = Effect.mapError(submit(hive, request, isLeft), toForwardError)
@@ -224,8 +224,8 @@ const make = Effect.gen(function* () {
     const { jobId } = started
     const { job } = request
     if (job !== undefined) {
-      yield* job.runsAt(request.hiveId, jobId)
-      yield* job.stopBy(stopAt(hive, jobId, job))
+      yield* job.setHiveJob(request.hiveId, jobId)
+      yield* job.onCancel(stopAt(hive, jobId, job))
     }
 
     heard.at = clock.currentTimeMillisUnsafe()
@@ -237,7 +237,7 @@ const make = Effect.gen(function* () {
       canMove: request.canMove ?? (() => request.routing.repeatable),
       onBytes: () => {
         heard.at = clock.currentTimeMillisUnsafe()
-        directory.heard(request.hiveId)
+        directory.markAlive(request.hiveId)
       },
       onEvents: () => {
         heard.event = true
@@ -274,12 +274,12 @@ const make = Effect.gen(function* () {
   })
 
   // Only a broken connection is worth a second try: who refuses once does so again.
-  const persistently = (request: Forwarded, scope: Scope.Scope): EventPull => {
+  const withRetries = (request: Forwarded, scope: Scope.Scope): EventPull => {
     let left = request.routing.repeatable ? attempts : 1
     let current: EventPull | undefined
     const next: EventPull = Effect.flatMap(Scope.fork(scope), (own) => {
       left--
-      const heard: Heard = { at: undefined, event: false, isBroken: false, isLate: false }
+      const heard: StreamActivity = { at: undefined, event: false, isBroken: false, isLate: false }
       const orAgain = (pull: EventPull): EventPull =>
         left === 0
           ? pull
@@ -304,7 +304,7 @@ const make = Effect.gen(function* () {
   const forwardJson = (request: Forwarded) =>
     fromScopedPull(
       Effect.map(Effect.scope, (scope) => {
-        const events = persistently(request, scope)
+        const events = withRetries(request, scope)
         let hasBegun = false
         return Effect.suspend(() => {
           if (hasBegun) return events
@@ -333,7 +333,7 @@ const make = Effect.gen(function* () {
 })
 
 /** What was heard of a hive: when it last sent anything, and whether an event was among it. */
-interface Heard {
+interface StreamActivity {
   at: number | undefined
   event: boolean
   /** The connection broke, and none has come about since. */

@@ -16,7 +16,7 @@ import {
   portOf
 } from "../../hives/HivesConfFormat.ts"
 import { readSshConfig, type SshConfigUnreadable, type SshHost } from "../../hives/SshConfig.ts"
-import type { Say } from "../../job/withNarration.ts"
+import type { Narrate } from "../../job/withNarration.ts"
 import { variable } from "../../settings/environment.ts"
 import type { LockHeld } from "../../system/FileLock.ts"
 
@@ -39,7 +39,7 @@ export class HiveImport extends Context.Service<
     /** An entry that is there wins; a host that `hives.conf` could not take is skipped, with the reason. */
     readonly run: (
       request: { readonly path: string; readonly defaultHivePort: number },
-      say: Say
+      narrate: Narrate
     ) => Effect.Effect<ImportReport, HivesConfError | LockHeld | SshConfigUnreadable>
   }
 >()("rbee/queen/lifecycle/HiveImport") {
@@ -96,12 +96,12 @@ const make = Effect.gen(function* () {
 
   const run = Effect.fn("HiveImport.run")(function* (
     request: { readonly path: string; readonly defaultHivePort: number },
-    say: Say
+    narrate: Narrate
   ) {
     const given = request.path.startsWith("~/") ? path.join(home, request.path.slice(2)) : request.path
     const file = path.resolve(given)
     const found = yield* read(file)
-    yield* say("hive_import", `Found ${found.length} hosts in ${file}`)
+    yield* narrate("hive_import", `Found ${found.length} hosts in ${file}`)
     const candidates = found.map((host) => ({
       alias: host.alias,
       entry: entryOf(host, user, request.defaultHivePort)

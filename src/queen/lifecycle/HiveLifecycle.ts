@@ -4,12 +4,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
-import { DaemonLauncher, type DaemonNotStarted, looks } from "../../daemon/DaemonLauncher.ts"
+import { DaemonLauncher, type DaemonNotStarted, healthPolls } from "../../daemon/DaemonLauncher.ts"
 import { JobsClient, type Peer } from "../../job/client/JobsClient.ts"
-import type { Say } from "../../job/withNarration.ts"
+import type { Narrate } from "../../job/withNarration.ts"
 import { Settings } from "../../settings/Settings.ts"
 import type { SpawnFailed } from "../../system/DetachedProcess.ts"
-import { RunFile } from "../../system/PidFile.ts"
+import { PidFile } from "../../system/PidFile.ts"
 import { Pids } from "../../system/Pids.ts"
 import { isLoopback, reachableUrl } from "../../system/reachableUrl.ts"
 import { WorkerProcessFiles } from "../../system/WorkerProcessFiles.ts"
@@ -33,14 +33,14 @@ export class HiveLifecycle extends Context.Service<
   {
     readonly start: (
       alias: string,
-      say: Say
+      narrate: Narrate
     ) => Effect.Effect<
       HiveChange,
       DaemonNotStarted | HiveNotConfigured | HiveNotFound | HiveNotReachable | RemoteHiveError | SpawnFailed
     >
     readonly stop: (
       alias: string,
-      say: Say
+      narrate: Narrate
     ) => Effect.Effect<HiveChange, HiveNotConfigured | HiveNotFound | RemoteHiveError>
     /** Whether the hive's daemon answers. */
     readonly isWell: (hive: Peer) => Effect.Effect<boolean>
@@ -52,7 +52,7 @@ export class HiveLifecycle extends Context.Service<
   ).pipe(Layer.provide([DaemonLauncher.layerNoDeps, WorkerProcessFiles.layer]))
 }
 
-const askWithin = "1 second"
+const requestTimeout = "1 second"
 
 const Named = Schema.Struct({ hive_id: Schema.String })
 
@@ -61,13 +61,13 @@ const make = Effect.gen(function* () {
   const client = yield* JobsClient
   const launcher = yield* DaemonLauncher
   const pids = yield* Pids
-  const runFiles = yield* RunFile
+  const runFiles = yield* PidFile
   const workerFiles = yield* WorkerProcessFiles
   const { hive, queen, timeouts } = yield* Settings
   const remote = yield* RemoteHive
   const configured = yield* hiveTargets
 
-  const isWell = (hive: Peer) => Effect.map(launcher.whoAnswers(hive), Option.isSome)
+  const isWell = (hive: Peer) => Effect.map(launcher.probeDaemon(hive), Option.isSome)
 
   const commandLine = (alias: string, hive: Peer) => {
     const { hostname, port } = new URL(hive.url)
@@ -75,63 +75,65 @@ const make = Effect.gen(function* () {
     return ["hive", "serve", "--hive-id", alias, "--host", hostname, "--port", port, "--queen-url", queenUrl]
   }
 
-  const startHere = Effect.fnUntraced(function* (alias: string, peer: Peer, say: Say) {
-    yield* say("hive_start", `Starting hive '${alias}' at ${peer.url}`)
+  const startHere = Effect.fnUntraced(function* (alias: string, peer: Peer, narrate: Narrate) {
+    yield* narrate("hive_start", `Starting hive '${alias}' at ${peer.url}`)
     const pid = yield* launcher.launch({ name: `hive-${alias}`, peer, args: commandLine(alias, peer) })
-    yield* say("hive_start", `Hive '${alias}' runs, process ${pid}`)
+    yield* narrate("hive_start", `Hive '${alias}' runs, process ${pid}`)
     return { alias, state: "running", url: peer.url, pid } as const
   })
 
-  const startThere = Effect.fnUntraced(function* (alias: string, peer: Peer, say: Say) {
+  const startThere = Effect.fnUntraced(function* (alias: string, peer: Peer, narrate: Narrate) {
     const { entry, target } = yield* configured(alias)
     // A hive elsewhere cannot reach a queen that listens for this machine only: the queen asks it instead.
     const isReachable = isLoopback(entry.hostName) || !isLoopback(queen.host)
     const queenUrl = reachableUrl(queen.host, queen.port, isLoopback(entry.hostName))
-    const { pid } = yield* remote.start(target, entry, isReachable ? { queenUrl } : {}, say)
-    yield* launcher.whoAnswers(peer).pipe(
+    const { pid } = yield* remote.start(target, entry, isReachable ? { queenUrl } : {}, narrate)
+    yield* launcher.probeDaemon(peer).pipe(
       Effect.flatMap(Effect.fromOption),
-      Effect.retry(looks),
+      Effect.retry(healthPolls),
       Effect.mapError(() => new HiveNotReachable({ hive: alias, url: peer.url }))
     )
     return { alias, state: "running", url: peer.url, pid } as const
   })
 
-  const start = Effect.fn("HiveLifecycle.start")(function* (alias: string, say: Say) {
+  const start = Effect.fn("HiveLifecycle.start")(function* (alias: string, narrate: Narrate) {
     const { peer } = yield* registry.find(alias)
     if (yield* isWell(peer)) return { alias, state: "running", url: peer.url } as const
-    const started = yield* alias === "localhost" ? startHere(alias, peer, say) : startThere(alias, peer, say)
-    registry.heard(alias)
+    const started = yield* alias === "localhost"
+      ? startHere(alias, peer, narrate)
+      : startThere(alias, peer, narrate)
+    registry.markAlive(alias)
     return started
   })
 
   // At its address another hive may answer, such as one that was given a name of its own.
   const isItself = (alias: string, peer: Peer) =>
     client.get(peer, "/v1/heartbeat", Named).pipe(
-      Effect.timeout(askWithin),
+      Effect.timeout(requestTimeout),
       Effect.map(({ hive_id }) => hive_id === alias || hive_id === hive.id),
       Effect.orElseSucceed(() => false)
     )
 
-  const stopHere = Effect.fnUntraced(function* (alias: string, peer: Peer, say: Say) {
+  const stopHere = Effect.fnUntraced(function* (alias: string, peer: Peer, narrate: Narrate) {
     const running = yield* runFiles.processes(`hive-${alias}`)
     const orphans = yield* workerFiles.ofHive(alias)
     const answers = yield* isItself(alias, peer)
     if (running.length === 0 && orphans.length === 0 && !answers) {
-      return yield* say("hive_stop", `Hive '${alias}' does not run`)
+      return yield* narrate("hive_stop", `Hive '${alias}' does not run`)
     }
-    yield* say("hive_stop", `Stopping hive '${alias}' and its workers`)
-    if (answers) yield* client.post(peer, "/v1/shutdown").pipe(Effect.timeout(askWithin), Effect.ignore)
+    yield* narrate("hive_stop", `Stopping hive '${alias}' and its workers`)
+    if (answers) yield* client.post(peer, "/v1/shutdown").pipe(Effect.timeout(requestTimeout), Effect.ignore)
     // The workers of a hive that was killed outlive it.
     for (const daemon of [...running, ...orphans]) yield* pids.terminate(daemon, timeouts.shutdown)
-    yield* say("hive_stop", `Hive '${alias}' has stopped`)
+    yield* narrate("hive_stop", `Hive '${alias}' has stopped`)
   })
 
-  const stop = Effect.fn("HiveLifecycle.stop")(function* (alias: string, say: Say) {
+  const stop = Effect.fn("HiveLifecycle.stop")(function* (alias: string, narrate: Narrate) {
     const { peer } = yield* registry.find(alias)
-    if (alias === "localhost") yield* stopHere(alias, peer, say)
+    if (alias === "localhost") yield* stopHere(alias, peer, narrate)
     else {
       const { entry, target } = yield* configured(alias)
-      yield* remote.stop(target, entry, say)
+      yield* remote.stop(target, entry, narrate)
     }
     registry.stopped(alias)
     return { alias, state: "stopped", url: peer.url } as const
@@ -148,8 +150,8 @@ const make = Effect.gen(function* () {
   })
 
   return HiveLifecycle.of({
-    start: (alias, say) => inTurn(alias, start(alias, say)),
-    stop: (alias, say) => inTurn(alias, stop(alias, say)),
+    start: (alias, narrate) => inTurn(alias, start(alias, narrate)),
+    stop: (alias, narrate) => inTurn(alias, stop(alias, narrate)),
     isWell
   })
 })

@@ -35,7 +35,7 @@ interface Sender {
   readonly verifiedAt?: number
 }
 
-const askWithin = Duration.millis(900)
+const requestTimeout = Duration.millis(900)
 
 const Identity = Schema.Struct({ hive_id: Schema.String })
 
@@ -61,14 +61,14 @@ const make = Effect.gen(function* () {
 
   /** Why the daemon at an address cannot be used as the hive; absent when it says that it is the hive. */
   const refusalOf = Effect.fnUntraced(function* (id: string, url: string) {
-    return yield* client.get({ url, token: yield* token.of(id) }, "/v1/heartbeat", Identity).pipe(
+    return yield* client.get({ url, token: yield* token.forHive(id) }, "/v1/heartbeat", Identity).pipe(
       Effect.map(({ hive_id }) =>
         hive_id === id
           ? undefined
           : `The daemon at ${url} is hive '${hive_id}', not '${id}'; add '${id}' to hives.conf with its own address`
       ),
       Effect.timeoutOrElse({
-        duration: askWithin,
+        duration: requestTimeout,
         orElse: () => Effect.succeed(whyUnusable(id, url, "timeout"))
       }),
       Effect.catch((error) => Effect.succeed(whyUnusable(id, url, error)))

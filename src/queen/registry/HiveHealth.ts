@@ -7,9 +7,9 @@ import { JobsClient } from "../../job/client/JobsClient.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { Heartbeat, HiveRegistry, type KnownHive } from "./HiveRegistry.ts"
 
-const askWithin = "2 seconds"
-const askedAtOnce = 16
-const fewestToSuspect = 3
+const requestTimeout = "2 seconds"
+const maxConcurrentRequests = 16
+const minToSuspect = 3
 
 class AnotherHive extends Data.TaggedError("AnotherHive")<{ readonly message: string }> {}
 
@@ -53,20 +53,20 @@ export const hiveWatch = Layer.effectDiscard(
         // A configured hive of the original rbee has no such path.
         Effect.catchTag("PeerRefused", (refusal) =>
           refusal.status === 404 && hive.record.source === "config"
-            ? Effect.map(client.health(hive.peer), () => registry.heard(hive.record.alias))
+            ? Effect.map(client.health(hive.peer), () => registry.markAlive(hive.record.alias))
             : Effect.fail(refusal)
         )
       )
 
     const ask = (hive: KnownHive) =>
       lookAt(hive).pipe(
-        Effect.timeout(askWithin),
+        Effect.timeout(requestTimeout),
         Effect.matchEffect({
           onSuccess: () => Effect.undefined,
           onFailure: (error) =>
             Effect.succeed({
               alias: hive.record.alias,
-              reason: error._tag === "TimeoutError" ? `no answer within ${askWithin}` : error.message,
+              reason: error._tag === "TimeoutError" ? `no answer within ${requestTimeout}` : error.message,
               wasSeen: hive.record.last_heartbeat !== undefined,
               // It beat a moment ago and may just be busy.
               mayBeBusy: error._tag === "TimeoutError" && silence(hive) < every * 1.5
@@ -75,7 +75,7 @@ export const hiveWatch = Layer.effectDiscard(
       )
 
     const askAll = (hives: ReadonlyArray<KnownHive>) =>
-      Effect.map(Effect.forEach(hives, ask, { concurrency: askedAtOnce }), (answers) =>
+      Effect.map(Effect.forEach(hives, ask, { concurrency: maxConcurrentRequests }), (answers) =>
         answers.filter((answer) => answer !== undefined)
       )
 
@@ -93,7 +93,7 @@ export const hiveWatch = Layer.effectDiscard(
       const others = isNew ? seen.filter((hive) => !due.includes(hive)) : []
       const gone = [...silent, ...(yield* askAll(others))]
       const lost = gone.filter(({ wasSeen }) => wasSeen)
-      const suspicious = lost.length >= fewestToSuspect && lost.length * 2 > seen.length
+      const suspicious = lost.length >= minToSuspect && lost.length * 2 > seen.length
       if (suspicious && !suspectsItself) {
         yield* Effect.logWarning("most hives seem gone at once; is this machine's network up?", {
           hives: lost.map(({ alias }) => alias)
@@ -101,7 +101,7 @@ export const hiveWatch = Layer.effectDiscard(
       }
       if (suspicious || due.length + others.length > gone.length) suspectsItself = suspicious
       for (const { alias, mayBeBusy, reason, wasSeen } of gone) {
-        if (!mayBeBusy && (!suspicious || !wasSeen)) registry.lost(alias, reason)
+        if (!mayBeBusy && (!suspicious || !wasSeen)) registry.markUnreachable(alias, reason)
       }
     })
 

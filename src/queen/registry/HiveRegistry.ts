@@ -16,7 +16,7 @@ import { HiveDirectory } from "../forward/HiveDirectory.ts"
 const absentOrNull = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
 /** A worker as its hive's heartbeat tells of it. */
-export const WorkerBeat = Schema.Struct({
+export const WorkerHeartbeat = Schema.Struct({
   worker_id: WorkerId,
   state: Schema.String,
   health_status: absentOrNull(Schema.String),
@@ -34,7 +34,7 @@ export const Heartbeat = Schema.Struct({
   /** Changes each time the hive's daemon starts; absent from older hives. */
   instance: absentOrNull(Schema.String.check(Schema.isMaxLength(64))),
   url: absentOrNull(HttpUrl),
-  workers: Schema.Array(WorkerBeat).check(Schema.isMaxLength(maxWorkers))
+  workers: Schema.Array(WorkerHeartbeat).check(Schema.isMaxLength(maxWorkers))
 })
 export type Heartbeat = typeof Heartbeat.Type
 
@@ -63,7 +63,7 @@ export type HiveRecord = typeof HiveRecord.Type
 export interface KnownHive {
   readonly record: HiveRecord
   readonly peer: Peer
-  readonly workers: ReadonlyArray<typeof WorkerBeat.Type>
+  readonly workers: ReadonlyArray<typeof WorkerHeartbeat.Type>
   /** The alias under which the same daemon is counted; absent when it is counted under this one. */
   readonly sameAs?: string
   /** When the hive was last heard of, in milliseconds; nothing when it never was. */
@@ -85,9 +85,9 @@ export class HiveRegistry extends Context.Service<
     /** Shows a warning in the hive's record for as long as a heartbeat counts, and logs it once. */
     readonly warn: (alias: string, warning: string) => Effect.Effect<void>
     /** Something came from the hive, so that it lives. */
-    readonly heard: (alias: string) => void
+    readonly markAlive: (alias: string) => void
     /** The hive does not answer, for a reason. It is taken back as soon as something comes from the hive. */
-    readonly lost: (alias: string, reason: string) => void
+    readonly markUnreachable: (alias: string, reason: string) => void
     /** Whether the hive was lost or stopped, and nothing came from it since. */
     readonly isLost: (alias: string) => boolean
     /** This queen stopped the hive. It is taken back as soon as something comes from the hive. */
@@ -109,8 +109,8 @@ export class HiveRegistry extends Context.Service<
     Effect.map(HiveRegistry, (registry) =>
       HiveDirectory.of({
         find: (hiveId) => Effect.map(registry.find(hiveId), ({ peer }) => peer),
-        heard: registry.heard,
-        lost: registry.lost,
+        markAlive: registry.markAlive,
+        markUnreachable: registry.markUnreachable,
         isLost: registry.isLost
       })
     )
@@ -154,8 +154,8 @@ const make = Effect.gen(function* () {
   const token = yield* Token
   const clock = yield* Clock.Clock
   const beats = new Map<string, Beat>()
-  const signs = new Map<string, number>()
-  const losses = new Map<string, Loss>()
+  const lastSeen = new Map<string, number>()
+  const failures = new Map<string, Loss>()
   const refusals = new Map<string, { readonly url: string; readonly reason: string }>()
   const warnings = new Map<string, { readonly at: number; readonly text: string }>()
   const watchers = new Map<string, Set<(reason: string) => void>>()
@@ -163,16 +163,16 @@ const make = Effect.gen(function* () {
 
   const lose = (alias: string, loss: Loss) => {
     // That a hive does not answer is no news of one that was stopped.
-    if (losses.get(alias)?.state === "stopped") return
-    if (!losses.has(alias)) changes++
-    losses.set(alias, loss)
+    if (failures.get(alias)?.state === "stopped") return
+    if (!failures.has(alias)) changes++
+    failures.set(alias, loss)
     const calls = watchers.get(alias) ?? []
     watchers.delete(alias)
     for (const call of calls) call(loss.reason)
   }
 
   const takeBack = (alias: string) => {
-    if (losses.delete(alias)) changes++
+    if (failures.delete(alias)) changes++
   }
 
   const warningOf = (alias: string) => {
@@ -183,15 +183,15 @@ const make = Effect.gen(function* () {
   }
 
   const known = (alias: string, configured: string | undefined): Effect.Effect<KnownHive> =>
-    Effect.map(token.of(alias), (token) => {
+    Effect.map(token.forHive(alias), (token) => {
       const beat = beats.get(alias)
       const heardAt = Math.max(
         beat?.at ?? Number.NEGATIVE_INFINITY,
-        signs.get(alias) ?? Number.NEGATIVE_INFINITY
+        lastSeen.get(alias) ?? Number.NEGATIVE_INFINITY
       )
       const refusal = configured === undefined ? refusals.get(alias) : undefined
       const warning = warningOf(alias) ?? refusal?.reason
-      const loss = losses.get(alias)
+      const loss = failures.get(alias)
       const isActive =
         loss === undefined && clock.currentTimeMillisUnsafe() - heardAt < Duration.toMillis(heartbeat.active)
       const url =
@@ -300,15 +300,15 @@ const make = Effect.gen(function* () {
       if (warningOf(alias) !== text) yield* Effect.logWarning(text, { hive: alias })
       addBounded(warnings, alias, { at: clock.currentTimeMillisUnsafe(), text })
     }),
-    heard: (alias) => {
+    markAlive: (alias) => {
       takeBack(alias)
-      signs.set(alias, clock.currentTimeMillisUnsafe())
+      lastSeen.set(alias, clock.currentTimeMillisUnsafe())
     },
-    lost: (alias, reason) => lose(alias, { state: "unreachable", reason }),
-    isLost: (alias) => losses.has(alias),
+    markUnreachable: (alias, reason) => lose(alias, { state: "unreachable", reason }),
+    isLost: (alias) => failures.has(alias),
     stopped: (alias) => lose(alias, { state: "stopped", reason: "stopped by this queen" }),
     onLost: (alias, call) => {
-      const loss = losses.get(alias)
+      const loss = failures.get(alias)
       if (loss !== undefined) {
         call(loss.reason)
         return () => {}

@@ -10,7 +10,7 @@ import { HiveRegistry, type KnownHive } from "../registry/HiveRegistry.ts"
 import { type HiveModels, KnownModels } from "../registry/KnownModels.ts"
 
 /** A hive with what it told last. */
-export interface HiveStock {
+export interface HiveSnapshot {
   readonly hive: string
   readonly inventory: HiveInventory
   /** Why nothing can run on the hive now: it is away, and only the models that it had are known. */
@@ -25,9 +25,9 @@ export class FleetView extends Context.Service<
      * What is known, asked anew if it is older than `maxAge` milliseconds, or a hive was lost or came back since. Takes
      * two seconds at most.
      */
-    readonly look: (maxAge: number) => Effect.Effect<ReadonlyArray<HiveStock>>
+    readonly snapshot: (maxAge: number) => Effect.Effect<ReadonlyArray<HiveSnapshot>>
     /** What the hives have now: they are asked after this call, at most four times a second for all callers. */
-    readonly refresh: Effect.Effect<ReadonlyArray<HiveStock>>
+    readonly refresh: Effect.Effect<ReadonlyArray<HiveSnapshot>>
   }
 >()("rbee/queen/scheduler/FleetView") {
   static readonly layerNoDeps = Layer.effect(
@@ -36,11 +36,11 @@ export class FleetView extends Context.Service<
   )
 }
 
-const askWithin = "2 seconds"
-const askedAtOnce = 16
+const requestTimeout = "2 seconds"
+const maxConcurrentRequests = 16
 const refreshPause = 250
 
-const awayStock = (hive: string, { models }: Pick<HiveModels, "models">, away: string): HiveStock => ({
+const awayStock = (hive: string, { models }: Pick<HiveModels, "models">, away: string): HiveSnapshot => ({
   hive,
   inventory: { devices: [], models, workers: [] },
   away
@@ -58,14 +58,14 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   // Whoever comes while somebody looks waits for what he sees.
   const turn = yield* Semaphore.make(1)
-  let known: ReadonlyArray<HiveStock> = []
+  let known: ReadonlyArray<HiveSnapshot> = []
   let seenAt = Number.NEGATIVE_INFINITY
   let seenChanges = -1
 
   // A hive that is active and late with its answer has what it had.
-  const onFailure = ({ record }: KnownHive, error: PeerError | undefined): HiveStock | undefined => {
+  const onFailure = ({ record }: KnownHive, error: PeerError | undefined): HiveSnapshot | undefined => {
     if (error?._tag === "PeerUnreachable" && error.reason === "refused") {
-      if (record.state === "active") registry.lost(record.alias, reasonText.refused)
+      if (record.state === "active") registry.markUnreachable(record.alias, reasonText.refused)
       return undefined
     }
     const had = known.find(({ hive }) => hive === record.alias)
@@ -74,8 +74,8 @@ const make = Effect.gen(function* () {
 
   const ask = (hive: KnownHive) =>
     client.get(hive.peer, "/v1/inventory", HiveInventory).pipe(
-      Effect.timeout(askWithin),
-      Effect.map((inventory): HiveStock | undefined => ({ hive: hive.record.alias, inventory })),
+      Effect.timeout(requestTimeout),
+      Effect.map((inventory): HiveSnapshot | undefined => ({ hive: hive.record.alias, inventory })),
       Effect.catchTag("TimeoutError", () => Effect.sync(() => onFailure(hive, undefined))),
       Effect.catch((error) => Effect.sync(() => onFailure(hive, error)))
     )
@@ -89,7 +89,7 @@ const make = Effect.gen(function* () {
       ({ record, sameAs }) =>
         sameAs === undefined && (record.state === "active" || record.state === "unknown")
     )
-    const answers = yield* Effect.forEach(reachable, ask, { concurrency: askedAtOnce })
+    const answers = yield* Effect.forEach(reachable, ask, { concurrency: maxConcurrentRequests })
     const stocks = answers.filter((stock) => stock !== undefined)
     const byAlias = new Map(hives.map((hive) => [hive.record.alias, hive]))
     yield* memory.note(
@@ -102,7 +102,7 @@ const make = Effect.gen(function* () {
     )
     const present = new Set(stocks.map(({ hive }) => hive))
     const after = new Map((yield* registry.list).map((hive) => [hive.record.alias, hive]))
-    const away: Array<HiveStock> = []
+    const away: Array<HiveSnapshot> = []
     for (const [alias, models] of yield* memory.all) {
       if (present.has(alias)) continue
       const isGone = models.isConfigured && !byAlias.has(alias)
@@ -123,7 +123,7 @@ const make = Effect.gen(function* () {
 
   return FleetView.of({
     // Callers that came before a look began share what it sees.
-    look: Effect.fnUntraced(function* (maxAge) {
+    snapshot: Effect.fnUntraced(function* (maxAge) {
       const since = clock.currentTimeMillisUnsafe() - maxAge
       if (isOlder(since)) {
         yield* turn.withPermit(Effect.suspend(() => (isOlder(since) ? lookNow : Effect.void)))

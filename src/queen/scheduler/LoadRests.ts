@@ -84,8 +84,8 @@ export class LoadRests {
   }
 
   tick(now: number) {
-    for (const rests of [this.#devices, this.#hives, this.#models]) {
-      for (const [key, { until }] of rests) if (until <= now) rests.delete(key)
+    for (const isCoolingDown of [this.#devices, this.#hives, this.#models]) {
+      for (const [key, { until }] of isCoolingDown) if (until <= now) isCoolingDown.delete(key)
     }
   }
 

@@ -16,9 +16,9 @@ import { HiveRegistry } from "../registry/HiveRegistry.ts"
 import { LoadStalled } from "./errors.ts"
 import { isServing, type WorkerView } from "./Fleet.ts"
 import { FleetView } from "./FleetView.ts"
-import type { Order } from "./messages.ts"
+import type { Command } from "./messages.ts"
 
-type LoadOrder = Extract<Order, { readonly _tag: "Load" }>
+type LoadOrder = Extract<Command, { readonly _tag: "Load" }>
 
 /** A hive said that a worker is ready, and not which. */
 export class WorkerNotTold extends Schema.TaggedError<WorkerNotTold>()("WorkerNotTold", {
@@ -36,7 +36,7 @@ export class Loader extends Context.Service<
     /** Returns when the worker is ready. `say` hears what the hive tells meanwhile. */
     readonly load: (
       order: LoadOrder,
-      say: (sentence: string) => void
+      narrate: (sentence: string) => void
     ) => Effect.Effect<WorkerView, ForwardError | HiveUnreachable | LoadStalled | WorkerNotTold>
     /** Returns when the worker is gone, or its hive could not be asked. */
     readonly unload: (worker: WorkerView, reason: string) => Effect.Effect<void>
@@ -90,12 +90,12 @@ const make = Effect.gen(function* () {
 
   // What a hive tells that has much to do may be older than its worker.
   const told = (hive: string, id: string | undefined) =>
-    Effect.map(fleet.look(0), (stocks) =>
+    Effect.map(fleet.snapshot(0), (stocks) =>
       stocks.find((stock) => stock.hive === hive)?.inventory.workers.find(({ worker_id }) => worker_id === id)
     )
 
   return Loader.of({
-    load: Effect.fn("Loader.load")(function* (order, say) {
+    load: Effect.fn("Loader.load")(function* (order, narrate) {
       let heardAt = clock.currentTimeMillisUnsafe()
       let id: string | undefined
       const hear = (event: JobEvent) =>
@@ -103,7 +103,7 @@ const make = Effect.gen(function* () {
           heardAt = clock.currentTimeMillisUnsafe()
           if (event.kind === "result") id = Option.getOrUndefined(readWorker(event.json))?.id
           if (event.kind === "narration") {
-            Option.map(readNarration(event.json), ({ message }) => say(message))
+            Option.map(readNarration(event.json), ({ message }) => narrate(message))
           }
         })
       yield* Effect.logInfo("loading a model", {

@@ -1,8 +1,8 @@
-import { InFlight } from "../../http/TransientMap.ts"
-import { chooseWorker, type LoadedWorker, misfit, type Needs } from "./decide.ts"
+import { TransientMap } from "../../http/TransientMap.ts"
+import { chooseWorker, type LoadedWorker, mismatch, type Constraints } from "./decide.ts"
 import { isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
-import type { Asked, Note, Order, Outcome, Placing, Refusal } from "./messages.ts"
+import type { QueuedRequest, InternalEvent, Command, Outcome, WorkerDemand, Refusal } from "./messages.ts"
 import { Prefixes } from "./Prefixes.ts"
 
 interface Load {
@@ -21,7 +21,7 @@ interface Load {
 }
 
 interface Running {
-  readonly request: Asked
+  readonly request: QueuedRequest
   readonly load: Load
 }
 
@@ -32,8 +32,8 @@ interface Running {
 export class ModelQueue {
   readonly model: string
   readonly #limits: SchedulerLimits
-  readonly #waiting = new InFlight<string, Asked>()
-  readonly #running = new InFlight<string, Running>()
+  readonly #waiting = new TransientMap<string, QueuedRequest>()
+  readonly #running = new TransientMap<string, Running>()
   readonly #loads = new Map<string, Load>()
   /** Tokens that each key had, as long as it has requests here. */
   readonly #served = new Map<string, number>()
@@ -69,7 +69,7 @@ export class ModelQueue {
     return this.#loads.values()
   }
 
-  ask(request: Asked, now: number): ReadonlyArray<Note | Order> {
+  ask(request: QueuedRequest, now: number): ReadonlyArray<InternalEvent | Command> {
     const { queueLength } = this.#limits
     // A worker that rested may have become free since the last look.
     const before = this.#waiting.size >= queueLength ? this.#pump(now) : []
@@ -91,12 +91,12 @@ export class ModelQueue {
     return [{ _tag: "Waits", id: request.id, position: this.#waiting.size, why: this.#why }, ...done]
   }
 
-  leave(id: string, now: number): ReadonlyArray<Note | Order> {
+  leave(id: string, now: number): ReadonlyArray<InternalEvent | Command> {
     if (!this.#waiting.delete(id)) return []
     return this.#pump(now)
   }
 
-  ended(id: string, outcome: Outcome, now: number): ReadonlyArray<Note | Order> {
+  ended(id: string, outcome: Outcome, now: number): ReadonlyArray<InternalEvent | Command> {
     const running = this.#running.get(id)
     if (running === undefined) return []
     const { load, request } = running
@@ -117,9 +117,9 @@ export class ModelQueue {
   }
 
   /** The workers of the model, as their hives tell of them now. */
-  update(workers: ReadonlyArray<WorkerView>, now: number): ReadonlyArray<Note | Order> {
+  update(workers: ReadonlyArray<WorkerView>, now: number): ReadonlyArray<InternalEvent | Command> {
     const present = new Set(workers.map(keyOf))
-    const notes: Array<Note | Order> = workers.flatMap((worker) => this.#enter(worker, now))
+    const notes: Array<InternalEvent | Command> = workers.flatMap((worker) => this.#enter(worker, now))
     for (const [key, load] of this.#loads) {
       if (present.has(key)) continue
       if (load.leaving) notes.push({ _tag: "Drained", worker: load.worker, granted: false })
@@ -131,13 +131,13 @@ export class ModelQueue {
     return [...notes, ...this.#pump(now)]
   }
 
-  placed(worker: WorkerView, now: number): ReadonlyArray<Note | Order> {
+  placed(worker: WorkerView, now: number): ReadonlyArray<InternalEvent | Command> {
     this.#wanted = "no"
     return [...this.#enter(worker, now), ...this.#pump(now)]
   }
 
   /** Those who wait for such a worker get none; one for a smaller context may yet be had. */
-  notPlaced(placing: Placing, refusal: Refusal, now: number): ReadonlyArray<Note | Order> {
+  notPlaced(placing: WorkerDemand, refusal: Refusal, now: number): ReadonlyArray<InternalEvent | Command> {
     this.#wanted = "no"
     const { contextSize = 0 } = placing
     const hopeless = [...this.#waiting.values()].filter(
@@ -153,7 +153,7 @@ export class ModelQueue {
     this.#why = why
   }
 
-  drain(worker: WorkerView, force: boolean): ReadonlyArray<Note | Order> {
+  drain(worker: WorkerView, force: boolean): ReadonlyArray<InternalEvent | Command> {
     const load = this.#loads.get(keyOf(worker))
     if (load === undefined) return [{ _tag: "Drained", worker, granted: false }]
     if (load.draining || (load.running > 0 && !force)) {
@@ -165,13 +165,13 @@ export class ModelQueue {
   }
 
   /** The worker is gone. */
-  deleted(worker: WorkerView, now: number): ReadonlyArray<Note | Order> {
+  deleted(worker: WorkerView, now: number): ReadonlyArray<InternalEvent | Command> {
     this.#loads.delete(keyOf(worker))
     return this.#pump(now)
   }
 
-  tick(now: number): ReadonlyArray<Note | Order> {
-    const orders: Array<Note | Order> = []
+  tick(now: number): ReadonlyArray<InternalEvent | Command> {
+    const orders: Array<InternalEvent | Command> = []
     for (const { askedAt, deadline, id } of this.#waiting.values()) {
       if (deadline > now) continue
       this.#waiting.delete(id)
@@ -188,7 +188,7 @@ export class ModelQueue {
   }
 
   /** Where those stand who wait, in the order in which they will be served. */
-  positions(now: number): ReadonlyArray<Order> {
+  positions(now: number): ReadonlyArray<Command> {
     return this.#inOrder(now).map(({ id }, index) => ({
       _tag: "Waits",
       id,
@@ -197,7 +197,7 @@ export class ModelQueue {
     }))
   }
 
-  #enter(worker: WorkerView, now: number): ReadonlyArray<Note> {
+  #enter(worker: WorkerView, now: number): ReadonlyArray<InternalEvent> {
     const known = this.#loads.get(keyOf(worker))
     if (known !== undefined) {
       if (known.worker.state === gone) known.draining = false
@@ -221,40 +221,40 @@ export class ModelQueue {
     return [usedNote(load)]
   }
 
-  #leaveIfIdle(load: Load): ReadonlyArray<Note> {
+  #leaveIfIdle(load: Load): ReadonlyArray<InternalEvent> {
     if (!load.leaving || load.running > 0) return []
     load.leaving = false
     return [{ _tag: "Drained", worker: load.worker, granted: true }]
   }
 
   /** Whether a worker is there that will take the request at some time. */
-  #isServed(request: Asked) {
+  #isServed(request: QueuedRequest) {
     for (const { draining, worker } of this.#loads.values()) {
-      if (isServing(worker) && !draining && misfit(worker, request) === undefined) return true
+      if (isServing(worker) && !draining && mismatch(worker, request) === undefined) return true
     }
     return false
   }
 
   /** The same, of workers that do not rest. */
-  #isServedSoon(request: Asked, now: number) {
+  #isServedSoon(request: QueuedRequest, now: number) {
     for (const { draining, openUntil, worker } of this.#loads.values()) {
       const takesNew = isServing(worker) && !draining && openUntil <= now
-      if (takesNew && misfit(worker, request) === undefined) return true
+      if (takesNew && mismatch(worker, request) === undefined) return true
     }
     return false
   }
 
   /** The same, of workers that the request does not avoid. */
-  #isServedElsewhere({ avoid = [], ...request }: Asked, now: number) {
+  #isServedElsewhere({ avoid = [], ...request }: QueuedRequest, now: number) {
     for (const { draining, openUntil, worker } of this.#loads.values()) {
       const takesNew = isServing(worker) && !draining && openUntil <= now && !avoid.includes(keyOf(worker))
-      if (takesNew && misfit(worker, request) === undefined) return true
+      if (takesNew && mismatch(worker, request) === undefined) return true
     }
     return false
   }
 
   /** Those who wait for a worker that serves already, when the last such has gone. */
-  #refuseUnserved(now: number): ReadonlyArray<Order> {
+  #refuseUnserved(now: number): ReadonlyArray<Command> {
     const unserved = [...this.#waiting.values()].filter(
       (request) => request.servingOnly === true && !this.#isServedElsewhere(request, now)
     )
@@ -263,10 +263,10 @@ export class ModelQueue {
   }
 
   /** Who has waited too long goes first, then the higher priority, then the key that had the least, then who came first. */
-  #inOrder(now: number): ReadonlyArray<Asked> {
+  #inOrder(now: number): ReadonlyArray<QueuedRequest> {
     const { starvationBound } = this.#limits
-    const served = ({ key }: Asked) => this.#served.get(key) ?? 0
-    const isStarving = ({ askedAt }: Asked) => now - askedAt >= starvationBound
+    const served = ({ key }: QueuedRequest) => this.#served.get(key) ?? 0
+    const isStarving = ({ askedAt }: QueuedRequest) => now - askedAt >= starvationBound
     return [...this.#waiting.values()].sort(
       (left, right) =>
         Number(isStarving(right)) - Number(isStarving(left)) ||
@@ -276,7 +276,7 @@ export class ModelQueue {
     )
   }
 
-  #start(request: Asked, load: Load, now: number): ReadonlyArray<Note | Order> {
+  #start(request: QueuedRequest, load: Load, now: number): ReadonlyArray<InternalEvent | Command> {
     const { id, key, prefixes, tokens } = request
     const sharedTokens = load.prefixes.shared(prefixes)
     this.#waiting.delete(id)
@@ -289,7 +289,7 @@ export class ModelQueue {
     return [{ _tag: "Run", id, worker: load.worker, sharedTokens }, usedNote(load)]
   }
 
-  #choose(request: Asked, now: number) {
+  #choose(request: QueuedRequest, now: number) {
     const { avoid = [], servingOnly = false } = request
     const loads = [...this.#loads.values()]
     const others = avoid.length === 0 ? loads : loads.filter(({ worker }) => !avoid.includes(keyOf(worker)))
@@ -299,8 +299,8 @@ export class ModelQueue {
     return best === undefined ? undefined : this.#loads.get(keyOf(best.worker))
   }
 
-  #pump(now: number): ReadonlyArray<Note | Order> {
-    const done: Array<Note | Order> = []
+  #pump(now: number): ReadonlyArray<InternalEvent | Command> {
+    const done: Array<InternalEvent | Command> = []
     while (this.#waiting.size > 0) {
       let started = false
       for (const request of this.#waiting.size === 1 ? this.#waiting.values() : this.#inOrder(now)) {
@@ -319,7 +319,7 @@ export class ModelQueue {
     return done
   }
 
-  #want(now: number): ReadonlyArray<Note> {
+  #want(now: number): ReadonlyArray<InternalEvent> {
     const waiting = [...this.#waiting.values()].filter(({ servingOnly }) => servingOnly !== true)
     const [first] = waiting
     if (first === undefined) {
@@ -358,15 +358,15 @@ export class ModelQueue {
 const busyPause = 250
 const gone = "gone"
 
-const usedNote = ({ loadedAt, running, usedAt, worker }: Load): Note => ({
+const usedNote = ({ loadedAt, running, usedAt, worker }: Load): InternalEvent => ({
   _tag: "Used",
   use: { worker, running, usedAt, loadedAt }
 })
 
-const needSame = (left: Needs, right: Needs) =>
+const needSame = (left: Constraints, right: Constraints) =>
   left.hive === right.hive &&
   left.device === right.device &&
   left.engine === right.engine &&
   String(left.capabilities) === String(right.capabilities)
 
-const refuse = (id: string, refusal: Refusal): Order => ({ _tag: "Refuse", id, refusal })
+const refuse = (id: string, refusal: Refusal): Command => ({ _tag: "Refuse", id, refusal })

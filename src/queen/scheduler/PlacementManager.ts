@@ -1,12 +1,12 @@
-import { misfit, type WorkerUse } from "./decide.ts"
+import { mismatch, type WorkerUse } from "./decide.ts"
 import { type DeviceView, type HiveView, isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import { type LoadPlace, LoadRests } from "./LoadRests.ts"
-import type { LoadFault, Note, Order, Placing } from "./messages.ts"
+import type { LoadFault, InternalEvent, Command, WorkerDemand } from "./messages.ts"
 import { type PlacementView, placeWorker } from "./placeWorker.ts"
 
 interface Loading extends LoadPlace {
-  readonly placing: Placing
+  readonly placing: WorkerDemand
 }
 
 interface Leaving {
@@ -21,10 +21,10 @@ interface Leaving {
  * Decides which workers are started and which go, for all models: the one who knows what memory is free, on its way or
  * about to be given back. Told messages one after the other, like a `ModelQueue`.
  */
-export class Placer {
+export class PlacementManager {
   readonly #limits: SchedulerLimits
   #hives: ReadonlyMap<string, HiveView> = new Map()
-  readonly #wanted = new Map<string, Placing>()
+  readonly #wanted = new Map<string, WorkerDemand>()
   readonly #loading = new Map<string, Loading>()
   readonly #leaving = new Map<string, Leaving>()
   readonly #rests: LoadRests
@@ -43,7 +43,7 @@ export class Placer {
     return this.#loading.size
   }
 
-  want(placing: Placing, now: number): ReadonlyArray<Note | Order> {
+  want(placing: WorkerDemand, now: number): ReadonlyArray<InternalEvent | Command> {
     this.#wanted.set(placing.model, placing)
     return this.#place(now)
   }
@@ -52,7 +52,7 @@ export class Placer {
     this.#wanted.delete(model)
   }
 
-  fleet(hives: ReadonlyArray<HiveView>, now: number): ReadonlyArray<Note | Order> {
+  fleet(hives: ReadonlyArray<HiveView>, now: number): ReadonlyArray<InternalEvent | Command> {
     this.#hives = new Map(hives.map((hive) => [hive.id, hive]))
     const present = new Set(hives.flatMap(({ workers }) => workers.map(keyOf)))
     for (const key of this.#own) if (!present.has(key)) this.#own.delete(key)
@@ -62,7 +62,7 @@ export class Placer {
     return this.#place(now)
   }
 
-  loaded(load: string, worker: WorkerView, now: number): ReadonlyArray<Note | Order> {
+  loaded(load: string, worker: WorkerView, now: number): ReadonlyArray<InternalEvent | Command> {
     const loading = this.#loading.get(load)
     if (loading === undefined) return []
     this.#loading.delete(load)
@@ -84,7 +84,12 @@ export class Placer {
   }
 
   /** It is tried again where that may help; if there is no such place, those who want the model are refused. */
-  loadFailed(load: string, fault: LoadFault, reason: string, now: number): ReadonlyArray<Note | Order> {
+  loadFailed(
+    load: string,
+    fault: LoadFault,
+    reason: string,
+    now: number
+  ): ReadonlyArray<InternalEvent | Command> {
     const loading = this.#loading.get(load)
     if (loading === undefined) return []
     this.#loading.delete(load)
@@ -93,7 +98,7 @@ export class Placer {
     return fault === "full" ? [...again, { _tag: "Pending", model: loading.model, why: reason }] : again
   }
 
-  drained(worker: WorkerView, granted: boolean): ReadonlyArray<Note | Order> {
+  drained(worker: WorkerView, granted: boolean): ReadonlyArray<InternalEvent | Command> {
     const leaving = this.#leaving.get(keyOf(worker))
     if (leaving === undefined) return []
     if (!granted) {
@@ -111,7 +116,7 @@ export class Placer {
     return [{ _tag: "Delete", worker, reason }]
   }
 
-  deleted(worker: WorkerView, now: number): ReadonlyArray<Note | Order> {
+  deleted(worker: WorkerView, now: number): ReadonlyArray<InternalEvent | Command> {
     const key = keyOf(worker)
     const hive = this.#hives.get(worker.hive)
     if (hive?.workers.some((other) => keyOf(other) === key) === true) {
@@ -133,14 +138,14 @@ export class Placer {
     this.#uses.set(hive, uses.set(id, use))
   }
 
-  expired(worker: WorkerView): ReadonlyArray<Note | Order> {
+  expired(worker: WorkerView): ReadonlyArray<InternalEvent | Command> {
     const key = keyOf(worker)
     if (!this.#own.has(key) || this.#leaving.has(key)) return []
     this.#leaving.set(key, { worker, room: undefined, granted: false })
     return [{ _tag: "Drain", worker, force: false }]
   }
 
-  tick(now: number): ReadonlyArray<Note | Order> {
+  tick(now: number): ReadonlyArray<InternalEvent | Command> {
     this.#rests.tick(now)
     return this.#place(now)
   }
@@ -171,10 +176,12 @@ export class Placer {
   }
 
   /** Whether a hive starts a worker that will do, for whomever. */
-  #isStarting(placing: Placing) {
+  #isStarting(placing: WorkerDemand) {
     for (const { workers } of this.#hives.values()) {
       const isComing = (worker: WorkerView) =>
-        worker.model === placing.model && worker.state === "starting" && misfit(worker, placing) === undefined
+        worker.model === placing.model &&
+        worker.state === "starting" &&
+        mismatch(worker, placing) === undefined
       if (workers.some(isComing)) return true
     }
     return false
@@ -185,8 +192,8 @@ export class Placer {
     return false
   }
 
-  #place(now: number): ReadonlyArray<Note | Order> {
-    const done: Array<Note | Order> = []
+  #place(now: number): ReadonlyArray<InternalEvent | Command> {
+    const done: Array<InternalEvent | Command> = []
     const oldestFirst = [...this.#wanted.values()].sort(
       (left, right) => Number(left.extra) - Number(right.extra) || left.since - right.since
     )
@@ -194,7 +201,7 @@ export class Placer {
     return done
   }
 
-  #placeOne(placing: Placing, now: number): ReadonlyArray<Note | Order> {
+  #placeOne(placing: WorkerDemand, now: number): ReadonlyArray<InternalEvent | Command> {
     const { capabilities, contextSize, device, engine, extra, hive, minContext, model, parallel, since } =
       placing
     const isOnItsWay =
@@ -242,7 +249,11 @@ export class Placer {
           const names = decision.evict.map(({ id }) => id).join(", ")
           return [
             { _tag: "Pending", model, why: `worker ${names} goes first, to make room` },
-            ...decision.evict.map((worker): Note => ({ _tag: "Drain", worker, force: rules.mayDrain }))
+            ...decision.evict.map((worker): InternalEvent => ({
+              _tag: "Drain",
+              worker,
+              force: rules.mayDrain
+            }))
           ]
         }
         const load = `load-${++this.#loads}`

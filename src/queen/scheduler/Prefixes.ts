@@ -6,7 +6,7 @@ const charactersPerToken = 4
 /** Tokens of one block, as they are estimated. */
 export const blockTokens = blockCharacters / charactersPerToken
 
-const mostBlocks = 256
+const maxBlocks = 256
 const rememberedBlocks = 4096
 
 /** How many tokens a text has, as it is estimated before an engine has counted them. */
@@ -16,7 +16,7 @@ export const estimateTokens = (text: string) => Math.ceil(text.length / characte
 export const prefixesOf = (prompt: string): ReadonlyArray<string> => {
   const names: Array<string> = []
   let before = ""
-  for (let end = blockCharacters; end <= prompt.length && names.length < mostBlocks; end += blockCharacters) {
+  for (let end = blockCharacters; end <= prompt.length && names.length < maxBlocks; end += blockCharacters) {
     before = hash("sha1", before + prompt.slice(end - blockCharacters, end), "base64")
     names.push(before)
   }

@@ -1,9 +1,15 @@
-import { type Candidate, chooseWorker, type Decision, type LoadedWorker, type Wish } from "./decide.ts"
+import {
+  type Candidate,
+  chooseWorker,
+  type Decision,
+  type LoadedWorker,
+  type Requirements
+} from "./decide.ts"
 import type { HiveView, WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
-import type { Message, Note, Order } from "./messages.ts"
+import type { Message, InternalEvent, Command } from "./messages.ts"
 import { ModelQueue } from "./ModelQueue.ts"
-import { Placer } from "./PlacementManager.ts"
+import { PlacementManager } from "./PlacementManager.ts"
 import { placeWorker } from "./placeWorker.ts"
 
 const orders: ReadonlySet<string> = new Set([
@@ -12,9 +18,9 @@ const orders: ReadonlySet<string> = new Set([
   "Refuse",
   "Load",
   "Delete"
-] satisfies ReadonlyArray<Order["_tag"]>)
+] satisfies ReadonlyArray<Command["_tag"]>)
 
-const isOrder = (item: Note | Order): item is Order => orders.has(item._tag)
+const isOrder = (item: InternalEvent | Command): item is Command => orders.has(item._tag)
 
 /**
  * The queues of all models and the placer, with the post between them. A function of what it was told and when: the
@@ -24,17 +30,17 @@ export class SchedulerCore {
   readonly #limits: SchedulerLimits
   readonly #queues = new Map<string, ModelQueue>()
   readonly #modelOf = new Map<string, string>()
-  readonly #placer: Placer
+  readonly #placer: PlacementManager
 
   constructor(limits: SchedulerLimits) {
     this.#limits = limits
-    this.#placer = new Placer(limits)
+    this.#placer = new PlacementManager(limits)
   }
 
   /** Takes a message; gives what is to be done, in order. `now` never goes back. */
-  handle(message: Message, now: number): ReadonlyArray<Order> {
-    const done: Array<Order> = []
-    const post: Array<Note | Order> = [...this.#take(message, now)]
+  handle(message: Message, now: number): ReadonlyArray<Command> {
+    const done: Array<Command> = []
+    const post: Array<InternalEvent | Command> = [...this.#take(message, now)]
     for (let next = post.shift(); next !== undefined; next = post.shift()) {
       if (isOrder(next)) {
         if (next._tag === "Refuse") this.#modelOf.delete(next.id)
@@ -46,7 +52,7 @@ export class SchedulerCore {
 
   /** What would be decided now, and what was looked at, without reserving anything. */
   explain(
-    wish: Wish,
+    wish: Requirements,
     now: number
   ): { readonly decision: Decision; readonly candidates: ReadonlyArray<Candidate> } {
     const candidates: Array<Candidate> = []
@@ -72,7 +78,7 @@ export class SchedulerCore {
   }
 
   /** Where one more worker would be started now: where there is room, else where others would have to go first. */
-  place(wish: Wish & { readonly parallel?: number | undefined }, now: number): Decision {
+  place(wish: Requirements & { readonly parallel?: number | undefined }, now: number): Decision {
     const { contextSize, device, hive, model, parallel } = wish
     const decide = (mayEvict: boolean) => {
       const rules = { mayEvict, mayDrain: false, hive, device, contextSize, parallel }
@@ -83,7 +89,7 @@ export class SchedulerCore {
   }
 
   /** Where those stand who wait. */
-  positions(now: number): ReadonlyArray<Order> {
+  positions(now: number): ReadonlyArray<Command> {
     return [...this.#queues.values()].flatMap((queue) => queue.positions(now))
   }
 
@@ -108,7 +114,7 @@ export class SchedulerCore {
     return queue
   }
 
-  #take(message: Message, now: number): ReadonlyArray<Note | Order> {
+  #take(message: Message, now: number): ReadonlyArray<InternalEvent | Command> {
     switch (message._tag) {
       case "Asked":
         this.#modelOf.set(message.request.id, message.request.model)
@@ -136,7 +142,7 @@ export class SchedulerCore {
     }
   }
 
-  #finish(id: string, end: (queue: ModelQueue) => ReadonlyArray<Note | Order>) {
+  #finish(id: string, end: (queue: ModelQueue) => ReadonlyArray<InternalEvent | Command>) {
     const model = this.#modelOf.get(id)
     if (model === undefined) return []
     this.#modelOf.delete(id)
@@ -156,7 +162,7 @@ export class SchedulerCore {
     return [...models].flatMap((model) => this.#queue(model).update(byModel.get(model) ?? [], now))
   }
 
-  #deliver(note: Note, now: number): ReadonlyArray<Note | Order> {
+  #deliver(note: InternalEvent, now: number): ReadonlyArray<InternalEvent | Command> {
     switch (note._tag) {
       case "Wanted":
         return this.#placer.want(note.placing, now)

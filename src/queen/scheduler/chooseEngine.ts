@@ -4,7 +4,7 @@ import {
   missingCapability,
   missingEverywhere
 } from "../../operation/Capabilities.ts"
-import type { Needs } from "./decide.ts"
+import type { Constraints } from "./decide.ts"
 import type { DeviceView, HiveView, ModelView } from "./Fleet.ts"
 
 /** Which engine loads a model on a hive, on which devices; or what none of the hive's engines can do. */
@@ -26,7 +26,7 @@ const usable = ({ usable }: DeviceView) => usable
 export const chooseEngine = (
   { engineDevices }: HiveView,
   { engines = [] }: ModelView,
-  { capabilities = [], engine }: Pick<Needs, "capabilities" | "engine">
+  { capabilities = [], engine }: Pick<Constraints, "capabilities" | "engine">
 ): EngineChoice => {
   const devicesOf = (name: string) => {
     const devices = engineDevices?.get(name)

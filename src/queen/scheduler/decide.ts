@@ -5,7 +5,7 @@ import type { SchedulerLimits } from "./limits.ts"
 import { blockTokens, type Prefixes } from "./Prefixes.ts"
 
 /** What a request wants of its worker, whichever that is. */
-export interface Needs {
+export interface Constraints {
   /** Tokens that the worker must be able to hold. */
   readonly contextSize?: number | undefined
   /** Tokens that the prompt needs; a worker for it may be larger. Not said where `contextSize` is. */
@@ -20,7 +20,7 @@ export interface Needs {
 }
 
 /** What a decision looks at in a request. */
-export interface Wish extends Needs {
+export interface Requirements extends Constraints {
   readonly model: string
   /** Tokens of the prompt and of the answer, as estimated. */
   readonly tokens: number
@@ -28,9 +28,9 @@ export interface Wish extends Needs {
 }
 
 /** What a worker is not, that a request needs; nothing when it will do. */
-export const misfit = (
+export const mismatch = (
   { capabilities, contextSize, device, engine, hive }: WorkerView,
-  needs: Needs
+  needs: Constraints
 ): string | undefined => {
   if (needs.hive !== undefined && needs.hive !== hive) return `it is not on hive ${needs.hive}`
   if (needs.device !== undefined && needs.device !== device) return `it is on ${device}`
@@ -71,7 +71,7 @@ export interface LoadedWorker extends WorkerUse {
 export interface Candidate {
   readonly where: string
   readonly score?: number
-  readonly whyNot?: string
+  readonly rejection?: string
   /** What would have to go for it. */
   readonly evict?: ReadonlyArray<string>
 }
@@ -99,13 +99,13 @@ export type Decision =
   | { readonly _tag: "Failed"; readonly reason: string; readonly until: number }
 
 /** Why a worker takes no request now; nothing when it does. */
-const refusalOf = (loaded: LoadedWorker, wish: Wish, now: number, limits: SchedulerLimits) => {
+const refusalOf = (loaded: LoadedWorker, wish: Requirements, now: number, limits: SchedulerLimits) => {
   const { draining, faults, openUntil, pausedUntil, running, worker } = loaded
   if (!isServing(worker)) return `it is ${worker.state}`
   if (draining) return "it is about to be stopped"
   if (openUntil > now) return `it failed ${faults} times in a row and rests`
   if (pausedUntil > now) return "it said a moment ago that it is full"
-  const missing = misfit(worker, wish)
+  const missing = mismatch(worker, wish)
   if (missing !== undefined) return missing
   if (running >= worker.slots) return `all its ${worker.slots} slots are taken`
   // After its rest it proves itself with one request.
@@ -119,7 +119,7 @@ const refusalOf = (loaded: LoadedWorker, wish: Wish, now: number, limits: Schedu
  */
 export const chooseWorker = (
   workers: Iterable<LoadedWorker>,
-  wish: Wish,
+  wish: Requirements,
   now: number,
   limits: SchedulerLimits,
   look?: (candidate: Candidate) => void
@@ -127,11 +127,11 @@ export const chooseWorker = (
   const fit: Array<LoadedWorker> = []
   let least = Number.POSITIVE_INFINITY
   for (const loaded of workers) {
-    const whyNot = refusalOf(loaded, wish, now, limits)
-    if (whyNot === undefined) {
+    const rejection = refusalOf(loaded, wish, now, limits)
+    if (rejection === undefined) {
       fit.push(loaded)
       least = Math.min(least, loaded.outstanding)
-    } else look?.({ where: keyOf(loaded.worker), whyNot })
+    } else look?.({ where: keyOf(loaded.worker), rejection })
   }
   let best: LoadedWorker | undefined
   let bestScore = Number.POSITIVE_INFINITY

@@ -1,9 +1,9 @@
 import type { Capability } from "../../operation/Capabilities.ts"
-import type { Needs, Wish, WorkerUse } from "./decide.ts"
+import type { Constraints, Requirements, WorkerUse } from "./decide.ts"
 import type { HiveView, WorkerView } from "./Fleet.ts"
 
 /** A request that wants a worker. Times in milliseconds of one clock. */
-export interface Asked extends Wish {
+export interface QueuedRequest extends Requirements {
   readonly id: string
   /** Who asks: requests of one key do not hold back those of another. */
   readonly key: string
@@ -28,7 +28,7 @@ export interface Asked extends Wish {
 export type Outcome = "ok" | "client" | "engine" | "busy" | "fault"
 
 /** What a worker that is to be placed must be like. */
-export interface Placing extends Needs {
+export interface WorkerDemand extends Constraints {
   readonly model: string
   readonly since: number
   /** There are workers already, and one more is welcome where nothing has to go for it. */
@@ -54,7 +54,7 @@ export type LoadFault = "full" | "hive" | "killed" | "model"
 
 /** What happens outside, and is told to the scheduler. */
 export type Message =
-  | { readonly _tag: "Asked"; readonly request: Asked }
+  | { readonly _tag: "Asked"; readonly request: QueuedRequest }
   /** The request left the queue by itself. */
   | { readonly _tag: "Left"; readonly id: string }
   | { readonly _tag: "Ended"; readonly id: string; readonly outcome: Outcome }
@@ -67,7 +67,7 @@ export type Message =
   | { readonly _tag: "Tick" }
 
 /** What the scheduler wants to be done outside. */
-export type Order =
+export type Command =
   | { readonly _tag: "Run"; readonly id: string; readonly worker: WorkerView; readonly sharedTokens: number }
   | { readonly _tag: "Waits"; readonly id: string; readonly position: number; readonly why: string }
   | { readonly _tag: "Refuse"; readonly id: string; readonly refusal: Refusal }
@@ -78,16 +78,16 @@ export type Order =
       readonly device: string
       /** The hive's default engine when it is not said. */
       readonly engine?: string | undefined
-      readonly placing: Placing
+      readonly placing: WorkerDemand
     }
   | { readonly _tag: "Delete"; readonly worker: WorkerView; readonly reason: string }
 
 /** What the queues of the models and the placer say to each other. */
-export type Note =
-  | { readonly _tag: "Wanted"; readonly placing: Placing }
+export type InternalEvent =
+  | { readonly _tag: "Wanted"; readonly placing: WorkerDemand }
   | { readonly _tag: "Unwanted"; readonly model: string }
   | { readonly _tag: "Placed"; readonly worker: WorkerView }
-  | { readonly _tag: "NotPlaced"; readonly placing: Placing; readonly refusal: Refusal }
+  | { readonly _tag: "NotPlaced"; readonly placing: WorkerDemand; readonly refusal: Refusal }
   /** A worker was taken, given back, or seen for the first time. */
   | { readonly _tag: "Used"; readonly use: WorkerUse }
   /** The placer waits for something. */

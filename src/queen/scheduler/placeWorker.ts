@@ -72,7 +72,7 @@ const makeRoom = (
   const fitting = sizes.find(({ bytes }) => bytes <= free)
   if (fitting !== undefined) return { size: fitting, victims: [] }
   // A smaller worker is better than one more that has to go.
-  const victims = whatMustGo(leastOf(sizes), free, candidates())
+  const victims = selectVictims(leastOf(sizes), free, candidates())
   if (victims === undefined) return undefined
   const room = victims.reduce((sum, { worker }) => sum + worker.memoryBytes, free)
   const size = sizes.find(({ bytes }) => bytes <= room)
@@ -88,7 +88,7 @@ const assumedBytesPerMs = 500_000
 const evictionCost = ({ usedAt, worker }: WorkerUse, now: number) =>
   worker.memoryBytes / assumedBytesPerMs / (1 + (now - usedAt) / 1000)
 
-const whatMustGo = (needed: number, free: number, victims: ReadonlyArray<WorkerUse>) => {
+const selectVictims = (needed: number, free: number, victims: ReadonlyArray<WorkerUse>) => {
   let room = free
   const chosen: Array<WorkerUse> = []
   for (const victim of victims) {
@@ -106,7 +106,7 @@ const whatMustGo = (needed: number, free: number, victims: ReadonlyArray<WorkerU
 }
 
 /** The workers of a device that may go, those first whose going costs the least. */
-const mayGo = (
+const evictionCandidates = (
   { workers }: HiveView,
   device: DeviceView,
   { useOf }: PlacementView,
@@ -170,11 +170,11 @@ export const placeWorker = (
     if (rules.hive !== undefined && hive.id !== rules.hive) continue
     const file = hive.models.find(({ id }) => id === model)
     if (file === undefined) {
-      look?.({ where: hive.id, whyNot: "the model's file is not there" })
+      look?.({ where: hive.id, rejection: "the model's file is not there" })
       continue
     }
     if (hive.away !== undefined) {
-      look?.({ where: hive.id, whyNot: `the hive is away: ${hive.away}` })
+      look?.({ where: hive.id, rejection: `the hive is away: ${hive.away}` })
       away.push(hive)
       continue
     }
@@ -182,7 +182,7 @@ export const placeWorker = (
     const choice = chooseEngine(hive, file, rules)
     if (choice._tag === "Lacking") {
       lacking ??= choice.capability
-      look?.({ where: hive.id, whyNot: lacks(choice.capability) })
+      look?.({ where: hive.id, rejection: lacks(choice.capability) })
       continue
     }
     const sizes = sizesOf(file, rules)
@@ -191,7 +191,7 @@ export const placeWorker = (
       if (rules.device !== undefined && device.id !== rules.device) continue
       const never = neverFits(needed, hive, device, rules, choice.canUse)
       if (never !== undefined) {
-        look?.({ where: whereOf(hive, device), whyNot: never })
+        look?.({ where: whereOf(hive, device), rejection: never })
         continue
       }
       couldFit = true
@@ -202,15 +202,18 @@ export const placeWorker = (
       if (rest !== undefined) {
         if (rest.isFailure) failed ??= rest
         else hasToWait = true
-        look?.({ where: whereOf(hive, device), whyNot: `a load there failed a moment ago: ${rest.reason}` })
+        look?.({
+          where: whereOf(hive, device),
+          rejection: `a load there failed a moment ago: ${rest.reason}`
+        })
         continue
       }
       const free = view.freeBytes(hive, device)
-      const room = makeRoom(sizes, free, () => mayGo(hive, device, view, rules, now, limits))
+      const room = makeRoom(sizes, free, () => evictionCandidates(hive, device, view, rules, now, limits))
       if (room === undefined) {
         hasToWait = true
-        const whyNot = `the model needs ${needed} bytes, ${free} are free, and not enough may go now`
-        look?.({ where: whereOf(hive, device), whyNot })
+        const rejection = `the model needs ${needed} bytes, ${free} are free, and not enough may go now`
+        look?.({ where: whereOf(hive, device), rejection })
         continue
       }
       const { size, victims } = room

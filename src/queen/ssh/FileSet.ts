@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 
 /** Files that belong together: their names below one folder, and their sum in bytes. */
-export interface Contents {
+export interface FileSet {
   readonly root: string
   readonly files: ReadonlyArray<string>
   readonly bytes: number
@@ -39,11 +39,11 @@ export const contentsOf = Effect.fnUntraced(function* (
     root,
     files: files.map(({ file }) => file),
     bytes: files.reduce((sum, { size }) => sum + size, 0)
-  } satisfies Contents
+  } satisfies FileSet
 })
 
 /** The SHA-256, in hexadecimal digits, of the names and bytes of files, whatever their times and owners. */
-export const checksumOf = Effect.fnUntraced(function* ({ files, root }: Contents) {
+export const checksumOf = Effect.fnUntraced(function* ({ files, root }: FileSet) {
   const fs = yield* FileSystem.FileSystem
   const hash = createHash("sha256")
   for (const file of files) {

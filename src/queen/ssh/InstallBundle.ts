@@ -15,7 +15,7 @@ import { Paths } from "../../settings/Paths.ts"
 import { systemSentence } from "../../settings/systemProblem.ts"
 import { programFile } from "../../system/Program.ts"
 import { findEngine, type Kind } from "./enginePackages.ts"
-import { checksumOf, type Contents, contentsOf } from "./FileSet.ts"
+import { checksumOf, type FileSet, contentsOf } from "./FileSet.ts"
 
 /** What is to be carried to another machine could not be packed on this one. */
 export class PayloadError extends Schema.TaggedError<PayloadError>()("PayloadError", {
@@ -28,29 +28,29 @@ export class PayloadError extends Schema.TaggedError<PayloadError>()("PayloadErr
 }
 
 /** A `.tar.gz` of this machine that is there as long as the scope is. `sha256` in hexadecimal digits. */
-export interface Parcel {
+export interface Archive {
   readonly file: string
   readonly bytes: number
   readonly sha256: string
 }
 
 /** What this machine has to give to another one: rbee itself, the Node that runs it, the llama engine. */
-export class Payload extends Context.Service<
-  Payload,
+export class InstallBundle extends Context.Service<
+  InstallBundle,
   {
     /** The files that rbee runs from, and a checksum that tells one build from another. */
-    readonly program: Effect.Effect<Contents & { readonly checksum: string }, PayloadError>
+    readonly program: Effect.Effect<FileSet & { readonly checksum: string }, PayloadError>
     /** The Node of this process, as `bin/node`. */
-    readonly node: Effect.Effect<Contents, PayloadError, Scope.Scope>
+    readonly node: Effect.Effect<FileSet, PayloadError, Scope.Scope>
     /** The llama engine for such a machine as `node_modules`; none when this machine does not have it. */
     readonly engine: (
       kind: Kind
-    ) => Effect.Effect<Option.Option<Contents & { readonly version: string }>, PayloadError>
-    readonly pack: (contents: Contents, name: string) => Effect.Effect<Parcel, PayloadError, Scope.Scope>
+    ) => Effect.Effect<Option.Option<FileSet & { readonly version: string }>, PayloadError>
+    readonly pack: (contents: FileSet, name: string) => Effect.Effect<Archive, PayloadError, Scope.Scope>
   }
->()("rbee/queen/ssh/InstallBundle/Payload") {
+>()("rbee/queen/ssh/InstallBundle") {
   static readonly layerNoDeps = Layer.effect(
-    Payload,
+    InstallBundle,
     Effect.suspend(() => make)
   )
 }
@@ -115,7 +115,7 @@ const make = Effect.gen(function* () {
     return hash.digest("hex")
   })
 
-  const pack = Effect.fn("Payload.pack")(function* ({ files, root }: Contents, name: string) {
+  const pack = Effect.fn("Payload.pack")(function* ({ files, root }: FileSet, name: string) {
     const failed = unreadable(name)
     const folder = yield* Effect.mapError(fs.makeTempDirectoryScoped({ prefix: "rbee-payload-" }), failed)
     const file = path.join(folder, `${name}.tar.gz`)
@@ -127,7 +127,7 @@ const make = Effect.gen(function* () {
     return { file, bytes: Number(size), sha256: yield* Effect.mapError(sha256(file), failed) }
   })
 
-  return Payload.of({ program, node, engine, pack })
+  return InstallBundle.of({ program, node, engine, pack })
 })
 
 /** The folder and all above it, the nearest first: where Node looks for packages. */

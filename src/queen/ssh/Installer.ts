@@ -6,14 +6,14 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { HiveEntry } from "../../hives/HivesConfFormat.ts"
 import { HiveTokens } from "../../hives/HiveTokens.ts"
-import type { Say } from "../../job/withNarration.ts"
+import type { Narrate } from "../../job/withNarration.ts"
 import { version } from "../../system/Program.ts"
 import { type InstallError, OtherProgram, type UninstallError, UnknownPlatform } from "./installErrors.ts"
 import { type InstallPlan, makePlanner } from "./installPlan.ts"
 import { activate, probe, remove } from "./installScripts.ts"
 import { RemoteHive } from "./RemoteHive.ts"
 import { machineFrom } from "./RemoteMachine.ts"
-import { answerOf, saidIn } from "./ScriptOutput.ts"
+import { requireValue, parseScriptOutput } from "./ScriptOutput.ts"
 import { Ssh } from "./Ssh.ts"
 import { type SshTarget } from "./SshTarget.ts"
 import { makeDelivery } from "./upload.ts"
@@ -45,13 +45,13 @@ export class Installer extends Context.Service<
     readonly install: (
       target: SshTarget,
       entry: HiveEntry,
-      say: Say
+      narrate: Narrate
     ) => Effect.Effect<Installed, InstallError>
     /** Stops the hive first. Models stay. */
     readonly uninstall: (
       target: SshTarget,
       entry: HiveEntry,
-      say: Say
+      narrate: Narrate
     ) => Effect.Effect<Uninstalled, UninstallError>
   }
 >()("rbee/queen/ssh/Installer") {
@@ -71,10 +71,10 @@ const make = Effect.gen(function* () {
   const remoteHive = yield* RemoteHive
 
   const look = Effect.fnUntraced(function* (target: SshTarget, binaryPath: string) {
-    const said = saidIn(yield* ssh.run(target, probe, [binaryPath]))
-    const stranger = said.first("stranger")
-    if (stranger !== undefined) return yield* new OtherProgram({ hive: target.alias, file: stranger })
-    const machine = machineFrom(said, yield* answerOf(said, target.alias, "data"))
+    const said = parseScriptOutput(yield* ssh.run(target, probe, [binaryPath]))
+    const foreignFile = said.first("stranger")
+    if (foreignFile !== undefined) return yield* new OtherProgram({ hive: target.alias, file: foreignFile })
+    const machine = machineFrom(said, yield* requireValue(said, target.alias, "data"))
     if (!("unknown" in machine)) return machine
     return yield* new UnknownPlatform({ hive: target.alias, platform: machine.unknown })
   })
@@ -89,33 +89,40 @@ const make = Effect.gen(function* () {
     const token = Option.getOrElse(kept, fresh)
     const must = Option.isSome(kept) ? "yes" : "no"
     const args = [entry.binaryPath ?? "", program, node.file, Redacted.value(token), must]
-    const said = saidIn(yield* ssh.run(target, activate, args))
+    const said = parseScriptOutput(yield* ssh.run(target, activate, args))
     // Another queen, or its owner, may have given that machine a token before.
-    const theirs = said.first("token")
-    yield* tokens.keep(target.alias, theirs === undefined ? token : Redacted.make(theirs))
+    const existingToken = said.first("token")
+    yield* tokens.save(target.alias, existingToken === undefined ? token : Redacted.make(existingToken))
     return said
   })
 
-  const install = Effect.fn("Installer.install")(function* (target: SshTarget, entry: HiveEntry, say: Say) {
-    yield* say("hive_install", `Looking at machine '${target.alias}'`)
+  const install = Effect.fn("Installer.install")(function* (
+    target: SshTarget,
+    entry: HiveEntry,
+    narrate: Narrate
+  ) {
+    yield* narrate("hive_install", `Looking at machine '${target.alias}'`)
     const machine = yield* look(target, entry.binaryPath ?? "")
     const planned = yield* plan(target, machine)
-    yield* deliver(target, machine, planned.parts, planned.node, say)
+    yield* deliver(target, machine, planned.parts, planned.node, narrate)
     const said = yield* switchTo(target, entry, planned)
 
     const changed = planned.parts.length > 0 || said.first("switched") !== undefined
-    yield* say(
+    yield* narrate(
       "hive_install",
       changed
         ? `rbee ${version} is installed on '${target.alias}', with Node ${planned.node.version}`
         : `rbee ${version} is installed on '${target.alias}' already`
     )
     if (!planned.hasEngine) {
-      yield* say("hive_install", "The llama engine is not there; run 'rbee engine install llama' there")
+      yield* narrate("hive_install", "The llama engine is not there; run 'rbee engine install llama' there")
     }
     if (said.all("kept").length > 0) {
       const again = `'rbee hive stop ${target.alias}' and 'rbee hive start ${target.alias}'`
-      yield* say("hive_install", `What runs there still runs from the program before; ${again} change that`)
+      yield* narrate(
+        "hive_install",
+        `What runs there still runs from the program before; ${again} change that`
+      )
     }
     return {
       alias: target.alias,
@@ -130,20 +137,22 @@ const make = Effect.gen(function* () {
   const uninstall = Effect.fn("Installer.uninstall")(function* (
     target: SshTarget,
     entry: HiveEntry,
-    say: Say
+    narrate: Narrate
   ) {
     yield* remoteHive
-      .stop(target, entry, say)
+      .stop(target, entry, narrate)
       .pipe(
-        Effect.catchTag("ProgramMissing", () => say("hive_uninstall", "No hive to stop: rbee is not there"))
+        Effect.catchTag("ProgramMissing", () =>
+          narrate("hive_uninstall", "No hive to stop: rbee is not there")
+        )
       )
     const token = yield* tokens.find(target.alias)
     const value = Option.match(token, { onNone: () => "", onSome: Redacted.value })
-    const said = saidIn(yield* ssh.run(target, remove, [entry.binaryPath ?? "", value]))
-    yield* tokens.forget(target.alias)
+    const said = parseScriptOutput(yield* ssh.run(target, remove, [entry.binaryPath ?? "", value]))
+    yield* tokens.delete(target.alias)
     const changed = said.all("removed").length > 0
     const data = said.first("data") ?? "the data folder"
-    yield* say(
+    yield* narrate(
       "hive_uninstall",
       changed
         ? `rbee is removed from '${target.alias}'; its models stay in ${data}/models`

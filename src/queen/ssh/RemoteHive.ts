@@ -4,11 +4,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { HiveEntry } from "../../hives/HivesConfFormat.ts"
-import type { Say } from "../../job/withNarration.ts"
+import type { Narrate } from "../../job/withNarration.ts"
 import { isLoopback } from "../../system/reachableUrl.ts"
 import { ProgramMissing, RemoteCommandFailed, type RemoteHiveError } from "./installErrors.ts"
 import { runProgram } from "./installScripts.ts"
-import { OddAnswer, saidIn } from "./ScriptOutput.ts"
+import { UnexpectedScriptOutput, parseScriptOutput } from "./ScriptOutput.ts"
 import { Ssh } from "./Ssh.ts"
 import { type SshTarget } from "./SshTarget.ts"
 
@@ -25,10 +25,14 @@ export class RemoteHive extends Context.Service<
       target: SshTarget,
       entry: HiveEntry,
       options: { readonly queenUrl?: string },
-      say: Say
+      narrate: Narrate
     ) => Effect.Effect<RemoteDaemon, RemoteHiveError>
     /** Returns when that hive and its workers have ended. */
-    readonly stop: (target: SshTarget, entry: HiveEntry, say: Say) => Effect.Effect<void, RemoteHiveError>
+    readonly stop: (
+      target: SshTarget,
+      entry: HiveEntry,
+      narrate: Narrate
+    ) => Effect.Effect<void, RemoteHiveError>
   }
 >()("rbee/queen/ssh/RemoteHive") {
   static readonly layerNoDeps = Layer.effect(
@@ -55,11 +59,11 @@ const make = Effect.gen(function* () {
   ) {
     const hive = target.alias
     const binaryPath = entry.binaryPath ?? ""
-    const said = saidIn(yield* ssh.run(target, runProgram, [binaryPath, ...args], within))
+    const said = parseScriptOutput(yield* ssh.run(target, runProgram, [binaryPath, ...args], within))
     const missing = said.first("missing")
     if (missing !== undefined) return yield* new ProgramMissing({ hive, file: missing })
     const code = Number(said.first("code") ?? Number.NaN)
-    if (Number.isNaN(code)) return yield* new OddAnswer({ hive, missing: "exit code" })
+    if (Number.isNaN(code)) return yield* new UnexpectedScriptOutput({ hive, missing: "exit code" })
     if (code === 0) return said.all("said")
     if (cannotRun.has(code)) {
       return yield* new ProgramMissing({ hive, file: said.first("launcher") ?? binaryPath })
@@ -76,24 +80,29 @@ const make = Effect.gen(function* () {
     target: SshTarget,
     entry: HiveEntry,
     { queenUrl }: { readonly queenUrl?: string },
-    say: Say
+    narrate: Narrate
   ) {
-    yield* say("hive_start", `Starting hive '${target.alias}' on ${target.hostName}`)
+    yield* narrate("hive_start", `Starting hive '${target.alias}' on ${target.hostName}`)
     const host = isLoopback(entry.hostName) ? "127.0.0.1" : "0.0.0.0"
     const serve = ["hive", "serve", "--detach", "--json", "--hive-id", target.alias]
     const listen = ["--host", host, "--port", String(entry.hivePort)]
     const queen = queenUrl === undefined ? [] : ["--queen-url", queenUrl]
     const lines = yield* rbee(target, entry, [...serve, ...listen, ...queen])
     const daemon = lines.flatMap((line) => Option.toArray(decode(line)))[0]
-    if (daemon === undefined) return yield* new OddAnswer({ hive: target.alias, missing: "hive's process" })
-    yield* say("hive_start", `Hive '${target.alias}' runs on ${target.hostName}, process ${daemon.pid}`)
+    if (daemon === undefined)
+      return yield* new UnexpectedScriptOutput({ hive: target.alias, missing: "hive's process" })
+    yield* narrate("hive_start", `Hive '${target.alias}' runs on ${target.hostName}, process ${daemon.pid}`)
     return daemon
   })
 
-  const stop = Effect.fn("RemoteHive.stop")(function* (target: SshTarget, entry: HiveEntry, say: Say) {
-    yield* say("hive_stop", `Stopping hive '${target.alias}' and its workers on ${target.hostName}`)
+  const stop = Effect.fn("RemoteHive.stop")(function* (
+    target: SshTarget,
+    entry: HiveEntry,
+    narrate: Narrate
+  ) {
+    yield* narrate("hive_stop", `Stopping hive '${target.alias}' and its workers on ${target.hostName}`)
     yield* rbee(target, entry, ["stop", "--json", "--hive-id", target.alias])
-    yield* say("hive_stop", `Hive '${target.alias}' has stopped`)
+    yield* narrate("hive_stop", `Hive '${target.alias}' has stopped`)
   })
 
   return RemoteHive.of({ start, stop })

@@ -1,4 +1,4 @@
-import type { Said } from "./ScriptOutput.ts"
+import type { ScriptOutput } from "./ScriptOutput.ts"
 
 /** A Node that was found: its version without the `v`, and its file. */
 export interface FoundNode {
@@ -47,7 +47,7 @@ export interface Unknown {
 }
 
 /** Reads the answers of the probing script; gives what `uname` said when rbee does not run on such a machine. */
-export const machineFrom = (said: Said, data: string): RemoteMachine | Unknown => {
+export const machineFrom = (said: ScriptOutput, data: string): RemoteMachine | Unknown => {
   const system = said.first("system") ?? ""
   const machine = said.first("machine") ?? ""
   const platform = systems[system]

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 /** The answers of a script make no sense. */
-export class OddAnswer extends Schema.TaggedError<OddAnswer>()("OddAnswer", {
+export class UnexpectedScriptOutput extends Schema.TaggedError<UnexpectedScriptOutput>()("OddAnswer", {
   hive: Schema.String,
   missing: Schema.String
 }) {
@@ -12,13 +12,13 @@ export class OddAnswer extends Schema.TaggedError<OddAnswer>()("OddAnswer", {
 }
 
 /** The lines `rbee:<key> <value>` of a script's output, in their order. */
-export interface Said {
+export interface ScriptOutput {
   readonly all: (key: string) => ReadonlyArray<string>
   readonly first: (key: string) => string | undefined
 }
 
 /** Reads a script's output; lines of others, such as a login shell's, are passed over. */
-export const saidIn = (output: string): Said => {
+export const parseScriptOutput = (output: string): ScriptOutput => {
   const lines = output.split(/\r?\n/).flatMap((line) => {
     const [, key, value = ""] = /^rbee:([a-z_]+) (.*)$/.exec(line) ?? []
     return key === undefined ? [] : [{ key, value }]
@@ -28,6 +28,6 @@ export const saidIn = (output: string): Said => {
 }
 
 /** The value of a key that the script of hive `hive` must have printed. */
-export const answerOf = Effect.fnUntraced(function* (said: Said, hive: string, key: string) {
-  return said.first(key) ?? (yield* new OddAnswer({ hive, missing: key }))
+export const requireValue = Effect.fnUntraced(function* (said: ScriptOutput, hive: string, key: string) {
+  return said.first(key) ?? (yield* new UnexpectedScriptOutput({ hive, missing: key }))
 })

@@ -55,8 +55,8 @@ export class Ssh extends Context.Service<
   )
 }
 
-const mostCharacters = 1_000_000
-const mostOfStderr = 16_000
+const maxCharacters = 1_000_000
+const maxStderrCharacters = 16_000
 
 // What goes before the user's configuration. Of it, all stays in force that says how to get there.
 const fixedOptions = [
@@ -180,12 +180,12 @@ const beginning = (bytes: Stream.Stream<Uint8Array, PlatformError.PlatformError>
   Stream.runFold(
     Stream.decodeText(bytes),
     () => "",
-    (kept, text) => (kept.length >= mostCharacters ? kept : (kept + text).slice(0, mostCharacters))
+    (kept, text) => (kept.length >= maxCharacters ? kept : (kept + text).slice(0, maxCharacters))
   )
 
 const end = (bytes: Stream.Stream<Uint8Array, PlatformError.PlatformError>) =>
   Stream.runFold(
     Stream.decodeText(bytes),
     () => "",
-    (kept, text) => (kept + text).slice(-mostOfStderr)
+    (kept, text) => (kept + text).slice(-maxStderrCharacters)
   )

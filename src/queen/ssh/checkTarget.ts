@@ -30,14 +30,14 @@ const check = (hive: string, field: string, value: string, { expected, form }: F
     ? Effect.void
     : Effect.fail(
         new InvalidTarget({
-          hive: shown(hive),
+          hive: sanitized(hive),
           field,
-          value: field === "argument" ? "…" : shown(value),
+          value: field === "argument" ? "…" : sanitized(value),
           expected
         })
       )
 
-const shown = (value: string) => value.replace(/\p{C}/gu, " ").slice(0, 120)
+const sanitized = (value: string) => value.replace(/\p{C}/gu, " ").slice(0, 120)
 
 /** Refuses a target that must not come near a command line, whoever made it. */
 export const checkTarget = Effect.fnUntraced(function* (target: SshTarget) {

@@ -1,7 +1,7 @@
 import * as Schema from "effect/Schema"
 import { HiveTokenError } from "../../hives/HiveTokens.ts"
 import { PayloadError } from "./InstallBundle.ts"
-import { OddAnswer } from "./ScriptOutput.ts"
+import { UnexpectedScriptOutput } from "./ScriptOutput.ts"
 import { SshError } from "./SshErrors.ts"
 
 /** rbee does not run on that kind of machine, as `uname` names it. */
@@ -94,7 +94,12 @@ export class RemoteCommandFailed extends Schema.TaggedError<RemoteCommandFailed>
 }
 
 /** Whatever starting or stopping a hive on another machine may fail with. */
-export const RemoteHiveError = Schema.Union([SshError, ProgramMissing, RemoteCommandFailed, OddAnswer])
+export const RemoteHiveError = Schema.Union([
+  SshError,
+  ProgramMissing,
+  RemoteCommandFailed,
+  UnexpectedScriptOutput
+])
 export type RemoteHiveError = typeof RemoteHiveError.Type
 
 /** Whatever installing rbee on another machine may fail with. */
@@ -108,7 +113,7 @@ export const InstallError = Schema.Union([
   TransferDamaged,
   ProgramBroken,
   OtherProgram,
-  OddAnswer
+  UnexpectedScriptOutput
 ])
 export type InstallError = typeof InstallError.Type
 

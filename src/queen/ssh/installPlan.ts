@@ -2,7 +2,7 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { version } from "../../system/Program.ts"
-import { Payload } from "./InstallBundle.ts"
+import { InstallBundle } from "./InstallBundle.ts"
 import { NodeMissing } from "./installErrors.ts"
 import { type FoundNode, isNewEnough, neededNode, type RemoteMachine } from "./RemoteMachine.ts"
 import type { SshTarget } from "./SshTarget.ts"
@@ -21,7 +21,7 @@ const checksumDigits = 12
 
 /** Makes what decides what another machine needs from this one. */
 export const makePlanner = Effect.gen(function* () {
-  const payload = yield* Payload
+  const payload = yield* InstallBundle
 
   const isLikeThis = ({ arch, platform }: RemoteMachine) =>
     platform === process.platform && arch === process.arch

@@ -8,8 +8,8 @@ import {
 } from "./SshErrors.ts"
 import type { SshTarget } from "./SshTarget.ts"
 
-const mostLines = 10
-const mostCharacters = 500
+const maxLines = 10
+const maxCharacters = 500
 
 // What OpenSSH's client says, as its sources have it (ssh.c, sshconnect.c, sshconnect2.c, packet.c), the names of
 // errors as strerror gives them; tried with 9.2p1. It speaks no other language than this one.
@@ -54,8 +54,8 @@ export const scriptFailure = (
     .reduce((text, arg) => text.replaceAll(arg, "[redacted]"), stderr)
   const lastLines = redact(safe)
     .split(/\r?\n/)
-    .map((line) => line.replace(/\p{C}/gu, " ").trim().slice(0, mostCharacters))
+    .map((line) => line.replace(/\p{C}/gu, " ").trim().slice(0, maxCharacters))
     .filter((line) => line !== "")
-    .slice(-mostLines)
+    .slice(-maxLines)
   return new RemoteScriptFailed({ hive, program, code, lastLines })
 }

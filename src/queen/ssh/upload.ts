@@ -1,20 +1,20 @@
 import * as Effect from "effect/Effect"
-import type { Say } from "../../job/withNarration.ts"
+import type { Narrate } from "../../job/withNarration.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { version } from "../../system/Program.ts"
-import type { Contents } from "./FileSet.ts"
-import { Payload } from "./InstallBundle.ts"
+import type { FileSet } from "./FileSet.ts"
+import { InstallBundle } from "./InstallBundle.ts"
 import { NodeMissing, NoSpace, ProgramBroken, TransferDamaged } from "./installErrors.ts"
 import { makeIncoming, removeIncoming, unpack } from "./installScripts.ts"
 import { type FoundNode, neededNode, type RemoteMachine } from "./RemoteMachine.ts"
-import { answerOf, saidIn } from "./ScriptOutput.ts"
+import { requireValue, parseScriptOutput } from "./ScriptOutput.ts"
 import { Ssh } from "./Ssh.ts"
 import { type SshTarget } from "./SshTarget.ts"
 
 /** A part that is to be carried there. */
 export interface Part {
   readonly kind: "engine" | "node" | "program"
-  readonly contents: Contents
+  readonly contents: FileSet
   /** The folder among the programs there. */
   readonly name: string
   /** What it must answer when it is asked for its version. */
@@ -33,7 +33,7 @@ const describe = {
  */
 export const makeDelivery = Effect.gen(function* () {
   const ssh = yield* Ssh
-  const payload = yield* Payload
+  const payload = yield* InstallBundle
   const { timeouts } = yield* Settings
 
   const checkSpace = Effect.fnUntraced(function* (
@@ -48,19 +48,19 @@ export const makeDelivery = Effect.gen(function* () {
     }
   })
 
-  const carry = Effect.fnUntraced(function* (
+  const uploadPart = Effect.fnUntraced(function* (
     target: SshTarget,
     part: Part,
     incoming: string,
     node: FoundNode,
-    say: Say
+    narrate: Narrate
   ) {
     const parcel = yield* payload.pack(part.contents, part.kind)
     const size = `${(parcel.bytes / 1_000_000).toFixed(1)} MB`
-    yield* say("hive_install", `Copying ${describe[part.kind]} to '${target.alias}' (${size})`)
+    yield* narrate("hive_install", `Copying ${describe[part.kind]} to '${target.alias}' (${size})`)
     yield* ssh.copy(target, [parcel.file], incoming)
     const args = [incoming, part.kind, parcel.sha256, part.name, node.file, part.names]
-    const said = saidIn(yield* ssh.run(target, unpack, args, timeouts.copy))
+    const said = parseScriptOutput(yield* ssh.run(target, unpack, args, timeouts.copy))
     if (said.first("placed") !== undefined) return
     const output = said.first("broken")
     if (output === undefined) return yield* new TransferDamaged({ hive: target.alias, part: part.kind })
@@ -78,17 +78,19 @@ export const makeDelivery = Effect.gen(function* () {
     machine: RemoteMachine,
     parts: ReadonlyArray<Part>,
     node: FoundNode,
-    say: Say
+    narrate: Narrate
   ) {
     if (parts.length === 0) return
     yield* checkSpace(target, machine, parts)
     const incoming = yield* Effect.acquireRelease(
       Effect.flatMap(ssh.run(target, makeIncoming), (output) =>
-        answerOf(saidIn(output), target.alias, "incoming")
+        requireValue(parseScriptOutput(output), target.alias, "incoming")
       ),
       (folder) => Effect.ignore(ssh.run(target, removeIncoming, [folder]))
     )
-    yield* Effect.forEach(parts, (part) => carry(target, part, incoming, node, say), { discard: true })
+    yield* Effect.forEach(parts, (part) => uploadPart(target, part, incoming, node, narrate), {
+      discard: true
+    })
   }, Effect.scoped)
 
   return deliver

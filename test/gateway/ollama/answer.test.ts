@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Door } from "../../../src/gateway/endpoint/Endpoint.ts"
+import type { Endpoint } from "../../../src/gateway/endpoint/Endpoint.ts"
 import {
-  chatDoor,
+  chatEndpoint,
   embedDoor,
   generateDoor,
   oldEmbeddingsDoor
@@ -9,7 +9,7 @@ import {
 import { aboutAfter, clientOf, counted, exchangeOf, linesOf, piece, written } from "../../support/asking.ts"
 
 const messages = [{ role: "user", content: "Hi" }]
-const chat = (more: object = {}) => exchangeOf(chatDoor, { model: "tiny", messages, ...more })
+const chat = (more: object = {}) => exchangeOf(chatEndpoint, { model: "tiny", messages, ...more })
 const generate = (more: object = {}) => exchangeOf(generateDoor, { model: "tiny", prompt: "Hi", ...more })
 
 const said = [
@@ -170,7 +170,7 @@ describe("a generation", () => {
 describe("a request that only loads", () => {
   it("is told so, without a text", () => {
     for (const stream of [true, false]) {
-      assert.deepStrictEqual(JSON.parse(written(exchangeOf(chatDoor, { model: "tiny", stream }), said)), {
+      assert.deepStrictEqual(JSON.parse(written(exchangeOf(chatEndpoint, { model: "tiny", stream }), said)), {
         model: "tiny",
         created_at: "2026-03-04T05:06:07.500Z",
         message: { role: "assistant", content: "" },
@@ -221,14 +221,14 @@ describe("embeddings", () => {
 })
 
 describe("the official client", () => {
-  const at = (door: Door, chunks: ReadonlyArray<string>) =>
+  const at = (door: Endpoint, chunks: ReadonlyArray<string>) =>
     clientOf((path, body) => {
       assert.strictEqual(path, door.path)
       return written(exchangeOf(door, body), chunks)
     })
 
   it("reads chats, streamed and whole", async () => {
-    const client = at(chatDoor, called)
+    const client = at(chatEndpoint, called)
     const whole = await client.chat({ model: "tiny", messages })
     assert.deepStrictEqual(whole.message.tool_calls?.[0]?.function, { name: "add", arguments: { x: 1 } })
     assert.deepStrictEqual([whole.done, whole.eval_count, whole.prompt_eval_count], [true, 2, 7])
@@ -240,10 +240,10 @@ describe("the official client", () => {
   })
 
   it("goes on with the calls that it was told of", async () => {
-    const client = at(chatDoor, called)
+    const client = at(chatEndpoint, called)
     const { message } = await client.chat({ model: "tiny", messages })
     const told = { role: "tool", content: "42", tool_name: "now" }
-    const { body } = exchangeOf(chatDoor, { model: "tiny", messages: [...messages, message, told] })
+    const { body } = exchangeOf(chatEndpoint, { model: "tiny", messages: [...messages, message, told] })
     assert.deepStrictEqual(Array.isArray(body["messages"]) ? body["messages"].at(-1) : undefined, {
       role: "tool",
       content: "42",

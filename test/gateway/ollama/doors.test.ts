@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
-  chatDoor,
+  chatEndpoint,
   embedDoor,
   generateDoor,
   oldEmbeddingsDoor
@@ -8,7 +8,7 @@ import {
 import { exchangeOf, refusalOf } from "../../support/asking.ts"
 
 const messages = [{ role: "user", content: "Hi" }]
-const chat = (more: object) => exchangeOf(chatDoor, { model: "tiny", messages, ...more })
+const chat = (more: object) => exchangeOf(chatEndpoint, { model: "tiny", messages, ...more })
 const bodyOf = (more: object) => chat(more).body
 const optionsOf = (options: object) => {
   const { messages: _messages, ...rest } = bodyOf({ options })
@@ -110,16 +110,16 @@ describe("the options of Ollama", () => {
       reasoning_effort: "high",
       chat_template_kwargs: { enable_thinking: true, reasoning_effort: "high" }
     })
-    assert.strictEqual(refusalOf(chatDoor, { model: "tiny", messages, think: "much" }).param, "think")
+    assert.strictEqual(refusalOf(chatEndpoint, { model: "tiny", messages, think: "much" }).param, "think")
   })
 
   it("are refused by the name of the one that is wrong", () => {
     assert.strictEqual(
-      refusalOf(chatDoor, { model: "tiny", messages, options: { temperature: "hot" } }).param,
+      refusalOf(chatEndpoint, { model: "tiny", messages, options: { temperature: "hot" } }).param,
       "options.temperature"
     )
     assert.strictEqual(
-      refusalOf(chatDoor, { model: "tiny", messages, options: { num_predict: 1.5 } }).param,
+      refusalOf(chatEndpoint, { model: "tiny", messages, options: { num_predict: 1.5 } }).param,
       "options.num_predict"
     )
   })
@@ -143,7 +143,7 @@ describe("/api/chat", () => {
       type: "json_schema",
       json_schema: { name: "answer", schema, strict: true }
     })
-    assert.deepStrictEqual(refusalOf(chatDoor, { model: "tiny", messages, format: "xml" }), {
+    assert.deepStrictEqual(refusalOf(chatEndpoint, { model: "tiny", messages, format: "xml" }), {
       param: "format",
       reason: `'format': Expected "json", or the JSON schema of the answer`
     })
@@ -197,7 +197,7 @@ describe("/api/chat", () => {
 
   it("refuses images, and says where one is", () => {
     const withImage = [...messages, { role: "user", content: "And this?", images: ["aGk="] }]
-    assert.deepStrictEqual(refusalOf(chatDoor, { model: "tiny", messages: withImage }), {
+    assert.deepStrictEqual(refusalOf(chatEndpoint, { model: "tiny", messages: withImage }), {
       param: "messages.1.images",
       reason: "'messages.1.images': no engine here takes images; leave them out"
     })
@@ -205,7 +205,7 @@ describe("/api/chat", () => {
   })
 
   it("is refused by the name of the field that is wrong", () => {
-    const wrong = (body: object) => refusalOf(chatDoor, { model: "tiny", messages, ...body }).param
+    const wrong = (body: object) => refusalOf(chatEndpoint, { model: "tiny", messages, ...body }).param
     assert.strictEqual(wrong({ model: undefined }), "model")
     assert.strictEqual(wrong({ model: "" }), "model")
     assert.strictEqual(wrong({ messages: [{ role: "wizard", content: "Hi" }] }), "messages.0.role")
@@ -265,7 +265,7 @@ describe("a request without a prompt", () => {
   it("asks for the least there is, so that the model is loaded", () => {
     const least = { prompt: ".", max_tokens: 1 }
     for (const body of [{}, { messages: [] }, { messages: null, stream: true }, { keep_alive: -1 }]) {
-      const { api, body: asked } = exchangeOf(chatDoor, { model: "tiny", ...body })
+      const { api, body: asked } = exchangeOf(chatEndpoint, { model: "tiny", ...body })
       assert.deepStrictEqual([api, asked], ["completions", least])
     }
     for (const body of [{}, { prompt: "" }, { prompt: null }, { keep_alive: "10m" }]) {
@@ -288,7 +288,7 @@ describe("a request without a prompt", () => {
   it("unloads a model by a keep_alive of 0, and one with a prompt does so afterwards", () => {
     for (const keep_alive of [0, -0, "0", "0s", "0m", "0h"]) {
       for (const [door, prompt] of [
-        [chatDoor, { messages }],
+        [chatEndpoint, { messages }],
         [generateDoor, { prompt: "Hi" }]
       ] as const) {
         assert.strictEqual(exchangeOf(door, { model: "tiny", keep_alive }).unload, "instead")
@@ -296,11 +296,11 @@ describe("a request without a prompt", () => {
       }
     }
     for (const keep_alive of ["5m", -1, "-1", 300, "1h30m", "24h", null, "1.5h", ""]) {
-      assert.isUndefined(exchangeOf(chatDoor, { model: "tiny", keep_alive }).unload)
-      assert.isUndefined(exchangeOf(chatDoor, { model: "tiny", messages, keep_alive }).unload)
+      assert.isUndefined(exchangeOf(chatEndpoint, { model: "tiny", keep_alive }).unload)
+      assert.isUndefined(exchangeOf(chatEndpoint, { model: "tiny", messages, keep_alive }).unload)
     }
     for (const keep_alive of ["soon", "5 minutes", "m", true]) {
-      assert.strictEqual(refusalOf(chatDoor, { model: "tiny", messages, keep_alive }).param, "keep_alive")
+      assert.strictEqual(refusalOf(chatEndpoint, { model: "tiny", messages, keep_alive }).param, "keep_alive")
     }
   })
 })

@@ -4,7 +4,7 @@ import { ModelFinder } from "../../../src/gateway/upstream/ModelFinder.ts"
 import { OperationRunner } from "../../../src/gateway/upstream/OperationRunner.ts"
 import { pickModel, publicModels, Upstream } from "../../../src/gateway/upstream/Upstream.ts"
 import { Jobs } from "../../../src/job/Jobs.ts"
-import { Pulse } from "../../../src/job/log/Follower.ts"
+import { Ticker } from "../../../src/job/log/Follower.ts"
 import { OperationRouter } from "../../../src/job/OperationRouter.ts"
 import type { Work } from "../../../src/job/Submission.ts"
 import { hiveCommand } from "../../../src/operation/Routing.ts"
@@ -37,7 +37,7 @@ const finding = (download: boolean, work: Work = () => Stream.empty) => {
           })
         ),
         Jobs.layer,
-        Pulse.layer
+        Ticker.layer
       )
     ),
     Layer.provide(

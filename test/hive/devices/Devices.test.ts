@@ -4,7 +4,7 @@ import { Clock, Effect, FileSystem, Layer, References, Schedule, Schema } from "
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { TestClock } from "effect/testing"
 import { Device, Devices } from "../../../src/hive/devices/Devices.ts"
-import { Machine, type MachineFacts } from "../../../src/hive/devices/HostResources.ts"
+import { HostResources, type HostInfo } from "../../../src/hive/devices/HostResources.ts"
 import { nvidiaSmi } from "../../../src/hive/devices/NvidiaSmi.ts"
 import { Capabilities } from "../../../src/hives/Capability.ts"
 import { Paths } from "../../../src/settings/Paths.ts"
@@ -37,7 +37,7 @@ interface Installed {
 /** The service over a folder that alone is the path of programs and holds the engine. */
 const withTools = Effect.fnUntraced(function* (
   installed: Installed = {},
-  measure: () => MachineFacts = () => machine
+  measure: () => HostInfo = () => machine
 ) {
   const fs = yield* FileSystem.FileSystem
   const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
@@ -62,7 +62,7 @@ const withTools = Effect.fnUntraced(function* (
   const services = yield* Layer.build(
     Devices.layerWith(worker).pipe(
       Layer.provide(Layer.succeed(ChildProcessSpawner.ChildProcessSpawner, found)),
-      Layer.provide(Layer.succeed(Machine, measure)),
+      Layer.provide(Layer.succeed(HostResources, measure)),
       Layer.provide(Paths.layerAt(folder))
     )
   )

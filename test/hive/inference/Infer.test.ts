@@ -3,7 +3,7 @@ import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { Devices } from "../../../src/hive/devices/Devices.ts"
 import { Infer } from "../../../src/hive/inference/Infer.ts"
 import { WorkerFailed, WorkerNotFound, WorkerRefused } from "../../../src/hive/workers/errors.ts"
-import { type CompletionError, WorkerClient, WorkerGone } from "../../../src/hive/workers/WorkerClient.ts"
+import { type CompletionError, WorkerClient, ConnectionLost } from "../../../src/hive/workers/WorkerClient.ts"
 import { Workers } from "../../../src/hive/workers/Workers.ts"
 import type { LeaseRequest } from "../../../src/hive/workers/WorkerSelection.ts"
 import type { RunningJob } from "../../../src/job/Submission.ts"
@@ -32,13 +32,13 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
   let stop: Effect.Effect<boolean> = Effect.succeed(false)
   const job: RunningJob = {
     id: "job-1",
-    runsAt: () => Effect.void,
+    setHiveJob: () => Effect.void,
     fail: () => Effect.void,
     write: () => Effect.void,
-    written: Effect.succeed([]),
+    readEvents: Effect.succeed([]),
     unconfirmed: Effect.void,
     isLeftRunning: () => false,
-    stopBy: (by) =>
+    onCancel: (by) =>
       Effect.sync(() => {
         stop = by
       })
@@ -63,7 +63,7 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
               id: "w",
               model: "m",
               port: 1,
-              whyGone: Effect.succeed(gone),
+              exitReason: Effect.succeed(gone),
               isHealthy: Effect.succeed(true),
               cancellation: { _tag: "Delete" as const },
               streamFields: undefined,
@@ -157,7 +157,7 @@ describe("Infer", () => {
       Effect.gen(function* () {
         const ends = [
           Stream.make(piece("a")),
-          Stream.concat(Stream.make(piece("a")), Stream.fail(new WorkerGone({ reason: "ECONNRESET" })))
+          Stream.concat(Stream.make(piece("a")), Stream.fail(new ConnectionLost({ reason: "ECONNRESET" })))
         ]
         for (const end of ends) {
           const { leases, run } = setUp(end)

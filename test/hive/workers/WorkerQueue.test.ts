@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { type Place, WaitingLines } from "../../../src/hive/workers/WorkerQueue.ts"
+import { type QueueTicket, WorkerQueue } from "../../../src/hive/workers/WorkerQueue.ts"
 
 /** Waits in a line until it is first, and then until the gate is open. */
-const passing = (lines: WaitingLines, name: string, gate: Deferred.Deferred<void>, passed: Array<string>) =>
-  lines.stand("line", (place: Place) =>
+const passing = (lines: WorkerQueue, name: string, gate: Deferred.Deferred<void>, passed: Array<string>) =>
+  lines.stand("line", (place: QueueTicket) =>
     Effect.gen(function* () {
       while (!(place.isFirst() && Deferred.isDoneUnsafe(gate))) yield* place.change
       passed.push(`${name} before ${lines.lengthOf("line") - 1}`)
@@ -15,7 +15,7 @@ const passing = (lines: WaitingLines, name: string, gate: Deferred.Deferred<void
 describe("a line", () => {
   it.effect("lets one after the other through, in the order in which they came", () =>
     Effect.gen(function* () {
-      const lines = new WaitingLines()
+      const lines = new WorkerQueue()
       const gate = yield* Deferred.make<void>()
       const passed: Array<string> = []
       const fibers = yield* Effect.forEach(["a", "b", "c", "d"], (name) =>
@@ -38,7 +38,7 @@ describe("a line", () => {
     "has its first one look again after a moment, also when nobody says that anything has changed",
     () =>
       Effect.gen(function* () {
-        const lines = new WaitingLines()
+        const lines = new WorkerQueue()
         const gate = yield* Deferred.make<void>()
         const passed: Array<string> = []
         const fiber = yield* Effect.forkChild(passing(lines, "a", gate, passed))

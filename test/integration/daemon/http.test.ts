@@ -4,7 +4,7 @@ import { TestClock } from "effect/testing"
 import { hivePool } from "../../../src/http/hivePool.ts"
 import { JobsClient } from "../../../src/job/client/JobsClient.ts"
 import type { OperationError } from "../../../src/job/errors.ts"
-import { batches, Pulse } from "../../../src/job/log/Follower.ts"
+import { batches, Ticker } from "../../../src/job/log/Follower.ts"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import { MemoryLog } from "../../../src/job/log/MemoryLog.ts"
 import { fullView } from "../../../src/job/view/FullView.ts"
@@ -526,7 +526,7 @@ describe("signs of life", () => {
   for (const [name, view] of Object.entries(views)) {
     it.effect(`never leaves a second without a byte in ${name}, also after what it does not show`, () =>
       Effect.gen(function* () {
-        const pulse = yield* Pulse
+        const pulse = yield* Ticker
         const log = new MemoryLog(1_000_000)
         yield* log.append([JobEvent.token("a")])
         let lastAt = 0
@@ -546,7 +546,7 @@ describe("signs of life", () => {
         yield* log.end(JobEvent.done({ queued_ms: 0, run_ms: 0 }))
         yield* Fiber.join(following)
         assert.isAtMost(longest, 1000)
-      }).pipe(Effect.provide(Pulse.layer))
+      }).pipe(Effect.provide(Ticker.layer))
     )
   }
 
@@ -554,7 +554,7 @@ describe("signs of life", () => {
     Effect.gen(function* () {
       const log = new MemoryLog(1_000_000)
       yield* log.append([JobEvent.token("a")])
-      const counts = batches({ log, pulse: yield* Pulse }, 0, (events) => events)
+      const counts = batches({ log, pulse: yield* Ticker }, 0, (events) => events)
       const following = yield* Effect.forkChild(Stream.runCollect(Stream.take(counts, 3)))
       yield* TestClock.adjust("3 seconds")
       assert.deepStrictEqual(
@@ -562,7 +562,7 @@ describe("signs of life", () => {
         [1, 0, 0]
       )
       assert.strictEqual(log.lastId(), 1)
-    }).pipe(Effect.provide(Pulse.layer))
+    }).pipe(Effect.provide(Ticker.layer))
   )
 })
 

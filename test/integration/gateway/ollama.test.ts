@@ -4,7 +4,7 @@ import { Ollama } from "ollama"
 import { ApiKeys } from "../../../src/access/ApiKeys.ts"
 import { Token } from "../../../src/access/Token.ts"
 import { boundUrl, daemon } from "../../../src/daemon/Daemon.ts"
-import { gatewayDoors } from "../../../src/gateway/Gateway.ts"
+import { publicRoutes } from "../../../src/gateway/Gateway.ts"
 import { pulledId } from "../../../src/gateway/ollama/pull.ts"
 import { ollamaRoutes } from "../../../src/gateway/ollama/routes.ts"
 import { OperationRunner } from "../../../src/gateway/upstream/OperationRunner.ts"
@@ -87,7 +87,7 @@ const start = Effect.fnUntraced(function* (work: (asked: Asked) => Work = () => 
     { name: "test", host: "127.0.0.1", port: 0 },
     ollamaRoutes.pipe(Layer.provide(Unloader.layerNoDeps), Layer.provide(OperationRunner.layerNoDeps))
   ).pipe(
-    Layer.provide(gatewayDoors),
+    Layer.provide(publicRoutes),
     Layer.provide([ApiKeys.layerMemory([{ key, name: "app", models: ["fast"] }]), upstream, operations]),
     Layer.provideMerge(Jobs.layer),
     Layer.provide(Layer.fresh(Handlers.layer)),

@@ -17,7 +17,7 @@ import { engineTable } from "../../../src/settings/EngineSettings.ts"
 import { Paths } from "../../../src/settings/Paths.ts"
 import { type SettingChanges, Settings } from "../../../src/settings/Settings.ts"
 import { DetachedProcess } from "../../../src/system/DetachedProcess.ts"
-import { RunFile } from "../../../src/system/PidFile.ts"
+import { PidFile } from "../../../src/system/PidFile.ts"
 import { Pids } from "../../../src/system/Pids.ts"
 import { Client, failureOf, inferTiny, resultOf, spawnTiny, workerOf } from "../../support/hive.ts"
 import { cpu, gpu } from "../../support/hiveFakes.ts"
@@ -50,7 +50,7 @@ const withEngines = <A, E>(
     const layer = Client.layer.pipe(
       Layer.provideMerge(Hive.layerNoDeps),
       Layer.provide(
-        Layer.mergeAll(RunFile.layer, DetachedProcess.layer, Devices.layerMemory([gpu, cpu]), engines)
+        Layer.mergeAll(PidFile.layer, DetachedProcess.layer, Devices.layerMemory([gpu, cpu]), engines)
       ),
       Layer.provideMerge(Layer.mergeAll(Pids.layer, JobsClient.layerNoDeps)),
       Layer.provideMerge(workerPool),

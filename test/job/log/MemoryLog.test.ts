@@ -32,7 +32,7 @@ describe("MemoryLog", () => {
           [1, 2, 3, 4].slice(after)
         )
       }
-      assert.isTrue((yield* log.read({ after: 3, toldOf: 0 })).ended)
+      assert.isTrue((yield* log.read({ after: 3, reportedDropped: 0 })).ended)
       assert.isFalse((yield* new MemoryLog(10).read(start)).ended)
     })
   )

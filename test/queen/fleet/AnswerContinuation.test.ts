@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { publicModels, type GatewayRequest } from "../../../src/gateway/upstream/Upstream.ts"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
-import { Continuation } from "../../../src/queen/fleet/AnswerContinuation.ts"
+import { AnswerContinuation } from "../../../src/queen/fleet/AnswerContinuation.ts"
 import { storedModel } from "../../support/gateway.ts"
 
 const [model] = publicModels([{ hive: "atlas", models: [storedModel("rbee:tiny")] }], {})
@@ -32,8 +32,8 @@ const says = (content: string) => chunk({ delta: { content } })
 const end = chunk({ delta: {}, finish_reason: "stop" })
 
 const after = (body: GatewayRequest["body"], ...events: ReadonlyArray<JobEvent>) => {
-  const answer = new Continuation(request(body))
-  for (const event of events) answer.take(event)
+  const answer = new AnswerContinuation(request(body))
+  for (const event of events) answer.observe(event)
   return answer
 }
 
@@ -41,7 +41,7 @@ const logged = (events: ReadonlyArray<JobEvent>) =>
   events.map(({ json, kind }, index) => ({ id: index + 1, kind, json }))
 
 const saidAfter = (body: GatewayRequest["body"], ...events: ReadonlyArray<JobEvent>) =>
-  new Continuation(request(body)).said(logged(events))
+  new AnswerContinuation(request(body)).said(logged(events))
 
 describe("an answer", () => {
   it("has begun when something was said, and not when it was only opened", () => {
@@ -70,16 +70,16 @@ describe("an answer", () => {
   })
 
   it("is opened once for a client, however many workers open it", () => {
-    const answer = new Continuation(request({ messages }))
-    assert.deepStrictEqual([answer.take(role), answer.take(role)], [true, true])
+    const answer = new AnswerContinuation(request({ messages }))
+    assert.deepStrictEqual([answer.observe(role), answer.observe(role)], [true, true])
     answer.next(saidAfter({ messages }))
     assert.deepStrictEqual(
-      [role, new JobEvent("narration", "{}"), says("a"), role].map((event) => answer.take(event)),
+      [role, new JobEvent("narration", "{}"), says("a"), role].map((event) => answer.observe(event)),
       [false, true, true, true]
     )
-    const unopened = new Continuation(request({ messages }))
+    const unopened = new AnswerContinuation(request({ messages }))
     unopened.next(saidAfter({ messages }))
-    assert.isTrue(unopened.take(role))
+    assert.isTrue(unopened.observe(role))
   })
 
   it("is gone on with from its text", () => {
@@ -111,7 +111,7 @@ describe("an answer", () => {
   })
 
   it("to a prompt is gone on with behind it", () => {
-    const answer = new Continuation(request({ prompt: "The", max_tokens: 2 }, "completions"))
+    const answer = new AnswerContinuation(request({ prompt: "The", max_tokens: 2 }, "completions"))
     const events = [" sea", " is", " wide"].map((text) => chunk({ text }))
     assert.deepStrictEqual(answer.said(logged(events)).body, { prompt: "The sea is wide", max_tokens: 1 })
   })
@@ -129,7 +129,7 @@ describe("an answer", () => {
       saidAfter({ messages, tools: [], n: null, logprobs: false, suffix: "" }, says("a")).isPossible
     )
     assert.isFalse(saidAfter({ messages }, chunk({ delta: { reasoning_content: "hm" } })).isPossible)
-    assert.isFalse(new Continuation(request({ input: "a" }, "embeddings")).said([]).isPossible)
+    assert.isFalse(new AnswerContinuation(request({ input: "a" }, "embeddings")).said([]).isPossible)
   })
 
   it("tells what it took as if one worker had written all of it", () => {
@@ -139,16 +139,18 @@ describe("an answer", () => {
         JSON.stringify({ choices: [], usage: { prompt_tokens, completion_tokens, total_tokens: 20 } })
       )
     const answer = after({ messages }, role, says("a"), says("b"))
-    assert.strictEqual(answer.mended(usage(10, 10)).json, usage(10, 10).json)
+    assert.strictEqual(answer.withCorrectedUsage(usage(10, 10)).json, usage(10, 10).json)
     answer.next(saidAfter({ messages }, role, says("a"), says("b")))
-    assert.strictEqual(answer.mended(usage(12, 8)).json, usage(10, 10).json)
+    assert.strictEqual(answer.withCorrectedUsage(usage(12, 8)).json, usage(10, 10).json)
     const cachedOf = (cached_tokens: number) => {
       const usage = { prompt_tokens: 12, completion_tokens: 8, prompt_tokens_details: { cached_tokens } }
-      const { json } = answer.mended(new JobEvent("chunk", JSON.stringify({ choices: [], usage })))
+      const { json } = answer.withCorrectedUsage(
+        new JobEvent("chunk", JSON.stringify({ choices: [], usage }))
+      )
       return JSON.parse(json).usage.prompt_tokens_details.cached_tokens
     }
     assert.deepStrictEqual([0, 7, 11].map(cachedOf), [0, 7, 10])
     const quoting = says(`"usage":{`)
-    assert.strictEqual(answer.mended(quoting), quoting)
+    assert.strictEqual(answer.withCorrectedUsage(quoting), quoting)
   })
 })

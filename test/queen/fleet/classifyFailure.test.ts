@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { JobFailed } from "../../../src/job/errors.ts"
-import { outcomeOf } from "../../../src/queen/fleet/classifyFailure.ts"
+import { classifyFailure } from "../../../src/queen/fleet/classifyFailure.ts"
 import { ConnectionFailed, HiveTimeout, InvalidResponse } from "../../../src/queen/forward/errors.ts"
 
 const reported = (code: string, details: { readonly [field: string]: string | number } = {}) =>
@@ -18,7 +18,7 @@ describe("outcomeOf", () => {
       new HiveTimeout({ hive, limit: "idle", seconds: 60 }),
       new InvalidResponse({ hive, detail: "sent garbage" })
     ]) {
-      assert.strictEqual(outcomeOf(error), "fault", error.message)
+      assert.strictEqual(classifyFailure(error), "fault", error.message)
     }
   })
 
@@ -36,22 +36,22 @@ describe("outcomeOf", () => {
       [504, "engine"]
     ])
     for (const [status, outcome] of expected) {
-      assert.strictEqual(outcomeOf(refused(status)), outcome, String(status))
+      assert.strictEqual(classifyFailure(refused(status)), outcome, String(status))
     }
   })
 
   it("blames nobody for a request that took too long on a healthy worker, nor for an error that it does not know", () => {
     for (const code of ["WorkerSilent", "InternalError", "AnythingElse"]) {
-      assert.strictEqual(outcomeOf(reported(code)), "engine", code)
+      assert.strictEqual(classifyFailure(reported(code)), "engine", code)
     }
   })
 
   it("tries nothing again that would end the same way, and waits for what is full", () => {
     for (const code of ["ContextLengthExceeded", "EngineRefusesModel", "ModelNotFound", "WrongModel"]) {
-      assert.strictEqual(outcomeOf(reported(code)), "client", code)
+      assert.strictEqual(classifyFailure(reported(code)), "client", code)
     }
     for (const code of ["ModelDoesNotFit", "TooManyJobs", "WorkerNotFound", "WorkerNotReady"]) {
-      assert.strictEqual(outcomeOf(reported(code)), "busy", code)
+      assert.strictEqual(classifyFailure(reported(code)), "busy", code)
     }
   })
 })

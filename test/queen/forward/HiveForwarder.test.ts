@@ -364,13 +364,13 @@ describe("leaving and repeating", () => {
       const failures: Array<string> = []
       const job: RunningJob = {
         id: "job-1",
-        runsAt: () => Effect.void,
-        stopBy: () => Effect.void,
+        setHiveJob: () => Effect.void,
+        onCancel: () => Effect.void,
         unconfirmed: Effect.void,
         isLeftRunning: () => false,
         fail: ({ message }) => Effect.sync(() => void failures.push(message)),
         write: () => Effect.void,
-        written: Effect.succeed([])
+        readEvents: Effect.succeed([])
       }
       const { routing } = WorkerList
       const request = { operation: "worker_list", hiveId: "xyz", json: "{}", routing, job }

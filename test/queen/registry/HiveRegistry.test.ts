@@ -40,16 +40,16 @@ describe("HiveRegistry", () => {
       const registry = yield* HiveRegistry
       yield* registry.beat(beat(2), "127.0.0.1")
       yield* TestClock.adjust("1 minute")
-      registry.heard("atlas")
+      registry.markAlive("atlas")
       assert.deepInclude(yield* recordOf, { state: "active", workers: 2 })
       yield* TestClock.adjust("1 minute")
-      registry.lost("atlas", "connection refused")
+      registry.markUnreachable("atlas", "connection refused")
       assert.deepInclude(yield* recordOf, {
         state: "unreachable",
         reason: "connection refused",
         url: "http://127.0.0.1:9000"
       })
-      registry.heard("atlas")
+      registry.markAlive("atlas")
       assert.notProperty(yield* recordOf, "reason")
     }).pipe(Effect.provide(layer))
   )

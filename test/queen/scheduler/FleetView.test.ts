@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
-import { type PeerError, PeerMisspoke, PeerUnreachable } from "../../../src/job/client/clientErrors.ts"
+import { type PeerError, PeerProtocolError, PeerUnreachable } from "../../../src/job/client/clientErrors.ts"
 import { JobsClient } from "../../../src/job/client/JobsClient.ts"
 import type { HiveInventory } from "../../../src/operation/Inventory.ts"
 import { HiveRegistry, type KnownHive } from "../../../src/queen/registry/HiveRegistry.ts"
@@ -46,8 +46,8 @@ const settings = Settings.layerDefaults({ heartbeat: { forget: Duration.hours(24
 
 /** A registry in which nothing happens. */
 const quiet = {
-  heard: () => {},
-  lost: () => {},
+  markAlive: () => {},
+  markUnreachable: () => {},
   isLost: () => false,
   stopped: () => {},
   onLost: () => () => {},
@@ -83,7 +83,7 @@ const fleetOf = Effect.fnUntraced(function* () {
   const registry = Layer.mock(HiveRegistry)({
     list: Effect.sync(() => (hive === undefined ? [] : [hive])),
     ...quiet,
-    lost: (_alias, reason) => {
+    markUnreachable: (_alias, reason) => {
       const lost = known("unreachable")
       hive = { ...lost, record: { ...lost.record, reason } }
       changes++
@@ -93,7 +93,7 @@ const fleetOf = Effect.fnUntraced(function* () {
   const view = yield* viewOver(client, registry)
   const look = (maxAge: number) =>
     Effect.gen(function* () {
-      const looking = yield* Effect.forkChild(view.look(maxAge))
+      const looking = yield* Effect.forkChild(view.snapshot(maxAge))
       yield* TestClock.adjust("3 seconds")
       return (yield* Fiber.join(looking)).map(
         ({ away, inventory: { models, workers } }) => `${models.length} ${workers.length} ${away ?? "here"}`
@@ -127,7 +127,7 @@ describe("FleetView", () => {
         })
         const registry = Layer.mock(HiveRegistry)({ ...quiet, list: Effect.succeed([known("active")]) })
         const view = yield* viewOver(client, registry)
-        const first = yield* Effect.forkChild(view.look(0))
+        const first = yield* Effect.forkChild(view.snapshot(0))
         yield* TestClock.adjust("50 millis")
         // What is asked for now may have come after the hive began to answer the first.
         const later = yield* Effect.forkChild(
@@ -153,7 +153,7 @@ describe("FleetView", () => {
 
   it.effect("keeps what a hive had that is late, or misspeaks, as long as it is well", () =>
     Effect.gen(function* () {
-      const misspeaks = Effect.fail(new PeerMisspoke({ url, detail: "sent something else" }))
+      const misspeaks = Effect.fail(new PeerProtocolError({ url, detail: "sent something else" }))
       for (const later of [Effect.never, misspeaks]) {
         const fleet = yield* fleetOf()
         assert.deepStrictEqual(yield* fleet.look(0), ["1 1 here"])

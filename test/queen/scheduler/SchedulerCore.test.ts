@@ -363,7 +363,7 @@ describe("explain", () => {
       [...candidates],
       [
         { where: "atlas/w1", score: 0 },
-        { where: "atlas/w2", whyNot: "it is starting" }
+        { where: "atlas/w2", rejection: "it is starting" }
       ]
     )
     assert.strictEqual(scheduling.core.load.requests, 0)

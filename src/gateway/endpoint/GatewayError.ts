@@ -1,5 +1,5 @@
 /** Why a request was refused or broke off, before it is written in the words of a client. */
-export interface GatewayFailure {
+export interface GatewayError {
   /** Of HTTP. */
   readonly status: number
   /** The error's tag. */
