@@ -131,8 +131,17 @@ const commonRoutes = (name: string) =>
     })
   )
 
-// Runs before the server closes, so that every stream has its end event and no connection must be waited for.
-const endStreams = Layer.effectDiscard(Jobs.use((jobs) => Effect.addFinalizer(() => jobs.stopAll)))
+const endStreamsTimeout = "5 seconds"
+
+// Runs before the server closes, so that every stream has its end event and no connection must be waited for. A worker that
+// needs longer to stop a request is ended with the hive.
+const endStreams = Layer.effectDiscard(
+  Jobs.use((jobs) =>
+    Effect.addFinalizer(() =>
+      Effect.interruptible(Effect.ignore(Effect.timeout(jobs.stopAll, endStreamsTimeout)))
+    )
+  )
+)
 
 /**
  * The HTTP side of a daemon: the routes that queen and hive share, and its own. Fails when the address is taken, or

@@ -97,8 +97,8 @@ interface Job {
   keptBytes: number
 }
 
-// A hive may need this long to stop the work, and to restart a worker that does not stop it.
-const requestTimeout = Duration.seconds(15)
+// A healthy worker has 30 s to stop the work; after that the hive restarts it, and a queen waits for the hive's answer.
+const requestTimeout = Duration.seconds(45)
 const stopTimeout = Duration.seconds(5)
 const sweepEvery = Duration.minutes(1)
 

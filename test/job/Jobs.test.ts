@@ -371,7 +371,7 @@ describe("cancelling", () => {
       const cancelling = yield* Effect.forkChild(cancel(id))
       yield* Deferred.await(asked)
       yield* Fiber.interrupt(cancelling)
-      yield* TestClock.adjust("15 seconds")
+      yield* TestClock.adjust("45 seconds")
       assert.strictEqual(kindsOf(yield* allOf(id)), "narration token cancelled")
       yield* Deferred.succeed(answered, undefined)
     }).pipe(Effect.provide(jobsWith()))
@@ -383,7 +383,7 @@ describe("cancelling", () => {
       yield* written(id, 1)
       yield* Effect.yieldNow
       const cancelling = yield* Effect.forkChild(cancel(id))
-      yield* TestClock.adjust("15 seconds")
+      yield* TestClock.adjust("45 seconds")
       yield* Fiber.join(cancelling)
       assert.strictEqual(yield* stateOf(id), "cancelled")
     }).pipe(Effect.provide(jobsWith()))

@@ -1,17 +1,15 @@
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { addFinalizer } from "../../http/scopeFinalizers.ts"
 import type { RunningJob } from "../../job/Submission.ts"
 import type { Activity } from "../engines/Engine.ts"
-import { type CompletionError, cancelTimeout, type WorkerClient } from "../workers/WorkerClient.ts"
+import type { CompletionError, WorkerClient } from "../workers/WorkerClient.ts"
 import type { Lease } from "../workers/Workers.ts"
+import { stopDeadline } from "./stopDeadline.ts"
 
-const pollEvery = "25 millis"
-
-const reason = `it did not confirm within ${Duration.toSeconds(cancelTimeout)} s that it stopped a request`
+const pollInterval = "25 millis"
 
 const answered: ReadonlySet<string> = new Set<CompletionError["_tag"]>([
   "ContextLengthExceeded",
@@ -40,51 +38,66 @@ export interface SentRequest {
   readonly failed: () => void
 }
 
+type Client = Pick<WorkerClient["Service"], "cancel" | "read">
+type WorkerInUse = Pick<Lease, "cancellation" | "exited" | "isHealthy" | "port" | "restart" | "withdraw">
+
+/** Whether an engine that stops a request by its closed connection works on no more answers than those of others. */
+const hasStopped = Effect.fnUntraced(function* (
+  client: Client,
+  lease: WorkerInUse,
+  activity: Activity | undefined,
+  others: number
+) {
+  if (activity === undefined) return yield* lease.isHealthy
+  const answer = yield* client.read(lease.port, activity.path)
+  // llama-server answers between two batches only, so silence is no sign that it has stopped.
+  if (answer === undefined) return false
+  const running = answer.status === 200 ? activity.running(answer.text) : undefined
+  return running === undefined ? yield* lease.isHealthy : running <= others
+})
+
 /**
  * Stops the request of a job at its worker when the job leaves it before its end: by the engine's way to cancel, until the
- * engine has confirmed it. A worker that does not within five seconds is restarted, and the job's cancel counts as not
- * confirmed.
+ * engine has confirmed it or its process has ended. A worker that does not confirm by the `stopDeadline` is restarted, and
+ * the job's cancel counts as not confirmed.
  */
 export const stopWhenLeft = Effect.fnUntraced(function* (
-  client: WorkerClient["Service"],
-  lease: Lease,
-  job: RunningJob
+  client: Client,
+  lease: WorkerInUse,
+  job: Pick<RunningJob, "id" | "onCancel" | "unconfirmed">
 ) {
   const { cancellation } = lease
   let isComplete = false
   let hasFailed = false
-  let isSilent = false
-  const unconfirmed = Effect.andThen(
-    job.unconfirmed,
-    Effect.suspend(() => lease.restart(reason))
-  )
-
-  const ask = Effect.map(client.cancel(lease.port, job.id), (answer) => {
-    isSilent = answer === "silent"
-    return answer
+  let overdue: string | undefined
+  const deadline = Effect.map(stopDeadline(lease.isHealthy), (reason) => {
+    overdue = reason
+    return false
   })
-  const byDelete = Effect.suspend(() =>
-    isSilent
-      ? unconfirmed
-      : Effect.flatMap(ask, (answer) => (answer === "silent" ? unconfirmed : Effect.void))
-  )
+  const exited = Effect.as(lease.exited, false)
+  const restart = (reason: string) => Effect.andThen(job.unconfirmed, lease.restart(reason))
+  const restartIfOverdue = Effect.suspend(() => (overdue === undefined ? Effect.void : restart(overdue)))
 
-  const hasStopped = (activity: Activity | undefined, others: number) => {
-    if (activity === undefined) return lease.isHealthy
-    return Effect.flatMap(client.read(lease.port, activity.path), (body) => {
-      const running = body === undefined ? undefined : activity.running(body)
-      return running === undefined ? lease.isHealthy : Effect.succeed(running <= others)
-    })
-  }
+  /** Whether the worker has stopped the request, and so ends its answer. */
+  const requestStop = Effect.suspend(() =>
+    Effect.raceAllFirst([
+      Effect.map(client.cancel(lease.port, job.id), (answer) => answer === "stopped"),
+      exited,
+      deadline
+    ])
+  )
+  const byDelete = Effect.suspend(() =>
+    overdue === undefined ? Effect.andThen(requestStop, restartIfOverdue) : restartIfOverdue
+  )
   // The scope has closed the connection by now.
   const byDisconnect = (activity: Activity | undefined) =>
     Effect.suspend(() => {
       const others = lease.withdraw()
-      return hasStopped(activity, others).pipe(
-        Effect.tap((stopped) => (stopped ? Effect.void : Effect.sleep(pollEvery))),
-        Effect.repeat({ until: (stopped) => stopped }),
-        Effect.timeoutOrElse({ duration: cancelTimeout, orElse: () => unconfirmed })
+      const stopped = hasStopped(client, lease, activity, others).pipe(
+        Effect.tap((stopped) => (stopped ? Effect.void : Effect.sleep(pollInterval))),
+        Effect.repeat({ until: (stopped) => stopped })
       )
+      return Effect.andThen(Effect.raceAllFirst([stopped, exited, deadline]), restartIfOverdue)
     })
 
   const stop = cancellation._tag === "Delete" ? byDelete : byDisconnect(cancellation.activity)
@@ -94,7 +107,7 @@ export const stopWhenLeft = Effect.fnUntraced(function* (
     return Effect.asVoid(isCancel ? stop : Effect.forkDetach(stop, { startImmediately: true }))
   })
   // What was made before the stop is delivered still; of other engines nothing comes once the connection is closed.
-  if (cancellation._tag === "Delete") yield* job.onCancel(Effect.map(ask, (answer) => answer === "stopped"))
+  if (cancellation._tag === "Delete") yield* job.onCancel(requestStop)
   const sent: SentRequest = {
     complete: () => {
       isComplete = true

@@ -46,8 +46,14 @@ export interface CompletionRequest {
   readonly promptTokens: number
 }
 
-/** What a worker says of a request that it was asked to stop; a process that is gone has none. */
-export type CancelAnswer = "stopped" | "unknown" | "silent"
+/** How a worker answers the cancel of a request: it has stopped it, or has no such request. An ended process has none. */
+export type CancelAnswer = "stopped" | "unknown"
+
+/** What an engine answered. */
+export interface EngineAnswer {
+  readonly status: number
+  readonly text: string
+}
 
 export type CompletionError = ContextLengthExceeded | ConnectionLost | WorkerRefused | WorkerSilent
 
@@ -76,10 +82,10 @@ export class WorkerClient extends Context.Service<
       requestId: string,
       request: CompletionRequest
     ) => Effect.Effect<string, CompletionError>
-    /** Asks the worker to stop the request. Returns when it has, when it has no such request, or after five seconds. */
+    /** Asks the worker to stop the request. Returns when the worker has stopped it, which has no time limit, or has no such request. */
     readonly cancel: (port: number, requestId: string) => Effect.Effect<CancelAnswer>
-    /** The body of a path of the engine's, asked for within a second; absent when it does not answer with a 200. */
-    readonly read: (port: number, path: string) => Effect.Effect<string | undefined>
+    /** The engine's answer to `GET` of a path; absent when the engine does not answer within a second. */
+    readonly read: (port: number, path: string) => Effect.Effect<EngineAnswer | undefined>
   }
 >()("rbee/hive/workers/WorkerClient") {
   static readonly layerNoDeps = Layer.effect(
@@ -89,8 +95,6 @@ export class WorkerClient extends Context.Service<
 }
 
 const requestTimeout = "1 second"
-/** How long a worker may take to stop a request, or to show that it has. */
-export const cancelTimeout = Duration.seconds(5)
 const maxErrorBytes = 64_000
 
 const ModelList = Schema.Struct({ data: Schema.Array(Schema.Struct({ id: Schema.String })) })
@@ -289,16 +293,13 @@ const make = Effect.gen(function* () {
         Effect.flatMap(({ status, text }) =>
           Effect.as(text, status === 200 ? ("stopped" as const) : ("unknown" as const))
         ),
-        Effect.orElseSucceed((): CancelAnswer => "unknown"),
-        Effect.timeoutOrElse({
-          duration: cancelTimeout,
-          orElse: () => Effect.succeed<CancelAnswer>("silent")
-        })
+        Effect.orElseSucceed((): CancelAnswer => "unknown")
       ),
     read: (port, path) =>
       http.get(urlOf(port, path)).pipe(
-        Effect.flatMap((response) => Effect.map(shortText(response), (text) => ({ ...response, text }))),
-        Effect.map(({ status, text }) => (status === 200 ? text : undefined)),
+        Effect.flatMap((response) =>
+          Effect.map(shortText(response), (text) => ({ status: response.status, text }))
+        ),
         Effect.timeout(requestTimeout),
         Effect.orElseSucceed(() => undefined)
       )

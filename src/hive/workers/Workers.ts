@@ -50,6 +50,8 @@ export interface Lease {
   readonly contextSize?: number
   /** Why the worker's process ended; waits a moment for it to end. */
   readonly exitReason: Effect.Effect<WorkerFailed>
+  /** Returns when the worker's process has ended. */
+  readonly exited: Effect.Effect<void>
   /** Whether the worker answers its health check, within a second. */
   readonly isHealthy: Effect.Effect<boolean>
   /** How the engine stops a request. */
@@ -295,6 +297,7 @@ const make = Effect.gen(function* () {
       port: process.port,
       contextSize: spec.contextSize,
       exitReason: exitReason(entry, run),
+      exited: Effect.asVoid(Deferred.await(run.gone)),
       isHealthy: processes.isHealthy({ spec, process }),
       cancellation: engine?.cancellation ?? disconnect,
       streamFields: engine?.streamFields,

@@ -80,8 +80,10 @@ export class HiveForwarder extends Context.Service<
 }
 
 const cancelTimeout = "5 seconds"
-// A hive answers when the work has stopped: a worker has five seconds, and what does not stop in time is ended.
-const stopTimeout = "10 seconds"
+// A hive answers when the work has stopped. A healthy worker has 30 s for that; a hive that is away is not waited for.
+const stopTimeout = Duration.seconds(10)
+const maxStopTimeout = Duration.seconds(40)
+const stopPollInterval = "1 second"
 const alreadyEnded = 409
 const lateTimeout = "1 second"
 const attempts = 3
@@ -141,15 +143,27 @@ const make = Effect.gen(function* () {
   const cancel = (hive: Peer, jobId: string) =>
     Effect.suspend(() => client.cancel(hive, jobId).pipe(Effect.timeout(cancelTimeout), Effect.ignore))
 
-  const stopAt = (hive: Peer, jobId: string, job: RunningJob) =>
+  /** Returns when the answer to a cancel is not waited for any longer. A live hive writes to its stream every second. */
+  const stopDeadline = Effect.fnUntraced(function* (heard: StreamActivity) {
+    const startedAt = clock.currentTimeMillisUnsafe()
+    yield* Effect.sleep(stopTimeout)
+    while (true) {
+      const now = clock.currentTimeMillisUnsafe()
+      if (now - startedAt >= Duration.toMillis(maxStopTimeout)) return
+      if (now - (heard.at ?? startedAt) >= Duration.toMillis(stopTimeout)) return
+      yield* Effect.sleep(stopPollInterval)
+    }
+  })
+
+  const stopAt = (hive: Peer, jobId: string, job: RunningJob, heard: StreamActivity) =>
     client.cancel(hive, jobId).pipe(
       Effect.as(true),
-      Effect.timeout(stopTimeout),
       Effect.catch((error) =>
         error._tag === "PeerRefused" && error.status === alreadyEnded
           ? Effect.succeed(true)
           : Effect.as(job.unconfirmed, false)
-      )
+      ),
+      Effect.raceFirst(Effect.flatMap(stopDeadline(heard), () => Effect.as(job.unconfirmed, false)))
     )
 
   // A hive that was asked takes the job, also when whoever asked has left before it answered.
@@ -225,7 +239,7 @@ const make = Effect.gen(function* () {
     const { job } = request
     if (job !== undefined) {
       yield* job.setHiveJob(request.hiveId, jobId)
-      yield* job.onCancel(stopAt(hive, jobId, job))
+      yield* job.onCancel(stopAt(hive, jobId, job, heard))
     }
 
     heard.at = clock.currentTimeMillisUnsafe()

@@ -64,6 +64,7 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
               model: "m",
               port: 1,
               exitReason: Effect.succeed(gone),
+              exited: Effect.never,
               isHealthy: Effect.succeed(true),
               cancellation: { _tag: "Delete" as const },
               streamFields: undefined,
