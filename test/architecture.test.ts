@@ -19,6 +19,7 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   queen: ["operation", "settings", "system", "access", "hives", "http", "job", "daemon", "gateway"],
   hive: ["operation", "settings", "system", "access", "hives", "http", "job", "daemon", "gateway"],
   cli: ["operation", "settings", "system", "access", "hives", "http", "job", "daemon", "queen", "hive"],
+  ai: ["operation", "settings", "job", "gateway", "queen"],
   worker: [],
   testing: ["operation", "settings", "access", "http", "job", "daemon", "queen"]
 }

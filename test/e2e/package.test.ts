@@ -16,6 +16,7 @@ import { JobEvent } from "rbee/job"
 import { WorkerList } from "rbee/operation"
 import { HiveDirectory, HiveForwarder, Queen, Settings } from "rbee/queen"
 import { Hive } from "rbee/hive"
+import { RbeeLanguageModel } from "rbee/ai"
 import { fakeForwarder } from "rbee/testing"
 
 const forwarder = HiveForwarder.layer.pipe(
@@ -26,7 +27,7 @@ const program = HiveForwarder.use((forwarder) =>
 ).pipe(Effect.provide(forwarder), Effect.flip)
 
 const error = await Effect.runPromise(program)
-console.log(error._tag, typeof Queen.layer, typeof Hive.layer, typeof fakeForwarder, JobEvent.token("x").kind)
+console.log(error._tag, typeof Queen.layer, typeof Hive.layer, typeof fakeForwarder, typeof RbeeLanguageModel.layer, JobEvent.token("x").kind)
 `
 
 describe("the packed tarball", () => {
@@ -71,7 +72,7 @@ describe("the packed tarball", () => {
         inFolder(folder, process.execPath, join("node_modules", "typescript", "bin", "tsc"))
         assert.strictEqual(
           inFolder(folder, process.execPath, "app.ts").trim(),
-          "ConnectionFailed object object function token"
+          "ConnectionFailed object object function function token"
         )
       }),
     180_000

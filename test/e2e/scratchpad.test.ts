@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Context, Effect, Layer } from "effect"
+import { OpenDoors } from "../support/doors.ts"
 
 interface Ran {
   readonly code: number | string | null | undefined
@@ -75,6 +76,16 @@ describe("the examples", () => {
       assert.include(ran.stdout, "No worker serves rbee:tiny; starting one")
       const [answer = ""] = linesOf(ran, "Answer: ")
       assert.isAbove(answer.length, `Answer: ${prompt}`.length + 10)
+    })
+  )
+
+  it.live("use a model of the fleet through effect/ai", () =>
+    Effect.gen(function* () {
+      const { queen } = Context.get(yield* Layer.build(OpenDoors.layer), OpenDoors)
+      const ran = yield* example("language-model", queen)
+      assert.strictEqual(ran.code, 0, ran.stderr)
+      assert.isAbove(linesOf(ran, "delta: ").length, 1)
+      assert.match(ran.stdout, /^value: \{"verdict":"(agreeable|tedious)","certain":(true|false)\}$/m)
     })
   )
 })

@@ -1,0 +1,2 @@
+export * as RbeeEmbeddingModel from "./RbeeEmbeddingModel.ts"
+export * as RbeeLanguageModel from "./RbeeLanguageModel.ts"
