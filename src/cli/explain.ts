@@ -3,7 +3,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Explain } from "../operation/Operation.ts"
+import { Explain } from "../operation/fleetOperations.ts"
 import { BadInput } from "./errors.ts"
 import { runTyped } from "./operationCommand.ts"
 

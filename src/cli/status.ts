@@ -1,7 +1,7 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import { Status } from "../operation/Operation.ts"
+import { Status } from "../operation/fleetOperations.ts"
 import { Connection } from "./Connection.ts"
 import { runTyped } from "./operationCommand.ts"
 import { Output } from "./Output.ts"

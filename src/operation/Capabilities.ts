@@ -1,6 +1,6 @@
 import * as Schema from "effect/Schema"
 
-/** What an engine may be asked to do. `completions` continues a text; `tools` is the calling of tools. */
+/** A feature of a model with an engine. `completions` continues a text; `tools` is tool calling. */
 export const Capability = Schema.Literals([
   "chat",
   "completions",
@@ -15,7 +15,7 @@ export type Capability = typeof Capability.Type
 
 const known = Schema.optionalKey(Schema.Boolean)
 
-/** What a worker can do with its model. What is absent is not known: a request for it may be sent. */
+/** The capabilities of a worker with its model. An absent capability is unknown; requests may use it. */
 export const Capabilities = Schema.Struct({
   chat: known,
   completions: known,
@@ -28,13 +28,13 @@ export const Capabilities = Schema.Struct({
 })
 export type Capabilities = typeof Capabilities.Type
 
-/** The first of the capabilities that a worker is known not to have; nothing when it may have all of them. */
+/** The first needed capability that a worker is known to lack; undefined if it may have all of them. */
 export const missingCapability = (
   needed: ReadonlyArray<Capability>,
   capabilities: Capabilities | undefined
 ): Capability | undefined => needed.find((capability) => capabilities?.[capability] === false)
 
-/** Whether an engine is known to have what another one lacks, and lacks nothing else of what is needed. */
+/** Whether an engine is known to have every needed capability that another engine lacks, and is not known to lack any. */
 export const canReplace = (
   needed: ReadonlyArray<Capability>,
   lacking: Capabilities,
@@ -43,7 +43,7 @@ export const canReplace = (
   missingCapability(needed, other) === undefined &&
   needed.every((capability) => lacking[capability] !== false || other[capability] === true)
 
-/** The capability for which none of several engines will do: one that all of them lack, where there is such a one. */
+/** The capability that excludes all of the engines: preferably one that every engine lacks. */
 export const missingEverywhere = (
   needed: ReadonlyArray<Capability>,
   engines: ReadonlyArray<{ readonly capabilities: Capabilities }>
@@ -55,20 +55,21 @@ export const missingEverywhere = (
   return engines.length === 0 ? undefined : (lackedByAll ?? missingCapability(needed, first?.capabilities))
 }
 
-/** Exactly these capabilities, and no others. */
+/** Capabilities of which exactly the named ones are true and all others false. */
 export const onlyCapabilities = (names: ReadonlyArray<Capability>): Capabilities =>
   Object.fromEntries(Capability.literals.map((name) => [name, names.includes(name)]))
 
 const advice: Readonly<Record<Capability, string>> = {
-  chat: "cannot chat: it has no chat template, or it makes embeddings only; use /v1/completions, or another model",
-  completions: "cannot continue a text: it makes embeddings only; use /v1/embeddings, or another model",
-  embeddings: "makes no embeddings with these engines; use an embedding model, or the built-in engine",
-  rerank: "cannot rerank; use a reranking model, and an engine that serves it",
+  chat: "cannot chat: it has no chat template or is an embedding model; use /v1/completions or another model",
+  completions: "cannot complete text: it is an embedding model; use /v1/embeddings or another model",
+  embeddings: "cannot create embeddings with these engines; use an embedding model or the built-in engine",
+  rerank: "cannot rerank; use a reranking model and an engine that serves it",
   tools:
-    "cannot call tools: its chat template has no place for them, or only the built-in engine is there, which has no tool calls; use a model whose template has tools with llama-server or vLLM, or send the request without tools",
-  images: "takes no images; use a model with a vision projector, or send text only",
-  json_schema: "cannot be held to a JSON schema by these engines; send the request without response_format",
-  reasoning: "has no reasoning; send the request without it"
+    "cannot call tools: its chat template does not support tools, or only the built-in engine is available, which does not support tool calls; use llama-server or vLLM with a model whose template supports tools, or send the request without tools",
+  images: "does not accept images; use a model with a vision projector, or send text only",
+  json_schema:
+    "cannot be constrained to a JSON schema by these engines; send the request without response_format",
+  reasoning: "does not support reasoning; send the request without it"
 }
 
 const fields: Readonly<Partial<Record<Capability, string>>> = {
@@ -80,7 +81,7 @@ const fields: Readonly<Partial<Record<Capability, string>>> = {
   tools: "tools"
 }
 
-/** No engine that could serve the model can do what the request needs. */
+/** No engine for the model has a capability that the request needs. */
 export class CapabilityMissing extends Schema.TaggedError<CapabilityMissing>()(
   "CapabilityMissing",
   { model: Schema.String, capability: Capability },
@@ -89,7 +90,7 @@ export class CapabilityMissing extends Schema.TaggedError<CapabilityMissing>()(
   override get message() {
     return `Model '${this.model}' ${advice[this.capability]}`
   }
-  /** The code and the field as OpenAI's clients know them. */
+  /** The error with OpenAI's code and the name of the request's field. */
   get failure() {
     const engine = {
       type: "invalid_request_error",

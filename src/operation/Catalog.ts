@@ -7,7 +7,7 @@ import { HiveId } from "./fields.ts"
 import { Operation } from "./Operation.ts"
 import type { Routing } from "./Routing.ts"
 
-/** Anything that can be asked: a schema class with the tag key `operation` and its routing facts. */
+/** The class of an operation: a schema with the tag key `operation`, and its routing facts. */
 export interface OperationClass<
   A extends { readonly operation: string } = { readonly operation: string }
 > extends Schema.ConstraintCodec<A, unknown> {
@@ -18,23 +18,23 @@ export interface OperationClass<
   readonly routing: Routing
 }
 
-/** The classes that a daemon knows, by the name of their operation. */
+/** Operation classes by the name of their operation. */
 export type Catalog = ReadonlyMap<string, OperationClass>
 
 /** The operations that ship with rbee. */
 export const builtIn: Catalog = new Map<string, OperationClass>(Object.entries(Operation.cases))
 
-/** The name of a class's operation, as it stands on the wire. */
+/** The name of a class's operation on the wire. */
 export const nameOf = (operation: OperationClass) => operation.fields.operation.schema.literal
 
-/** A request that was read so far that one can say where it goes. */
+/** A request of which only the operation's name and the hive have been read. */
 export interface OperationRequest {
   readonly name: string
-  /** The hive that it names, if any. */
+  /** The hive that the request names, if any. */
   readonly hiveId: string | undefined
-  /** The text as it came. */
+  /** The received text, unchanged. */
   readonly json: string
-  /** The fields as they came. */
+  /** The received fields, not decoded. */
   readonly fields: { readonly [field: string]: unknown }
 }
 
@@ -57,8 +57,8 @@ const refuse = (operation: string | undefined, problems: ReadonlyArray<FieldProb
 const isHiveId = Schema.is(HiveId)
 
 /**
- * Reads which operation a body asks for, and of which hive. Fails with `InvalidOperation` when the body is no JSON
- * object or names no operation. Never throws.
+ * Reads the operation's name and the hive of a request body. Fails with `InvalidOperation` when the body is not a JSON
+ * object or does not name an operation. Never throws.
  */
 export const readRequest = (json: string): Result.Result<OperationRequest, InvalidOperation> => {
   const parsed = Result.try((): unknown => JSON.parse(json))
@@ -95,8 +95,8 @@ const optionalFields = (operation: OperationClass): ReadonlySet<string> =>
 const toIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /**
- * Makes the decoder of an operation: `null` in an optional field is the same as its absence, unknown fields are
- * ignored, and every field that is wrong is named with what was expected and what came.
+ * Makes the decoder of an operation. `null` in an optional field equals absence; unknown fields are ignored. The error
+ * lists every invalid field with the expected and the received value.
  */
 export const makeDecoder = <A extends { readonly operation: string }>(operation: OperationClass<A>) => {
   const decode = Schema.decodeUnknownResult(operation, { errors: "all" })
@@ -108,9 +108,9 @@ export const makeDecoder = <A extends { readonly operation: string }>(operation:
     return Result.mapError(decode(present), ({ issue }) => {
       const problems = toIssues(issue).issues.map(({ message, path }) => {
         const field = String(path?.[0] ?? "(body)")
-        // A field of rbee's own says in one sentence what it wants, whichever of its checks failed.
-        const wanted = operation.fields[field]?.ast.context?.annotations?.messageMissingKey ?? message
-        return problem(field, wanted.replace(/^Expected /, ""), fields[field])
+        // The fields in fields.ts have one sentence for all of their checks.
+        const expected = operation.fields[field]?.ast.context?.annotations?.messageMissingKey ?? message
+        return problem(field, expected.replace(/^Expected /, ""), fields[field])
       })
       return new InvalidOperation({ operation: nameOf(operation), problems })
     })

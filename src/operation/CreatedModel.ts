@@ -3,17 +3,17 @@ import { ModelParameters } from "./ModelParameters.ts"
 
 const kibi = 1024
 
-/** The most characters that the definition of a model may have. */
+/** Maximum length of each text in a model definition, in characters. */
 export const maxDefinition = 64 * kibi
 
 const Text = Schema.String.check(
   Schema.isMaxLength(maxDefinition, { expected: `a text of at most ${maxDefinition} characters` })
 )
 
-/** What a model adds to the model that it was made from. */
+/** The changes that a created model makes to the model it is based on. */
 export const ModelDefinition = Schema.Struct({
   system: Schema.optionalKey(Text),
-  /** A chat template in Jinja. */
+  /** A Jinja chat template. */
   template: Schema.optionalKey(Text),
   parameters: Schema.optionalKey(ModelParameters),
   messages: Schema.optionalKey(
@@ -25,7 +25,7 @@ export const ModelDefinition = Schema.Struct({
 })
 export type ModelDefinition = typeof ModelDefinition.Type
 
-/** A model made from another one, whose weights it shares. */
+/** A model that shares the weights of another model. */
 export const CreatedModel = Schema.Struct({
   /** The id of the model with the weights. */
   from: Schema.String,
@@ -34,6 +34,6 @@ export const CreatedModel = Schema.Struct({
 })
 export type CreatedModel = typeof CreatedModel.Type
 
-/** Whether a template is one of Go's, as Ollama has them: `{{ .Prompt }}`, `{{ if .System }}`. */
+/** Whether a template is a Go template, as Ollama uses: `{{ .Prompt }}`, `{{ if .System }}`. */
 export const isGoTemplate = (template: string) =>
   /\{\{-?\s*(?:\.[A-Z]|\$|(?:if|else|end|range|with|block|define|template)\b)/.test(template)

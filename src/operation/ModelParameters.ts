@@ -2,12 +2,12 @@ import * as Schema from "effect/Schema"
 
 const optional = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
-// Seeds may have 64 bits, which are numbers beyond the safe integers in JSON.
+// A 64-bit seed is beyond the safe integers, so Schema.Int would reject it.
 const WholeNumber = Schema.Finite.check(
   Schema.makeFilter((value) => Number.isInteger(value) || "Expected a whole number")
 )
 
-/** The parameters of a model or a request, by Ollama's names. Those of a worker's load have no effect. */
+/** The parameters of a model or a request, by Ollama's names. Parameters that configure loading have no effect. */
 export const ModelParameters = Schema.Struct({
   num_predict: optional(WholeNumber),
   num_ctx: optional(WholeNumber),
@@ -28,7 +28,7 @@ export const ModelParameters = Schema.Struct({
 })
 export type ModelParameters = typeof ModelParameters.Type
 
-/** Parameters of Ollama that say how a worker is loaded, or that its own engine has dropped. */
+/** Ollama parameters that configure loading, or that Ollama no longer supports. */
 export const ignoredParameters: ReadonlySet<string> = new Set([
   "f16_kv",
   "low_vram",
@@ -52,8 +52,8 @@ const from = (minimum: number, value: number | null | undefined) =>
   isPresent(value) && value >= minimum ? value : undefined
 
 /**
- * The parameters as the engines call them. With Ollama a `num_predict` below 1 is no limit, a negative `seed` is any, and
- * a negative `top_k` is 0, every token; empty stop sequences mean nothing.
+ * Translates the parameters to the engines' names, with Ollama's meaning: `num_predict` below 1 is no limit, a negative
+ * `seed` is random, a negative `top_k` is 0 (all tokens), and empty stop sequences are ignored.
  */
 export const samplingFields = (
   parameters: ModelParameters | null | undefined
@@ -67,7 +67,7 @@ export const samplingFields = (
     top_k: isPresent(top_k) ? Math.max(0, top_k) : undefined,
     stop: stops.length === 0 ? undefined : stops,
     repeat_penalty,
-    // The same, as vLLM calls it.
+    // vLLM's name of the same parameter.
     repetition_penalty: repeat_penalty
   }
   return Object.fromEntries(
@@ -75,5 +75,5 @@ export const samplingFields = (
   )
 }
 
-/** The context length that the parameters ask for, in tokens. */
+/** The context length in the parameters, in tokens. */
 export const contextOf = (parameters: ModelParameters | null | undefined) => from(1, parameters?.num_ctx)

@@ -1,56 +1,56 @@
 /**
- * The facts about an operation that decide where and how it runs. They stand once, on its class.
+ * The facts that decide where and how an operation runs. They are declared once, on its class.
  */
 export interface Routing {
-  /** The daemon whose handler answers the operation; the queen forwards those of a hive. */
+  /** The daemon that handles the operation; the queen forwards a hive's operations. */
   readonly runsOn: "queen" | "hive"
-  /** Whether the same request may be sent again when nothing of its answer has arrived. */
+  /** Whether the request may be sent again before its first event. */
   readonly repeatable: boolean
-  /** What happens to a running job when the last of its followers has left and its grace has passed. */
+  /** What happens to a running job after its last follower left and the grace period passed. */
   readonly whenAbandoned: "cancel" | "continue"
-  /** Whether the hive has other models afterwards. */
+  /** Whether the operation changes the hive's list of models. */
   readonly changesModels?: boolean
-  /** Whether a worker is at work as long as it runs: `limits.jobs_running` bounds these, and nothing else waits for it. */
+  /** Whether the job occupies a worker while it runs; `limits.jobs_running` counts only these jobs. */
   readonly occupiesWorker?: boolean
   /**
-   * By what the queen chooses the hive when the operation names `auto`: a worker with the model, room for one more worker,
-   * or a place for a model's file. Without it, `auto` is refused.
+   * The queen's criterion for `hive_id: "auto"`: a worker with the model, memory for one more worker, or space for a
+   * model's file. Without a criterion, `auto` is an error.
    */
   readonly placedBy?: "worker" | "room" | "file"
 }
 
-/** Only reads: may be asked again. */
+/** Reads on the queen; repeatable. */
 export const queenQuery = {
   runsOn: "queen",
   repeatable: true,
   whenAbandoned: "continue"
 } as const satisfies Routing
 
-/** Changes something by the queen's own hand. */
+/** Changes something on the queen or, through it, on a hive's machine. */
 export const queenCommand = {
   runsOn: "queen",
   repeatable: false,
   whenAbandoned: "continue"
 } as const satisfies Routing
 
-/** Only reads from a hive: may be asked again. */
+/** Reads on a hive; repeatable. */
 export const hiveQuery = {
   runsOn: "hive",
   repeatable: true,
   whenAbandoned: "continue"
 } as const satisfies Routing
 
-/** Changes something on a hive, and goes on when nobody looks. */
+/** Changes something on a hive; continues without followers. */
 export const hiveCommand = {
   runsOn: "hive",
   repeatable: false,
   whenAbandoned: "continue"
 } as const satisfies Routing
 
-/** Adds or removes models of a hive: the queen knows of it when it reports success. */
+/** Adds or removes a model of a hive; the queen has updated its list of models when the operation succeeds. */
 export const hiveModelCommand = { ...hiveCommand, changesModels: true } as const satisfies Routing
 
-/** Brings a model to a hive. Downloads resume and are single-flight, so that the same may be asked for again. */
+/** Downloads a model to a hive; repeatable, because downloads resume and run once per model. */
 export const hiveDownload = {
   ...hiveModelCommand,
   repeatable: true,
@@ -60,19 +60,19 @@ export const hiveDownload = {
 /** Starts a worker on a hive. */
 export const hiveSpawn = { ...hiveCommand, placedBy: "room" } as const satisfies Routing
 
-/** Works on a hive for somebody who waits for it, and is of no use to anybody else. */
+/** Works on a hive for its followers only: cancelled when they have left. */
 export const hiveAnswer = {
   runsOn: "hive",
   repeatable: false,
   whenAbandoned: "cancel"
 } as const satisfies Routing
 
-/** Has a worker of a hive generate. */
+/** Generates on a worker of a hive. */
 export const hiveGeneration = {
   ...hiveAnswer,
   occupiesWorker: true,
   placedBy: "worker"
 } as const satisfies Routing
 
-/** What is assumed of an operation that this daemon does not know and passes on. */
+/** The routing of an operation that the queen does not know and forwards unchanged. */
 export const unknownOperation = hiveCommand

@@ -1,59 +1,59 @@
 import type { HiveInventory, StoredModel } from "./Inventory.ts"
 
-/** How large a worker is: tokens that one request may have, and requests at the same time. */
+/** The size of a worker: context length in tokens, and number of slots. */
 export interface WorkerShape {
   readonly contextSize: number
   readonly slots: number
 }
 
-/** What is asked of a worker's size. */
+/** Requirements for a worker's size. */
 export interface ShapeRequest {
-  /** Exactly so many tokens for each request. */
+  /** Exact context length, in tokens. */
   readonly contextSize?: number | undefined
-  /** At least so many, and more where memory allows it. */
+  /** Minimum context length, in tokens; the worker gets more if memory allows. */
   readonly minContext?: number | undefined
   readonly slots?: number | undefined
 }
 
-/** What a worker is like that nobody asked anything of. */
+/** The size of a worker that is started without requirements. */
 export interface UsualShape extends WorkerShape {
-  /** How far its context may shrink where memory is short. */
+  /** The shortest context length if memory is short. */
   readonly minContext: number
-  /** What the model was trained for. */
-  readonly longest: number
+  /** The context length that the model was trained for. */
+  readonly maxContext: number
 }
 
-const halves = (from: number, least: number) => {
+const halves = (from: number, minimum: number) => {
   const all: Array<number> = []
-  for (let value = from; value > least; value = Math.floor(value / 2)) all.push(value)
-  return [...all, least]
+  for (let value = from; value > minimum; value = Math.floor(value / 2)) all.push(value)
+  return [...all, minimum]
 }
 
 /**
- * The sizes that a worker may have, the best first: a shorter context where memory is short, and for a long prompt fewer
- * requests at the same time. A context for a long prompt is a power of two, so that a conversation can grow in it.
+ * The possible sizes of a worker, best first: a shorter context if memory is short, fewer slots for a long prompt. The
+ * context for a long prompt is rounded up to a power of two, so that a conversation can grow in it.
  */
 export const shapesOf = (request: ShapeRequest, usual: UsualShape): ReadonlyArray<WorkerShape> => {
   const { contextSize, minContext = 0, slots = usual.slots } = request
   if (contextSize !== undefined) return [{ contextSize, slots }]
   if (minContext <= usual.contextSize) {
-    const least = Math.min(usual.contextSize, Math.max(minContext, usual.minContext))
-    return halves(usual.contextSize, least).map((contextSize) => ({ contextSize, slots }))
+    const minimum = Math.min(usual.contextSize, Math.max(minContext, usual.minContext))
+    return halves(usual.contextSize, minimum).map((contextSize) => ({ contextSize, slots }))
   }
-  const needed = Math.min(minContext, usual.longest)
-  const roomy = Math.min(usual.longest, 2 ** Math.ceil(Math.log2(needed)))
-  const fewer = request.slots === undefined ? halves(slots, 1) : [slots]
-  return [{ contextSize: roomy, slots }, ...fewer.map((slots) => ({ contextSize: needed, slots }))]
+  const needed = Math.min(minContext, usual.maxContext)
+  const rounded = Math.min(usual.maxContext, 2 ** Math.ceil(Math.log2(needed)))
+  const slotCounts = request.slots === undefined ? halves(slots, 1) : [slots]
+  return [{ contextSize: rounded, slots }, ...slotCounts.map((slots) => ({ contextSize: needed, slots }))]
 }
 
-/** What a worker of a model takes, in bytes, and of what shape. */
+/** The memory of a worker: bytes at a shape, and bytes per token of context. */
 export interface ShapeMemory {
   readonly bytes: number
   readonly shape: WorkerShape
   readonly tokenBytes: number
 }
 
-/** Bytes that a worker of another shape takes. */
+/** The memory of the worker at another shape, in bytes. */
 export const shapeBytes = ({ bytes, shape, tokenBytes }: ShapeMemory, { contextSize, slots }: WorkerShape) =>
   bytes + (contextSize * slots - shape.contextSize * shape.slots) * tokenBytes
 
@@ -62,14 +62,14 @@ export const usualShape = (model: StoredModel): UsualShape => ({
   contextSize: model.worker_context,
   slots: model.worker_slots,
   minContext: model.worker_min_context ?? model.worker_context,
-  longest: model.context_length
+  maxContext: model.context_length
 })
 
 const isServing = ({ state }: HiveInventory["workers"][number]) => state === "ready" || state === "busy"
 
 /**
- * Tokens that a request for the model may have on a hive: those of the largest worker that serves it, or of the one that
- * would be started now.
+ * The context length, in tokens, of a request for the model on a hive: that of the largest worker that serves the model,
+ * else that of a worker started now.
  */
 export const contextOn = ({ devices, workers }: Omit<HiveInventory, "models">, model: StoredModel) => {
   const serving = workers.filter((worker) => worker.model_id === model.id && isServing(worker))
@@ -80,7 +80,7 @@ export const contextOn = ({ devices, workers }: Omit<HiveInventory, "models">, m
   const usual = usualShape(model)
   const memory = { bytes: model.memory_bytes, shape: usual, tokenBytes: model.token_bytes }
   const shapes = shapesOf({}, usual)
-  // Without a device, or with none that has room now, a worker may start later.
+  // If no device has enough free memory now, a worker may start later.
   const fitting = shapes.find((shape) => shapeBytes(memory, shape) <= free)
   return fitting?.contextSize ?? usual.contextSize
 }

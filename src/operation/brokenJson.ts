@@ -1,6 +1,6 @@
 import * as Result from "effect/Result"
 
-// Finding the position parses the text again, about 17 times.
+// The search for the position parses the text about 17 times.
 const maxSearched = 100_000
 
 const messageOf = (json: string) => {
@@ -13,14 +13,14 @@ const positionIn = (message: string) => {
   return position === undefined ? undefined : Number(position)
 }
 
-/** Whether a prefix of a broken text already has what is wrong, and not only its end too early. */
+/** Whether a prefix of a broken text contains the error, and does not only end too early. */
 const isBrokenBefore = (prefix: string) => {
   const message = messageOf(prefix)
   if (message === undefined || /Unexpected end|Unterminated/.test(message)) return false
   return (positionIn(message) ?? 0) < prefix.length
 }
 
-/** Node.js names the position in some of its messages only. */
+/** Finds the position of the error by bisection: only some of Node's messages contain it. */
 const searchedPosition = (json: string) => {
   if (json.length > maxSearched || !isBrokenBefore(json)) return undefined
   let intact = 0
@@ -33,7 +33,7 @@ const searchedPosition = (json: string) => {
   return intact
 }
 
-/** What is wrong with a text that is not JSON, with the position where that can be found; undefined for JSON. */
+/** Describes the error in a text that is not JSON, with its position if it can be found; undefined for valid JSON. */
 export const brokenJson = (json: string): string | undefined => {
   if (json.trim() === "") return "it is empty"
   const message = messageOf(json)

@@ -1,13 +1,13 @@
 import * as Schema from "effect/Schema"
 
-/** One field of a request that cannot be taken, with what was expected and what came. */
+/** An invalid field of a request, with the expected and the received value. */
 export class FieldProblem extends Schema.Class<FieldProblem>("FieldProblem")({
   field: Schema.String,
   expected: Schema.String,
   got: Schema.String
 }) {}
 
-/** The request is no JSON object, or its fields are not those of its operation. Nothing was created. */
+/** The request is not a JSON object, or a field is invalid for its operation. No job was created. */
 export class InvalidOperation extends Schema.TaggedError<InvalidOperation>()(
   "InvalidOperation",
   { operation: Schema.optionalKey(Schema.String), problems: Schema.Array(FieldProblem) },
@@ -22,28 +22,28 @@ export class InvalidOperation extends Schema.TaggedError<InvalidOperation>()(
   }
 }
 
-/** The name is not known here, and the request names no hive that might know it. */
+/** The daemon does not know the operation, and the request does not name a hive to forward it to. */
 export class UnknownOperation extends Schema.TaggedError<UnknownOperation>()(
   "UnknownOperation",
   { operation: Schema.String, known: Schema.Array(Schema.String) },
   { httpApiStatus: 400 }
 ) {
   override get message() {
-    return `Unknown operation '${this.operation}' in field 'operation'; known are: ${this.known.join(", ")}`
+    return `Unknown operation '${this.operation}' in field 'operation'; known operations: ${this.known.join(", ")}`
   }
 }
 
-/** The operation is for the other kind of daemon. */
+/** The operation runs on the other kind of daemon. */
 export class WrongDaemon extends Schema.TaggedError<WrongDaemon>()(
   "WrongDaemon",
   { operation: Schema.String, runsOn: Schema.Literals(["queen", "hive"]) },
   { httpApiStatus: 400 }
 ) {
   override get message() {
-    return `The operation '${this.operation}' is answered by a ${this.runsOn}; send it there`
+    return `Operation '${this.operation}' runs on a ${this.runsOn}; send it to the ${this.runsOn}`
   }
 }
 
-/** Why a request is refused before a job is made of it. */
+/** The errors of a request before its job is created. */
 export const RefusedOperation = Schema.Union([InvalidOperation, UnknownOperation, WrongDaemon])
 export type RefusedOperation = typeof RefusedOperation.Type

@@ -13,16 +13,16 @@ export const HiveId = identifier(
   "a hive id of 1 to 128 letters, digits, '.', '_' and '-'"
 )
 
-/** The id that a hive gives itself; `auto` stands for any hive and is no id. */
+/** The id of a hive itself; unlike `HiveId` it cannot be `auto`, which means any hive. */
 export const OwnHiveId = identifier(
   /^(?!auto$)[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/,
   "a hive id of 1 to 128 letters, digits, '.', '_' and '-' that begins with a letter, a digit or '_' and is not 'auto'"
 )
 
-/** The name of a hive in `hives.conf`; it must be given. */
+/** The name of a hive in `hives.conf`; required. */
 export const Alias = HiveId
 
-/** The name of a hive in `hives.conf`; `localhost` when none is given. */
+/** The name of a hive in `hives.conf`; default: `localhost`. */
 export const AliasOrLocalhost = HiveId.pipe(
   Schema.withDecodingDefaultKey(Effect.succeed("localhost")),
   Schema.withConstructorDefault(Effect.succeed("localhost"))
@@ -37,26 +37,25 @@ export const WorkerId = identifier(
 /** The id of a job. */
 export const JobId = identifier(/^job-[0-9a-f-]{36}$/, "a job id such as 'rbee jobs list' shows")
 
-// Whether a model id has a known form is the hive's to say: a newer hive may know more of them.
-/** The id of a model, at most 512 characters. */
+/** The id of a model, at most 512 characters. Only the hive checks its form, because a newer hive may know more forms. */
 export const ModelName = identifier(
-  // oxlint-disable-next-line no-control-regex -- control characters are what it keeps out
+  // oxlint-disable-next-line no-control-regex -- the pattern excludes control characters
   /^[^\u0000-\u001f\u007f]{1,512}$/,
   "a model id of 1 to 512 characters without control characters"
 )
 
-/** Where a worker runs: a kind, a device in short, an engine's name, or `auto`. */
+/** The placement of a worker: a kind such as `cuda`, a device such as `gpu-0`, an engine's name, or `auto`. */
 export const WorkerKind = identifier(
   /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/,
   "a worker kind, a device such as gpu-0, an engine's name, or auto"
 )
 
-/** What of a worker's OpenAI API is asked, as its path below `/v1/`. */
+/** The endpoint of a worker's OpenAI API: its path below `/v1/`. */
 export const CompletionApi = Schema.Literals(["chat/completions", "completions", "embeddings"])
 export type CompletionApi = typeof CompletionApi.Type
 
-/** The text to continue. NUL has no place in a prompt. */
-// oxlint-disable-next-line no-control-regex -- NUL is what it keeps out
+/** The text to continue, without NUL characters. */
+// oxlint-disable-next-line no-control-regex -- the pattern excludes NUL
 export const Prompt = identifier(/^[^\u0000]*$/, "a text without NUL characters")
 
 /** An unsigned 32-bit integer. */
@@ -87,7 +86,7 @@ export const Port = expecting(
   "a port from 1 to 65535"
 )
 
-/** The sampling temperature; 0 takes the likeliest token each time. */
+/** The sampling temperature; 0 is greedy. */
 export const Temperature = expecting(
   Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 100 }, { expected: "a number from 0 to 100" })),
   "a number from 0 to 100"
@@ -100,5 +99,5 @@ export const Probability = expecting(
 )
 
 /** A path on the machine that runs the operation. */
-// oxlint-disable-next-line no-control-regex -- control characters are what it keeps out
+// oxlint-disable-next-line no-control-regex -- the pattern excludes control characters
 export const FilePath = identifier(/^[^\u0000-\u001f]{1,4096}$/, "a path of 1 to 4096 characters")

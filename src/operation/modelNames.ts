@@ -1,6 +1,6 @@
 /**
- * What two spellings of one model's name have in common: case, `:latest` and `.gguf` make no difference, and a hub's host
- * stands for its prefix.
+ * The canonical spelling of a model's name: lower case, without `:latest` and `.gguf`, with the prefix `hf:` in place of
+ * the hub's host.
  */
 export const normalName = (name: string): string =>
   name
@@ -12,20 +12,19 @@ export const normalName = (name: string): string =>
 const prefixes = ["", "rbee:", "hf:", "ollama:"] as const
 
 /**
- * The first of the entries that a name means: by one of its names as written, by another spelling of it, or without the
- * prefix of its source, in this order.
+ * The first entry that matches a name: by exact name, then by canonical spelling, then without the prefix of its source.
  */
 export const findNamed = <A>(
   entries: ReadonlyArray<A>,
   namesOf: (entry: A) => ReadonlyArray<string>,
-  asked: string
+  name: string
 ): A | undefined => {
-  const exact = entries.find((entry) => namesOf(entry).includes(asked))
+  const exact = entries.find((entry) => namesOf(entry).includes(name))
   if (exact !== undefined) return exact
-  const normal = normalName(asked)
+  const normal = normalName(name)
   for (const prefix of prefixes) {
-    const wanted = prefix + normal
-    const found = entries.find((entry) => namesOf(entry).some((name) => normalName(name) === wanted))
+    const candidate = prefix + normal
+    const found = entries.find((entry) => namesOf(entry).some((name) => normalName(name) === candidate))
     if (found !== undefined) return found
   }
   return undefined

@@ -1,4 +1,4 @@
-/** How deep lists and objects may be within one another. What walks a value recurses, and deeper ones use up its stack. */
+/** Maximum depth of nested lists and objects. Deeper values would overflow the stack of recursive code. */
 export const maxDepth = 200
 
 const quote = 34
@@ -6,7 +6,7 @@ const backslash = 92
 const isOpening = (code: number) => code === 91 || code === 123
 const isClosing = (code: number) => code === 93 || code === 125
 
-/** The position of the quote that ends the JSON string that begins at a position; the text's end when there is none. */
+/** The position of the closing quote of the JSON string that starts at `start`; the end of the text if there is none. */
 const endOfString = (json: string, start: number) => {
   for (let end = json.indexOf('"', start + 1); end !== -1; end = json.indexOf('"', end + 1)) {
     let first = end
@@ -16,7 +16,7 @@ const endOfString = (json: string, start: number) => {
   return json.length
 }
 
-/** Whether a JSON text has lists and objects deeper than `maxDepth`, without parsing it. */
+/** Whether a JSON text is nested deeper than `maxDepth`; does not parse the text. */
 export const isTooDeep = (json: string) => {
   let depth = 0
   for (let at = 0; at < json.length; at++) {
@@ -29,7 +29,7 @@ export const isTooDeep = (json: string) => {
   return false
 }
 
-/** Whether a parsed value has lists and objects deeper than `maxDepth`. */
+/** Whether a parsed value is nested deeper than `maxDepth`. */
 export const isValueTooDeep = (value: unknown) => {
   let level: ReadonlyArray<unknown> = [value]
   for (let depth = 0; level.length > 0; depth++) {

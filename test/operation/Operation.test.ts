@@ -1,9 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import * as Catalog from "../../src/operation/Catalog.ts"
-import * as Ops from "../../src/operation/Operation.ts"
+import { Status } from "../../src/operation/fleetOperations.ts"
+import { HiveGet, HiveImportSsh, HiveList, HiveStart, SshTest } from "../../src/operation/hiveOperations.ts"
+import { Infer } from "../../src/operation/inferenceOperations.ts"
+import { Operation, hiveId, operationName, shouldForwardToHive } from "../../src/operation/Operation.ts"
+import { WorkerList } from "../../src/operation/workerOperations.ts"
 
-const encode = Schema.encodeSync(Schema.fromJsonString(Ops.Operation))
+const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
 
 const decode = (value: unknown) => {
   const request = Result.getOrThrow(Catalog.readRequest(JSON.stringify(value)))
@@ -21,12 +25,12 @@ const refusalOf = (value: unknown) => {
 
 describe("the wire", () => {
   it("has the pinned bytes", () => {
-    assert.strictEqual(encode(new Ops.HiveList()), `{"operation":"hive_list"}`)
-    assert.strictEqual(encode(new Ops.HiveStart({})), `{"operation":"hive_start","alias":"localhost"}`)
+    assert.strictEqual(encode(new HiveList()), `{"operation":"hive_list"}`)
+    assert.strictEqual(encode(new HiveStart({})), `{"operation":"hive_start","alias":"localhost"}`)
   })
 
   it("does not write absent fields", () => {
-    const infer = new Ops.Infer({
+    const infer = new Infer({
       hive_id: "atlas",
       model: "rbee:tiny",
       prompt: "a",
@@ -39,12 +43,12 @@ describe("the wire", () => {
     )
   })
 
-  it.prop("round-trips every operation", [Ops.Operation], ([operation]) => {
+  it.prop("round-trips every operation", [Operation], ([operation]) => {
     const again = Result.getOrThrow(decode(JSON.parse(encode(operation))))
     // JSON has one zero only, so the texts are compared.
     assert.strictEqual(again.constructor, operation.constructor)
     assert.strictEqual(JSON.stringify(again), encode(operation))
-    assert.strictEqual(again.operation, Ops.operationName(operation))
+    assert.strictEqual(again.operation, operationName(operation))
   })
 
   const names = [...Catalog.builtIn.keys()] as const
@@ -76,7 +80,7 @@ describe("the wire", () => {
 })
 
 describe("defaults", () => {
-  it("means localhost without an alias, where the operation has a default", () => {
+  it("defaults the alias to localhost where the operation has a default", () => {
     for (const operation of ["hive_start", "hive_stop", "hive_get", "hive_status"]) {
       for (const alias of [undefined, null]) {
         const decoded = Result.getOrThrow(decode({ operation, alias }))
@@ -85,7 +89,7 @@ describe("defaults", () => {
     }
   })
 
-  it("refuses a missing alias where there is none", () => {
+  it("rejects a missing alias where the operation has no default", () => {
     for (const operation of ["hive_install", "hive_uninstall", "hive_refresh_capabilities", "ssh_test"]) {
       assert.strictEqual(
         refusalOf({ operation }).message,
@@ -94,7 +98,7 @@ describe("defaults", () => {
     }
   })
 
-  it("streams unless told otherwise, and reads ~/.ssh/config with port 8081", () => {
+  it("defaults to streaming, and to ~/.ssh/config with port 8081", () => {
     const infer = { operation: "infer", hive_id: "a", model: "m", prompt: "p", max_tokens: 1, temperature: 0 }
     for (const stream of [undefined, null, true]) {
       assert.deepInclude(fieldsOf({ ...infer, stream }), { stream: true })
@@ -108,7 +112,7 @@ describe("defaults", () => {
 })
 
 describe("bad fields", () => {
-  it("names the field, what was expected and what came", () => {
+  it("names the field, the expected value and the received value", () => {
     const refused = refusalOf({
       operation: "worker_spawn",
       hive_id: "a",
@@ -122,7 +126,7 @@ describe("bad fields", () => {
     )
   })
 
-  it("takes a device of infer by index or name, and refuses what is neither", () => {
+  it("accepts a device of infer by index or name, and rejects other values", () => {
     const infer = {
       operation: "infer",
       hive_id: "a",
@@ -144,7 +148,7 @@ describe("bad fields", () => {
     }
   })
 
-  it("names every wrong field", () => {
+  it("names every invalid field", () => {
     const refused = refusalOf({ operation: "worker_spawn", model: 5, worker: "cpu", device: -1 })
     assert.deepStrictEqual(
       refused.problems.map(({ field, got }) => [field, got]),
@@ -156,7 +160,7 @@ describe("bad fields", () => {
     )
   })
 
-  it("refuses numbers out of range", () => {
+  it("rejects numbers out of range", () => {
     const spawn = { operation: "worker_spawn", hive_id: "a", model: "m", worker: "cpu" }
     for (const device of [-1, 1.5, 4_294_967_296, "0", null]) {
       assert.strictEqual(refusalOf({ ...spawn, device }).problems[0]?.field, "device")
@@ -170,7 +174,7 @@ describe("bad fields", () => {
     }
   })
 
-  it("refuses what is no JSON object", () => {
+  it("rejects a body that is not a JSON object", () => {
     for (const body of [
       "",
       " ",
@@ -187,12 +191,12 @@ describe("bad fields", () => {
     }
   })
 
-  it("refuses what is nested deeper than any stack", () => {
+  it("rejects values nested deeper than the stack allows", () => {
     const deep = "[".repeat(100_000) + "]".repeat(100_000)
     for (const body of [deep, `{"operation":${deep}}`, `{"operation":"worker_list","hive_id":${deep}}`]) {
       assert.isTrue(Result.isFailure(Catalog.readRequest(body)))
     }
-    const decode = Catalog.makeDecoder(Ops.HiveGet)
+    const decode = Catalog.makeDecoder(HiveGet)
     const refused = Result.getOrThrow(Result.flip(decode({ operation: "hive_get", alias: JSON.parse(deep) })))
     assert.include(
       refused.message,
@@ -200,7 +204,7 @@ describe("bad fields", () => {
     )
   })
 
-  it("refuses hive ids, worker ids and prompts that could do harm", () => {
+  it("rejects unsafe hive ids, worker ids and prompts", () => {
     for (const hive_id of ["", "../x", "a b", "-x", "a\u0000", "a".repeat(129), "a/b"]) {
       assert.isTrue(
         Result.isFailure(Catalog.readRequest(JSON.stringify({ operation: "worker_list", hive_id }))),
@@ -212,14 +216,14 @@ describe("bad fields", () => {
     assert.isTrue(Result.isSuccess(decode({ ...infer, prompt: "line\nline\ttab" })))
   })
 
-  it("ignores fields that it does not know", () => {
+  it("ignores unknown fields", () => {
     assert.isTrue(Result.isSuccess(decode({ operation: "hive_list", colour: "red", alias: null })))
   })
 })
 
 describe("routing", () => {
-  it("forwards exactly the hive-bound operations", () => {
-    const forwarded = Object.entries(Ops.Operation.cases)
+  it("forwards exactly the operations of a hive", () => {
+    const forwarded = Object.entries(Operation.cases)
       .filter(([, operation]) => operation.routing.runsOn === "hive")
       .map(([name]) => name)
     assert.deepStrictEqual(forwarded.sort(), [
@@ -237,19 +241,19 @@ describe("routing", () => {
       "worker_restart",
       "worker_spawn"
     ])
-    assert.isTrue(Ops.shouldForwardToHive(new Ops.WorkerList({ hive_id: "a" })))
-    assert.isFalse(Ops.shouldForwardToHive(new Ops.Status()))
+    assert.isTrue(shouldForwardToHive(new WorkerList({ hive_id: "a" })))
+    assert.isFalse(shouldForwardToHive(new Status()))
   })
 
-  it("has a hive id where it forwards, and none for the queen's own", () => {
-    assert.strictEqual(Ops.hiveId(new Ops.WorkerList({ hive_id: "atlas" })), "atlas")
+  it("returns the hive id of forwarded operations, and undefined for the queen's operations", () => {
+    assert.strictEqual(hiveId(new WorkerList({ hive_id: "atlas" })), "atlas")
     for (const operation of [
-      new Ops.Status(),
-      new Ops.HiveList(),
-      new Ops.SshTest({ alias: "a" }),
-      new Ops.HiveImportSsh({})
+      new Status(),
+      new HiveList(),
+      new SshTest({ alias: "a" }),
+      new HiveImportSsh({})
     ]) {
-      assert.isUndefined(Ops.hiveId(operation))
+      assert.isUndefined(hiveId(operation))
     }
   })
 })

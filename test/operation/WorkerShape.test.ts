@@ -2,12 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { contextOn, shapesOf } from "../../src/operation/WorkerShape.ts"
 import { storedModel } from "../support/gateway.ts"
 
-const usual = { contextSize: 8192, slots: 4, minContext: 2048, longest: 131_072 }
+const usual = { contextSize: 8192, slots: 4, minContext: 2048, maxContext: 131_072 }
 const inShort = (request: Parameters<typeof shapesOf>[0], like: typeof usual = usual) =>
   shapesOf(request, like).map(({ contextSize, slots }) => `${contextSize}x${slots}`)
 
 describe("the sizes of a worker", () => {
-  it("shrink where memory is short, as far as the prompt and the hive allow", () => {
+  it("shrinks the context if memory is short, down to the limits of the prompt and the hive", () => {
     assert.deepStrictEqual(inShort({}), ["8192x4", "4096x4", "2048x4"])
     assert.deepStrictEqual(inShort({ minContext: 3000 }), ["8192x4", "4096x4", "3000x4"])
     assert.deepStrictEqual(inShort({ minContext: 8192 }), ["8192x4"])
@@ -15,13 +15,13 @@ describe("the sizes of a worker", () => {
     assert.deepStrictEqual(inShort({ slots: 2 }), ["8192x2", "4096x2", "2048x2"])
   })
 
-  it("leave room to grow for a long prompt, and give slots away for it before they are too short", () => {
+  it("leaves room to grow for a long prompt, and reduces the slots before the context is too short", () => {
     assert.deepStrictEqual(inShort({ minContext: 9000 }), ["16384x4", "9000x4", "9000x2", "9000x1"])
     assert.deepStrictEqual(inShort({ minContext: 100_000 })[0], "131072x4")
     assert.deepStrictEqual(inShort({ minContext: 200_000, slots: 1 }), ["131072x1", "131072x1"])
   })
 
-  it("are exact where that is asked for", () => {
+  it("uses an exact context length if the request has one", () => {
     assert.deepStrictEqual(inShort({ contextSize: 1000 }), ["1000x4"])
     assert.deepStrictEqual(inShort({ contextSize: 100_000, minContext: 5, slots: 1 }), ["100000x1"])
   })
@@ -61,7 +61,7 @@ describe("the context of a model on a hive", () => {
     workers: ReadonlyArray<ReturnType<typeof worker>> = []
   ) => contextOn({ devices, workers }, model)
 
-  it("is that of the worker that serves it, else of the one that would be started", () => {
+  it("is that of the worker that serves the model, else that of a worker started now", () => {
     assert.strictEqual(of([device(50_000)]), 8192)
     // 40,000 bytes with 32,768 tokens: 23,616 with half of them, 15,424 with a quarter.
     assert.strictEqual(of([device(30_000)]), 4096)

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { brokenJson } from "../../src/operation/brokenJson.ts"
 
-describe("what is wrong with a text that is not JSON", () => {
-  it("is named with its position", () => {
+describe("brokenJson", () => {
+  it("reports the position of the error", () => {
     const texts = [
       ['{"a": x}', 'unexpected "x" at position 6 (line 1, column 7)'],
       ["{'a': 1}", `unexpected "'" at position 1 (line 1, column 2)`],
@@ -21,7 +21,7 @@ describe("what is wrong with a text that is not JSON", () => {
     for (const [text, problem] of texts) assert.strictEqual(brokenJson(text), problem, text)
   })
 
-  it("is nothing for JSON, and found in long texts without searching them", () => {
+  it("is undefined for valid JSON, and does not search long texts", () => {
     for (const text of ["{}", "5", '"a"', "null", '{"a":[1,{"b":"\\u0001"}]}']) {
       assert.isUndefined(brokenJson(text))
     }

@@ -13,7 +13,7 @@ const known = [
 const find = (asked: string) => findNamed(known, (name) => [name], asked)
 
 describe("a model's name", () => {
-  it("is the same with :latest, with .gguf and in any case", () => {
+  it("ignores :latest, .gguf and case", () => {
     for (const [asked, meant] of [
       ["x", "ollama:x"],
       ["x:latest", "ollama:x"],
@@ -33,13 +33,13 @@ describe("a model's name", () => {
     }
   })
 
-  it("is another with another tag", () => {
+  it("distinguishes tags", () => {
     for (const asked of ["x:2b", "mistral:7b", "latest", ".gguf", "", "repo"]) {
       assert.deepStrictEqual([asked, find(asked)], [asked, undefined])
     }
   })
 
-  it("means what is written before what is spelled otherwise", () => {
+  it("prefers an exact name to another spelling", () => {
     const both = ["a.gguf", "a", "ollama:a"]
     assert.strictEqual(
       findNamed(both, (name) => [name], "a"),

@@ -8,7 +8,7 @@ const lists = (depth: number) => "[".repeat(depth) + "]".repeat(depth)
 const objects = (depth: number) => `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`
 
 describe("nesting", () => {
-  it("is counted in lists and objects, and not in strings", () => {
+  it("counts lists and objects, not brackets in strings", () => {
     for (const nested of [lists, objects]) {
       assert.isFalse(isTooDeep(nested(maxDepth)))
       assert.isTrue(isTooDeep(nested(maxDepth + 1)))
@@ -26,7 +26,7 @@ describe("nesting", () => {
     assert.isTrue(isTooDeep(lists(1_000_000)))
   })
 
-  it("that is too deep in a hive's event or in a file of rbee is no defect", () => {
+  it("does not cause a defect in a hive's event or in a file of rbee", () => {
     const deep = lists(100_000)
     assert.isTrue(Option.isNone(readJson(deep)))
     assert.isTrue(Option.isNone(readFailure(`{"error":{"code":"X","message":"x","details":${deep}}}`)))

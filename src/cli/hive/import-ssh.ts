@@ -1,6 +1,6 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { HiveImportSsh } from "../../operation/Operation.ts"
+import { HiveImportSsh } from "../../operation/hiveOperations.ts"
 import { runTyped } from "../operationCommand.ts"
 
 const sshConfig = Flag.String("ssh-config").pipe(

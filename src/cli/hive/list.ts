@@ -1,5 +1,5 @@
 import * as Command from "effect/cli/Command"
-import { HiveList } from "../../operation/Operation.ts"
+import { HiveList } from "../../operation/hiveOperations.ts"
 import { runTyped } from "../operationCommand.ts"
 
 export const hiveList = Command.make("list", {}, () => runTyped(HiveList, {})).pipe(

@@ -1,5 +1,5 @@
 import * as Command from "effect/cli/Command"
-import { HiveRefreshCapabilities } from "../../operation/Operation.ts"
+import { HiveRefreshCapabilities } from "../../operation/hiveOperations.ts"
 import { runTyped } from "../operationCommand.ts"
 import { alias } from "./alias.ts"
 

@@ -1,5 +1,5 @@
 import * as Command from "effect/cli/Command"
-import { SshTest } from "../../operation/Operation.ts"
+import { SshTest } from "../../operation/hiveOperations.ts"
 import { runTyped } from "../operationCommand.ts"
 import { alias } from "./alias.ts"
 

@@ -1,5 +1,5 @@
 import * as Command from "effect/cli/Command"
-import { HiveStart } from "../../operation/Operation.ts"
+import { HiveStart } from "../../operation/hiveOperations.ts"
 import { runTyped } from "../operationCommand.ts"
 import { aliasOrLocalhost } from "./alias.ts"
 

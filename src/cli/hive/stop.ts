@@ -1,5 +1,5 @@
 import * as Command from "effect/cli/Command"
-import { HiveStop } from "../../operation/Operation.ts"
+import { HiveStop } from "../../operation/hiveOperations.ts"
 import { runTyped } from "../operationCommand.ts"
 import { aliasOrLocalhost } from "./alias.ts"
 

@@ -1,5 +1,5 @@
 import * as Command from "effect/cli/Command"
-import { HiveUninstall } from "../../operation/Operation.ts"
+import { HiveUninstall } from "../../operation/hiveOperations.ts"
 import { runTyped } from "../operationCommand.ts"
 import { alias } from "./alias.ts"
 

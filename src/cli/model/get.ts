@@ -2,7 +2,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
-import { ModelGet } from "../../operation/Operation.ts"
+import { ModelGet } from "../../operation/modelOperations.ts"
 import { hiveId } from "../flags.ts"
 import { runTyped } from "../operationCommand.ts"
 

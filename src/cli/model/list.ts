@@ -1,5 +1,5 @@
 import * as Command from "effect/cli/Command"
-import { ModelList } from "../../operation/Operation.ts"
+import { ModelList } from "../../operation/modelOperations.ts"
 import { hiveId } from "../flags.ts"
 import { runTyped } from "../operationCommand.ts"
 

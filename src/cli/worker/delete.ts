@@ -1,6 +1,6 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import { WorkerDelete } from "../../operation/Operation.ts"
+import { WorkerDelete } from "../../operation/workerOperations.ts"
 import { hiveId } from "../flags.ts"
 import { runTyped } from "../operationCommand.ts"
 

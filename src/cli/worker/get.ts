@@ -1,6 +1,6 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import { WorkerGet } from "../../operation/Operation.ts"
+import { WorkerGet } from "../../operation/workerOperations.ts"
 import { hiveId } from "../flags.ts"
 import { runTyped } from "../operationCommand.ts"
 

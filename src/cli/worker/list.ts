@@ -1,5 +1,5 @@
 import * as Command from "effect/cli/Command"
-import { WorkerList } from "../../operation/Operation.ts"
+import { WorkerList } from "../../operation/workerOperations.ts"
 import { hiveId } from "../flags.ts"
 import { runTyped } from "../operationCommand.ts"
 

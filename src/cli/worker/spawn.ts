@@ -1,7 +1,7 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
-import { WorkerSpawn } from "../../operation/Operation.ts"
+import { WorkerSpawn } from "../../operation/workerOperations.ts"
 import { hiveId, model } from "../flags.ts"
 import { runTyped } from "../operationCommand.ts"
 

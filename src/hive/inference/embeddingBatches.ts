@@ -1,6 +1,6 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
-import type { Complete } from "../../operation/Operation.ts"
+import type { Complete } from "../../operation/inferenceOperations.ts"
 
 type Body = Complete["body"]
 

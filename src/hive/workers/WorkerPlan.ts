@@ -91,7 +91,7 @@ export const usualShapeOf = (
     contextSize,
     slots: settings.parallel,
     minContext: settings.contextSize === undefined ? Math.min(contextSize, minDefaultContext) : contextSize,
-    longest
+    maxContext: longest
   }
 }
 

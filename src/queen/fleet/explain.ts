@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Upstream } from "../../gateway/upstream/Upstream.ts"
-import type { Explain } from "../../operation/Operation.ts"
+import type { Explain } from "../../operation/fleetOperations.ts"
 import { NotExplained } from "../scheduler/errors.ts"
 import { keyOf } from "../scheduler/Fleet.ts"
 import { type Explanation, Scheduler } from "../scheduler/Scheduler.ts"

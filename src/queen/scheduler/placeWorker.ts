@@ -52,7 +52,7 @@ const sizesOf = (
   const { longest = Number.POSITIVE_INFINITY, minContext: least = usual.contextSize, tokenBytes } = usual
   const shapes = shapesOf(
     { contextSize, minContext, slots: parallel },
-    { contextSize: usual.contextSize, slots: usual.slots, minContext: least, longest }
+    { contextSize: usual.contextSize, slots: usual.slots, minContext: least, maxContext: longest }
   )
   // A hive chooses among the usual sizes by itself, as it measures its memory.
   const isBound = contextSize === undefined && minContext > least

@@ -7,7 +7,7 @@ import { type CompletionError, WorkerClient, ConnectionLost } from "../../../src
 import { Workers } from "../../../src/hive/workers/Workers.ts"
 import type { LeaseRequest } from "../../../src/hive/workers/WorkerSelection.ts"
 import type { RunningJob } from "../../../src/job/Submission.ts"
-import * as Operation from "../../../src/operation/Operation.ts"
+import * as Operation from "../../../src/operation/inferenceOperations.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { cpu, gpu } from "../../support/hiveFakes.ts"
 

@@ -64,8 +64,8 @@ describe("an engine that cannot do what a request needs", () => {
 
         // What no engine of the fleet can do is the request's fault, and starts nothing.
         for (const [body, model, sentence] of [
-          [{ messages: image }, "m", "Model 'm' takes no images"],
-          [{ messages: image, tools }, "m", "Model 'm' takes no images"]
+          [{ messages: image }, "m", "Model 'm' does not accept images"],
+          [{ messages: image, tools }, "m", "Model 'm' does not accept images"]
         ] as const) {
           const refused = yield* ask(body, model)
           const { error } = JSON.parse(refused.text)
@@ -79,7 +79,7 @@ describe("an engine that cannot do what a request needs", () => {
         assert.strictEqual(vectors.status, 200, vectors.text)
         const completed = yield* post(url, "/v1/completions", { model: "vectors", prompt: "It" })
         assert.strictEqual(completed.status, 400, completed.text)
-        assert.include(completed.text, "Model 'vectors' cannot continue a text")
+        assert.include(completed.text, "Model 'vectors' cannot complete text")
         assert.lengthOf(yield* fleet.workers, 3)
       })
     )

@@ -46,7 +46,7 @@ describe("a request that a chat template refuses", () => {
     [
       "bare",
       [user("hi")],
-      "Model 'bare' cannot chat: it has no chat template, or it makes embeddings only; use /v1/completions, or another model"
+      "Model 'bare' cannot chat: it has no chat template or is an embedding model; use /v1/completions or another model"
     ]
   ] as const
 

@@ -155,21 +155,29 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
 
       it.effect("for what the model or its server cannot do are refused before a worker is asked", () =>
         Effect.gen(function* () {
-          const place = "its chat template has no place for them"
+          const place = "its chat template does not support tools"
           yield* refusesAll([
             { path: chat, fields: { ...question, tools: [weather] }, words: place },
             { path: chat, fields: { ...question, tools: [weather], tool_choice: "required" }, words: place },
             { path: chat, fields: { ...question, tools: [weather], stream: true }, words: place },
-            { path: chat, fields: image(pixel), words: "takes no images" },
-            { path: chat, fields: image("http://127.0.0.1:9/x.png"), words: "takes no images" },
-            { path: chat, fields: { ...image(pixel), stream: true }, words: "takes no images" },
-            { path: "embeddings", fields: { model: "forced", input: "sea" }, words: "makes no embeddings" },
+            { path: chat, fields: image(pixel), words: "does not accept images" },
+            { path: chat, fields: image("http://127.0.0.1:9/x.png"), words: "does not accept images" },
+            { path: chat, fields: { ...image(pixel), stream: true }, words: "does not accept images" },
+            {
+              path: "embeddings",
+              fields: { model: "forced", input: "sea" },
+              words: "cannot create embeddings"
+            },
             {
               path: "embeddings",
               fields: { model: "forced", input: ["a", "b"] },
-              words: "makes no embeddings"
+              words: "cannot create embeddings"
             },
-            { path: "embeddings", fields: { model: "forced", input: [1, 2] }, words: "makes no embeddings" }
+            {
+              path: "embeddings",
+              fields: { model: "forced", input: [1, 2] },
+              words: "cannot create embeddings"
+            }
           ])
           const { queen } = yield* LlamaDoors
           yield* answer(queen, chat, { ...question, tools: [weather], tool_choice: "none" })

@@ -181,7 +181,7 @@ describe("a model without a worker", () => {
       slots: 4,
       tokenBytes: gib / 1024,
       minContext: 256,
-      longest: 8192
+      maxContext: 8192
     }
     const models = [{ id: "m", memoryBytes: 5 * gib, usual }]
     const placeIn = (free: number, minContext: number) => {
@@ -211,7 +211,7 @@ describe("a model without a worker", () => {
   })
 
   it("gets a second one where the first is too small for a prompt", () => {
-    const usual = { contextSize: 1024, slots: 4, tokenBytes: 1, minContext: 1024, longest: 8192 }
+    const usual = { contextSize: 1024, slots: 4, tokenBytes: 1, minContext: 1024, maxContext: 8192 }
     const models = [{ id: "m", memoryBytes: gib, usual }]
     const scheduling = new Scheduling(hive({ models, workers: [worker("w", { contextSize: 1024 })] }))
     assert.deepStrictEqual(inShort(scheduling.ask("small", { minContext: 1000 })), ["run small on w"])

@@ -1,0 +1,21 @@
+import * as Schema from "effect/Schema"
+import { JobId, ModelName, Prompt } from "./fields.ts"
+import { queenQuery } from "./Routing.ts"
+
+/** The fleet at a glance: hives, devices, workers, models and jobs. */
+export class Status extends Schema.Class<Status>("Status")({
+  operation: Schema.tag("status")
+}) {
+  static readonly routing = queenQuery
+}
+
+/** The scheduler's decision for a job, or the decision that it would make now for a model. */
+export class Explain extends Schema.Class<Explain>("Explain")({
+  operation: Schema.tag("explain"),
+  /** The job of an application's request; without it, `model` is required. */
+  job_id: Schema.optionalKey(JobId),
+  model: Schema.optionalKey(ModelName),
+  prompt: Schema.optionalKey(Prompt)
+}) {
+  static readonly routing = queenQuery
+}
