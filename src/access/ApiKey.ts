@@ -7,7 +7,7 @@ import * as Struct from "effect/Struct"
 
 const AtLeastOne = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
 
-// Somebody may give a key where its name belongs; it must then be neither kept nor shown.
+// A user may pass a key in place of a name; it must then be neither stored nor shown.
 const isLikeAKey = (text: string) => /^rbee-[A-Za-z0-9_-]{32,}$/.test(text)
 const Name = Schema.String.check(
   Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/),
@@ -15,42 +15,42 @@ const Name = Schema.String.check(
 )
 const isName = Schema.is(Name)
 
-/** What is known of an application's key, and what its holder may do. The key itself is nowhere. */
+/** The record of an application's key: its name and limits, without the key itself. */
 export const ApiKey = Schema.Struct({
   /** The first eight hexadecimal digits of the key's SHA-256. */
   id: Schema.NonEmptyString,
   name: Name,
   created_at: Schema.NonEmptyString,
-  /** Requests at the same time; absent: as many as come. */
+  /** Requests at the same time; unlimited when absent. */
   concurrency: Schema.optionalKey(AtLeastOne),
   tokens_per_minute: Schema.optionalKey(AtLeastOne),
-  /** The public names of the models that may be used; absent: all of them. */
+  /** The public names of the allowed models; all models when absent. */
   models: Schema.optionalKey(Schema.Array(Schema.NonEmptyString)),
-  /** Who goes first when requests wait, from -10 to 10. */
+  /** Queue priority, from -10 to 10. */
   priority: Schema.Int.check(Schema.isBetween({ minimum: -10, maximum: 10 })).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(0))
   )
 })
 export type ApiKey = typeof ApiKey.Type
 
-/** A key as it is kept: its SHA-256 beside what is known of it. */
+/** A record as it is stored, with the SHA-256 of its key. */
 export const StoredApiKey = Schema.Struct({
   ...ApiKey.fields,
   sha256: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/))
 })
 export type StoredApiKey = typeof StoredApiKey.Type
 
-/** What may be shown of it. */
-export const withoutHash = (kept: StoredApiKey): ApiKey => Struct.omit(kept, ["sha256"])
+/** The part of a record that may be shown. */
+export const withoutHash = (stored: StoredApiKey): ApiKey => Struct.omit(stored, ["sha256"])
 
-/** The keys by their SHA-256. */
+/** The records by the SHA-256 of their keys. */
 export const byHash = (keys: ReadonlyArray<StoredApiKey>): ReadonlyMap<string, ApiKey> =>
-  new Map(keys.map((kept) => [kept.sha256, withoutHash(kept)]))
+  new Map(keys.map((stored) => [stored.sha256, withoutHash(stored)]))
 
-/** Whether a key is the one that is named so, or has this id. */
+/** Whether a record has this name or id. */
 export const has = (idOrName: string) => (key: ApiKey) => key.name === idOrName || key.id === idOrName
 
-/** What is asked of a new key. */
+/** The name and the limits of a key to create. */
 export interface NewApiKey {
   readonly name: string
   readonly concurrency?: number | undefined
@@ -59,64 +59,64 @@ export interface NewApiKey {
   readonly priority?: number | undefined
 }
 
-/** A key was to get a name or a limit that none can have. */
+/** The name or a limit of a new key is invalid. */
 export class InvalidApiKey extends Schema.TaggedError<InvalidApiKey>()("InvalidApiKey", {
   field: Schema.String,
   expected: Schema.String
 }) {
   override get message() {
-    return `The ${this.field.replaceAll("_", " ")} of an API key is ${this.expected}`
+    return `Invalid API key ${this.field.replaceAll("_", " ")}: expected ${this.expected}`
   }
 }
 
-/** The name is another key's, or its id. */
+/** Another key has this name, or this name as its id. */
 export class ApiKeyExists extends Schema.TaggedError<ApiKeyExists>()("ApiKeyExists", {
   name: Schema.String
 }) {
   override get message() {
-    return `There is an API key '${this.name}'; choose another name, or revoke that one first`
+    return `API key '${this.name}' already exists; choose another name or revoke it first`
   }
 }
 
 /** No key has this name or id. */
 export class ApiKeyNotFound extends Schema.TaggedError<ApiKeyNotFound>()("ApiKeyNotFound", {
-  /** Absent when it can be no name, such as a key itself, which no message may show. */
+  /** Absent when it is not a valid name, for example a key, which no message may show. */
   asked: Schema.optionalKey(Schema.String),
   known: Schema.Array(Schema.String)
 }) {
   override get message() {
-    const what = this.asked === undefined ? "has what was given as its name" : `is named '${this.asked}'`
-    const known = this.known.length === 0 ? "there are none" : `known are: ${this.known.join(", ")}`
-    return `No API key ${what}, nor is it the id of one; ${known}`
+    const key = this.asked === undefined ? "API key" : `API key '${this.asked}'`
+    const known = this.known.length === 0 ? "no keys exist" : `existing keys: ${this.known.join(", ")}`
+    return `${key} not found; ${known}`
   }
 }
 
-/** The fitting `ApiKeyNotFound`, which shows what was asked for only if it is no key. */
+/** An `ApiKeyNotFound` that shows the requested name only if it cannot be a key. */
 export const notFound = (asked: string, keys: ReadonlyArray<ApiKey>) =>
   new ApiKeyNotFound({ ...(isName(asked) ? { asked } : {}), known: keys.map(({ name }) => name) })
 
-/** A new key, with 256 bits of chance from the operating system. */
+/** A new key, with 256 random bits of the operating system. */
 export const generate = () => `rbee-${randomBytes(32).toString("base64url")}`
 
 /**
- * The hash under which a key is kept. A plain SHA-256 is enough: a slow, salted hash makes up for passwords that can be
- * guessed, and nobody guesses 256 random bits.
+ * The hash under which a key is stored. A plain SHA-256 suffices: slow, salted hashes protect passwords that can be guessed,
+ * and 256 random bits cannot.
  */
 export const hashOf = (key: string) => hash("sha256", key)
 
 const rules: Readonly<Record<string, string>> = {
-  keys: "a list in which no two have the same name, id or sha256",
-  name: "1 to 64 of letters, digits, '.', '_' and '-', and no key itself",
-  concurrency: "a whole number from 1",
-  tokens_per_minute: "a whole number from 1",
-  models: "a list of names, none of them empty",
-  priority: "a whole number from -10 to 10",
+  keys: "a list of records with distinct names, ids and sha256",
+  name: "1 to 64 letters, digits, '.', '_' or '-', and not a key",
+  concurrency: "an integer of at least 1",
+  tokens_per_minute: "an integer of at least 1",
+  models: "a list of non-empty names",
+  priority: "an integer from -10 to 10",
   sha256: "64 hexadecimal digits"
 }
 
 const toIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 
-// The parser's own messages show the values, and a value may be a key that somebody wrote there.
+// The parser's own messages show values, and a value may be a key.
 const firstProblem = ({ issue }: Schema.SchemaError) => {
   const path = (toIssues(issue).issues[0]?.path ?? []).map(String)
   const field = path.findLast((part) => rules[part] !== undefined)
@@ -124,7 +124,7 @@ const firstProblem = ({ issue }: Schema.SchemaError) => {
   return { field, where }
 }
 
-const decodeKept = Schema.decodeUnknownResult(StoredApiKey)
+const decodeStored = Schema.decodeUnknownResult(StoredApiKey)
 
 /** The record of a new key. */
 export const newRecord = (key: string, createdAt: string, wanted: NewApiKey) => {
@@ -139,7 +139,7 @@ export const newRecord = (key: string, createdAt: string, wanted: NewApiKey) => 
     priority: wanted.priority ?? 0,
     sha256
   }
-  return Result.mapError(decodeKept(record), (error) => {
+  return Result.mapError(decodeStored(record), (error) => {
     const { field = "name" } = firstProblem(error)
     return new InvalidApiKey({ field, expected: rules[field] ?? "" })
   })
@@ -153,22 +153,22 @@ const areDistinct = (keys: ReadonlyArray<StoredApiKey>) =>
 const KeysFile = Schema.Struct({
   keys: Schema.Array(StoredApiKey).check(Schema.makeFilter(areDistinct))
 })
-// A limit that is misspelt would be no limit.
+// A misspelt limit would have no effect.
 const decodeFile = Schema.decodeUnknownResult(KeysFile, { onExcessProperty: "error" })
 
-/** Reads the text of `keys.json`. Fails with a sentence that shows no value of it. */
+/** Parses the text of `keys.json`. The failure is a sentence that shows no value of the file. */
 export const parseKeys = (text: string): Result.Result<ReadonlyArray<StoredApiKey>, string> =>
-  Result.try({ try: (): unknown => JSON.parse(text), catch: () => "it is no JSON" }).pipe(
+  Result.try({ try: (): unknown => JSON.parse(text), catch: () => "it is not JSON" }).pipe(
     Result.flatMap((json) =>
       Result.mapError(decodeFile(json), (error) => {
         const { field, where } = firstProblem(error)
-        if (where === "") return "it is no object with the field 'keys'"
+        if (where === "") return "it is not an object with the field 'keys'"
         const rule = field === undefined ? undefined : rules[field]
-        return `its field '${where}' is not as it must be${rule === undefined ? "" : ` (${field}: ${rule})`}`
+        return `its field '${where}' is invalid${rule === undefined ? "" : ` (${field}: expected ${rule})`}`
       })
     ),
     Result.map(({ keys }) => keys)
   )
 
-/** The text of `keys.json`, with a line for each fact, so that a person can change a limit. */
+/** The text of `keys.json`, with one field per line, so that it can be edited. */
 export const printKeys = (keys: ReadonlyArray<StoredApiKey>) => `${JSON.stringify({ keys }, null, 2)}\n`

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import type { ApiKey } from "../access/ApiKey.ts"
 import { Token } from "../access/Token.ts"
 import { Settings } from "../settings/Settings.ts"
+import { isLoopbackAuthority } from "../system/loopback.ts"
 import { Caller } from "./Caller.ts"
 import { credentialsOf } from "./credentials.ts"
 import { allowOrigin, isPreflight, preflightResponse, varyByOrigin } from "./crossOrigin.ts"
@@ -14,8 +15,6 @@ import { notFound, jsonError } from "./httpErrors.ts"
 import { type ApplicationPath, PublicRoutes, type ErrorWriter } from "./PublicRoutes.ts"
 
 const openPath = "/health"
-
-const loopback = /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(:\d{1,5})?$/i
 
 type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
@@ -82,7 +81,7 @@ const makeChecks = Effect.gen(function* () {
 
   const isMeant = (host: string) => {
     const lower = host.toLowerCase()
-    return loopback.test(host) || meant.has(lower) || meant.has(lower.replace(/:\d{1,5}$/, ""))
+    return isLoopbackAuthority(host) || meant.has(lower) || meant.has(lower.replace(/:\d{1,5}$/, ""))
   }
 
   const isAllowedOrigin = (origin: string | undefined) => origin !== undefined && origins.has(origin)

@@ -8,19 +8,20 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Paths } from "../settings/Paths.ts"
 import { systemProblem } from "../settings/systemProblem.ts"
+import { atomicWrite } from "../system/atomicWrite.ts"
 import { withLock } from "../system/FileLock.ts"
 import { makeFolder } from "../system/makeFolder.ts"
 import { Pids } from "../system/Pids.ts"
 import { Capability } from "./Capability.ts"
 
-/** The devices of a hive, as they were when they were asked for. */
+/** The devices of a hive at the time of its last answer. */
 export const CachedHive = Schema.Struct({
   refreshed_at: Schema.String,
   devices: Schema.Array(Capability)
 })
 export type CachedHive = typeof CachedHive.Type
 
-/** The cache cannot be written. */
+/** `capabilities.json` cannot be written. */
 export class CacheNotWritable extends Schema.TaggedError<CacheNotWritable>()("CacheNotWritable", {
   file: Schema.String,
   reason: Schema.String
@@ -31,15 +32,15 @@ export class CacheNotWritable extends Schema.TaggedError<CacheNotWritable>()("Ca
 }
 
 /**
- * The device lists of the hives, kept in `capabilities.json`. A damaged file counts as empty. The original rbee keeps
- * its own list in `capabilities.yaml`, which this cache neither reads nor writes.
+ * The device lists of the hives, in `capabilities.json`. A damaged file counts as empty. The original rbee has a list of its
+ * own in `capabilities.yaml`, which this cache neither reads nor writes.
  */
 export class CapabilitiesCache extends Context.Service<
   CapabilitiesCache,
   {
     readonly all: Effect.Effect<Readonly<Record<string, CachedHive>>>
     readonly put: (alias: string, devices: ReadonlyArray<Capability>) => Effect.Effect<void, CacheNotWritable>
-    /** Forgets a hive; that it is not there is a success. */
+    /** Removes a hive; an unknown one is not an error. */
     readonly drop: (alias: string) => Effect.Effect<void, CacheNotWritable>
   }
 >()("rbee/hives/CapabilitiesCache") {
@@ -82,8 +83,7 @@ const make = Effect.gen(function* () {
       yield* makeFolder(config, 0o700)
       yield* withLock(`${file}.lock`)(
         Effect.gen(function* () {
-          yield* fs.writeFileString(`${file}.new`, toJson(edit(yield* all)), { mode: 0o600 })
-          yield* fs.rename(`${file}.new`, file)
+          yield* atomicWrite(file, toJson(edit(yield* all)), { mode: 0o600 })
         })
       )
     }).pipe(

@@ -9,10 +9,11 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { Paths } from "../settings/Paths.ts"
 import { systemProblem } from "../settings/systemProblem.ts"
+import { atomicWrite } from "../system/atomicWrite.ts"
 import { makeFolder } from "../system/makeFolder.ts"
 import { isAlias } from "./HivesConfFormat.ts"
 
-/** The token of a hive could not be kept on this machine. */
+/** The token file of a hive cannot be read, written or removed. */
 export class HiveTokenError extends Schema.TaggedError<HiveTokenError>()("HiveTokenError", {
   file: Schema.String,
   reason: Schema.String
@@ -28,7 +29,7 @@ export class HiveTokens extends Context.Service<
   {
     readonly find: (alias: string) => Effect.Effect<Option.Option<Redacted.Redacted<string>>, HiveTokenError>
     readonly save: (alias: string, token: Redacted.Redacted<string>) => Effect.Effect<void, HiveTokenError>
-    /** Removes it; that there is none is a success. */
+    /** Removes the token of a hive; an absent one is not an error. */
     readonly delete: (alias: string) => Effect.Effect<void, HiveTokenError>
   }
 >()("rbee/hives/HiveTokens") {
@@ -50,7 +51,9 @@ const make = Effect.gen(function* () {
     const file = path.join(folder, alias)
     return isAlias(alias)
       ? Effect.succeed(file)
-      : Effect.fail(new HiveTokenError({ file, reason: "an alias has letters, digits, '.', '_' and '-'" }))
+      : Effect.fail(
+          new HiveTokenError({ file, reason: "an alias consists of letters, digits, '.', '_' and '-'" })
+        )
   }
 
   const find = Effect.fn("HiveTokens.find")(function* (alias: string) {
@@ -70,14 +73,11 @@ const make = Effect.gen(function* () {
 
   const save = Effect.fn("HiveTokens.save")(function* (alias: string, token: Redacted.Redacted<string>) {
     const file = yield* fileOf(alias)
-    // A leading dot: no alias has it.
+    // No alias has a leading dot.
     const temporary = path.join(folder, `.${alias}.${process.pid}.tmp`)
     yield* makeFolder(folder, 0o700).pipe(
-      Effect.andThen(Effect.ignore(fs.remove(temporary))),
-      Effect.andThen(
-        fs.writeFileString(temporary, `${Redacted.value(token)}\n`, { mode: 0o600, flag: "wx" })
-      ),
-      Effect.andThen(fs.rename(temporary, file)),
+      Effect.andThen(atomicWrite(file, `${Redacted.value(token)}\n`, { mode: 0o600, temporary })),
+      Effect.provideService(FileSystem.FileSystem, fs),
       Effect.mapError((error) => unusable(file, error))
     )
   })

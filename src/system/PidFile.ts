@@ -9,11 +9,12 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Paths } from "../settings/Paths.ts"
+import { atomicWrite } from "./atomicWrite.ts"
 import { makeFolder } from "./makeFolder.ts"
 import { Pids } from "./Pids.ts"
 import { version } from "./Program.ts"
 
-/** What a running daemon leaves for others to find it. */
+/** The content of a pid file: how other processes find a running daemon. */
 export const DaemonRecord = Schema.Struct({
   version: Schema.String,
   pid: Schema.Int.check(Schema.isGreaterThan(0)),
@@ -23,29 +24,28 @@ export const DaemonRecord = Schema.Struct({
 })
 export type DaemonRecord = typeof DaemonRecord.Type
 
-const RunningJson = Schema.fromJsonString(DaemonRecord)
-const decode = Schema.decodeUnknownOption(RunningJson)
-const encode = Schema.encodeSync(RunningJson)
+const RecordJson = Schema.fromJsonString(DaemonRecord)
+const decode = Schema.decodeUnknownOption(RecordJson)
+const encode = Schema.encodeSync(RecordJson)
 
 /**
- * The state files of daemons, `queen.json` and `hive-<id>.json`, and of those that are being started,
- * `<name>~<pid>.json`.
+ * The pid files of daemons: `queen.json` and `hive-<id>.json` of running ones, `<name>~<pid>.json` of starting ones.
  */
 export class PidFile extends Context.Service<
   PidFile,
   {
-    /** The daemon of that name, if its process runs. */
+    /** The record of the named daemon, if its process is running. */
     readonly read: (name: string) => Effect.Effect<Option.Option<DaemonRecord>>
-    /** Every process that runs as that daemon, or is about to. */
+    /** Every running or starting process of the named daemon. */
     readonly processes: (name: string) => Effect.Effect<ReadonlyArray<DaemonRecord>>
-    /** The names of all daemons that left a file. */
+    /** The names of all daemons that have a file. */
     readonly names: Effect.Effect<ReadonlyArray<string>>
-    /** Writes the file of this process, and removes it when the scope closes, if it is still its own. */
+    /** Writes the file of this process. Removes it when the scope closes, unless another process owns it by then. */
     readonly write: (
       name: string,
       url: string
     ) => Effect.Effect<void, PlatformError.PlatformError, Scope.Scope>
-    /** Tells of a process that was started as that daemon and has not written a file itself yet. */
+    /** Records a process that was started as the named daemon and has not yet written its own file. */
     readonly markStarting: (
       name: string,
       pid: number,
@@ -85,11 +85,15 @@ const make = Effect.gen(function* () {
     const startTime = Option.getOrElse(yield* pids.startTime(pid), () => "")
     const startedAt = DateTime.formatIso(yield* DateTime.now)
     const temporary = path.join(folder, `${name}.${process.pid}.tmp`)
-    yield* fs.writeFileString(temporary, encode({ version, pid, startTime, url, startedAt }), { mode: 0o600 })
-    yield* fs.rename(temporary, fileOf(name))
+    const record = encode({ version, pid, startTime, url, startedAt })
+    yield* Effect.provideService(
+      atomicWrite(fileOf(name), record, { mode: 0o600, temporary }),
+      FileSystem.FileSystem,
+      fs
+    )
   })
 
-  const removeIfOf = Effect.fnUntraced(function* (name: string, pid: number) {
+  const removeIfOwnedBy = Effect.fnUntraced(function* (name: string, pid: number) {
     const running = yield* stored(name)
     if (Option.isSome(running) && running.value.pid === pid) yield* Effect.ignore(fs.remove(fileOf(name)))
   })
@@ -103,7 +107,7 @@ const make = Effect.gen(function* () {
 
   const daemonOf = (file: string) => file.split(startingMark)[0] ?? file
 
-  const forgetDead = Effect.fnUntraced(function* (file: string) {
+  const readOrRemoveStarting = Effect.fnUntraced(function* (file: string) {
     const running = yield* read(file)
     if (Option.isNone(running) && file.includes(startingMark)) yield* Effect.ignore(fs.remove(fileOf(file)))
     return running
@@ -111,14 +115,14 @@ const make = Effect.gen(function* () {
 
   return PidFile.of({
     read,
-    processes: Effect.fn("RunFile.processes")(function* (name) {
+    processes: Effect.fn("PidFile.processes")(function* (name) {
       const own = (yield* files).filter((file) => daemonOf(file) === name)
-      const running = (yield* Effect.forEach(own, forgetDead)).flatMap(Option.toArray)
+      const running = (yield* Effect.forEach(own, readOrRemoveStarting)).flatMap(Option.toArray)
       return [...new Map(running.map((daemon) => [daemon.pid, daemon])).values()]
     }),
     names: Effect.map(files, (all) => [...new Set(all.map(daemonOf))]),
     write: (name, url) =>
-      Effect.acquireRelease(put(name, process.pid, url), () => removeIfOf(name, process.pid)),
+      Effect.acquireRelease(put(name, process.pid, url), () => removeIfOwnedBy(name, process.pid)),
     markStarting: (name, pid, url) => put(startingName(name, pid), pid, url)
   })
 })

@@ -10,7 +10,7 @@ import { Paths } from "../../src/settings/Paths.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { temporaryFolder } from "../support/rbee.ts"
 
-/** As another process has it: each with what it remembers itself. */
+/** An instance with a state of its own, like that of another process. */
 const instance = (home: string, files: Layer.Layer<FileSystem.FileSystem> = NodeFileSystem.layer) =>
   Layer.fresh(ApiKeys.layerNoDeps).pipe(
     Layer.provide([Pids.layer, files]),
@@ -32,7 +32,7 @@ const record = { id: "0a0a0a0a", name: "app", created_at: "2026-01-01T00:00:00.0
 const fileWith = (...keys: ReadonlyArray<object>) => JSON.stringify({ keys })
 
 describe("API keys", () => {
-  it.live("are made with their limits, found again, listed and revoked", () =>
+  it.live("are created with limits, found, listed and revoked", () =>
     Effect.gen(function* () {
       const { home, keys } = yield* oneFolder
       assert.strictEqual(yield* keys.presence, "none")
@@ -66,10 +66,10 @@ describe("API keys", () => {
     })
   )
 
-  it.live("are in no file, and theirs is for its owner only", () =>
+  it.live("are stored in no file, and only the owner may read keys.json", () =>
     Effect.gen(function* () {
       const { file, home, keys } = yield* oneFolder
-      // What a process left that died while it wrote, for all to read.
+      // The temporary file of a process that died while writing, readable by all.
       writeFileSync(`${file}.new`, "rubbish", { mode: 0o644 })
       const { key } = yield* keys.create({ name: "app" })
       assert.deepStrictEqual(readdirSync(join(home, "config")), ["keys.json"])
@@ -82,7 +82,7 @@ describe("API keys", () => {
     })
   )
 
-  it.live("are all kept when two processes make twenty at once", () =>
+  it.live("all survive when two processes create twenty at the same time", () =>
     Effect.gen(function* () {
       const { home, keys } = yield* oneFolder
       const other = yield* instance(home)
@@ -100,7 +100,7 @@ describe("API keys", () => {
     })
   )
 
-  it.live("have one name each, and one of several at once gets it", () =>
+  it.live("have unique names, also when several requests create the same name at the same time", () =>
     Effect.gen(function* () {
       const { home, keys } = yield* oneFolder
       const other = yield* instance(home)
@@ -113,11 +113,11 @@ describe("API keys", () => {
       const [first] = yield* keys.list
       const idAsName = yield* Effect.flip(keys.create({ name: first?.id ?? "" }))
       assert.strictEqual(idAsName._tag, "ApiKeyExists")
-      assert.include(idAsName.message, `There is an API key '${first?.id}'`)
+      assert.include(idAsName.message, `API key '${first?.id}' already exists`)
     })
   )
 
-  it.live("take no name and no limit that makes no sense, and write nothing then", () =>
+  it.live("with an invalid name or limit are rejected, and nothing is written", () =>
     Effect.gen(function* () {
       const { file, keys } = yield* oneFolder
       const cases = [
@@ -138,10 +138,10 @@ describe("API keys", () => {
     })
   )
 
-  it.live("that are not there are named beside those that are", () =>
+  it.live("that do not exist are reported with the existing ones", () =>
     Effect.gen(function* () {
       const { keys } = yield* oneFolder
-      assert.include((yield* Effect.flip(keys.revoke("app"))).message, "there are none")
+      assert.include((yield* Effect.flip(keys.revoke("app"))).message, "no keys exist")
       yield* keys.create({ name: "one" })
       yield* keys.create({ name: "two" })
       const error = yield* Effect.flip(keys.revoke("app"))
@@ -149,7 +149,7 @@ describe("API keys", () => {
     })
   )
 
-  it.live("are in no message, also where a key was given as a name or written into the file", () =>
+  it.live("appear in no message, even when a key is passed as a name or written into the file", () =>
     Effect.gen(function* () {
       const { file, keys } = yield* oneFolder
       const { key } = yield* keys.create({ name: "app" })
@@ -176,21 +176,21 @@ describe("API keys", () => {
       })
       for (const error of [...asNames, ...fromFile]) {
         const shown = `${error.message} ${JSON.stringify(error)} ${String(error)}`
-        // Not its beginning either: the parser of JSON shows a few characters.
+        // Not even its beginning: the JSON parser shows a few characters.
         assert.notInclude(shown, secret.slice(0, 9), error._tag)
         assert.notInclude(shown, other.slice(0, 9), error._tag)
       }
       for (const error of fromFile) {
         assert.strictEqual(error._tag, "ApiKeysUnreadable")
         assert.include(error.message, file)
-        assert.include(error.message, "mend the file")
+        assert.include(error.message, "fix the file")
       }
     })
   )
 })
 
 describe("the file with the keys", () => {
-  it.effect("is looked at for each request: what another process did holds at once", () =>
+  it.effect("is checked for each request: changes of another process apply at once", () =>
     Effect.gen(function* () {
       const { home, keys } = yield* oneFolder
       const daemon = yield* instance(home)
@@ -206,11 +206,11 @@ describe("the file with the keys", () => {
     })
   )
 
-  it.effect("is looked at once for all who ask at the same time, and again for who asks later", () =>
+  it.effect("is checked once for simultaneous requests, and again for a later one", () =>
     Effect.gen(function* () {
       const { home, keys } = yield* oneFolder
       const { key } = yield* keys.create({ name: "app" })
-      let looks = 0
+      let stats = 0
       const files = Layer.effect(
         FileSystem.FileSystem,
         FileSystem.FileSystem.use((fs) =>
@@ -218,27 +218,27 @@ describe("the file with the keys", () => {
             ...fs,
             stat: (path: string) =>
               Effect.andThen(
-                Effect.sync(() => looks++),
+                Effect.sync(() => stats++),
                 fs.stat(path)
               )
           })
         )
       ).pipe(Layer.provide(NodeFileSystem.layer))
       const daemon = yield* instance(home, files)
-      looks = 0
+      stats = 0
       const find = Effect.map(daemon.find(Redacted.value(key)), nameOf)
       const found = yield* Effect.all(
         Array.from({ length: 100 }, () => find),
         { concurrency: "unbounded" }
       )
       assert.deepStrictEqual(new Set(found), new Set(["app"]))
-      assert.isAtMost(looks, 2)
+      assert.isAtMost(stats, 2)
       yield* keys.revoke("app")
       assert.isUndefined(yield* find)
     })
   )
 
-  it.effect("that fails to be read keeps the last good keys, whatever the system says", () =>
+  it.effect("that cannot be read leaves the last good keys valid, for every system error", () =>
     Effect.gen(function* () {
       for (const code of ["EMFILE", "ENFILE", "EACCES", "EIO"]) {
         const { home, keys } = yield* oneFolder
@@ -263,7 +263,7 @@ describe("the file with the keys", () => {
         ).pipe(Layer.provide(NodeFileSystem.layer))
         const daemon = yield* instance(home, files)
         const find = Effect.map(daemon.find(Redacted.value(key)), nameOf)
-        // The keys were read when the daemon started, before the first request.
+        // The daemon read the keys at its start, before the first request.
         fails = true
         assert.strictEqual(yield* find, "app", code)
         const { key: later } = yield* keys.create({ name: "later" })
@@ -275,57 +275,59 @@ describe("the file with the keys", () => {
     })
   )
 
-  it.effect("keeps the last good keys while it is broken, says so once, and is then not empty", () =>
-    Effect.gen(function* () {
-      const { file, home, keys } = yield* oneFolder
-      const daemon = yield* instance(home)
-      const { key } = yield* keys.create({ name: "app" })
-      const find = Effect.map(daemon.find(Redacted.value(key)), nameOf)
-      const problems: Array<string> = []
-      const logger = Logger.make(({ logLevel, message }) => {
-        if (logLevel === "Warn") problems.push(JSON.stringify(message))
-      })
-      yield* Effect.gen(function* () {
-        assert.strictEqual(yield* find, "app")
-        const good = readFileSync(file, "utf8")
-        const worse = [
-          fileWith({ ...record, concurrency: 0 }),
-          fileWith({ ...record, concurency: 1 }),
-          fileWith(record, record),
-          fileWith(record, { ...record, name: record.id, id: "b", sha256: "b".repeat(64) }),
-          good.slice(0, -20),
-          "[]",
-          ""
-        ]
-        for (const [index, text] of worse.entries()) {
-          writeFileSync(file, text)
-          for (let second = 0; second < 3; second++) {
-            yield* TestClock.adjust("1 second")
-            assert.strictEqual(yield* find, "app", text)
+  it.effect(
+    "that is damaged leaves the last good keys valid, is reported once, and does not count as empty",
+    () =>
+      Effect.gen(function* () {
+        const { file, home, keys } = yield* oneFolder
+        const daemon = yield* instance(home)
+        const { key } = yield* keys.create({ name: "app" })
+        const find = Effect.map(daemon.find(Redacted.value(key)), nameOf)
+        const problems: Array<string> = []
+        const logger = Logger.make(({ logLevel, message }) => {
+          if (logLevel === "Warn") problems.push(JSON.stringify(message))
+        })
+        yield* Effect.gen(function* () {
+          assert.strictEqual(yield* find, "app")
+          const good = readFileSync(file, "utf8")
+          const worse = [
+            fileWith({ ...record, concurrency: 0 }),
+            fileWith({ ...record, concurency: 1 }),
+            fileWith(record, record),
+            fileWith(record, { ...record, name: record.id, id: "b", sha256: "b".repeat(64) }),
+            good.slice(0, -20),
+            "[]",
+            ""
+          ]
+          for (const [index, text] of worse.entries()) {
+            writeFileSync(file, text)
+            for (let second = 0; second < 3; second++) {
+              yield* TestClock.adjust("1 second")
+              assert.strictEqual(yield* find, "app", text)
+            }
+            assert.strictEqual(problems.length, index + 1, text)
+            assert.include(problems[index], file)
+            assert.strictEqual((yield* Effect.flip(keys.create({ name: "b" })))._tag, "ApiKeysUnreadable")
+            assert.strictEqual(readFileSync(file, "utf8"), text)
           }
-          assert.strictEqual(problems.length, index + 1, text)
-          assert.include(problems[index], file)
-          assert.strictEqual((yield* Effect.flip(keys.create({ name: "b" })))._tag, "ApiKeysUnreadable")
-          assert.strictEqual(readFileSync(file, "utf8"), text)
-        }
-        assert.include(problems[0], "keys.0.concurrency")
-        assert.include(problems[0], "a whole number from 1")
+          assert.include(problems[0], "keys.0.concurrency")
+          assert.include(problems[0], "an integer of at least 1")
 
-        const begunWithIt = yield* instance(home)
-        assert.strictEqual(yield* begunWithIt.presence, "unreadable")
-        assert.isTrue(Option.isNone(yield* begunWithIt.find(Redacted.value(key))))
+          const startedWithIt = yield* instance(home)
+          assert.strictEqual(yield* startedWithIt.presence, "unreadable")
+          assert.isTrue(Option.isNone(yield* startedWithIt.find(Redacted.value(key))))
 
-        writeFileSync(file, fileWith(record))
-        yield* TestClock.adjust("1 second")
-        assert.isUndefined(yield* find)
-        rmSync(file)
-        yield* TestClock.adjust("1 second")
-        assert.strictEqual(yield* daemon.presence, "none")
-      }).pipe(Effect.provide(Logger.layer([logger])))
-    })
+          writeFileSync(file, fileWith(record))
+          yield* TestClock.adjust("1 second")
+          assert.isUndefined(yield* find)
+          rmSync(file)
+          yield* TestClock.adjust("1 second")
+          assert.strictEqual(yield* daemon.presence, "none")
+        }).pipe(Effect.provide(Logger.layer([logger])))
+      })
   )
 
-  it.effect("that cannot be read may hold keys, and is said to be what it is", () =>
+  it.effect("that cannot be read counts as possibly containing keys, with the reason in the error", () =>
     Effect.gen(function* () {
       const { file, keys } = yield* oneFolder
       mkdirSync(file)
@@ -342,7 +344,7 @@ describe("the file with the keys", () => {
     })
   )
 
-  it.effect("is read again when it could not be, though nothing of it has changed", () =>
+  it.effect("is read again after a failure, even though its stamp has not changed", () =>
     Effect.gen(function* () {
       const { home, keys } = yield* oneFolder
       const { key } = yield* keys.create({ name: "app" })
@@ -371,7 +373,7 @@ describe("the file with the keys", () => {
     })
   )
 
-  it.live("may be changed by hand: a limit of a key, and a priority that is not there", () =>
+  it.live("may be edited manually: a changed limit, an absent priority", () =>
     Effect.gen(function* () {
       const { file, keys } = yield* oneFolder
       writeFileSync(file, fileWith({ ...record, sha256: hashOf("rbee-mine"), tokens_per_minute: 7 }))
@@ -385,7 +387,7 @@ describe("the file with the keys", () => {
 })
 
 describe("keys in memory", () => {
-  it.effect("are found, made and revoked like others", () =>
+  it.effect("are found, created and revoked like stored ones", () =>
     Effect.gen(function* () {
       const keys = yield* ApiKeys
       assert.strictEqual(nameOf(yield* keys.find("rbee-a")), "a")

@@ -24,7 +24,7 @@ describe("rbee key", () => {
 
       const again = yield* rbee(home, ["key", "create", "app"])
       assert.deepStrictEqual([again.code, again.stdout], [1, ""])
-      assert.include(again.stderr, "There is an API key 'app'")
+      assert.include(again.stderr, "API key 'app' already exists")
       assert.strictEqual((yield* rbee(home, ["key", "create", "other", "--concurrency", "0"])).code, 2)
 
       assert.strictEqual((yield* rbee(home, ["key", "create", "second"])).code, 0)
@@ -35,7 +35,7 @@ describe("rbee key", () => {
       assert.include(last.stderr, "this was the last key; unless the queen has a token")
       const gone = yield* rbee(home, ["key", "revoke", "app"])
       assert.strictEqual(gone.code, 1)
-      assert.include(gone.stderr, "No API key is named 'app'")
+      assert.include(gone.stderr, "API key 'app' not found")
     })
   )
 })

@@ -121,7 +121,9 @@ describe("a running HivesConf", () => {
         assert.deepStrictEqual(yield* HivesConf.use(({ load }) => load), [])
         assert.deepStrictEqual(yield* HivesConf.use(({ hives }) => hives), [])
       }).pipe(Effect.provide(Layer.provideMerge(layer, Logger.layer([logger]))))
-      assert.deepStrictEqual(notes, [["there is no hives.conf, and so no hive on another machine", { file }]])
+      assert.deepStrictEqual(notes, [
+        ["hives.conf does not exist, so no hives are configured on other machines", { file }]
+      ])
     })
   )
 

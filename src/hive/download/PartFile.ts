@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { systemCode } from "../../settings/systemProblem.ts"
+import { atomicWrite } from "../../system/atomicWrite.ts"
 import { ensureFolder } from "../../system/makeFolder.ts"
 import { DiskFull, diskError } from "./errors.ts"
 
@@ -80,34 +81,30 @@ export class PartFile {
     this.#received = done.reduce((sum, bytes) => sum + bytes, 0)
   }
 
-  /** Opens what is there if it belongs to the same plan, else begins anew. Closed with the scope. */
-  static readonly open = Effect.fn("PartFile.open")((folder: string, plan: PartPlan) =>
-    Effect.acquireRelease(
-      Effect.tryPromise({
-        try: () => PartFile.#open(folder, plan),
-        catch: failure(folder, plan.size === unknownSize ? 0 : plan.size)
-      }),
+  /** Resumes a file of the same plan, else starts an empty one. Closes it with the scope. */
+  static readonly open = Effect.fn("PartFile.open")((folder: string, plan: PartPlan) => {
+    const toError = failure(folder, plan.size === unknownSize ? 0 : plan.size)
+    return Effect.acquireRelease(
+      Effect.tryPromise({ try: () => PartFile.#open(folder, plan), catch: toError }),
       (file) => Effect.promise(() => file.#close())
+    ).pipe(
+      Effect.tap(() => Effect.mapError(atomicWrite(path.join(folder, planName), encodePlan(plan)), toError))
     )
-  )
+  })
 
   static async #open(folder: string, plan: PartPlan) {
     const planFile = path.join(folder, planName)
     const stored = decodePlan(await fs.readFile(planFile, "utf8").catch(() => ""))
-    const goesOn = Option.isSome(stored) && isSame(plan, stored.value)
-    if (!goesOn) await fs.rm(folder, { recursive: true, force: true })
+    const isResumed = Option.isSome(stored) && isSame(plan, stored.value)
+    if (!isResumed) await fs.rm(folder, { recursive: true, force: true })
     await ensureFolder(folder)
-    const mode = goesOn ? "r+" : "w+"
+    const mode = isResumed ? "r+" : "w+"
     const data = await fs.open(path.join(folder, "data"), mode)
     const counters = await fs.open(path.join(folder, "done"), mode)
     const parts = Math.max(1, Math.ceil(plan.size / plan.partSize))
-    const done = goesOn
+    const done = isResumed
       ? await PartFile.#readCounters(counters, plan, parts)
       : Array.from({ length: parts }, () => 0)
-    if (!goesOn) {
-      await fs.writeFile(`${planFile}.new`, encodePlan(plan))
-      await fs.rename(`${planFile}.new`, planFile)
-    }
     return new PartFile(folder, plan, data, counters, done)
   }
 

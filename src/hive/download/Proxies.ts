@@ -3,7 +3,7 @@ import { EnvHttpProxyAgent, type Agent } from "@effect/platform-node/Undici"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { variable } from "../../settings/environment.ts"
-import { isLoopback } from "../../system/reachableUrl.ts"
+import { isLoopback } from "../../system/loopback.ts"
 
 /** The proxies of the environment, and the hosts that are reached without them. */
 export interface Proxies {

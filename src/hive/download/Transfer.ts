@@ -19,7 +19,7 @@ import {
 } from "./errors.ts"
 import { Fetcher, type Opened } from "./Fetcher.ts"
 import { FileHash } from "./FileHash.ts"
-import { checkRoom, PartFile, unknownSize } from "./PartFile.ts"
+import { checkRoom, PartFile, type PartPlan, unknownSize } from "./PartFile.ts"
 import type { RemoteFile } from "./RemoteModel.ts"
 
 /** A file that is there, whole. Size in bytes. */
@@ -143,6 +143,9 @@ const make = Effect.fnUntraced(function* (partSize: number) {
       headers: { "accept-encoding": "identity", ...headers }
     })
 
+  const openParts = (incoming: string, plan: PartPlan) =>
+    Effect.provideService(PartFile.open(incoming, plan), FileSystem.FileSystem, fs)
+
   const probe = (file: RemoteFile) =>
     withRetries(Effect.scoped(Effect.map(open(file, { range: "bytes=0-0" }), factsOf)), () => 0)
 
@@ -244,7 +247,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
     report: Report
   ) {
     const plan = { url: shownUrl(file.url), size, etag, sha256: file.sha256 ?? null, partSize }
-    const parts = yield* PartFile.open(incoming, plan)
+    const parts = yield* openParts(incoming, plan)
     yield* checkRoom(incoming, size - parts.received)
     const reportReceived = Effect.suspend(() => report(parts.received, size))
     yield* reportReceived
@@ -280,7 +283,7 @@ const make = Effect.fnUntraced(function* (partSize: number) {
         const url = shownUrl(file.url)
         // Without an etag nothing of an earlier attempt is taken for this one.
         const plan = { url, size: size ?? unknownSize, etag: null, sha256: null, partSize: unknownSize }
-        const parts = yield* PartFile.open(incoming, plan)
+        const parts = yield* openParts(incoming, plan)
         yield* fetchWhole(
           file,
           parts,

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import { Paths } from "../../settings/Paths.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { systemProblem } from "../../settings/systemProblem.ts"
+import { atomicWrite } from "../../system/atomicWrite.ts"
 import { acquire } from "../../system/FileLock.ts"
 import { makeFolder } from "../../system/makeFolder.ts"
 import { HiveAlreadyRuns, StateNotWritable } from "./errors.ts"
@@ -92,12 +93,10 @@ const make = Effect.gen(function* () {
     list,
     save: Effect.fn("WorkerStore.save")(function* (worker) {
       const file = fileOf(worker.spec.id)
-      const temporary = `${file}.new`
-      yield* Effect.mapError(
-        fs.writeFileString(temporary, encodeWorker(worker), { mode: 0o600 }),
-        notWritable
+      yield* atomicWrite(file, encodeWorker(worker), { mode: 0o600 }).pipe(
+        Effect.provideService(FileSystem.FileSystem, fs),
+        Effect.mapError(notWritable)
       )
-      yield* Effect.mapError(fs.rename(temporary, file), notWritable)
     }),
     remove: (id) => discard(fileOf(id)),
     removeLog: (id) => Effect.andThen(discard(logFile(id)), discard(olderLogFile(id))),

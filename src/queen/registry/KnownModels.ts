@@ -11,6 +11,7 @@ import * as Semaphore from "effect/Semaphore"
 import { StoredModel } from "../../operation/Inventory.ts"
 import { Paths } from "../../settings/Paths.ts"
 import { Settings } from "../../settings/Settings.ts"
+import { atomicWrite } from "../../system/atomicWrite.ts"
 
 /** The models that a hive had when it answered last. */
 export interface HiveModels {
@@ -128,8 +129,11 @@ const make = Effect.gen(function* () {
   const write = (hives: ReadonlyMap<string, HiveModels>) =>
     Effect.gen(function* () {
       yield* fs.makeDirectory(state, { recursive: true, mode: 0o700 })
-      yield* fs.writeFileString(`${file}.new`, toText(hives), { mode: 0o600 })
-      yield* fs.rename(`${file}.new`, file)
+      yield* Effect.provideService(
+        atomicWrite(file, toText(hives), { mode: 0o600 }),
+        FileSystem.FileSystem,
+        fs
+      )
       isWritable = true
     }).pipe(
       Effect.catchTag("PlatformError", ({ message }) => {
