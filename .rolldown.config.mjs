@@ -1,4 +1,6 @@
 import { chmodSync, cpSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
 
 // An import of node:http touches all that it exports, and so loads Node's own fetch, which takes longer than all else
 // that a short command does. As a CommonJS module each export is read when it is used.
@@ -7,6 +9,17 @@ export const lazyHttp = {
   resolveId: (id) => (id === "node:http" || id === "http" ? "\0lazy-http.cjs" : undefined),
   load: (id) =>
     id === "\0lazy-http.cjs" ? `module.exports = process.getBuiltinModule("node:http")` : undefined
+}
+
+// The script of the page /docs is larger than the whole command line; it is loaded when the page is asked for.
+const pageScript = {
+  name: "page-script",
+  resolveId: (id) =>
+    id.endsWith("/httpApiSwagger.js") ? { id: "./httpApiSwagger.js", external: true } : undefined,
+  writeBundle: () => {
+    const effect = dirname(fileURLToPath(import.meta.resolve("effect/package.json")))
+    cpSync(join(effect, "dist/http-api/internal/httpApiSwagger.js"), "dist/httpApiSwagger.js")
+  }
 }
 
 const copyModel = {
@@ -36,4 +49,7 @@ const bundle = (entry, plugins) => ({
   }
 })
 
-export default [bundle("cli", [lazyHttp, executable]), bundle("worker/main", [lazyHttp, copyModel])]
+export default [
+  bundle("cli", [lazyHttp, pageScript, executable]),
+  bundle("worker/main", [lazyHttp, copyModel])
+]

@@ -14,7 +14,7 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   hives: ["settings", "system"],
   http: ["operation", "settings"],
   job: ["operation", "settings", "http"],
-  daemon: ["operation", "settings", "system", "access", "http", "job"],
+  daemon: ["operation", "settings", "system", "access", "hives", "http", "job"],
   gateway: ["operation", "settings", "system", "access", "http", "job", "daemon"],
   queen: ["operation", "settings", "system", "access", "hives", "http", "job", "daemon", "gateway"],
   hive: ["operation", "settings", "system", "access", "hives", "http", "job", "daemon", "gateway"],

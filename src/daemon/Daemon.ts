@@ -1,27 +1,33 @@
 import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type * as HttpApi from "effect/http-api/HttpApi"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import type * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import type * as HttpServerError from "effect/http/HttpServerError"
-import * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { checkBind } from "../access/Token.ts"
-import { Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { Ticker } from "../job/log/Follower.ts"
-import { version } from "../system/Program.ts"
+import {
+  accessLayer,
+  AccessRules,
+  type ApplicationAccess,
+  type DaemonAccess,
+  type OpenAccess
+} from "./Access.ts"
+import { daemonHandlers } from "./daemonHandlers.ts"
+import { Document, documentOf } from "./Document.ts"
 import { guard } from "./Guard.ts"
-import { notFound } from "./httpErrors.ts"
-import { jobRoutes } from "./jobRoutes.ts"
-import { openApi } from "./openApi.ts"
+import { jobHandlers } from "./jobHandlers.ts"
 import { portOwner } from "./portOwner.ts"
-import { PublicRoutes } from "./PublicRoutes.ts"
+import { Shutdown } from "./Shutdown.ts"
 
 /** What a daemon calls itself, and where it listens; port 0 takes a free one. */
 export interface DaemonOptions {
@@ -70,67 +76,6 @@ export const checkPort = ({ host, port }: { readonly host: string; readonly port
         return Effect.sync(() => probe.close())
       })
 
-/** Ends when somebody asked the daemon to stop. */
-export class Shutdown extends Context.Service<
-  Shutdown,
-  {
-    readonly request: Effect.Effect<void>
-    readonly requested: Effect.Effect<void>
-  }
->()("rbee/daemon/Daemon/Shutdown") {
-  static readonly layer = Layer.effect(
-    Shutdown,
-    Effect.gen(function* () {
-      const asked = yield* Deferred.make<void>()
-      return Shutdown.of({
-        request: Effect.asVoid(Deferred.succeed(asked, undefined)),
-        requested: Deferred.await(asked)
-      })
-    })
-  )
-}
-
-// Clients of Ollama look here by GET or HEAD whether somebody is there. The router takes others, such as `//`, for the same.
-const rootAnswer = Effect.map(HttpServerRequest.HttpServerRequest, ({ url }) =>
-  url === "/" ? HttpServerResponse.text("rbee is running") : notFound
-)
-
-const commonRoutes = (name: string) =>
-  HttpRouter.use(
-    Effect.fn(function* (router) {
-      const shutdown = yield* Shutdown
-      const handlers = yield* Handlers
-      const doors = yield* PublicRoutes
-      yield* router.add("GET", "/health", Effect.succeed(HttpServerResponse.text("ok")))
-      yield* router.add(
-        "GET",
-        "/v1/build-info",
-        Effect.succeed(
-          HttpServerResponse.jsonUnsafe({
-            name,
-            version,
-            pid: process.pid,
-            node: process.version,
-            engines: { "node-llama-cpp": "3.21.1" }
-          })
-        )
-      )
-      yield* router.add(
-        "GET",
-        "/openapi.json",
-        Effect.map(handlers.catalog, (catalog) =>
-          HttpServerResponse.jsonUnsafe(openApi(name, catalog, doors.paths))
-        )
-      )
-      yield* router.add(
-        "POST",
-        "/v1/shutdown",
-        Effect.as(shutdown.request, HttpServerResponse.jsonUnsafe({ status: "stopping" }))
-      )
-      yield* router.add("GET", "/", rootAnswer)
-    })
-  )
-
 const endStreamsTimeout = "5 seconds"
 
 // Runs before the server closes, so that every stream has its end event and no connection must be waited for. A worker that
@@ -143,20 +88,53 @@ const endStreams = Layer.effectDiscard(
   )
 )
 
+type Access = ApplicationAccess | DaemonAccess | OpenAccess
+
+/** The endpoints of a group that have no access middleware. */
+type Unguarded<Groups> =
+  HttpApiGroup.Endpoints<Groups> extends infer Endpoint
+    ? Endpoint extends HttpApiEndpoint.Constraint
+      ? [Extract<HttpApiEndpoint.Middleware<Endpoint>, Access>] extends [never]
+        ? Endpoint["identifier"]
+        : never
+      : never
+    : never
+
+/** A contract of a daemon, if each of its endpoints has an access middleware. */
+export type Guarded<Groups extends HttpApiGroup.Constraint> = [Unguarded<Groups>] extends [never]
+  ? HttpApi.HttpApi<"rbee", Groups>
+  : `Endpoint without an access middleware: ${Unguarded<Groups>}`
+
+/** The handlers of a contract's groups besides those that every daemon has. */
+type OwnGroups<Groups extends HttpApiGroup.Constraint> = HttpApiGroup.ToService<
+  "rbee",
+  Exclude<Groups, { readonly identifier: "daemon" | "jobs" }>
+>
+
 /**
- * The HTTP side of a daemon: the routes that queen and hive share, and its own. Fails when the address is taken, or
- * lies beyond loopback and there is no token.
+ * The HTTP side of a daemon: the endpoints of its contract. An endpoint that does not check who calls does not compile.
+ * Fails when the address is taken, or lies beyond loopback and there is no token.
  */
-export const daemon = <E, R>({ host, name, port }: DaemonOptions, ownRoutes: Layer.Layer<never, E, R>) =>
+export const daemon = <Groups extends HttpApiGroup.Constraint, E, R>(
+  { host, name, port }: DaemonOptions,
+  api: HttpApi.HttpApi<"rbee", Groups> & Guarded<Groups>,
+  ownHandlers: Layer.Layer<OwnGroups<Groups>, E, R>
+) =>
   Layer.unwrap(
     Effect.as(
       checkBind(host),
       endStreams.pipe(
         Layer.provide(
-          HttpRouter.serve(Layer.mergeAll(commonRoutes(name), jobRoutes, ownRoutes, guard), {
-            disableListenLog: true,
-            disableLogger: true
-          })
+          HttpRouter.serve(
+            Layer.merge(
+              HttpApiBuilder.layer<"rbee", Groups>(api).pipe(
+                Layer.provide([ownHandlers, jobHandlers, daemonHandlers(name)]),
+                Layer.provide([accessLayer, Layer.succeed(Document, documentOf(name, api))])
+              ),
+              guard
+            ).pipe(Layer.provide(AccessRules.layer)),
+            { disableListenLog: true, disableLogger: true }
+          )
         ),
         // The routes are built with this memo map; another's would give this daemon the router of that one.
         Layer.provide(Layer.effect(Layer.CurrentMemoMap, Layer.makeMemoMap)),

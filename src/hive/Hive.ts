@@ -5,7 +5,7 @@ import * as Path from "effect/Path"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { Token } from "../access/Token.ts"
 import { boundUrl, checkPort, daemon, isolated } from "../daemon/Daemon.ts"
-import { publicRoutes, gatewayRoutes } from "../gateway/Gateway.ts"
+import { gatewayHandlers, publicRoutes } from "../gateway/Gateway.ts"
 import { workerPool } from "../http/workerPool.ts"
 import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
@@ -22,9 +22,10 @@ import { Transfer } from "./download/Transfer.ts"
 import { Engines } from "./engines/Engines.ts"
 import { hiveHandlers } from "./handlers.ts"
 import { heartbeat, HeartbeatSource } from "./Heartbeat.ts"
+import { HiveApi } from "./HiveApi.ts"
 import { hiveRouter } from "./HiveRouter.ts"
 import { hiveUpstream } from "./HiveUpstream.ts"
-import { hiveRoutes } from "./http.ts"
+import { hiveHttpHandlers } from "./http.ts"
 import { Completions } from "./inference/Completions.ts"
 import { Infer } from "./inference/Infer.ts"
 import { Inventory } from "./Inventory.ts"
@@ -66,7 +67,7 @@ const services = Layer.mergeAll(
 
 const server = Layer.unwrap(
   Effect.map(Settings, ({ hive: { host, port } }) =>
-    daemon({ name: "hive", host, port }, Layer.merge(hiveRoutes, gatewayRoutes))
+    daemon({ name: "hive", host, port }, HiveApi, Layer.merge(hiveHttpHandlers, gatewayHandlers))
   )
 ).pipe(Layer.provide(publicRoutes), Layer.provide(ApiKeys.layerNoDeps))
 

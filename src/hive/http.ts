@@ -1,30 +1,24 @@
 import * as Effect from "effect/Effect"
-import * as HttpRouter from "effect/http/HttpRouter"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as Schema from "effect/Schema"
-import { Capabilities } from "../hives/Capability.ts"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import { HiveDaemonApi } from "../daemon/DaemonApi.ts"
 import { Devices } from "./devices/Devices.ts"
 import { HeartbeatSource } from "./Heartbeat.ts"
-import { encodeInventory, Inventory } from "./Inventory.ts"
+import { Inventory } from "./Inventory.ts"
 
-const encode = Schema.encodeSync(Capabilities)
-
-/** The routes that only a hive has. */
-export const hiveRoutes = HttpRouter.use(
-  Effect.fn(function* (router) {
-    const devices = yield* Devices
-    const capabilities = Effect.map(devices.list, (list) =>
-      HttpServerResponse.jsonUnsafe(encode({ devices: list }))
-    )
-    yield* router.add("GET", "/v1/capabilities", capabilities)
-    yield* router.add("GET", "/capabilities", capabilities)
-
-    // For a queen that this hive cannot reach with its beats.
+/** The handlers of the endpoints that only a hive has. */
+export const hiveHttpHandlers = HttpApiBuilder.group(
+  HiveDaemonApi,
+  "hive",
+  Effect.fn(function* (handlers) {
+    const { list } = yield* Devices
     const { beat } = yield* HeartbeatSource
-    yield* router.add("GET", "/v1/heartbeat", Effect.map(beat, HttpServerResponse.jsonUnsafe))
-
-    const { snapshot: take } = yield* Inventory
-    const inventory = Effect.map(take, (found) => HttpServerResponse.jsonUnsafe(encodeInventory(found)))
-    yield* router.add("GET", "/v1/inventory", inventory)
+    const { snapshot } = yield* Inventory
+    const capabilities = Effect.map(list, (devices) => ({ devices }))
+    return handlers.handleAll({
+      capabilities: () => capabilities,
+      olderCapabilities: () => capabilities,
+      heartbeat: () => beat,
+      inventory: () => snapshot
+    })
   })
 )

@@ -37,18 +37,22 @@ export const acceptedCodings = "gzip, deflate, br, zstd"
 const maxCodings = 2
 
 /** The body's content coding is not supported. */
-export class UnsupportedCoding extends Schema.TaggedError<UnsupportedCoding>()("UnsupportedCoding", {
-  coding: Schema.String
-}) {
+export class UnsupportedCoding extends Schema.TaggedError<UnsupportedCoding>()(
+  "UnsupportedCoding",
+  { coding: Schema.String },
+  { httpApiStatus: 415 }
+) {
   override get message() {
     return `Content-Encoding '${this.coding.slice(0, 64)}' is not supported; use one of ${acceptedCodings}, or send the body uncompressed`
   }
 }
 
 /** The body is not in the coding that its header names. */
-export class UndecodableBody extends Schema.TaggedError<UndecodableBody>()("UndecodableBody", {
-  coding: Schema.String
-}) {
+export class UndecodableBody extends Schema.TaggedError<UndecodableBody>()(
+  "UndecodableBody",
+  { coding: Schema.String },
+  { httpApiStatus: 400 }
+) {
   override get message() {
     return `The body is not valid ${this.coding} data, as Content-Encoding says; check the compression, or send the body uncompressed`
   }

@@ -5,28 +5,61 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Schema from "effect/Schema"
 import { isTooDeep, maxDepth } from "../operation/nesting.ts"
 import type { SettingValues } from "../settings/Settings.ts"
-import { checkCodings, codingsOf, decodeBody } from "./contentCoding.ts"
+import { checkCodings, codingsOf, decodeBody, UndecodableBody, UnsupportedCoding } from "./contentCoding.ts"
 
 /** The body is larger than this daemon takes. */
-export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>()("BodyTooLarge", {}) {
+export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>()(
+  "BodyTooLarge",
+  {},
+  { httpApiStatus: 413 }
+) {
   override get message() {
     return "The body is larger than this daemon takes (limits.body_bytes)"
   }
 }
 
 /** The body was not there in time. */
-export class BodyTimeout extends Schema.TaggedError<BodyTimeout>()("BodyTimeout", {}) {
+export class BodyTimeout extends Schema.TaggedError<BodyTimeout>()(
+  "BodyTimeout",
+  {},
+  { httpApiStatus: 408 }
+) {
   override get message() {
     return "The body did not arrive in time (timeouts.submit)"
   }
 }
 
 /** The lists and objects of the body are too deep within one another. */
-export class BodyTooDeep extends Schema.TaggedError<BodyTooDeep>()("BodyTooDeep", {}) {
+export class BodyTooDeep extends Schema.TaggedError<BodyTooDeep>()(
+  "BodyTooDeep",
+  {},
+  { httpApiStatus: 400 }
+) {
   override get message() {
     return `The body is nested deeper than ${maxDepth} lists and objects`
   }
 }
+
+/** The body could not be read. */
+export class UnreadableBody extends Schema.TaggedError<UnreadableBody>()(
+  "InvalidRequest",
+  {},
+  { httpApiStatus: 400 }
+) {
+  override get message() {
+    return "The request could not be read; send a JSON body in UTF-8"
+  }
+}
+
+/** Whatever reading a body may fail with. */
+export const BodyErrors = [
+  BodyTimeout,
+  BodyTooDeep,
+  BodyTooLarge,
+  UndecodableBody,
+  UnreadableBody,
+  UnsupportedCoding
+] as const
 
 const utf8 = new TextDecoder()
 
@@ -61,7 +94,7 @@ export const requestText = Effect.fnUntraced(function* ({
       Effect.fail(
         error.reason._tag === "RequestParseError" && error.reason.reason === "BodyTooLarge"
           ? new BodyTooLarge()
-          : error
+          : new UnreadableBody()
       )
     ),
     Effect.timeoutOrElse({ duration: timeouts.submit, orElse: () => Effect.fail(new BodyTimeout()) }),

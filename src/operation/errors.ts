@@ -13,6 +13,10 @@ export class InvalidOperation extends Schema.TaggedError<InvalidOperation>()(
   { operation: Schema.optionalKey(Schema.String), problems: Schema.Array(FieldProblem) },
   { httpApiStatus: 400 }
 ) {
+  /** The problems as JSON. */
+  get details() {
+    return this.problems.map(({ expected, field, got }) => ({ field, expected, got }))
+  }
   override get message() {
     const what = this.operation === undefined ? "request" : this.operation
     const list = this.problems.map(

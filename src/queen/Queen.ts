@@ -4,7 +4,7 @@ import * as Layer from "effect/Layer"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { Token } from "../access/Token.ts"
 import { boundUrl, daemon, isolated } from "../daemon/Daemon.ts"
-import { publicRoutes, gatewayRoutes } from "../gateway/Gateway.ts"
+import { gatewayHandlers, publicRoutes } from "../gateway/Gateway.ts"
 import { CapabilitiesCache } from "../hives/CapabilitiesCache.ts"
 import { HivesConf } from "../hives/HivesConf.ts"
 import { HiveTokens } from "../hives/HiveTokens.ts"
@@ -22,9 +22,10 @@ import { fleetUpstream } from "./fleet/FleetUpstream.ts"
 import { HiveAttempt } from "./fleet/HiveAttempt.ts"
 import { HiveForwarder } from "./forward/HiveForwarder.ts"
 import { queenHandlers } from "./handlers.ts"
-import { queenRoutes } from "./http.ts"
+import { queenHttpHandlers } from "./http.ts"
 import { HiveImport } from "./lifecycle/HiveImport.ts"
 import { HiveLifecycle } from "./lifecycle/HiveLifecycle.ts"
+import { QueenApi } from "./QueenApi.ts"
 import { queenRouter } from "./QueenRouter.ts"
 import { HeartbeatReceiver } from "./registry/HeartbeatReceiver.ts"
 import { HiveCapabilities } from "./registry/HiveCapabilities.ts"
@@ -71,7 +72,11 @@ const services = Layer.mergeAll(
 const server = Layer.unwrap(
   Settings.use(({ queen }) =>
     Effect.succeed(
-      daemon({ name: "queen", host: queen.host, port: queen.port }, Layer.merge(queenRoutes, gatewayRoutes))
+      daemon(
+        { name: "queen", host: queen.host, port: queen.port },
+        QueenApi,
+        Layer.merge(queenHttpHandlers, gatewayHandlers)
+      )
     )
   )
 ).pipe(Layer.provide(publicRoutes), Layer.provide(ApiKeys.layerNoDeps))

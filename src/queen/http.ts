@@ -1,40 +1,35 @@
 import * as Effect from "effect/Effect"
-import * as HttpRouter from "effect/http/HttpRouter"
-import * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { errorResponse, jsonError } from "../daemon/httpErrors.ts"
+import { QueenDaemonApi } from "../daemon/DaemonApi.ts"
+import { InvalidHeartbeat } from "../daemon/errors.ts"
 import { requestText } from "../http/readBody.ts"
+import { Heartbeat } from "../operation/Heartbeat.ts"
 import { Settings } from "../settings/Settings.ts"
 import { HeartbeatReceiver } from "./registry/HeartbeatReceiver.ts"
-import { Heartbeat } from "./registry/HiveRegistry.ts"
 
-const readBeat = Schema.decodeEffect(Schema.fromJsonString(Heartbeat))
+const readHeartbeat = Schema.decodeEffect(Schema.fromJsonString(Heartbeat))
 
-/** The routes that only a queen has. */
-export const queenRoutes = HttpRouter.use(
-  Effect.fn(function* (router) {
+/** The handlers of the endpoints that only a queen has. */
+export const queenHttpHandlers = HttpApiBuilder.group(
+  QueenDaemonApi,
+  "queen",
+  Effect.fn(function* (handlers) {
     const heartbeats = yield* HeartbeatReceiver
-    const { limits, timeouts } = yield* Settings
-
-    const heartbeat = Effect.gen(function* () {
-      const request = yield* HttpServerRequest.HttpServerRequest
-      const beat = yield* Effect.flatMap(requestText({ limits, timeouts }), readBeat)
-      const sender = Option.getOrElse(request.remoteAddress, () => "127.0.0.1")
-      yield* heartbeats.receive(beat, sender.replace(/^::ffff:/, ""))
-      return HttpServerResponse.jsonUnsafe({
-        status: "ok",
-        message: `Heartbeat received from ${beat.hive_id}`
+    const settings = yield* Settings
+    return handlers.handleRaw(
+      "heartbeat",
+      Effect.fnUntraced(function* ({ request }) {
+        const heartbeat = yield* Effect.flatMap(requestText(settings), readHeartbeat).pipe(
+          Effect.catchTag("SchemaError", ({ message }) =>
+            Effect.fail(new InvalidHeartbeat({ reason: message }))
+          )
+        )
+        const sender = Option.getOrElse(request.remoteAddress, () => "127.0.0.1")
+        yield* heartbeats.receive(heartbeat, sender.replace(/^::ffff:/, ""))
+        return { status: "ok", message: `Heartbeat received from ${heartbeat.hive_id}` } as const
       })
-    }).pipe(
-      Effect.catch((error) =>
-        error._tag === "SchemaError"
-          ? Effect.succeed(jsonError(400, "InvalidHeartbeat", `Invalid heartbeat: ${error.message}`))
-          : errorResponse(error)
-      )
     )
-
-    yield* router.add("POST", "/v1/heartbeat", heartbeat)
   })
 )

@@ -1,23 +1,33 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as HttpRouter from "effect/http/HttpRouter"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { Token } from "../access/Token.ts"
+import { DaemonAccess } from "../daemon/Access.ts"
 import { boundUrl, daemon } from "../daemon/Daemon.ts"
+import { DaemonApi } from "../daemon/DaemonApi.ts"
 import { Handlers } from "../job/Handlers.ts"
+import { Heartbeat } from "../operation/Heartbeat.ts"
 import { fakeSettings, type Script, scriptedJobs } from "./Script.ts"
 
-const ownRoutes = (hiveId: string) =>
-  HttpRouter.add(
-    "GET",
-    "/v1/heartbeat",
-    HttpServerResponse.jsonUnsafe({ hive_id: hiveId, timestamp: "1970-01-01T00:00:00Z", workers: [] })
+const FakeHiveGroup = HttpApiGroup.make("hive")
+  .add(HttpApiEndpoint.get("heartbeat", "/v1/heartbeat", { success: Heartbeat }))
+  .middleware(DaemonAccess)
+
+const FakeHiveApi = DaemonApi.add(FakeHiveGroup)
+
+const ownHandlers = (hiveId: string) =>
+  HttpApiBuilder.group(FakeHiveApi, "hive", (handlers) =>
+    handlers.handle("heartbeat", () =>
+      Effect.succeed({ hive_id: hiveId, timestamp: "1970-01-01T00:00:00Z", workers: [] })
+    )
   )
 
 const serverOf = (script: Script, hiveId: string) =>
-  daemon({ name: "hive", host: "127.0.0.1", port: 0 }, ownRoutes(hiveId)).pipe(
+  daemon({ name: "hive", host: "127.0.0.1", port: 0 }, FakeHiveApi, ownHandlers(hiveId)).pipe(
     Layer.provide([scriptedJobs(script), Handlers.layer]),
     Layer.provide([fakeSettings, Token.layerMemory()])
   )

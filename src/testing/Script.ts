@@ -1,13 +1,20 @@
 import * as Effect from "effect/Effect"
+import * as HttpApi from "effect/http-api/HttpApi"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
-import { jobRoutes } from "../daemon/jobRoutes.ts"
+import { DaemonAccess } from "../daemon/Access.ts"
+import { Caller } from "../daemon/Caller.ts"
+import { jobsGroup } from "../daemon/DaemonApi.ts"
+import { jobHandlers } from "../daemon/jobHandlers.ts"
 import type { OperationError } from "../job/errors.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { Ticker } from "../job/log/Follower.ts"
 import type { JobEvent } from "../job/log/JobEvent.ts"
 import { OperationRouter } from "../job/OperationRouter.ts"
 import { type OperationRequest, readRequest } from "../operation/Catalog.ts"
+import { Operation } from "../operation/Operation.ts"
 import { unknownOperation } from "../operation/Routing.ts"
 import { Settings } from "../settings/Settings.ts"
 
@@ -37,6 +44,17 @@ export const fakeSettings = Settings.layerDefaults()
 /** The jobs of one fake: `Jobs`, and the router that answers by the script. */
 export const scriptedJobs = (script: Script) => Layer.merge(scriptedRouter(script), Jobs.layer)
 
-/** The routes of a hive with the jobs of a script. */
+const everybody = Layer.succeed(
+  DaemonAccess,
+  DaemonAccess.of({ daemonToken: (handler) => Effect.provideService(handler, Caller, { key: undefined }) })
+)
+
+const JobsApi = HttpApi.make("rbee").add(jobsGroup(Operation))
+
+/** The endpoints of a hive's jobs, with the jobs of a script. */
 export const scriptedRoutes = (script: Script) =>
-  jobRoutes.pipe(Layer.provide([scriptedJobs(script), Ticker.layer]), Layer.provide(fakeSettings))
+  HttpApiBuilder.layer(JobsApi).pipe(
+    Layer.provide(jobHandlers),
+    Layer.provide([everybody, scriptedJobs(script), Ticker.layer]),
+    Layer.provide([fakeSettings, HttpServer.layerServices])
+  )

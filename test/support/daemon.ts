@@ -3,6 +3,7 @@ import * as net from "node:net"
 import { Context, type Duration, Effect, Layer, Scope } from "effect"
 import { Token } from "../../src/access/Token.ts"
 import { boundUrl, daemon } from "../../src/daemon/Daemon.ts"
+import { DaemonApi } from "../../src/daemon/DaemonApi.ts"
 import { Handlers } from "../../src/job/Handlers.ts"
 import { Jobs } from "../../src/job/Jobs.ts"
 import { OperationRouter } from "../../src/job/OperationRouter.ts"
@@ -44,7 +45,7 @@ const routerOf = (works: Works) =>
   )
 
 export const daemonLayer = ({ host = "127.0.0.1", settings, token, works = {} }: DaemonUnderTest) =>
-  daemon({ name: "test", host, port: 0 }, Layer.empty).pipe(
+  daemon({ name: "test", host, port: 0 }, DaemonApi, Layer.empty).pipe(
     Layer.provide(routerOf(works)),
     Layer.provideMerge(Jobs.layer),
     Layer.provide(Layer.fresh(Handlers.layer)),

@@ -3,7 +3,9 @@ import type { NewApiKey } from "../../src/access/ApiKey.ts"
 import { ApiKeys } from "../../src/access/ApiKeys.ts"
 import { Token } from "../../src/access/Token.ts"
 import { boundUrl, daemon } from "../../src/daemon/Daemon.ts"
-import { publicRoutes, gatewayRoutes } from "../../src/gateway/Gateway.ts"
+import { DaemonApi } from "../../src/daemon/DaemonApi.ts"
+import { gatewayHandlers, publicRoutes } from "../../src/gateway/Gateway.ts"
+import { GatewayApi } from "../../src/gateway/GatewayApi.ts"
 import {
   type GatewayRequest,
   pickModel,
@@ -78,9 +80,12 @@ const fakeRouter = ({ route }: GatewayUnderTest) =>
     })
   )
 
+/** The endpoints of a daemon with a gateway. */
+export const TestApi = DaemonApi.addHttpApi(GatewayApi)
+
 /** The front doors on a real socket, over a fake of what stands behind them; they close with the scope. */
 export const startGateway = Effect.fnUntraced(function* (options: GatewayUnderTest) {
-  const layer = daemon({ name: "test", host: "127.0.0.1", port: 0 }, gatewayRoutes).pipe(
+  const layer = daemon({ name: "test", host: "127.0.0.1", port: 0 }, TestApi, gatewayHandlers).pipe(
     Layer.provide(publicRoutes),
     Layer.provide([ApiKeys.layerMemory(options.keys), fakeUpstream(options), fakeRouter(options)]),
     Layer.provideMerge(Jobs.layer),

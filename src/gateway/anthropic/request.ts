@@ -47,7 +47,7 @@ const common = {
  * The body of `/v1/messages`. Unknown fields are ignored, and so are `thinking`, `context_management` and `metadata`:
  * whether an engine thinks is configured with the engine, and its thoughts are returned as blocks of that type.
  */
-const MessagesRequest = Schema.Struct({
+export const MessagesRequest = Schema.Struct({
   ...common,
   max_tokens: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)),
   stop_sequences: optional(Schema.Array(Schema.String)),
@@ -58,7 +58,11 @@ const MessagesRequest = Schema.Struct({
 })
 
 export const readMessages = reader(MessagesRequest)
-export const readCount = reader(Schema.Struct(common))
+
+/** The body of `/v1/messages/count_tokens`. */
+export const CountRequest = Schema.Struct(common)
+
+export const readCount = reader(CountRequest)
 
 type Common = typeof MessagesRequest.Type | Result.Result.Success<ReturnType<typeof readCount>>
 

@@ -66,6 +66,11 @@ const statuses: { readonly [code: string]: number } = {
   WrongSize: 502
 }
 
+/** The statuses that a failure may have. */
+export const failureStatuses: ReadonlyArray<number> = [...new Set([...Object.values(statuses), 500])].sort(
+  (left, right) => left - right
+)
+
 const Details = Schema.Struct({
   status: Schema.optionalKey(Schema.Int),
   retry_after: Schema.optionalKey(Schema.Finite),

@@ -35,8 +35,8 @@ const sentenceOf = (method: string, path: string) => {
 }
 
 /**
- * The response where no endpoint takes the request: 404, or 405 with `Allow` when the path is known and its methods are
- * `allowed`. Not 501, because clients retry what is 500 or more.
+ * The response where no endpoint takes the request: 404, or 405 with `Allow` when the path is known and its methods, which
+ * are `allowed`, are others. Not 501, because clients retry what is 500 or more.
  */
 export const missingEndpoint = (
   format: Format,
@@ -44,7 +44,8 @@ export const missingEndpoint = (
   path: string,
   allowed: ReadonlyArray<string>
 ) => {
-  if (allowed.length === 0) {
+  // An endpoint has the method where its path holds something that cannot be decoded.
+  if (allowed.length === 0 || allowed.includes(method)) {
     return refuse(format, { status: 404, code: "UnknownPath", message: sentenceOf(method, path) })
   }
   const allow = allowed.flatMap((name) => (name === "GET" ? ["GET", "HEAD"] : [name])).join(", ")

@@ -8,31 +8,31 @@ import { says } from "./request.ts"
 
 const Texts = Schema.Union([Schema.String, Schema.Array(Schema.String)])
 
-const readBody = reader(
-  Schema.Struct({
-    model: optional(Schema.String),
-    name: optional(Schema.String),
-    from: optional(Schema.String),
-    stream: optional(Schema.Boolean),
-    system: optional(Schema.String),
-    template: optional(Schema.String),
-    parameters: optional(Schema.Record(Schema.String, Schema.Unknown)),
-    messages: optional(
-      Schema.Array(
-        Schema.Struct({
-          role: Schema.Literals(["system", "user", "assistant"]),
-          content: Schema.String
-        })
-      )
-    ),
-    license: optional(Texts),
-    modelfile: optional(Schema.String),
-    files: optional(Schema.Unknown),
-    adapters: optional(Schema.Unknown),
-    quantize: optional(Schema.String),
-    quantization: optional(Schema.String)
-  })
-)
+/** The body of `/api/create`. */
+export const CreateBody = Schema.Struct({
+  model: optional(Schema.String),
+  name: optional(Schema.String),
+  from: optional(Schema.String),
+  stream: optional(Schema.Boolean),
+  system: optional(Schema.String),
+  template: optional(Schema.String),
+  parameters: optional(Schema.Record(Schema.String, Schema.Unknown)),
+  messages: optional(
+    Schema.Array(
+      Schema.Struct({
+        role: Schema.Literals(["system", "user", "assistant"]),
+        content: Schema.String
+      })
+    )
+  ),
+  license: optional(Texts),
+  modelfile: optional(Schema.String),
+  files: optional(Schema.Unknown),
+  adapters: optional(Schema.Unknown),
+  quantize: optional(Schema.String),
+  quantization: optional(Schema.String)
+})
+const readBody = reader(CreateBody)
 
 const readParameters = reader(ModelParameters)
 const readDefinition = reader(ModelDefinition)
@@ -101,7 +101,8 @@ function* readCreateRequest(body: Body): Reading<CreateRequest> {
 /** Reads the body of `POST /api/create`. */
 export const readCreate = (body: Body) => Result.gen(() => readCreateRequest(body))
 
+/** The body of `/api/copy`. */
+export const CopyBody = Schema.Struct({ source: Schema.NonEmptyString, destination: Schema.NonEmptyString })
+
 /** Reads the body of `POST /api/copy`. */
-export const readCopy = reader(
-  Schema.Struct({ source: Schema.NonEmptyString, destination: Schema.NonEmptyString })
-)
+export const readCopy = reader(CopyBody)

@@ -103,7 +103,7 @@ function* readGenerateRequest(body: Body): Reading<EndpointRequest> {
 }
 
 /** `POST /api/generate`: by the model's chat template, unless `raw` is true. */
-export const generateDoor: Endpoint = {
+export const generateEndpoint: Endpoint = {
   path: "/api/generate",
   format: ollamaFormat,
   fieldNames,
@@ -155,7 +155,7 @@ const embedding = (
 })
 
 /** `POST /api/embed`. */
-export const embedDoor: Endpoint = {
+export const embedEndpoint: Endpoint = {
   path: "/api/embed",
   format: ollamaFormat,
   read: (body) =>
@@ -166,7 +166,7 @@ export const embedDoor: Endpoint = {
 }
 
 /** `POST /api/embeddings`, which `/api/embed` came after. */
-export const oldEmbeddingsDoor: Endpoint = {
+export const oldEmbeddingsEndpoint: Endpoint = {
   path: "/api/embeddings",
   format: ollamaFormat,
   fieldNames: { input: "prompt" },

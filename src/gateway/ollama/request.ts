@@ -63,43 +63,51 @@ const Common = Schema.Struct(common)
 export type Common = typeof Common.Type
 
 /** The body of `/api/chat`. */
-export const readChat = reader(
-  Schema.Struct({
-    ...Common.fields,
-    messages: optional(Schema.Array(Message).check(Schema.isMaxLength(4096))),
-    tools: optional(Schema.Array(Tool))
-  })
-)
+export const ChatRequest = Schema.Struct({
+  ...Common.fields,
+  messages: optional(Schema.Array(Message).check(Schema.isMaxLength(4096))),
+  tools: optional(Schema.Array(Tool))
+})
+export const readChat = reader(ChatRequest)
 
 /** The body of `/api/generate`, as that of `/api/chat`. */
-export const readGenerate = reader(
-  Schema.Struct({
-    ...Common.fields,
-    prompt: optional(Schema.String),
-    system: optional(Schema.String),
-    raw: optional(Schema.Boolean),
-    suffix: optional(Schema.String),
-    template: optional(Schema.String),
-    context: optional(Schema.Array(Schema.Unknown)),
-    images: optional(Schema.Array(Schema.Unknown))
-  })
-)
+export const GenerateRequest = Schema.Struct({
+  ...Common.fields,
+  prompt: optional(Schema.String),
+  system: optional(Schema.String),
+  raw: optional(Schema.Boolean),
+  suffix: optional(Schema.String),
+  template: optional(Schema.String),
+  context: optional(Schema.Array(Schema.Unknown)),
+  images: optional(Schema.Array(Schema.Unknown))
+})
+export const readGenerate = reader(GenerateRequest)
 
 /** The body of `/api/embed`. */
-export const readEmbed = reader(
-  Schema.Struct({
-    model: Schema.NonEmptyString,
-    input: optional(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
-    dimensions: optional(Schema.Int),
-    truncate: optional(Schema.Boolean),
-    keep_alive: optional(KeepAlive)
-  })
-)
+export const EmbedRequest = Schema.Struct({
+  model: Schema.NonEmptyString,
+  input: optional(Schema.Union([Schema.String, Schema.Array(Schema.String)])),
+  dimensions: optional(Schema.Int),
+  truncate: optional(Schema.Boolean),
+  keep_alive: optional(KeepAlive)
+})
+export const readEmbed = reader(EmbedRequest)
 
 /** The body of the older `/api/embeddings`. */
-export const readOldEmbedding = reader(
-  Schema.Struct({ model: Schema.NonEmptyString, prompt: optional(Schema.String) })
-)
+export const OldEmbeddingRequest = Schema.Struct({
+  model: Schema.NonEmptyString,
+  prompt: optional(Schema.String)
+})
+export const readOldEmbedding = reader(OldEmbeddingRequest)
+
+/** The body of requests that name a model. Ollama's own client sends both names, one of them empty. */
+export const NamedBody = Schema.Struct({
+  model: optional(Schema.String),
+  name: optional(Schema.String),
+  stream: optional(Schema.Boolean)
+})
+
+export const readNamed = reader(NamedBody)
 
 /** What Ollama samples by unless the request or the model says otherwise (`DefaultOptions` of its package `api`). */
 export const defaults = samplingFields({ temperature: 0.8, top_k: 40, top_p: 0.9, repeat_penalty: 1.1 })

@@ -17,16 +17,10 @@ import { chatBody } from "./chatRequest.ts"
 import { completionLogprobs, logprobsWriter } from "./completionLogprobs.ts"
 import { openAiError, openAiFormat } from "./format.ts"
 import { answerWithFunctions, functionWriter, usesFunctions } from "./legacyFunctions.ts"
+import { ModelName, Streaming } from "./requests.ts"
 
-const isModel = Schema.is(Schema.NonEmptyString)
-const readStreaming = Schema.decodeUnknownOption(
-  Schema.Struct({
-    stream: Schema.optionalKey(Schema.NullOr(Schema.Boolean)),
-    stream_options: Schema.optionalKey(
-      Schema.NullOr(Schema.Struct({ include_usage: Schema.optionalKey(Schema.NullOr(Schema.Boolean)) }))
-    )
-  })
-)
+const isModel = Schema.is(ModelName)
+const readStreaming = Schema.decodeUnknownOption(Streaming)
 
 const choices = '"choices":['
 

@@ -7,8 +7,9 @@ import * as Schema from "effect/Schema"
 import { Token } from "../../access/Token.ts"
 import type { PeerError } from "../../job/client/clientErrors.ts"
 import { JobsClient } from "../../job/client/JobsClient.ts"
+import type { Heartbeat } from "../../operation/Heartbeat.ts"
 import { Settings } from "../../settings/Settings.ts"
-import { addBounded, addressOf, type Heartbeat, HiveRegistry } from "./HiveRegistry.ts"
+import { addBounded, addressOf, HiveRegistry } from "./HiveRegistry.ts"
 
 /**
  * Takes the heartbeats that hives send. An address that a heartbeat names is used only while the daemon there says that

@@ -4,8 +4,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { JobsClient } from "../../job/client/JobsClient.ts"
+import { Heartbeat } from "../../operation/Heartbeat.ts"
 import { Settings } from "../../settings/Settings.ts"
-import { Heartbeat, HiveRegistry, type KnownHive } from "./HiveRegistry.ts"
+import { HiveRegistry, type KnownHive } from "./HiveRegistry.ts"
 
 const requestTimeout = "2 seconds"
 const maxConcurrentRequests = 16

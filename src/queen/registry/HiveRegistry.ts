@@ -8,35 +8,10 @@ import * as Schema from "effect/Schema"
 import { Token } from "../../access/Token.ts"
 import { HivesConf } from "../../hives/HivesConf.ts"
 import type { Peer } from "../../job/client/JobsClient.ts"
-import { HiveId, WorkerId } from "../../operation/fields.ts"
+import type { Heartbeat } from "../../operation/Heartbeat.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { HiveNotFound } from "../forward/errors.ts"
 import { HiveDirectory } from "../forward/HiveDirectory.ts"
-
-const absentOrNull = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
-
-/** A worker as its hive's heartbeat tells of it. */
-export const WorkerHeartbeat = Schema.Struct({
-  worker_id: WorkerId,
-  state: Schema.String,
-  health_status: absentOrNull(Schema.String),
-  url: absentOrNull(Schema.String),
-  model_id: absentOrNull(Schema.String)
-})
-
-const maxWorkers = 1024
-
-const HttpUrl = Schema.String.check(Schema.isPattern(/^https?:\/\/[A-Za-z0-9.:[\]_-]{1,255}\/?$/))
-
-/** What a hive tells the queen every few seconds. */
-export const Heartbeat = Schema.Struct({
-  hive_id: HiveId,
-  /** Changes each time the hive's daemon starts; absent from older hives. */
-  instance: absentOrNull(Schema.String.check(Schema.isMaxLength(64))),
-  url: absentOrNull(HttpUrl),
-  workers: Schema.Array(WorkerHeartbeat).check(Schema.isMaxLength(maxWorkers))
-})
-export type Heartbeat = typeof Heartbeat.Type
 
 /** What the queen knows of a hive, as `hive_list` and `hive_get` give it. */
 export const HiveRecord = Schema.Struct({
@@ -63,7 +38,7 @@ export type HiveRecord = typeof HiveRecord.Type
 export interface KnownHive {
   readonly record: HiveRecord
   readonly peer: Peer
-  readonly workers: ReadonlyArray<typeof WorkerHeartbeat.Type>
+  readonly workers: Heartbeat["workers"]
   /** The alias under which the same daemon is counted; absent when it is counted under this one. */
   readonly sameAs?: string
   /** When the hive was last heard of, in milliseconds; nothing when it never was. */

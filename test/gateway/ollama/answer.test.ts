@@ -2,15 +2,15 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Endpoint } from "../../../src/gateway/endpoint/Endpoint.ts"
 import {
   chatEndpoint,
-  embedDoor,
-  generateDoor,
-  oldEmbeddingsDoor
+  embedEndpoint,
+  generateEndpoint,
+  oldEmbeddingsEndpoint
 } from "../../../src/gateway/ollama/endpoints.ts"
 import { aboutAfter, clientOf, counted, exchangeOf, linesOf, piece, written } from "../../support/asking.ts"
 
 const messages = [{ role: "user", content: "Hi" }]
 const chat = (more: object = {}) => exchangeOf(chatEndpoint, { model: "tiny", messages, ...more })
-const generate = (more: object = {}) => exchangeOf(generateDoor, { model: "tiny", prompt: "Hi", ...more })
+const generate = (more: object = {}) => exchangeOf(generateEndpoint, { model: "tiny", prompt: "Hi", ...more })
 
 const said = [
   piece({ role: "assistant", content: "" }),
@@ -178,15 +178,18 @@ describe("a request that only loads", () => {
         done_reason: "load"
       })
     }
-    assert.deepInclude(JSON.parse(written(exchangeOf(generateDoor, { model: "tiny" }), said)), {
+    assert.deepInclude(JSON.parse(written(exchangeOf(generateEndpoint, { model: "tiny" }), said)), {
       response: "",
       done_reason: "load"
     })
     assert.strictEqual(
-      written(exchangeOf(embedDoor, { model: "tiny", input: [] }), ["{}"]),
+      written(exchangeOf(embedEndpoint, { model: "tiny", input: [] }), ["{}"]),
       '{"model":"tiny","embeddings":[]}'
     )
-    assert.strictEqual(written(exchangeOf(oldEmbeddingsDoor, { model: "tiny" }), ["{}"]), '{"embedding":[]}')
+    assert.strictEqual(
+      written(exchangeOf(oldEmbeddingsEndpoint, { model: "tiny" }), ["{}"]),
+      '{"embedding":[]}'
+    )
   })
 })
 
@@ -201,7 +204,7 @@ const vectors = JSON.stringify({
 
 describe("embeddings", () => {
   it("come as lists, in order", () => {
-    const embed = exchangeOf(embedDoor, { model: "tiny", input: ["one", "two"] })
+    const embed = exchangeOf(embedEndpoint, { model: "tiny", input: ["one", "two"] })
     assert.deepStrictEqual(JSON.parse(written(embed, [vectors], { loadMs: 30 })), {
       model: "tiny",
       embeddings: [
@@ -215,7 +218,7 @@ describe("embeddings", () => {
   })
 
   it("come alone by the older path", () => {
-    const old = exchangeOf(oldEmbeddingsDoor, { model: "tiny", prompt: "one" })
+    const old = exchangeOf(oldEmbeddingsEndpoint, { model: "tiny", prompt: "one" })
     assert.deepStrictEqual(JSON.parse(written(old, [vectors])), { embedding: [0.5, -1] })
   })
 })
@@ -252,7 +255,7 @@ describe("the official client", () => {
   })
 
   it("reads generations, and loads a model", async () => {
-    const client = at(generateDoor, said)
+    const client = at(generateEndpoint, said)
     assert.strictEqual((await client.generate({ model: "tiny", prompt: "Hi" })).response, "Héllo")
     let text = ""
     for await (const part of await client.generate({ model: "tiny", prompt: "Hi", stream: true })) {
@@ -269,12 +272,15 @@ describe("the official client", () => {
   })
 
   it("reads embeddings", async () => {
-    const { embeddings } = await at(embedDoor, [vectors]).embed({ model: "tiny", input: ["one", "two"] })
+    const { embeddings } = await at(embedEndpoint, [vectors]).embed({ model: "tiny", input: ["one", "two"] })
     assert.deepStrictEqual(embeddings, [
       [0.5, -1],
       [2, 0.25]
     ])
-    const { embedding } = await at(oldEmbeddingsDoor, [vectors]).embeddings({ model: "tiny", prompt: "one" })
+    const { embedding } = await at(oldEmbeddingsEndpoint, [vectors]).embeddings({
+      model: "tiny",
+      prompt: "one"
+    })
     assert.deepStrictEqual(embedding, [0.5, -1])
   })
 

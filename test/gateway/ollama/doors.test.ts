@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
   chatEndpoint,
-  embedDoor,
-  generateDoor,
-  oldEmbeddingsDoor
+  embedEndpoint,
+  generateEndpoint,
+  oldEmbeddingsEndpoint
 } from "../../../src/gateway/ollama/endpoints.ts"
 import { exchangeOf, refusalOf } from "../../support/asking.ts"
 
@@ -61,7 +61,7 @@ describe("the options of Ollama", () => {
     assert.deepStrictEqual(chat({ options: { temperature: 0 } }).defaults, defaults)
     for (const raw of [true, false]) {
       assert.deepStrictEqual(
-        exchangeOf(generateDoor, { model: "tiny", prompt: "Hi", raw }).defaults,
+        exchangeOf(generateEndpoint, { model: "tiny", prompt: "Hi", raw }).defaults,
         defaults
       )
     }
@@ -216,7 +216,7 @@ describe("/api/chat", () => {
 })
 
 describe("/api/generate", () => {
-  const generate = (more: object) => exchangeOf(generateDoor, { model: "tiny", prompt: "Hi", ...more })
+  const generate = (more: object) => exchangeOf(generateEndpoint, { model: "tiny", prompt: "Hi", ...more })
 
   it("asks by the model's chat template", () => {
     const { api, body } = generate({ system: "Be kind", options: { num_predict: 3 } })
@@ -251,7 +251,7 @@ describe("/api/generate", () => {
       ["context", [1]],
       ["images", ["aGk="]]
     ] as const) {
-      const { param, reason } = refusalOf(generateDoor, { model: "tiny", prompt: "Hi", [field]: value })
+      const { param, reason } = refusalOf(generateEndpoint, { model: "tiny", prompt: "Hi", [field]: value })
       assert.strictEqual(param, field)
       assert.match(reason, new RegExp(`^'${field}': .{20,}`))
     }
@@ -269,17 +269,17 @@ describe("a request without a prompt", () => {
       assert.deepStrictEqual([api, asked], ["completions", least])
     }
     for (const body of [{}, { prompt: "" }, { prompt: null }, { keep_alive: "10m" }]) {
-      assert.deepStrictEqual(exchangeOf(generateDoor, { model: "tiny", ...body }).body, least)
+      assert.deepStrictEqual(exchangeOf(generateEndpoint, { model: "tiny", ...body }).body, least)
     }
     for (const body of [{}, { input: "" }, { input: [] }]) {
-      const { api, body: asked } = exchangeOf(embedDoor, { model: "tiny", ...body })
+      const { api, body: asked } = exchangeOf(embedEndpoint, { model: "tiny", ...body })
       assert.deepStrictEqual([api, asked], ["embeddings", { input: ".", truncate: true }])
     }
-    assert.deepStrictEqual(exchangeOf(oldEmbeddingsDoor, { model: "tiny" }).body, {
+    assert.deepStrictEqual(exchangeOf(oldEmbeddingsEndpoint, { model: "tiny" }).body, {
       input: ".",
       truncate: true
     })
-    assert.deepStrictEqual(exchangeOf(oldEmbeddingsDoor, { model: "tiny", prompt: "" }).body, {
+    assert.deepStrictEqual(exchangeOf(oldEmbeddingsEndpoint, { model: "tiny", prompt: "" }).body, {
       input: [""],
       truncate: true
     })
@@ -289,7 +289,7 @@ describe("a request without a prompt", () => {
     for (const keep_alive of [0, -0, "0", "0s", "0m", "0h"]) {
       for (const [door, prompt] of [
         [chatEndpoint, { messages }],
-        [generateDoor, { prompt: "Hi" }]
+        [generateEndpoint, { prompt: "Hi" }]
       ] as const) {
         assert.strictEqual(exchangeOf(door, { model: "tiny", keep_alive }).unload, "instead")
         assert.strictEqual(exchangeOf(door, { model: "tiny", keep_alive, ...prompt }).unload, "after")
@@ -307,21 +307,21 @@ describe("a request without a prompt", () => {
 
 describe("embeddings", () => {
   it("are asked for one text, or several, cut to the context unless that is not wanted", () => {
-    const bodyOf = (fields: object) => exchangeOf(embedDoor, { model: "tiny", ...fields }).body
+    const bodyOf = (fields: object) => exchangeOf(embedEndpoint, { model: "tiny", ...fields }).body
     for (const input of ["one", ["one", "two"]]) {
       assert.deepStrictEqual(bodyOf({ input }), { input, truncate: true })
       assert.deepStrictEqual(bodyOf({ input, truncate: null }), { input, truncate: true })
       assert.deepStrictEqual(bodyOf({ input, truncate: false }), { input, truncate: false })
       assert.deepStrictEqual(bodyOf({ input, dimensions: 8 }), { input, truncate: true, dimensions: 8 })
     }
-    assert.deepStrictEqual(exchangeOf(oldEmbeddingsDoor, { model: "tiny", prompt: "one" }).body, {
+    assert.deepStrictEqual(exchangeOf(oldEmbeddingsEndpoint, { model: "tiny", prompt: "one" }).body, {
       input: "one",
       truncate: true
     })
   })
 
   it("are refused for what is no text", () => {
-    assert.strictEqual(refusalOf(embedDoor, { model: "tiny", input: 5 }).param, "input")
-    assert.strictEqual(refusalOf(oldEmbeddingsDoor, { model: "tiny", prompt: ["one"] }).param, "prompt")
+    assert.strictEqual(refusalOf(embedEndpoint, { model: "tiny", input: 5 }).param, "input")
+    assert.strictEqual(refusalOf(oldEmbeddingsEndpoint, { model: "tiny", prompt: ["one"] }).param, "prompt")
   })
 })

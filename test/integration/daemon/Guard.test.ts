@@ -17,6 +17,7 @@ const everything: ReadonlyArray<Sent> = [
   { path: "/v1/jobs/job-x/events" },
   { path: "/v1/build-info" },
   { path: "/openapi.json" },
+  { path: "/docs" },
   { path: "/v1/shutdown", method: "POST" },
   { path: "/no/such/path" },
   { path: "/health/" },
@@ -114,7 +115,7 @@ describe("a daemon with a token", () => {
     Effect.gen(function* () {
       const { jobs, url } = yield* startDaemon({ works })
       const id = yield* submitTo(url, { operation: "wait" })
-      const readable = ["/", "/v1/jobs", "/v1/build-info", "/openapi.json", `/v1/jobs/${id}`]
+      const readable = ["/", "/v1/jobs", "/v1/build-info", "/openapi.json", "/docs", `/v1/jobs/${id}`]
       for (const path of [...readable, `/v1/jobs/${id}/stream`, `/v1/jobs/${id}/events`]) {
         const looked = yield* ask(url, { path, method: "HEAD" })
         assert.deepStrictEqual([looked.status, looked.text], [200, ""], path)

@@ -4,11 +4,8 @@ import { Ollama } from "ollama"
 import { ApiKeys } from "../../../src/access/ApiKeys.ts"
 import { Token } from "../../../src/access/Token.ts"
 import { boundUrl, daemon } from "../../../src/daemon/Daemon.ts"
-import { publicRoutes } from "../../../src/gateway/Gateway.ts"
+import { gatewayHandlers, publicRoutes } from "../../../src/gateway/Gateway.ts"
 import { pulledId } from "../../../src/gateway/ollama/pull.ts"
-import { ollamaRoutes } from "../../../src/gateway/ollama/routes.ts"
-import { OperationRunner } from "../../../src/gateway/upstream/OperationRunner.ts"
-import { Unloader } from "../../../src/gateway/upstream/Unloader.ts"
 import { pickModel, publicModels, Upstream } from "../../../src/gateway/upstream/Upstream.ts"
 import { Handlers } from "../../../src/job/Handlers.ts"
 import { Jobs } from "../../../src/job/Jobs.ts"
@@ -20,7 +17,7 @@ import { Settings } from "../../../src/settings/Settings.ts"
 import { version } from "../../../src/system/Program.ts"
 import { linesOf } from "../../support/asking.ts"
 import { ask, connect } from "../../support/daemon.ts"
-import { storedModel } from "../../support/gateway.ts"
+import { storedModel, TestApi } from "../../support/gateway.ts"
 
 const key = `rbee-${"a".repeat(43)}`
 const tiny = storedModel("rbee:tiny")
@@ -83,10 +80,7 @@ const start = Effect.fnUntraced(function* (work: (asked: Asked) => Work = () => 
         })
     })
   )
-  const layer = daemon(
-    { name: "test", host: "127.0.0.1", port: 0 },
-    ollamaRoutes.pipe(Layer.provide(Unloader.layerNoDeps), Layer.provide(OperationRunner.layerNoDeps))
-  ).pipe(
+  const layer = daemon({ name: "test", host: "127.0.0.1", port: 0 }, TestApi, gatewayHandlers).pipe(
     Layer.provide(publicRoutes),
     Layer.provide([ApiKeys.layerMemory([{ key, name: "app", models: ["fast"] }]), upstream, operations]),
     Layer.provideMerge(Jobs.layer),

@@ -1,26 +1,27 @@
 import * as Effect from "effect/Effect"
-import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as Struct from "effect/Struct"
 import { Caller } from "../../daemon/Caller.ts"
-import type { PublicRoute } from "../../daemon/PublicRoutes.ts"
 import { requestText } from "../../http/readBody.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { version } from "../../system/Program.ts"
 import { type Body, InvalidRequest } from "../endpoint/Endpoint.ts"
 import { parse, refuse } from "../endpoint/errorResponses.ts"
 import { fromError } from "../endpoint/failures.ts"
-import { optional, reader } from "../endpoint/reading.ts"
+import { makeAnswering } from "../endpoint/respond.ts"
 import { mayUse, ModelForbidden } from "../keys/KeyLimits.ts"
 import { OperationRunner } from "../upstream/OperationRunner.ts"
 import { Unloader } from "../upstream/Unloader.ts"
 import { Upstream } from "../upstream/Upstream.ts"
+import { OllamaApi } from "./api.ts"
 import { readCopy, readCreate } from "./create.ts"
+import * as Ollama from "./endpoints.ts"
 import { ollamaFormat } from "./format.ts"
 import { loaded, show, tags } from "./models.ts"
 import { pulledId, pullLines } from "./pull.ts"
+import { readNamed } from "./request.ts"
 
 /** Keys are for asking models, and not for changing what machines have. */
 export class KeyForbidden extends Schema.TaggedError<KeyForbidden>()("KeyForbidden", {
@@ -31,17 +32,8 @@ export class KeyForbidden extends Schema.TaggedError<KeyForbidden>()("KeyForbidd
   }
 }
 
-const readNamed = reader(
-  Schema.Struct({
-    model: optional(Schema.String),
-    name: optional(Schema.String),
-    stream: optional(Schema.Boolean)
-  })
-)
-
 const named = (body: Body) =>
   Result.flatMap(readNamed(body), ({ model, name, stream }) => {
-    // Ollama's own client sends both, one of them empty.
     const asked = model || name
     return asked
       ? Result.succeed({ name: asked, stream: stream !== false })
@@ -54,36 +46,22 @@ const versioned = HttpServerResponse.jsonUnsafe({ version: `0.13.4+rbee.${versio
 const notImplemented = (reason: string) =>
   refuse(ollamaFormat, { status: 501, code: "NotImplemented", message: `rbee does not do this: ${reason}` })
 
-const methods = {
-  "/api/tags": "GET",
-  "/api/version": "GET",
-  "/api/ps": "GET",
-  "/api/show": "POST",
-  "/api/pull": "POST",
-  "/api/delete": "DELETE",
-  "/api/create": "POST",
-  "/api/copy": "POST",
-  "/api/push": "POST"
-} as const
-
 const isInUse = (error: { readonly _tag: string; readonly code?: string }) =>
   error._tag === "JobFailed" && error.code === "ModelInUse"
-
-const documented = { GET: "get", POST: "post", DELETE: "delete" } as const
 
 /** Where Ollama's clients upload files. */
 export const blobsPath = "/api/blobs"
 
-/** The paths of Ollama's API that do not answer with what an engine writes. */
-export const ollamaPaths: ReadonlyArray<PublicRoute> = Struct.keys(methods).map((path) => ({
-  method: documented[methods[path]],
-  path,
-  api: ollamaFormat.api
-}))
+/** The response to uploads of files. */
+export const blobsMissing = () =>
+  notImplemented("files are not uploaded; pull a model, or put a GGUF file into the models folder of a hive")
 
-/** What of Ollama's API is no answer of a model. */
-export const ollamaRoutes = HttpRouter.use(
-  Effect.fn(function* (router) {
+/** The handlers of Ollama's API. */
+export const ollamaHandlers = HttpApiBuilder.group(
+  OllamaApi,
+  "ollama",
+  Effect.fn(function* (handlers) {
+    const answer = yield* makeAnswering
     const upstream = yield* Upstream
     const operations = yield* OperationRunner
     const settings = yield* Settings
@@ -104,7 +82,7 @@ export const ollamaRoutes = HttpRouter.use(
     const running = Effect.gen(function* () {
       return HttpServerResponse.jsonUnsafe(loaded(yield* mine, yield* upstream.workers))
     })
-    const sanitized = Effect.gen(function* () {
+    const showModel = Effect.gen(function* () {
       const { key } = yield* Caller
       const { name } = yield* asked
       const model = yield* upstream.find(name)
@@ -188,26 +166,19 @@ export const ollamaRoutes = HttpRouter.use(
         refuse(ollamaFormat, { ...failure, status: failure.status === 404 ? 502 : failure.status })
       )
     })
-    const routes = {
-      "/api/tags": tagged,
-      "/api/version": Effect.succeed(versioned),
-      "/api/ps": running,
-      "/api/show": answering(sanitized),
-      "/api/pull": pulling(pull),
-      "/api/delete": answering(remove),
-      "/api/create": answering(create),
-      "/api/copy": answering(copy),
-      "/api/push": Effect.succeed(notImplemented("models are not uploaded to a registry"))
-    }
-    for (const path of Struct.keys(methods)) yield* router.add(methods[path], path, routes[path])
-    yield* router.add(
-      "*",
-      `${blobsPath}/*`,
-      Effect.succeed(
-        notImplemented(
-          "files are not uploaded; pull a model, or put a GGUF file into the models folder of a hive"
-        )
-      )
-    )
+    return handlers
+      .handleRaw("chat", () => answer(Ollama.chatEndpoint))
+      .handleRaw("generate", () => answer(Ollama.generateEndpoint))
+      .handleRaw("embed", () => answer(Ollama.embedEndpoint))
+      .handleRaw("embeddings", () => answer(Ollama.oldEmbeddingsEndpoint))
+      .handleRaw("tags", () => tagged)
+      .handleRaw("version", () => Effect.succeed(versioned))
+      .handleRaw("ps", () => running)
+      .handleRaw("show", () => answering(showModel))
+      .handleRaw("pull", () => pulling(pull))
+      .handleRaw("delete", () => answering(remove))
+      .handleRaw("create", () => answering(create))
+      .handleRaw("copy", () => answering(copy))
+      .handleRaw("push", () => Effect.succeed(notImplemented("models are not uploaded to a registry")))
   })
 )

@@ -1,0 +1,239 @@
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
+import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { unhandled } from "effect/Types"
+import type { ApiKey } from "../access/ApiKey.ts"
+import { Token } from "../access/Token.ts"
+import { Settings } from "../settings/Settings.ts"
+import { isLoopbackAuthority } from "../system/loopback.ts"
+import { Caller } from "./Caller.ts"
+import { credentialsOf } from "./credentials.ts"
+import { ApiKeysUnreadable, Forbidden, KeyForbidden, Unauthorized } from "./errors.ts"
+import { PublicRoutes } from "./PublicRoutes.ts"
+import { errorResponse, wireError, wireErrorWith } from "./wireError.ts"
+
+type Request = HttpServerRequest.HttpServerRequest
+
+const owner: Caller["Service"] = { key: undefined }
+
+/** The sender of a request, as far as its credentials show. */
+interface Sender {
+  readonly isOwner: boolean
+  readonly key: ApiKey | undefined
+  readonly gaveCredential: boolean
+}
+
+const described = <A extends HttpApiSecurity.HttpApiSecurity>(security: A, description: string) =>
+  HttpApiSecurity.annotate(security, OpenApi.Description, description)
+
+const daemonToken = described(
+  HttpApiSecurity.bearer,
+  "The token of the daemon; on loopback none is needed until one exists. API keys do not open these endpoints."
+)
+const bearerKey = described(
+  HttpApiSecurity.bearer,
+  "An API key (rbee key create), or the token of the daemon; on loopback none is needed until a key or a token exists"
+)
+const headerKey = described(
+  HttpApiSecurity.apiKey({ in: "header", key: "x-api-key" }),
+  "The same as 'Authorization: Bearer'"
+)
+
+const accessErrors = [
+  wireError(Forbidden),
+  wireError(KeyForbidden),
+  wireErrorWith("www-authenticate", Unauthorized)
+] as const
+
+/**
+ * The access rules of a daemon. A request must name a host that is meant, and must not come from a web page of a foreign
+ * origin; a valid credential makes the check of the host unnecessary.
+ */
+export class AccessRules extends Context.Service<
+  AccessRules,
+  {
+    /** The daemon's own endpoints: only the token opens them, where one exists. */
+    readonly daemon: (
+      request: Request
+    ) => Effect.Effect<Caller["Service"], Forbidden | KeyForbidden | Unauthorized>
+    /** The endpoints for applications: a key opens them as well as the token. */
+    readonly application: (
+      request: Request
+    ) => Effect.Effect<Caller["Service"], ApiKeysUnreadable | Forbidden | Unauthorized>
+    /**
+     * Paths of applications that no endpoint has: only the token opens them. A key is not refused, so that the response is
+     * the same as that of a path that does not exist.
+     */
+    readonly missing: (request: Request) => Effect.Effect<Caller["Service"], Forbidden | Unauthorized>
+    /** Open to everybody but to web pages of a foreign origin. */
+    readonly everybody: (request: Request) => Effect.Effect<Caller["Service"], Forbidden>
+    readonly isAllowedOrigin: (origin: string | undefined) => boolean
+    /** Whether any foreign origin is allowed. */
+    readonly hasOrigins: boolean
+  }
+>()("rbee/daemon/Access/AccessRules") {
+  static readonly layer = Layer.effect(
+    AccessRules,
+    Effect.suspend(() => make)
+  )
+}
+
+const makePlaceCheck = Effect.map(Settings, ({ allowedHosts, allowedOrigins, hive, queen }) => {
+  const hosts = new Set([...allowedHosts, hive.host, queen.host].map((host) => host.toLowerCase()))
+  const origins = new Set(allowedOrigins.map((origin) => origin.replace(/\/$/, "")))
+
+  const isMeant = (host: string) => {
+    const lower = host.toLowerCase()
+    return isLoopbackAuthority(host) || hosts.has(lower) || hosts.has(lower.replace(/:\d{1,5}$/, ""))
+  }
+
+  const isAllowedOrigin = (origin: string | undefined) => origin !== undefined && origins.has(origin)
+
+  // A page that had its name resolve to this daemon could not know the token, nor a key.
+  const check = ({ headers: { host = "", origin } }: Request, isTrusted: boolean) => {
+    if (!isTrusted && !isMeant(host)) return new Forbidden({ header: "Host", value: host })
+    const isOwn = origin !== undefined && origin.toLowerCase() === `http://${host.toLowerCase()}`
+    return origin === undefined || isOwn || isAllowedOrigin(origin)
+      ? undefined
+      : new Forbidden({ header: "Origin", value: origin })
+  }
+
+  return { check, isAllowedOrigin, hasOrigins: origins.size > 0 }
+})
+
+const make = Effect.gen(function* () {
+  const place = yield* makePlaceCheck
+  const token = yield* Token
+  const routes = yield* PublicRoutes
+  const hasToken = Option.isSome(token.own)
+
+  const senderOf = Effect.fnUntraced(function* (request: Request, looksForKey: boolean) {
+    const given = credentialsOf(request)
+    const isOwner = hasToken && given.some(token.accepts)
+    let key: ApiKey | undefined
+    if (!isOwner && looksForKey) for (const credential of given) key ??= yield* routes.find(credential)
+    const refused = place.check(request, isOwner || key !== undefined)
+    if (refused !== undefined) return yield* refused
+    const sender: Sender = { isOwner, key, gaveCredential: given.length > 0 }
+    return sender
+  })
+
+  return AccessRules.of({
+    hasOrigins: place.hasOrigins,
+    isAllowedOrigin: place.isAllowedOrigin,
+    daemon: Effect.fnUntraced(function* (request) {
+      const { gaveCredential, isOwner, key } = yield* senderOf(request, hasToken)
+      if (isOwner || !hasToken) return owner
+      if (key !== undefined) return yield* new KeyForbidden({ key: key.name })
+      return yield* new Unauthorized({ wasGiven: gaveCredential, wanted: "token" })
+    }),
+    application: Effect.fnUntraced(function* (request) {
+      const { gaveCredential, isOwner, key } = yield* senderOf(request, true)
+      if (isOwner) return owner
+      if (key !== undefined) return { key }
+      const keys = yield* routes.keys
+      if (keys === "unreadable") return yield* new ApiKeysUnreadable()
+      if (!hasToken && keys === "none") return owner
+      return yield* new Unauthorized({ wasGiven: gaveCredential, wanted: "key" })
+    }),
+    missing: Effect.fnUntraced(function* (request) {
+      const { gaveCredential, isOwner, key } = yield* senderOf(request, true)
+      if (isOwner || !hasToken) return owner
+      if (key !== undefined) return { key }
+      return yield* new Unauthorized({ wasGiven: gaveCredential, wanted: "key" })
+    }),
+    everybody: (request) => {
+      const refused = place.check(request, true)
+      return refused === undefined ? Effect.succeed(owner) : Effect.fail(refused)
+    }
+  })
+})
+
+/**
+ * Provides the `Caller` of the daemon's own endpoints.
+ *
+ * @effect-expect-leaking HttpServerRequest ParsedSearchParams RouteContext
+ */
+export class DaemonAccess extends HttpApiMiddleware.Service<DaemonAccess, { provides: Caller }>()(
+  "rbee/daemon/Access/DaemonAccess",
+  {
+    security: { daemonToken },
+    error: accessErrors
+  }
+) {
+  static readonly layer = Layer.effect(
+    DaemonAccess,
+    Effect.map(AccessRules, (rules) => {
+      const check = Effect.flatMap(HttpServerRequest.HttpServerRequest, rules.daemon)
+      return DaemonAccess.of({
+        daemonToken: (handler) => Effect.provideServiceEffect(handler, Caller, check)
+      })
+    })
+  )
+}
+
+/**
+ * Provides the `Caller` of the endpoints for applications. A refusal has the error format of the application's API, which
+ * each of these endpoints declares.
+ *
+ * @effect-expect-leaking HttpServerRequest ParsedSearchParams RouteContext
+ */
+export class ApplicationAccess extends HttpApiMiddleware.Service<ApplicationAccess, { provides: Caller }>()(
+  "rbee/daemon/Access/ApplicationAccess",
+  { security: { apiKey: bearerKey, apiKeyHeader: headerKey } }
+) {
+  static readonly layer = Layer.effect(
+    ApplicationAccess,
+    Effect.gen(function* () {
+      const rules = yield* AccessRules
+      const routes = yield* PublicRoutes
+      const access = (handler: Effect.Effect<HttpServerResponse.HttpServerResponse, unhandled, Caller>) =>
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+          Effect.matchEffect(rules.application(request), {
+            onSuccess: (caller) => Effect.provideService(handler, Caller, caller),
+            onFailure: (error) =>
+              Effect.succeed(routes.applicationPath(request)?.refuse(error) ?? errorResponse(error))
+          })
+        )
+      // Each checks all credentials of the request, wherever they are.
+      return ApplicationAccess.of({ apiKey: access, apiKeyHeader: access })
+    })
+  )
+}
+
+/**
+ * Provides the `Caller` of the sign of life, which needs neither a credential nor a known host.
+ *
+ * @effect-expect-leaking HttpServerRequest ParsedSearchParams RouteContext
+ */
+export class OpenAccess extends HttpApiMiddleware.Service<OpenAccess, { provides: Caller }>()(
+  "rbee/daemon/Access/OpenAccess",
+  { error: accessErrors }
+) {
+  static readonly layer = Layer.effect(
+    OpenAccess,
+    Effect.map(
+      AccessRules,
+      (rules) =>
+        (handler, { endpoint }) =>
+          Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+            // The router takes other spellings, such as `//health`; they are not open.
+            const isExact = request.url.split("?", 1)[0] === endpoint.path
+            return Effect.provideServiceEffect(
+              handler,
+              Caller,
+              isExact ? rules.everybody(request) : rules.daemon(request)
+            )
+          })
+    )
+  )
+}
+
+/** The access middlewares of all endpoints. */
+export const accessLayer = Layer.mergeAll(DaemonAccess.layer, ApplicationAccess.layer, OpenAccess.layer)

@@ -1,0 +1,39 @@
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import { Handlers } from "../job/Handlers.ts"
+import { version } from "../system/Program.ts"
+import { DaemonApi } from "./DaemonApi.ts"
+import { Document } from "./Document.ts"
+import { NotFound } from "./errors.ts"
+import { Shutdown } from "./Shutdown.ts"
+
+/** The handlers of the endpoints that every daemon has besides those of jobs. */
+export const daemonHandlers = (name: string) =>
+  HttpApiBuilder.group(
+    DaemonApi,
+    "daemon",
+    Effect.fn(function* (handlers) {
+      const shutdown = yield* Shutdown
+      const document = yield* Document
+      const { catalog } = yield* Handlers
+      const buildInfo = {
+        name,
+        version,
+        pid: process.pid,
+        node: process.version,
+        engines: { "node-llama-cpp": "3.21.1" }
+      }
+      return (
+        handlers
+          .handle("health", () => Effect.succeed("ok"))
+          .handle("buildInfo", () => Effect.succeed(buildInfo))
+          .handle("shutdown", () => Effect.as(shutdown.request, { status: "stopping" } as const))
+          .handle("document", () => Effect.flatMap(catalog, document.json))
+          .handle("docs", () => Effect.flatMap(catalog, document.page))
+          // Clients of Ollama look here by GET or HEAD whether a daemon is there. The router takes other URLs for the same.
+          .handle("root", ({ request }) =>
+            request.url === "/" ? Effect.succeed("rbee is running") : Effect.fail(new NotFound())
+          )
+      )
+    })
+  )

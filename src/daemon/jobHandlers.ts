@@ -1,0 +1,97 @@
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import type * as HttpHeaders from "effect/http/Headers"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { requestText } from "../http/readBody.ts"
+import { queenHeader } from "../job/client/JobsClient.ts"
+import { jobIdHeader } from "../job/JobRecord.ts"
+import { Jobs } from "../job/Jobs.ts"
+import { type Follower, Ticker } from "../job/log/Follower.ts"
+import { OperationRouter } from "../job/OperationRouter.ts"
+import { fullView } from "../job/view/FullView.ts"
+import { plainView } from "../job/view/PlainView.ts"
+import { Settings } from "../settings/Settings.ts"
+import { DaemonApi } from "./DaemonApi.ts"
+import { InvalidEventId, InvalidIdempotencyKey } from "./errors.ts"
+
+const eventStream = "text/event-stream"
+const streamHeaders = { "cache-control": "no-cache", "x-accel-buffering": "no" }
+
+const EventNumber = Schema.FiniteFromString.check(Schema.isInt(), Schema.isGreaterThanOrEqualTo(0))
+const readEventNumber = Schema.decodeUnknownOption(EventNumber)
+
+interface Resume {
+  readonly headers: { readonly "last-event-id"?: string }
+  readonly query: { readonly after?: string }
+}
+
+/** The event after which a follower continues: `Last-Event-ID`, else `?after=`, else from the beginning. */
+const resumePoint = ({ headers, query }: Resume) => {
+  const given = headers["last-event-id"] ?? query.after ?? ""
+  return given === "" ? Option.some(0) : readEventNumber(given)
+}
+
+const IdempotencyKey = Schema.String.check(Schema.isPattern(/^[\u0021-\u007e]{1,255}$/))
+const isIdempotencyKey = Schema.is(IdempotencyKey)
+
+type View = (follower: Follower, after: number, jobId: string) => Stream.Stream<Uint8Array>
+
+/** The handlers of the endpoints of jobs, the same for a queen and a hive: design.md, section 3. */
+export const jobHandlers = HttpApiBuilder.group(
+  DaemonApi,
+  "jobs",
+  Effect.fn(function* (handlers) {
+    const jobs = yield* Jobs
+    const operations = yield* OperationRouter
+    const { limits, timeouts } = yield* Settings
+    const pulse = yield* Ticker
+
+    // The follower leaves when the response's stream ends, so it must come inside of it.
+    const streamed = (id: string, render: View, after: number, headers: HttpHeaders.Input = streamHeaders) =>
+      HttpServerResponse.stream(
+        Stream.unwrap(
+          Effect.map(Effect.orDie(jobs.follow(id)), ({ log }) => render({ log, pulse }, after, id))
+        ),
+        { contentType: eventStream, headers }
+      )
+
+    const view = (render: View) =>
+      Effect.fnUntraced(function* ({ headers, params: { id }, query }: Resume & { params: { id: string } }) {
+        const after = resumePoint({ headers, query })
+        if (Option.isNone(after)) return yield* new InvalidEventId()
+        yield* jobs.get(id)
+        return streamed(id, render, after.value)
+      })
+
+    return handlers
+      .handleRaw(
+        "submit",
+        Effect.fnUntraced(function* ({ headers, request }) {
+          const key = headers["idempotency-key"]
+          if (key !== undefined && !isIdempotencyKey(key)) return yield* new InvalidIdempotencyKey()
+          const body = yield* requestText({ limits, timeouts })
+          const submission = yield* operations.route(body)
+          const { job_id } = yield* jobs.submit({
+            ...submission,
+            ...(key === undefined ? {} : { idempotency: { key, body } }),
+            // A queen that vanished may come back for its work; what it no longer wants, it deletes.
+            ...(headers[queenHeader] === undefined ? {} : { grace: limits.graceRestart })
+          })
+          if (request.headers["accept"] === eventStream) {
+            return streamed(job_id, fullView, 0, { ...streamHeaders, [jobIdHeader]: job_id })
+          }
+          return HttpServerResponse.jsonUnsafe({ job_id, sse_url: `/v1/jobs/${job_id}/stream` })
+        })
+      )
+      .handle("list", () => Effect.map(jobs.list, (list) => ({ jobs: list })))
+      .handle("get", ({ params: { id } }) => jobs.get(id))
+      .handle("cancel", ({ params: { id } }) =>
+        Effect.as(jobs.cancel(id), { job_id: id, status: "cancelled" } as const)
+      )
+      .handleRaw("stream", view(plainView))
+      .handleRaw("events", view(fullView))
+  })
+)

@@ -1,0 +1,6 @@
+import { AnthropicApi } from "./anthropic/api.ts"
+import { OllamaApi } from "./ollama/api.ts"
+import { OpenAiApi } from "./openai/api.ts"
+
+/** The endpoints for applications. */
+export const GatewayApi = OpenAiApi.addHttpApi(AnthropicApi).addHttpApi(OllamaApi)
