@@ -2,6 +2,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import { brokenJson } from "./brokenJson.ts"
 import { FieldProblem, InvalidOperation } from "./errors.ts"
 import { HiveId } from "./fields.ts"
 import { Operation } from "./Operation.ts"
@@ -54,6 +55,8 @@ const problem = (field: string, expected: string, value: unknown) =>
 const refuse = (operation: string | undefined, problems: ReadonlyArray<FieldProblem>) =>
   Result.fail(new InvalidOperation({ ...(operation === undefined ? {} : { operation }), problems }))
 
+const aRequest = "a JSON object with the field 'operation'"
+
 const isHiveId = Schema.is(HiveId)
 
 /**
@@ -63,12 +66,14 @@ const isHiveId = Schema.is(HiveId)
 export const readRequest = (json: string): Result.Result<OperationRequest, InvalidOperation> => {
   const parsed = Result.try((): unknown => JSON.parse(json))
   if (Result.isFailure(parsed)) {
-    const got = json.trim() === "" ? undefined : json
-    return refuse(undefined, [problem("(body)", "a JSON object with the field 'operation'", got)])
+    const reason = brokenJson(json) ?? "it cannot be parsed"
+    return refuse(undefined, [
+      new FieldProblem({ field: "(body)", expected: aRequest, got: `invalid JSON: ${reason}` })
+    ])
   }
   const fields = parsed.success
   if (!Predicate.isReadonlyObject(fields)) {
-    return refuse(undefined, [problem("(body)", "a JSON object with the field 'operation'", fields)])
+    return refuse(undefined, [problem("(body)", aRequest, fields)])
   }
   const { operation: name, hive_id: hiveId } = fields
   if (typeof name !== "string" || name === "" || name.length > 128) {

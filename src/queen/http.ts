@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import { QueenDaemonApi } from "../daemon/DaemonApi.ts"
 import { InvalidHeartbeat } from "../daemon/errors.ts"
 import { requestText } from "../http/readBody.ts"
+import { brokenJson } from "../operation/brokenJson.ts"
 import { Heartbeat } from "../operation/Heartbeat.ts"
 import { Settings } from "../settings/Settings.ts"
 import { HeartbeatReceiver } from "./registry/HeartbeatReceiver.ts"
@@ -21,11 +22,11 @@ export const queenHttpHandlers = HttpApiBuilder.group(
     return handlers.handleRaw(
       "heartbeat",
       Effect.fnUntraced(function* ({ request }) {
-        const heartbeat = yield* Effect.flatMap(requestText(settings), readHeartbeat).pipe(
-          Effect.catchTag("SchemaError", ({ message }) =>
-            Effect.fail(new InvalidHeartbeat({ reason: message }))
-          )
-        )
+        const text = yield* requestText(settings)
+        const heartbeat = yield* Effect.mapError(readHeartbeat(text), ({ message }) => {
+          const broken = brokenJson(text)
+          return new InvalidHeartbeat({ reason: broken === undefined ? message : `invalid JSON: ${broken}` })
+        })
         const sender = Option.getOrElse(request.remoteAddress, () => "127.0.0.1")
         yield* heartbeats.receive(heartbeat, sender.replace(/^::ffff:/, ""))
         return { status: "ok", message: `Heartbeat received from ${heartbeat.hive_id}` } as const

@@ -543,6 +543,12 @@ describe("heartbeats", () => {
           assert.isString(error.code)
           assert.isString(error.message)
         }
+        for (const path of ["/v1/heartbeat", "/v1/jobs"]) {
+          const { status, text } = yield* ask("POST", path, `{"hive_id":"atlas",}`)
+          assert.strictEqual(status, 400, path)
+          const reason = `invalid JSON: unexpected "}" at position 19 (line 1, column 20)`
+          assert.include(JSON.parse(text).error.message, reason, path)
+        }
         const { hives } = JSON.parse(resultOf(yield* run({ operation: "hive_list" })))
         assert.lengthOf(hives, 1)
       })
