@@ -9,7 +9,8 @@ export class WorkerSpawn extends Schema.Class<WorkerSpawn>("WorkerSpawn")({
   hive_id: HiveId,
   model: ModelName,
   worker: WorkerKind,
-  device: Uint32,
+  /** Device index. Default: the index in `worker`, else the hive chooses. */
+  device: Schema.optionalKey(Uint32),
   /** Context length in tokens: prompt plus answer of one request. Default: the setting. */
   ctx_size: Schema.optionalKey(PositiveCount),
   /** Number of concurrent requests. Default: the setting. */

@@ -360,17 +360,16 @@ describe("answers", () => {
 })
 
 describe("worker spawn", () => {
-  it.live("takes the index of the device from its name, unless --device says another", () =>
+  it.live("sends the index of the device only when --device gives it, also 0", () =>
     Effect.gen(function* () {
       const queen = yield* fakeQueen(event(1, "done", done))
       const home = yield* temporaryFolder
       const spawn = ["worker", "spawn", "--queen", queen.url, "--hive-id", "atlas", "--model", "m"]
-      for (const more of [[], ["--worker", "gpu-3"], ["--worker", "cuda", "--device", "2"]]) {
-        yield* rbee(home, [...spawn, ...more])
-      }
+      const given = [[], ["--worker", "gpu-3"], ["--worker", "cuda", "--device", "2"], ["--device", "0"]]
+      for (const more of given) yield* rbee(home, [...spawn, ...more])
       assert.deepStrictEqual(
         queen.asked.filter(({ method }) => method === "POST").map(({ body }) => JSON.parse(body).device),
-        [0, 3, 2]
+        [undefined, undefined, 2, 0]
       )
     })
   )

@@ -162,10 +162,15 @@ describe("bad fields", () => {
 
   it("rejects numbers out of range", () => {
     const spawn = { operation: "worker_spawn", hive_id: "a", model: "m", worker: "cpu" }
-    for (const device of [-1, 1.5, 4_294_967_296, "0", null]) {
+    for (const device of [-1, 1.5, 4_294_967_296, "0"]) {
       assert.strictEqual(refusalOf({ ...spawn, device }).problems[0]?.field, "device")
     }
-    assert.isTrue(Result.isSuccess(decode({ ...spawn, device: 4_294_967_295 })))
+    for (const device of [0, 4_294_967_295]) {
+      assert.propertyVal(Result.getOrThrow(decode({ ...spawn, device })), "device", device)
+    }
+    for (const absent of [{}, { device: null }]) {
+      assert.notProperty(Result.getOrThrow(decode({ ...spawn, ...absent })), "device")
+    }
     for (const default_hive_port of [0, 65_536, -1, "8081"]) {
       assert.strictEqual(
         refusalOf({ operation: "hive_import_ssh", default_hive_port }).problems[0]?.field,
@@ -188,6 +193,21 @@ describe("bad fields", () => {
       `{"operation":3}`
     ]) {
       assert.isTrue(Result.isFailure(Catalog.readRequest(body)), body)
+    }
+  })
+
+  it("names the position of broken JSON", () => {
+    const broken: ReadonlyArray<readonly [string, string]> = [
+      ["", "it is empty"],
+      [`{"operation":"status",}`, `unexpected "}" at position 22 (line 1, column 23)`],
+      [`{"operation":\n status}`, `unexpected "s" at position 15 (line 2, column 2)`],
+      [`{"operation":"status"`, "it ends too early, after 21 characters"]
+    ]
+    for (const [body, reason] of broken) {
+      assert.strictEqual(
+        Result.getOrThrow(Result.flip(Catalog.readRequest(body))).message,
+        `Invalid request: field '(body)': expected a JSON object with the field 'operation', got invalid JSON: ${reason}`
+      )
     }
   })
 

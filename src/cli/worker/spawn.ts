@@ -12,12 +12,9 @@ const worker = Flag.String("worker").pipe(
   Flag.withDefault("auto")
 )
 const device = Flag.Int("device").pipe(
-  Flag.withDescription("The index of the device; without it that in --worker, else 0"),
+  Flag.withDescription("Device index (default: the index in --worker, else chosen by the hive)"),
   Flag.optional
 )
-// Who names a device in short has named its index.
-const indexIn = (worker: string) => Number(/^(?:gpu|cpu)-(\d{1,3})$/i.exec(worker)?.[1] ?? 0)
-
 const ctxSize = Flag.Int("ctx-size").pipe(
   Flag.withDescription("The context length of a request, in tokens"),
   Flag.optional
@@ -35,7 +32,7 @@ export const workerSpawn = Command.make(
       hive_id: typed.hiveId,
       model: typed.model,
       worker: typed.worker,
-      device: Option.getOrElse(typed.device, () => indexIn(typed.worker)),
+      device: Option.getOrUndefined(typed.device),
       ctx_size: Option.getOrUndefined(typed.ctxSize),
       parallel: Option.getOrUndefined(typed.parallel)
     })

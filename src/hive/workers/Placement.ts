@@ -94,8 +94,8 @@ type Kind = (typeof kinds)[number]
 
 /**
  * Chooses the engine and the device. `auto` and the name of an engine take the GPU with the most free memory
- * that the engine can use, else the CPU; an index above 0 beside them is binding. With everything else the
- * device is the one that was named, or the request is refused.
+ * that the engine can use, else the CPU; an index beside them is binding. With everything else the device is
+ * the one that was named, or the request is refused.
  */
 export const place = (
   request: PlacementRequest,
@@ -208,11 +208,8 @@ const choose = (
   const usable = devices.filter(({ backend }) => supports.includes(backend))
   const gpus = usable.filter(({ device_type }) => device_type === "gpu")
   const candidates = gpus.length > 0 ? gpus : usable
-  // 0 is what clients send when nobody said anything, so it binds nobody.
   const bound =
-    index === undefined || index === 0
-      ? candidates
-      : candidates.filter((device) => device.short.endsWith(`-${index}`))
+    index === undefined ? candidates : candidates.filter((device) => device.short.endsWith(`-${index}`))
   const [best] = [...bound].sort((left, right) => right.free_bytes - left.free_bytes)
   if (best !== undefined) return Result.succeed({ engine, device: best })
   const kind = gpus.length > 0 || (supports.length > 0 && !supports.includes("cpu")) ? "gpu" : "cpu"

@@ -6,9 +6,9 @@ import type { WorkerEntry } from "./WorkerSupervisor.ts"
 /** What a request needs of a worker. */
 export interface LeaseRequest {
   readonly model: string
-  /** The index of the device; 0 leaves the choice open, as it does when a worker is placed. */
+  /** The index of the device; any device when absent. */
   readonly device?: number | undefined
-  /** The device as it was named; with it the index is exact. */
+  /** The device as it was named. */
   readonly on?: DeviceFilter | undefined
   readonly workerId?: string | undefined
   /** The engine, context length in tokens and requests at the same time that were set for the model's name. */
@@ -31,7 +31,7 @@ export const matches = (
   {
     capabilities = [],
     contextSize = 0,
-    device = 0,
+    device = spec.device,
     engine = spec.engine,
     minContext = 0,
     model,
@@ -39,7 +39,7 @@ export const matches = (
   }: LeaseRequest
 ) =>
   spec.model === model &&
-  (device === 0 || spec.device === device) &&
+  spec.device === device &&
   passes(on, { backend: spec.backend, index: spec.device }) &&
   spec.engine === engine &&
   spec.contextSize >= Math.max(contextSize, minContext) &&

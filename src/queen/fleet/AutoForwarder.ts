@@ -72,14 +72,14 @@ const textOf = (value: unknown) => (typeof value === "string" ? value : undefine
 
 const numberOf = (value: unknown) => (typeof value === "number" ? value : undefined)
 
-/** The device that a `worker` of `worker_spawn` names, as the scheduler calls it; nothing when the hive is to choose. */
+/** The device that `worker` and `device` name, as the scheduler calls it; undefined when the hive is to choose. */
 const deviceOf = ({ device, worker }: OperationRequest["fields"]) => {
   const kind = textOf(worker)?.toLowerCase() ?? "auto"
   if (/^(?:cpu|gpu)-\d+$/.test(kind)) return kind
   if (kind === "cpu") return "cpu-0"
-  return ["gpu", "cuda", "metal", "vulkan", "rocm"].includes(kind)
-    ? `gpu-${numberOf(device) ?? 0}`
-    : undefined
+  const index = numberOf(device)
+  if (["gpu", "cuda", "metal", "vulkan", "rocm"].includes(kind)) return `gpu-${index ?? 0}`
+  return index === undefined ? undefined : String(index)
 }
 
 /** How much a hive's largest device can hold, a GPU's before a CPU's: where models are best kept. */
@@ -151,7 +151,7 @@ const make = Effect.gen(function* () {
     const turn = yield* schedule.reserve(
       {
         ...wish,
-        device: deviceOf({ worker: device }) ?? wish.device,
+        device: deviceOf(typeof device === "string" ? { worker: device } : { device }) ?? wish.device,
         id: job.id,
         key: "",
         priority: 0,

@@ -11,6 +11,12 @@ export interface DeviceView {
   readonly usable: boolean
 }
 
+/** Whether a requested device, `gpu-0` or the index `0` of either kind, is the one with this id. */
+export const isDevice = (requested: string, id: string) => requested === id || id.endsWith(`-${requested}`)
+
+/** Whether a requested device says if it is a GPU or a CPU. */
+export const namesKind = (requested: string | undefined) => requested?.includes("-") === true
+
 /** An engine that can serve a model. */
 export interface EngineView {
   readonly name: string

@@ -1,6 +1,6 @@
 import { type Capability, missingCapability } from "../../operation/Capabilities.ts"
 import type { WorkerShape } from "../../operation/WorkerShape.ts"
-import { isServing, keyOf, type WorkerView } from "./Fleet.ts"
+import { isDevice, isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import { blockTokens, type Prefixes } from "./Prefixes.ts"
 
@@ -12,6 +12,7 @@ export interface Constraints {
   readonly minContext?: number | undefined
   /** Only there; anywhere when it is not said. */
   readonly hive?: string | undefined
+  /** A device's id, or an index. */
   readonly device?: string | undefined
   /** Only of this engine. */
   readonly engine?: string | undefined
@@ -33,7 +34,7 @@ export const mismatch = (
   needs: Constraints
 ): string | undefined => {
   if (needs.hive !== undefined && needs.hive !== hive) return `it is not on hive ${needs.hive}`
-  if (needs.device !== undefined && needs.device !== device) return `it is on ${device}`
+  if (needs.device !== undefined && !isDevice(needs.device, device)) return `it is on ${device}`
   if (needs.engine !== undefined && needs.engine !== engine) return `its engine is ${engine}`
   if (contextSize < Math.max(needs.contextSize ?? 0, needs.minContext ?? 0)) {
     return `its context is ${contextSize} tokens`

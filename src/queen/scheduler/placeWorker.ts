@@ -2,7 +2,16 @@ import type { Capability } from "../../operation/Capabilities.ts"
 import { shapeBytes, shapesOf, type WorkerShape } from "../../operation/WorkerShape.ts"
 import { chooseEngine } from "./chooseEngine.ts"
 import { type Candidate, type Decision, lacks, type WorkerUse } from "./decide.ts"
-import { type DeviceView, type HiveView, isServing, keyOf, type ModelView, type WorkerView } from "./Fleet.ts"
+import {
+  type DeviceView,
+  type HiveView,
+  isDevice,
+  isServing,
+  keyOf,
+  type ModelView,
+  namesKind,
+  type WorkerView
+} from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import type { LoadPlace, Rest } from "./LoadRests.ts"
 
@@ -25,6 +34,7 @@ export interface PlacementRules {
   readonly mayDrain: boolean
   /** Only there; anywhere when it is not said. */
   readonly hive?: string | undefined
+  /** A device's id, or an index; an index is that of a GPU where the hive has one. */
   readonly device?: string | undefined
   /** Tokens of one request, and requests at the same time; what is usual on the hive when it is not said. */
   readonly contextSize?: number | undefined
@@ -139,7 +149,7 @@ const neverFits = (
 ) => {
   if (!canUse(device)) return "the hive's engine cannot compute on it"
   const hasGpu = hive.devices.some((device) => device.kind === "gpu" && canUse(device))
-  if (rules.device === undefined && hasGpu && device.kind === "cpu") return "the hive has a GPU"
+  if (!namesKind(rules.device) && hasGpu && device.kind === "cpu") return "the hive has a GPU"
   return needed > device.totalBytes
     ? `the model needs ${needed} bytes and the device has ${device.totalBytes}`
     : undefined
@@ -188,7 +198,7 @@ export const placeWorker = (
     const sizes = sizesOf(file, rules)
     const needed = leastOf(sizes)
     for (const device of hive.devices) {
-      if (rules.device !== undefined && device.id !== rules.device) continue
+      if (rules.device !== undefined && !isDevice(rules.device, device.id)) continue
       const never = neverFits(needed, hive, device, rules, choice.canUse)
       if (never !== undefined) {
         look?.({ where: whereOf(hive, device), rejection: never })

@@ -66,17 +66,21 @@ describe("Placement", () => {
   })
 
   it("chooses the GPU with the most free memory that the engine can use, else the CPU", () => {
-    assert.strictEqual(placed("auto", 0, gpus), "llama on gpu-1")
     assert.strictEqual(placed("auto", undefined, gpus), "llama on gpu-1")
-    assert.strictEqual(placed("llama", 0, gpus), "llama on gpu-1")
-    assert.strictEqual(placed("vllm", 0, gpus), "vllm on gpu-1")
-    assert.strictEqual(placed("auto", 0, gpus, cpuOnly), "llama on cpu-0")
-    assert.strictEqual(placed("auto", 0, [cpu]), "llama on cpu-0")
-    assert.strictEqual(placed("auto", 0, [device("vulkan", 0, 8, 8), cpu]), "llama on cpu-0")
+    assert.strictEqual(placed("llama", undefined, gpus), "llama on gpu-1")
+    assert.strictEqual(placed("vllm", undefined, gpus), "vllm on gpu-1")
+    assert.strictEqual(placed("auto", undefined, gpus, cpuOnly), "llama on cpu-0")
+    assert.strictEqual(placed("auto", undefined, [cpu]), "llama on cpu-0")
+    assert.strictEqual(placed("auto", undefined, [device("vulkan", 0, 8, 8), cpu]), "llama on cpu-0")
   })
 
-  it("is bound by an index above 0 beside auto", () => {
+  it("is bound by an index beside auto or an engine, also by 0", () => {
     assert.strictEqual(placed("auto", 1, gpus), "llama on gpu-1")
+    assert.strictEqual(placed("auto", 0, gpus), "llama on gpu-0")
+    assert.strictEqual(placed("llama", 0, gpus), "llama on gpu-0")
+    assert.strictEqual(placed("vllm", 0, gpus), "vllm on gpu-0")
+    assert.strictEqual(placed("auto", 0, gpus, cpuOnly), "llama on cpu-0")
+    assert.strictEqual(placed("auto", 0, [cpu]), "llama on cpu-0")
     assert.strictEqual(
       refused("auto", 2, gpus).message.split(";")[0],
       "There is no device 'gpu-2' on this machine"

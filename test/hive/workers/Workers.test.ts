@@ -280,6 +280,9 @@ describe("Workers", () => {
         Effect.scoped(workers.lease({ model: "small", on }, silent))
       assert.strictEqual((yield* leased({ backend: "cpu" })).id, record.id)
       assert.strictEqual((yield* leased({ backend: "cpu", index: 0 })).id, record.id)
+      const byIndex = (device: number) => Effect.scoped(workers.lease({ model: "small", device }, silent))
+      assert.strictEqual((yield* byIndex(0)).id, record.id)
+      assert.strictEqual((yield* Effect.flip(byIndex(1)))._tag, "DeviceNotFound")
       for (const on of [{ backend: "cuda" }, { backend: "gpu" }, { backend: "cpu", index: 1 }] as const) {
         assert.strictEqual((yield* Effect.flip(leased(on)))._tag, "DeviceNotFound", JSON.stringify(on))
       }

@@ -52,6 +52,16 @@ describe("which worker", () => {
     ])
   })
 
+  it("is on the device with the index that was sent, also 0", () => {
+    const workers = [worker("w1", { device: "gpu-1" }), worker("w2", { device: "gpu-0" })]
+    assert.deepStrictEqual(inShort(new Scheduling(hive({ workers })).ask("a", { device: "0" })), [
+      "run a on w2"
+    ])
+    assert.deepStrictEqual(inShort(new Scheduling(hive({ workers })).ask("a", { device: "1" })), [
+      "run a on w1"
+    ])
+  })
+
   it("rests after faults in a row, and proves itself with one request then", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("w1")], free: 0 }))
     for (const id of ["a", "b"]) {
@@ -367,6 +377,33 @@ describe("explain", () => {
       ]
     )
     assert.strictEqual(scheduling.core.load.requests, 0)
+  })
+
+  it("places a worker on the device with the index that was sent, a GPU where there is one", () => {
+    const device = (id: string, kind: "gpu" | "cpu", freeBytes: number) => ({
+      id,
+      kind,
+      totalBytes: 16 * gib,
+      freeBytes,
+      usable: true
+    })
+    const devices = [
+      device("cpu-0", "cpu", 16 * gib),
+      device("gpu-0", "gpu", 5 * gib),
+      device("gpu-1", "gpu", 16 * gib)
+    ]
+    const whereOf = (on: ReadonlyArray<(typeof devices)[number]>, index?: string) => {
+      const scheduling = new Scheduling(hive({ devices: on }))
+      const wish = { model: "m", tokens: 10, prefixes: [], device: index }
+      const { decision } = scheduling.core.explain(wish, scheduling.now)
+      return decision._tag === "Place" ? decision.device : decision._tag
+    }
+    assert.strictEqual(whereOf(devices), "gpu-1")
+    assert.strictEqual(whereOf(devices, "0"), "gpu-0")
+    assert.strictEqual(whereOf(devices, "1"), "gpu-1")
+    assert.strictEqual(whereOf(devices, "cpu-0"), "cpu-0")
+    assert.strictEqual(whereOf(devices.slice(0, 1), "0"), "cpu-0")
+    assert.strictEqual(whereOf(devices, "2"), "Impossible")
   })
 
   it("says what would be evicted", () => {
