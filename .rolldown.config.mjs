@@ -33,7 +33,7 @@ const executable = {
   writeBundle: () => chmodSync("dist/bin.js", 0o755)
 }
 
-export const external = ["node-llama-cpp", "@huggingface/jinja"]
+export const external = ["node-llama-cpp"]
 
 // One file each for the command line (bin.js only loads it) and for the worker: a bundled start takes a fifth of an unbundled one.
 const bundle = (entry, plugins) => ({

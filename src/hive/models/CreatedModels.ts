@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { CreatedModel, isGoTemplate, maxDefinition } from "../../operation/CreatedModel.ts"
 import { systemProblem } from "../../settings/systemProblem.ts"
@@ -62,23 +63,37 @@ export const createdId = (name: string): Effect.Effect<string, InvalidModelDefin
       )
 }
 
+/** What is wrong with a chat template in Jinja, in its parser's words; undefined for one that can be parsed. */
+const templateProblem = Effect.fnUntraced(function* (template: string) {
+  // Loaded when it is needed: the start of every command would pay for it.
+  const { Template } = yield* Effect.promise(() => import("@huggingface/jinja"))
+  const parsed = Result.try(() => new Template(template))
+  if (Result.isSuccess(parsed)) return undefined
+  const cause = parsed.failure
+  if (cause instanceof RangeError) return "it is nested too deeply"
+  // At the template's end the parser fails with a TypeError of its own.
+  return cause instanceof SyntaxError ? cause.message : "it ends inside a block; an end tag is missing"
+})
+
 /** Refuses a definition that no engine could use. */
-export const checkDefinition = (stored: StoredDefinition): Effect.Effect<void, InvalidModelDefinition> => {
-  const refuse = (reason: string) => Effect.fail(new InvalidModelDefinition({ id: stored.id, reason }))
+export const checkDefinition = Effect.fnUntraced(function* (stored: StoredDefinition) {
+  const refuse = (reason: string) => new InvalidModelDefinition({ id: stored.id, reason })
   const { template } = stored
   if (template !== undefined && isGoTemplate(template)) {
-    return refuse(
+    return yield* refuse(
       "its template is a Go template; chat templates here are Jinja, such as " +
         "{% for message in messages %}{{ message.content }}{% endfor %}"
     )
   }
   if (template !== undefined && !/\bmessages\b/.test(template)) {
-    return refuse("its template does not use 'messages', so no conversation would reach the model")
+    return yield* refuse("its template does not use 'messages', so no conversation would reach the model")
   }
-  return encode(stored).length > maxDefinition
-    ? refuse(`its definition has more than ${maxDefinition} characters`)
-    : Effect.void
-}
+  if (encode(stored).length > maxDefinition) {
+    return yield* refuse(`its definition has more than ${maxDefinition} characters`)
+  }
+  const problem = template === undefined ? undefined : yield* templateProblem(template)
+  if (problem !== undefined) return yield* refuse(`its template cannot be parsed: ${problem}`)
+})
 
 /** Reads what `writeCreated` wrote; none when the file is something else. Fails when it cannot be read. */
 export const loadCreated = (file: string) =>

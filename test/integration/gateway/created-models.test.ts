@@ -141,6 +141,15 @@ layer(OpenDoors.layer, { timeout: "120 seconds", excludeTestServices: true })("a
             [{ model: "x", template: "{{ .Prompt }}" }, 400, "Go template"],
             [{ model: "x", template: "{{- if .System }}{{ .System }}{{ end }}" }, 400, "Go template"],
             [{ model: "x", template: "{{ bos_token }}" }, 400, "'messages'"],
+            ...(
+              [
+                ["{{ messages[ }}", "cannot be parsed: Unexpected token: CloseExpression"],
+                ["{{ messages", "cannot be parsed: Unexpected end of input"],
+                ["{% raw %}{{ messages }}{% endraw %}", "cannot be parsed: Unknown statement type: raw"],
+                ["{% for m in messages %}{{ m.content }}", "an end tag is missing"],
+                ["{% for m in messages %}".repeat(2700), "it is nested too deeply"]
+              ] as const
+            ).map(([template, words]) => [{ model: "x", template }, 400, words] as const),
             [{ model: "x", parameters: { colour: 1 } }, 400, "parameters.colour"],
             [{ model: "x", parameters: { temperature: "hot" } }, 400, "temperature"],
             [{ model: "x", from: "nothing" }, 404, "nothing"],
