@@ -29,7 +29,7 @@ import { QueenApi } from "./QueenApi.ts"
 import { queenRouter } from "./QueenRouter.ts"
 import { HeartbeatReceiver } from "./registry/HeartbeatReceiver.ts"
 import { HiveCapabilities } from "./registry/HiveCapabilities.ts"
-import { hiveWatch } from "./registry/HiveHealth.ts"
+import { hiveHealth } from "./registry/HiveHealth.ts"
 import { HiveRegistry } from "./registry/HiveRegistry.ts"
 import { KnownModels } from "./registry/KnownModels.ts"
 import { FleetView } from "./scheduler/FleetView.ts"
@@ -90,7 +90,7 @@ const runFile = Layer.effectDiscard(
   })
 )
 
-const layerNoDeps = Layer.mergeAll(ownHandlers, runFile, hiveWatch).pipe(
+const layerNoDeps = Layer.mergeAll(ownHandlers, runFile, hiveHealth).pipe(
   Layer.provideMerge(server),
   Layer.provide(queenRouter),
   Layer.provideMerge(services)

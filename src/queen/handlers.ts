@@ -11,7 +11,8 @@ import { HiveImport } from "./lifecycle/HiveImport.ts"
 import { HiveLifecycle } from "./lifecycle/HiveLifecycle.ts"
 import { hiveTargets } from "./lifecycle/hiveTargets.ts"
 import { HiveCapabilities } from "./registry/HiveCapabilities.ts"
-import { HiveRegistry, type KnownHive } from "./registry/HiveRegistry.ts"
+import type { KnownHive } from "./registry/HiveRecord.ts"
+import { HiveRegistry } from "./registry/HiveRegistry.ts"
 import { KnownModels } from "./registry/KnownModels.ts"
 import { FleetView, type HiveSnapshot } from "./scheduler/FleetView.ts"
 import { Installer } from "./ssh/Installer.ts"
@@ -132,7 +133,7 @@ export const queenHandlers = Effect.gen(function* () {
         Effect.gen(function* () {
           const { entry, target } = yield* configured(alias)
           const removed = yield* installer.uninstall(target, entry, narrate)
-          registry.stopped(alias)
+          registry.markStopped(alias)
           yield* memory.forget(alias)
           yield* capabilities.drop(alias)
           return removed

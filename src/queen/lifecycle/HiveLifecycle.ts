@@ -2,7 +2,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import { DaemonLauncher, type DaemonNotStarted, healthPolls } from "../../daemon/DaemonLauncher.ts"
 import { JobsClient, type Peer } from "../../job/client/JobsClient.ts"
@@ -16,6 +15,7 @@ import { reachableUrl } from "../../system/reachableUrl.ts"
 import { WorkerProcessFiles } from "../../system/WorkerProcessFiles.ts"
 import { HiveNotReachable, type HiveNotConfigured, type HiveNotFound } from "../forward/errors.ts"
 import { HiveRegistry } from "../registry/HiveRegistry.ts"
+import { readHeartbeat } from "../registry/identify.ts"
 import type { RemoteHiveError } from "../ssh/installErrors.ts"
 import { RemoteHive } from "../ssh/RemoteHive.ts"
 import { hiveTargets } from "./hiveTargets.ts"
@@ -54,8 +54,6 @@ export class HiveLifecycle extends Context.Service<
 }
 
 const requestTimeout = "1 second"
-
-const Named = Schema.Struct({ hive_id: Schema.String })
 
 const make = Effect.gen(function* () {
   const registry = yield* HiveRegistry
@@ -107,10 +105,9 @@ const make = Effect.gen(function* () {
     return started
   })
 
-  // At its address another hive may answer, such as one that was given a name of its own.
+  // Another hive may listen at the address, such as one with an id of its own.
   const isItself = (alias: string, peer: Peer) =>
-    client.get(peer, "/v1/heartbeat", Named).pipe(
-      Effect.timeout(requestTimeout),
+    readHeartbeat(client, peer, requestTimeout).pipe(
       Effect.map(({ hive_id }) => hive_id === alias || hive_id === hive.id),
       Effect.orElseSucceed(() => false)
     )
@@ -136,7 +133,7 @@ const make = Effect.gen(function* () {
       const { entry, target } = yield* configured(alias)
       yield* remote.stop(target, entry, narrate)
     }
-    registry.stopped(alias)
+    registry.markStopped(alias)
     return { alias, state: "stopped", url: peer.url } as const
   })
 

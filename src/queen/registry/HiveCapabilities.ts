@@ -8,21 +8,21 @@ import type { ConnectionFailed, HiveNotFound, HiveTimeout, InvalidResponse } fro
 import { fromPeer } from "../forward/fromPeer.ts"
 import { HiveRegistry } from "./HiveRegistry.ts"
 
-// Daemons of the original rbee serve only this path.
+// The only path that daemons of the original rbee serve.
 const olderPath = "/capabilities"
 
-/** The devices of the hives: asked for, and kept in `capabilities.json`. */
+/** Requests the devices of hives and caches them in `capabilities.json`. */
 export class HiveCapabilities extends Context.Service<
   HiveCapabilities,
   {
-    /** Asks the hive now, for at most the time of `timeouts.submit`. */
+    /** Requests the hive's devices, within `timeouts.submit`, and caches them. */
     readonly refresh: (
       alias: string
     ) => Effect.Effect<
       ReadonlyArray<Capability>,
       CacheNotWritable | ConnectionFailed | HiveNotFound | HiveTimeout | InvalidResponse
     >
-    /** Forgets what was kept of the hive. */
+    /** Removes the hive from the cache. */
     readonly drop: (alias: string) => Effect.Effect<void, CacheNotWritable>
   }
 >()("rbee/queen/registry/HiveCapabilities") {

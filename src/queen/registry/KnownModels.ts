@@ -13,27 +13,27 @@ import { Paths } from "../../settings/Paths.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { atomicWrite } from "../../system/atomicWrite.ts"
 
-/** The models that a hive had when it answered last. */
+/** The models in the last inventory of a hive. */
 export interface HiveModels {
   readonly models: ReadonlyArray<StoredModel>
-  /** When the hive answered last, in milliseconds. */
+  /** The time of that inventory, in milliseconds. */
   readonly seenAt: number
-  /** Whether `hives.conf` named the hive: one that is no longer there is gone for good. */
+  /** Whether the hive was in `hives.conf`; removing it there forgets its models. */
   readonly isConfigured: boolean
 }
 
 /**
- * `state/fleet.json`: the models of each hive, as long as the hive answered within `heartbeat.forget`. A queen that was
- * restarted, or whose hive is away, knows by it which models exist. A file that cannot be read is set aside as
- * `fleet.json.damaged`; a file that cannot be written costs the memory after a restart and nothing else.
+ * The models of each hive, kept in `state/fleet.json` for `heartbeat.forget` after the hive's last answer, so that a
+ * restarted queen knows the models of hives that are away. A damaged file is renamed to `fleet.json.damaged`. If the file
+ * cannot be written, a restarted queen starts without models; nothing else changes.
  */
 export class KnownModels extends Context.Service<
   KnownModels,
   {
-    /** By hive, without those that `heartbeat.forget` has passed for. */
+    /** By hive, without those whose last answer is older than `heartbeat.forget`. */
     readonly all: Effect.Effect<ReadonlyMap<string, HiveModels>>
-    /** Takes what a hive has now, in place of what it had. Writes the file if that has changed. */
-    readonly note: (
+    /** Replaces the models of each of these hives. Writes the file at once if any models changed. */
+    readonly record: (
       hives: ReadonlyMap<string, Pick<HiveModels, "models" | "isConfigured">>
     ) => Effect.Effect<void>
     readonly forget: (hive: string) => Effect.Effect<void>
@@ -44,7 +44,7 @@ export class KnownModels extends Context.Service<
     Effect.suspend(() => make)
   )
 
-  /** Without a file, for tests. */
+  /** Without a file; for tests. */
   static readonly layerMemory = Layer.effect(
     KnownModels,
     Effect.suspend(() => makeWith(new Map(), () => Effect.void))
@@ -67,7 +67,7 @@ const FleetFile = Schema.fromJsonString(
 const decode = Schema.decodeUnknownOption(FleetFile)
 const decodeModel = Schema.decodeUnknownOption(StoredModel)
 
-// Another version of rbee may know more or less of a model: what it wrote is no damage.
+// Another version of rbee may store other fields of a model: unreadable models are skipped, and the file is not damaged.
 const readHives = (text: string) =>
   Option.map(
     decode(text),
@@ -104,7 +104,7 @@ const make = Effect.gen(function* () {
     const damaged = `${file}.damaged`
     yield* Effect.ignore(fs.rename(file, damaged))
     yield* Effect.logWarning(
-      "fleet.json cannot be read and was set aside; the models of a hive are known again when the hive answers",
+      "fleet.json is damaged and was renamed; the queen learns a hive's models again when the hive answers",
       { file: damaged }
     )
     return new Map<string, HiveModels>()
@@ -119,9 +119,10 @@ const make = Effect.gen(function* () {
     Effect.catchTag("PlatformError", ({ message, reason }) =>
       reason._tag === "NotFound"
         ? Effect.succeed(new Map<string, HiveModels>())
-        : Effect.logWarning("fleet.json cannot be read, and counts as empty", { file, reason: message }).pipe(
-            Effect.as(new Map<string, HiveModels>())
-          )
+        : Effect.logWarning("fleet.json cannot be read and is treated as empty", {
+            file,
+            reason: message
+          }).pipe(Effect.as(new Map<string, HiveModels>()))
     )
   )
 
@@ -159,7 +160,7 @@ const makeWith = Effect.fnUntraced(function* (
   const { heartbeat } = yield* Settings
   const known = new Map(stored)
   const writing = yield* Semaphore.make(1)
-  // When each hive was seen is written now and then; which models it has, at once.
+  // Changed models are written at once, times of answers every minute.
   let isSaved = true
 
   const save = writing.withPermit(
@@ -177,15 +178,15 @@ const makeWith = Effect.fnUntraced(function* (
   const prune = () => {
     const oldest = clock.currentTimeMillisUnsafe() - Duration.toMillis(heartbeat.forget)
     for (const [hive, { seenAt }] of known) {
-      // A map keeps the order of insertion, so the hives that were seen longest ago stand first.
+      // Insertion order: the hives with the oldest answers come first.
       if (seenAt >= oldest && known.size <= maxHives) continue
       known.delete(hive)
       isSaved = false
     }
   }
 
-  const isSame = (had: HiveModels | undefined, models: ReadonlyArray<StoredModel>) =>
-    had !== undefined && JSON.stringify(had.models) === JSON.stringify(models)
+  const isSame = (previous: HiveModels | undefined, models: ReadonlyArray<StoredModel>) =>
+    previous !== undefined && JSON.stringify(previous.models) === JSON.stringify(models)
 
   yield* save.pipe(Effect.delay(saveInterval), Effect.forever, Effect.forkScoped)
   yield* Effect.addFinalizer(() => save)
@@ -195,7 +196,7 @@ const makeWith = Effect.fnUntraced(function* (
       prune()
       return known
     }),
-    note: Effect.fnUntraced(function* (hives) {
+    record: Effect.fnUntraced(function* (hives) {
       let hasChanged = false
       for (const [hive, { isConfigured, models }] of hives) {
         const kept = models.slice(0, maxModels)

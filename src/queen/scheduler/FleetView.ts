@@ -6,7 +6,8 @@ import * as Semaphore from "effect/Semaphore"
 import { type PeerError, reasonText } from "../../job/client/clientErrors.ts"
 import { JobsClient } from "../../job/client/JobsClient.ts"
 import { HiveInventory } from "../../operation/Inventory.ts"
-import { HiveRegistry, type KnownHive } from "../registry/HiveRegistry.ts"
+import type { KnownHive } from "../registry/HiveRecord.ts"
+import { HiveRegistry } from "../registry/HiveRegistry.ts"
 import { type HiveModels, KnownModels } from "../registry/KnownModels.ts"
 
 /** A hive with what it told last. */
@@ -92,7 +93,7 @@ const make = Effect.gen(function* () {
     const answers = yield* Effect.forEach(reachable, ask, { concurrency: maxConcurrentRequests })
     const stocks = answers.filter((stock) => stock !== undefined)
     const byAlias = new Map(hives.map((hive) => [hive.record.alias, hive]))
-    yield* memory.note(
+    yield* memory.record(
       new Map(
         stocks.map(({ hive, inventory: { models } }) => {
           const isConfigured = byAlias.get(hive)?.record.source === "config"

@@ -643,7 +643,7 @@ describe("the queen's own operations", () => {
   )
 })
 
-describe("watching over hives", () => {
+describe("hive health", () => {
   const beatOf = (id: string) => JSON.stringify({ hive_id: id, timestamp: "", workers: [] })
   const stateOf = (alias: string) =>
     Effect.gen(function* () {
@@ -653,7 +653,7 @@ describe("watching over hives", () => {
     })
   const quick = { heartbeat: { every: Duration.millis(100), active: Duration.millis(400) } }
 
-  it.live("asks a hive that cannot reach it with beats, and says of one that is gone why", () =>
+  it.live("probes a hive that sends no heartbeats, and reports why one is unreachable", () =>
     Effect.gen(function* () {
       let isUp = true
       const atlas = yield* fakeHive((request, response) =>
@@ -673,13 +673,13 @@ describe("watching over hives", () => {
     })
   )
 
-  it.live("suspects itself when most of the hives that it knew seem gone at once", () =>
+  it.live("suspects its own network when most hives become unreachable at once", () =>
     Effect.gen(function* () {
       let isUp = true
       const doubts: Array<string> = []
       const logger = Logger.make(({ message }) => {
         const text = JSON.stringify(message)
-        if (text.includes("most hives seem gone at once")) doubts.push(text)
+        if (text.includes("most hives became unreachable at once")) doubts.push(text)
       })
       const hive = yield* fakeHive((request, response) =>
         isUp ? void response.end(beatOf("x")) : void request.socket.destroy()

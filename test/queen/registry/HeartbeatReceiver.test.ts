@@ -10,7 +10,7 @@ import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { fakeHive, json } from "../../support/fakeHive.ts"
 
-/** A daemon whose id, or absence of one, can be changed while it runs. */
+/** A daemon whose hive id a test may change or remove. */
 const daemon = (hiveId: string | undefined) =>
   Effect.gen(function* () {
     const state = { hiveId, isUp: true }
@@ -23,11 +23,11 @@ const daemon = (hiveId: string | undefined) =>
     return { ...hive, state }
   })
 
-/** A receiver with its registry, what the log was told, and how to send a heartbeat. */
+/** A receiver with its registry, the logged messages, and how to send a heartbeat. */
 const setUp = Effect.fnUntraced(function* (configured: Readonly<Record<string, string>> = {}) {
-  const told: Array<string> = []
+  const logged: Array<string> = []
   const log = Logger.make(
-    ({ message }) => void told.push(String(Array.isArray(message) ? message[0] : message))
+    ({ message }) => void logged.push(String(Array.isArray(message) ? message[0] : message))
   )
   const entries = Object.entries(configured).map(([alias, url]) => ({
     aliases: [alias],
@@ -53,11 +53,11 @@ const setUp = Effect.fnUntraced(function* (configured: Readonly<Record<string, s
       .pipe(Effect.provide(Logger.layer([log])))
   const recordOf = (alias: string) =>
     Effect.map(registry.list, (hives) => hives.find(({ record }) => record.alias === alias)?.record)
-  return { registry, send, recordOf, told }
+  return { registry, send, recordOf, logged }
 })
 
 describe("HeartbeatReceiver", () => {
-  it.live("uses an address only if the daemon there says that it is that hive", () =>
+  it.live("uses an address only if the daemon there confirms the hive id", () =>
     Effect.gen(function* () {
       const { recordOf, registry, send } = yield* setUp()
       const atlas = yield* daemon("atlas")
@@ -71,7 +71,7 @@ describe("HeartbeatReceiver", () => {
       const wrong = {
         boreas: [other.url, `The daemon at ${other.url} is hive 'other', not 'boreas'`],
         castor: [old.url, `The daemon at ${old.url} does not report its hive id`],
-        delos: ["http://127.0.0.1:9", "No hive confirms the id 'delos' at http://127.0.0.1:9 ("]
+        delos: ["http://127.0.0.1:9", "Failed to connect to http://127.0.0.1:9: connection refused"]
       } as const
       for (const [alias, [url, sentence]] of Object.entries(wrong)) {
         yield* send(alias, url)
@@ -85,14 +85,14 @@ describe("HeartbeatReceiver", () => {
     })
   )
 
-  it.live("takes a refusal back with the first heartbeat that the daemon confirms", () =>
+  it.live("accepts a rejected address with the first heartbeat that the daemon confirms", () =>
     Effect.gen(function* () {
-      const { recordOf, send, told } = yield* setUp()
+      const { recordOf, send, logged } = yield* setUp()
       const late = yield* daemon("other")
       yield* send("atlas", late.url)
       yield* send("atlas", late.url)
       assert.strictEqual((yield* recordOf("atlas"))?.state, "unreachable")
-      assert.deepStrictEqual(told, ["the address of a heartbeat cannot be used"])
+      assert.deepStrictEqual(logged, ["the address of a heartbeat cannot be used"])
       late.state.hiveId = "atlas"
       yield* send("atlas", late.url)
       assert.strictEqual((yield* recordOf("atlas"))?.state, "active")
@@ -101,7 +101,7 @@ describe("HeartbeatReceiver", () => {
 
   it.live("does not move a hive that answers at its address, and reports both senders", () =>
     Effect.gen(function* () {
-      const { recordOf, registry, send, told } = yield* setUp()
+      const { recordOf, registry, send, logged } = yield* setUp()
       const first = yield* daemon("twin")
       const second = yield* daemon("twin")
       yield* send("twin", first.url)
@@ -110,11 +110,11 @@ describe("HeartbeatReceiver", () => {
       const sentence = `Two hives send heartbeats as 'twin', from ${first.url} and ${second.url}; give one of them another id (hive.id)`
       assert.deepInclude(record, { state: "active", url: first.url, warning: sentence })
       assert.strictEqual((yield* registry.find("twin")).peer.url, first.url)
-      assert.deepStrictEqual(told, [sentence])
+      assert.deepStrictEqual(logged, [sentence])
     })
   )
 
-  it.live("reports two senders of which neither answers", () =>
+  it.live("reports two senders when neither answers", () =>
     Effect.gen(function* () {
       const { recordOf, send } = yield* setUp()
       yield* send("twin", "http://127.0.0.1:9")
@@ -139,7 +139,7 @@ describe("HeartbeatReceiver", () => {
     })
   )
 
-  it.live("does not move a configured hive, and takes its heartbeat as a sign of life", () =>
+  it.live("does not move a configured hive, and treats its heartbeat as a sign of life", () =>
     Effect.gen(function* () {
       const home = yield* daemon("atlas")
       const { recordOf, send } = yield* setUp({ atlas: home.url })
@@ -151,7 +151,7 @@ describe("HeartbeatReceiver", () => {
     })
   )
 
-  it.live("counts a daemon that is known by two names once", () =>
+  it.live("counts a daemon with two aliases once", () =>
     Effect.gen(function* () {
       const atlas = yield* daemon("atlas")
       const { registry, send } = yield* setUp({ tower: atlas.url })
@@ -171,7 +171,7 @@ describe("HeartbeatReceiver", () => {
     })
   )
 
-  it.live("reads null as absent, and an absent address as the sender's", () =>
+  it.live("treats null as absent, and uses the sender's address if none is given", () =>
     Effect.gen(function* () {
       const { recordOf, send } = yield* setUp()
       const worker = { worker_id: "w", state: "ready", health_status: null, url: null, model_id: null }

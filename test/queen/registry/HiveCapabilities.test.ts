@@ -35,7 +35,7 @@ const layerFor = (home: string, port: number) =>
   )
 
 describe("HiveCapabilities", () => {
-  it.live("asks an older hive at /capabilities, and only where /v1/capabilities is missing", () =>
+  it.live("requests /capabilities of an older hive, only if /v1/capabilities is missing", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       const asked: Array<string | undefined> = []
@@ -63,7 +63,7 @@ describe("HiveCapabilities", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("keeps what a hive says, also when it says something else later, or nothing", () =>
+  it.live("caches the devices of a hive, and keeps them when later answers are invalid or missing", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       const headers: Array<string | undefined> = []

@@ -22,23 +22,23 @@ const recordOf = Effect.map(
 )
 
 describe("HiveRegistry", () => {
-  it.effect("calls a hive active while its last beat is younger than 30 s, and again with the next", () =>
+  it.effect("lists a hive as active for 30 s after each heartbeat", () =>
     Effect.gen(function* () {
       const registry = yield* HiveRegistry
-      yield* registry.beat(beat(), "127.0.0.1")
+      yield* registry.recordHeartbeat(beat(), "127.0.0.1")
       yield* TestClock.adjust("29999 millis")
       assert.strictEqual((yield* recordOf).state, "active")
       yield* TestClock.adjust("1 millis")
       assert.strictEqual((yield* recordOf).state, "stale")
-      yield* registry.beat(beat(), "127.0.0.1")
+      yield* registry.recordHeartbeat(beat(), "127.0.0.1")
       assert.strictEqual((yield* recordOf).state, "active")
     }).pipe(Effect.provide(layer))
   )
 
-  it.effect("takes work in flight for a sign of life, and forgets nothing of a hive that is lost", () =>
+  it.effect("treats running work as a sign of life, and keeps the address of an unreachable hive", () =>
     Effect.gen(function* () {
       const registry = yield* HiveRegistry
-      yield* registry.beat(beat(2), "127.0.0.1")
+      yield* registry.recordHeartbeat(beat(2), "127.0.0.1")
       yield* TestClock.adjust("1 minute")
       registry.markAlive("atlas")
       assert.deepInclude(yield* recordOf, { state: "active", workers: 2 })
@@ -54,13 +54,13 @@ describe("HiveRegistry", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.effect("takes the beat of a hive with 50 workers in under a millisecond of CPU", () =>
+  it.effect("records the heartbeat of a hive with 50 workers in under a millisecond of CPU", () =>
     Effect.gen(function* () {
       const registry = yield* HiveRegistry
       const beats = 1000
-      for (let i = 0; i < 100; i++) yield* registry.beat(beat(50), "127.0.0.1")
+      for (let i = 0; i < 100; i++) yield* registry.recordHeartbeat(beat(50), "127.0.0.1")
       const before = process.cpuUsage()
-      for (let i = 0; i < beats; i++) yield* registry.beat(beat(50), "127.0.0.1")
+      for (let i = 0; i < beats; i++) yield* registry.recordHeartbeat(beat(50), "127.0.0.1")
       const { system, user } = process.cpuUsage(before)
       assert.isBelow((user + system) / beats, 1000)
     }).pipe(Effect.provide(layer))

@@ -25,7 +25,7 @@ const model = (id: string) => ({
 
 const noted = (...ids: ReadonlyArray<string>) => ({ models: ids.map(model), isConfigured: false })
 
-/** One life of a queen with that home. */
+/** Runs a queen's models in a home folder, until its scope closes. */
 const inHome = <A, E>(home: string, use: Effect.Effect<A, E, KnownModels>) =>
   Effect.provide(
     use,
@@ -45,22 +45,22 @@ const names = Effect.gen(function* () {
 const fileOf = (home: string) => path.join(home, "state", "fleet.json")
 
 describe("KnownModels", () => {
-  it.effect("knows in its next life what the hives had, until it is forgotten", () =>
+  it.effect("reads the models of hives after a restart, except forgotten ones", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       yield* inHome(
         home,
         Effect.gen(function* () {
           const memory = yield* KnownModels
-          yield* memory.note(
+          yield* memory.record(
             new Map([
               ["atlas", noted("a", "b")],
               ["boreas", noted("c")]
             ])
           )
-          // Without waiting for the end of this life, which may be a kill.
+          // Before the scope closes: the queen may be killed.
           assert.include(readFileSync(fileOf(home), "utf8"), `"atlas"`)
-          yield* memory.note(new Map([["atlas", noted("a")]]))
+          yield* memory.record(new Map([["atlas", noted("a")]]))
         })
       )
       assert.sameMembers(yield* inHome(home, names), ["atlas: a", "boreas: c"])
@@ -80,7 +80,7 @@ describe("KnownModels", () => {
     })
   )
 
-  it.effect("sets a damaged file aside, and starts", () =>
+  it.effect("renames a damaged file, and starts", () =>
     Effect.gen(function* () {
       for (const damage of [
         "",
@@ -97,14 +97,14 @@ describe("KnownModels", () => {
         assert.strictEqual(readFileSync(`${fileOf(home)}.damaged`, "utf8"), damage)
         yield* inHome(
           home,
-          KnownModels.use((memory) => memory.note(new Map([["atlas", noted("a")]])))
+          KnownModels.use((memory) => memory.record(new Map([["atlas", noted("a")]])))
         )
         assert.deepStrictEqual(yield* inHome(home, names), ["atlas: a"])
       }
     })
   )
 
-  it.effect("skips what another version wrote of a model, and works where no file can be written", () =>
+  it.effect("skips unreadable models, and works where no file can be written", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       mkdirSync(path.dirname(fileOf(home)), { recursive: true })
@@ -113,20 +113,20 @@ describe("KnownModels", () => {
       assert.deepStrictEqual(yield* inHome(home, names), ["atlas: a"])
 
       const other = yield* temporaryHome
-      // In the place of the folder is a file.
+      // A file where the folder should be.
       writeFileSync(path.join(other, "state"), "")
       yield* inHome(
         other,
         Effect.gen(function* () {
           const memory = yield* KnownModels
-          yield* memory.note(new Map([["atlas", noted("a")]]))
+          yield* memory.record(new Map([["atlas", noted("a")]]))
           assert.deepStrictEqual(yield* names, ["atlas: a"])
         })
       )
     })
   )
 
-  it.effect("is bounded: the hives that were seen longest ago go first", () =>
+  it.effect("is bounded: the hives with the oldest answers are dropped first", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       yield* inHome(
@@ -134,7 +134,7 @@ describe("KnownModels", () => {
         Effect.gen(function* () {
           const memory = yield* KnownModels
           for (let i = 0; i < 3; i++) {
-            yield* memory.note(
+            yield* memory.record(
               new Map(Array.from({ length: 500 }, (_, j) => [`hive-${i}-${j}`, noted(`m-${j}`)]))
             )
           }

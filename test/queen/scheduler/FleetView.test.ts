@@ -4,7 +4,8 @@ import { TestClock } from "effect/testing"
 import { type PeerError, PeerProtocolError, PeerUnreachable } from "../../../src/job/client/clientErrors.ts"
 import { JobsClient } from "../../../src/job/client/JobsClient.ts"
 import type { HiveInventory } from "../../../src/operation/Inventory.ts"
-import { HiveRegistry, type KnownHive } from "../../../src/queen/registry/HiveRegistry.ts"
+import type { KnownHive } from "../../../src/queen/registry/HiveRecord.ts"
+import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
 import { KnownModels } from "../../../src/queen/registry/KnownModels.ts"
 import { FleetView } from "../../../src/queen/scheduler/FleetView.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
@@ -49,7 +50,7 @@ const quiet = {
   markAlive: () => {},
   markUnreachable: () => {},
   isLost: () => false,
-  stopped: () => {},
+  markStopped: () => {},
   onLost: () => () => {},
   changes: () => 0
 }
