@@ -65,19 +65,21 @@ import { version } from "./system/Program.ts"
 import { WorkerProcessFiles } from "./system/WorkerProcessFiles.ts"
 
 const queen = Flag.String("queen").pipe(
-  Flag.withDescription("The queen's URL; nothing is started then"),
+  Flag.withDescription("Queen URL; with it, no daemon is started"),
   Flag.optional
 )
 const json = Flag.Boolean("json").pipe(
-  Flag.withDescription("Print the answer as JSON, for programs"),
+  Flag.withDescription("Print the result as JSON"),
   Flag.withDefault(false)
 )
 const tokenFile = Flag.String("token-file").pipe(
-  Flag.withDescription("A file with the token of the daemons"),
+  Flag.withDescription(
+    "File with the daemon token (default: RBEE_TOKEN, then the file 'token' in the configuration folder)"
+  ),
   Flag.optional
 )
 
-const noun = (name: string, description: string) =>
+const group = (name: string, description: string) =>
   Command.make(name).pipe(Command.withDescription(description))
 
 const services = (flags: SharedFlags["Service"]) =>
@@ -94,19 +96,19 @@ const services = (flags: SharedFlags["Service"]) =>
     Layer.provideMerge([Paths.layer, Layer.succeed(SharedFlags, flags)])
   )
 
-/** The command line: the tree of its commands. */
+/** The command tree of the CLI. */
 export const cli = Command.make("rbee").pipe(
-  Command.withDescription("One place to run language models on all your machines"),
+  Command.withDescription("Run language models on a fleet of machines"),
   Command.withSharedFlags({ queen, json, tokenFile }),
   Command.withSubcommands([
     infer,
     explain,
     status,
     stop,
-    noun("queen", "The daemon that takes operations").pipe(
+    group("queen", "Queen: the fleet daemon that accepts requests and schedules them").pipe(
       Command.withSubcommands([queenServe, queenStart, queenStop, queenStatus])
     ),
-    noun("hive", "The daemon of each machine").pipe(
+    group("hive", "Hives: the daemons that run models, one per machine").pipe(
       Command.withSubcommands([
         hiveServe,
         hiveStart,
@@ -122,24 +124,24 @@ export const cli = Command.make("rbee").pipe(
         hiveService
       ])
     ),
-    noun("worker", "The processes with a model loaded").pipe(
+    group("worker", "Workers: processes serving a model").pipe(
       Command.withSubcommands([workerSpawn, workerList, workerGet, workerLogs, workerDelete, workerRestart])
     ),
-    noun("model", "The models on a hive").pipe(
+    group("model", "Models on a hive").pipe(
       Command.withSubcommands([modelDownload, modelList, modelGet, modelDelete])
     ),
-    noun("jobs", "What runs and what ran").pipe(Command.withSubcommands([jobsList, jobsWatch, jobsCancel])),
-    noun("key", "Keys with which applications use the queen").pipe(
-      Command.withSubcommands([keyCreate, keyList, keyRevoke])
+    group("jobs", "Running and finished jobs").pipe(
+      Command.withSubcommands([jobsList, jobsWatch, jobsCancel])
     ),
-    noun("engine", "What workers are made with").pipe(Command.withSubcommands([engineInstall])),
-    noun("config", "Where settings are, and what they are").pipe(
+    group("key", "API keys for applications").pipe(Command.withSubcommands([keyCreate, keyList, keyRevoke])),
+    group("engine", "Engines that run models").pipe(Command.withSubcommands([engineInstall])),
+    group("config", "Settings and their files").pipe(
       Command.withSubcommands([configShow, configPath, configCheck])
     ),
     op
   ]),
-  Command.provide((typed) =>
-    services({ queen: typed.queen, json: typed.json, tokenFile: Option.getOrUndefined(typed.tokenFile) })
+  Command.provide((args) =>
+    services({ queen: args.queen, json: args.json, tokenFile: Option.getOrUndefined(args.tokenFile) })
   )
 )
 
@@ -149,12 +151,12 @@ const toStandardError = (sentence: string) =>
 const failed = (sentence: string) =>
   Effect.andThen(toStandardError(sentence), Effect.fail(new CommandFailed()))
 
-// A reader that left, such as `head`, is no error of the command.
+// A closed pipe, as with `rbee … | head`, is not an error of the command.
 const watchOutput = Effect.sync(() => {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") process.exit(0)
-      process.stderr.write(`❌ Error: The output cannot be written: ${systemProblem(error)}\n`)
+      process.stderr.write(`❌ Error: Cannot write the output: ${systemProblem(error)}\n`)
       process.exit(1)
     })
   }
@@ -163,11 +165,11 @@ const watchOutput = Effect.sync(() => {
 const asksForHelp = (args: ReadonlyArray<string>) =>
   args.length === 0 || args.some((arg) => /^(--help|-h|--version|-v|--completions.*|--wizard)$/.test(arg))
 
-// What the parser prints is the answer only to one who asked for it.
+// The parser's help goes to stdout only if it was requested; after a usage error it goes to stderr.
 const parserConsole = (args: ReadonlyArray<string>): Console.Console =>
   asksForHelp(args) ? console : { ...console, log: console.error }
 
-/** Runs what was typed. Fails with an error that carries the exit code; what went wrong has been printed. */
+/** Runs a command line. Fails with an error that carries the exit code; the message has been printed. */
 export const main = (args: ReadonlyArray<string>) =>
   watchOutput.pipe(
     Effect.andThen(Command.runWith(cli, { version })(args)),
@@ -182,6 +184,6 @@ export const main = (args: ReadonlyArray<string>) =>
     Effect.catchDefect((defect) => failed(`${Cause.pretty(Cause.die(defect))}`))
   )
 
-/** Runs what was typed as this process, to its exit code. */
+/** Runs a command line as this process, and exits with its exit code. */
 export const run = (args: ReadonlyArray<string>) =>
   NodeRuntime.runMain(main(args), { disableErrorReporting: true })

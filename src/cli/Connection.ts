@@ -15,17 +15,17 @@ import { Output } from "./Output.ts"
 
 type StartError = DaemonNotStarted | DaemonProblem | SpawnFailed
 
-/** Where the queen is, and how it comes to run. */
+/** Finds the queen, and starts it if necessary. */
 export class Connection extends Context.Service<
   Connection,
   {
-    /** The queen's address: flag, `RBEE_QUEEN_URL`, the state file, the default. */
+    /** The queen's URL: from the flag, `RBEE_QUEEN_URL`, the pid file or the settings, in this order. */
     readonly queen: Effect.Effect<Peer>
-    /** Whether a daemon answers there. Fails when the daemon wants a token, or another one. */
-    readonly isWell: (peer: Peer) => Effect.Effect<boolean, DaemonProblem>
-    /** The queen, started if it does not run and no address was given. */
+    /** Whether a daemon responds at the URL. Fails if the daemon rejects the token, or requires one. */
+    readonly isHealthy: (peer: Peer) => Effect.Effect<boolean, DaemonProblem>
+    /** The running queen. Starts it if it is not running and no URL was given. */
     readonly runningQueen: Effect.Effect<Peer, StartError>
-    /** Starts the queen in the background; one that runs already is a success. */
+    /** Starts the queen in the background; succeeds if it is already running. */
     readonly start: Effect.Effect<Peer, StartError>
   }
 >()("rbee/cli/Connection") {
@@ -39,60 +39,60 @@ const withoutSlash = (url: string) => url.replace(/\/+$/, "")
 
 const make = Effect.fnUntraced(function* (queenUrl: Option.Option<string>) {
   const launcher = yield* DaemonLauncher
-  const runFiles = yield* PidFile
+  const pidFiles = yield* PidFile
   const settings = yield* Settings
   const token = yield* Token
   const output = yield* Output
   const fromVariable = yield* variable("RBEE_QUEEN_URL")
-  const given = Option.orElse(queenUrl, () => fromVariable)
-  const usual = `http://${settings.queen.host}:${settings.queen.port}`
+  const explicitUrl = Option.orElse(queenUrl, () => fromVariable)
+  const defaultUrl = `http://${settings.queen.host}:${settings.queen.port}`
   const peer = (url: string): Peer => ({ url: withoutSlash(url), token: Option.getOrUndefined(token.own) })
 
   const queen = Effect.gen(function* () {
-    if (Option.isSome(given)) return peer(given.value)
-    const running = yield* runFiles.read("queen")
-    return peer(Option.match(running, { onNone: () => usual, onSome: ({ url }) => url }))
+    if (Option.isSome(explicitUrl)) return peer(explicitUrl.value)
+    const running = yield* pidFiles.read("queen")
+    return peer(Option.match(running, { onNone: () => defaultUrl, onSome: ({ url }) => url }))
   })
 
   const refused = ({ token, url }: Peer, { detail, status }: PeerRefused) => {
     if (status !== unauthorized)
-      return new DaemonProblem({ message: `The daemon at ${url} refused: ${detail}` })
+      return new DaemonProblem({ message: `The daemon at ${url} rejected the request: ${detail}` })
     return new DaemonProblem({
       message:
         token === undefined
-          ? `The queen at ${url} is running, and the token is missing: give it in RBEE_TOKEN or with --token-file`
-          : `The queen at ${url} is running, and the token is wrong: RBEE_TOKEN, --token-file or the file 'token' of the configuration folder must have the queen's`
+          ? `The queen at ${url} requires a token; pass it in RBEE_TOKEN or with --token-file`
+          : `The queen at ${url} rejected the token; pass the queen's token in RBEE_TOKEN, with --token-file, or in the file 'token' of the configuration folder`
     })
   }
 
-  const whoAnswers = (who: Peer) => Effect.mapError(launcher.probe(who), (error) => refused(who, error))
+  const probe = (peer: Peer) => Effect.mapError(launcher.probeDaemon(peer), (error) => refused(peer, error))
 
-  const isWell = (who: Peer) => Effect.map(whoAnswers(who), Option.isSome)
+  const isHealthy = (peer: Peer) => Effect.map(probe(peer), Option.isSome)
 
   const start = Effect.gen(function* () {
-    const who = yield* queen
-    const name = yield* whoAnswers(who)
-    if (Option.isSome(name) && name.value === "queen") return who
+    const current = yield* queen
+    const name = yield* probe(current)
+    if (Option.isSome(name) && name.value === "queen") return current
     if (Option.isSome(name)) {
       return yield* new DaemonProblem({
-        message: `A ${name.value} answers at ${who.url}, not a queen; take another port with RBEE_QUEEN_PORT`
+        message: `${current.url} is served by a ${name.value}, not a queen; choose another port with RBEE_QUEEN_PORT`
       })
     }
-    yield* output.note(`Starting the queen at ${usual} (log: ${launcher.logFile("queen")})`)
-    yield* launcher.launch({ name: "queen", peer: peer(usual), args: ["queen", "serve"] })
-    return peer(usual)
+    yield* output.note(`Starting the queen at ${defaultUrl} (log: ${launcher.logFile("queen")})`)
+    yield* launcher.launch({ name: "queen", peer: peer(defaultUrl), args: ["queen", "serve"] })
+    return peer(defaultUrl)
   })
 
   return Connection.of({
     queen,
-    isWell,
+    isHealthy,
     start,
     runningQueen: Effect.gen(function* () {
-      if (Option.isNone(given)) return yield* start
-      const who = yield* queen
-      if (yield* isWell(who)) return who
+      if (Option.isNone(explicitUrl)) return yield* start
+      const current = yield* queen
+      if (yield* isHealthy(current)) return current
       return yield* new DaemonProblem({
-        message: `No queen answers at ${who.url}; is its address right, and does it run?`
+        message: `Cannot reach a queen at ${current.url}; check the address and that the queen is running`
       })
     })
   })

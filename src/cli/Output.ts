@@ -4,22 +4,22 @@ import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import { render } from "../job/view/Table.ts"
 
-/** The one place that prints. Answers go to stdout, everything else to stderr. */
+/** Prints. Results go to stdout, everything else to stderr. */
 export class Output extends Context.Service<
   Output,
   {
     readonly json: boolean
-    /** A piece of the answer, as it is. */
+    /** Prints a piece of the result unchanged. */
     readonly text: (text: string) => Effect.Effect<void>
-    /** A line of the answer. */
+    /** Prints a line of the result. */
     readonly line: (line: string) => Effect.Effect<void>
-    /** The answer: a table, or one JSON document. */
+    /** Prints the result: a table, or with `--json` one JSON document. */
     readonly answer: (answer: Schema.Json) => Effect.Effect<void>
-    /** What is happening. */
+    /** Prints a message. */
     readonly note: (line: string) => Effect.Effect<void>
-    /** What is happening now: on a terminal it takes the place of the last such line. */
+    /** Prints a progress line; on a terminal it replaces the previous one. */
     readonly progress: (line: string) => Effect.Effect<void>
-    /** Empties the terminal, so that an answer takes the place of the last; does nothing where there is none. */
+    /** Clears the terminal; does nothing if stdout is not a terminal or `--json` is set. */
     readonly clear: Effect.Effect<void>
     readonly error: (sentence: string) => Effect.Effect<void>
   }

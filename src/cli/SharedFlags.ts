@@ -1,7 +1,7 @@
 import * as Context from "effect/Context"
 import type * as Option from "effect/Option"
 
-/** What may be typed with every command. */
+/** The flags of every command. */
 export class SharedFlags extends Context.Service<
   SharedFlags,
   {

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 
-/** Lets a daemon go on when its output is closed, as by a terminal or a pipe that went away: what it writes is lost then. */
+/** Keeps a daemon running when its terminal or pipe closes; later output is lost. */
 export const surviveClosedOutput = Effect.sync(() => {
   for (const stream of [process.stdout, process.stderr]) {
     stream.removeAllListeners("error")

@@ -4,47 +4,45 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Infer } from "../operation/inferenceOperations.ts"
-import { hiveId, model } from "./flags.ts"
-import { runTyped } from "./operationCommand.ts"
+import { hiveIdOrAuto, model } from "./flags.ts"
+import { runArguments } from "./operationCommand.ts"
 import { readInput } from "./stdin.ts"
 
-const maxTokens = Flag.Int("max-tokens").pipe(Flag.withDescription("Tokens at most"), Flag.withDefault(256))
+const maxTokens = Flag.Int("max-tokens").pipe(
+  Flag.withDescription("Maximum number of tokens (default: 256)"),
+  Flag.withDefault(256)
+)
 const temperature = Flag.Finite("temperature").pipe(
-  Flag.withDescription("How freely tokens are chosen; 0 takes the likeliest"),
+  Flag.withDescription("Sampling temperature; 0 is greedy (default: 0.7)"),
   Flag.withDefault(0.7)
 )
 const topP = Flag.Finite("top-p").pipe(
-  Flag.withDescription("Only tokens within this probability"),
+  Flag.withDescription("Nucleus sampling: cumulative probability, 0 to 1 (default: the engine's)"),
   Flag.optional
 )
 const topK = Flag.Int("top-k").pipe(
-  Flag.withDescription("Only so many of the likeliest tokens"),
+  Flag.withDescription("Sample from the k most likely tokens (default: the engine's)"),
   Flag.optional
 )
 const device = Flag.String("device").pipe(
-  Flag.withDescription("Device: an index, or a name such as cpu, cuda or gpu-1"),
+  Flag.withDescription("Device index, or a name such as cpu, cuda or gpu-1 (default: any)"),
   Flag.optional
 )
 
 const deviceOf = (typed: string) => (/^\d+$/.test(typed) ? Number(typed) : typed)
-const workerId = Flag.String("worker-id").pipe(
-  Flag.withDescription("This worker and no other"),
-  Flag.optional
-)
+const workerId = Flag.String("worker-id").pipe(Flag.withDescription("Use only this worker"), Flag.optional)
 const noStream = Flag.Boolean("no-stream").pipe(
-  Flag.withDescription("Print the text when it is whole"),
+  Flag.withDescription("Print the complete text at the end"),
   Flag.withDefault(false)
 )
-const prompt = Argument.String("prompt").pipe(
-  Argument.withDescription("The text to continue; - reads standard input")
-)
+const prompt = Argument.String("prompt").pipe(Argument.withDescription("Text to continue; - reads stdin"))
 
 export const infer = Command.make(
   "infer",
-  { prompt, model, hiveId, maxTokens, temperature, topP, topK, device, workerId, noStream },
+  { prompt, model, hiveId: hiveIdOrAuto, maxTokens, temperature, topP, topK, device, workerId, noStream },
   Effect.fnUntraced(function* (typed) {
     const text = typed.prompt === "-" ? yield* readInput : typed.prompt
-    yield* runTyped(
+    yield* runArguments(
       Infer,
       {
         hive_id: typed.hiveId,
@@ -62,7 +60,7 @@ export const infer = Command.make(
     )
   })
 ).pipe(
-  Command.withDescription("Continue a prompt, token by token; starts what does not run"),
+  Command.withDescription("Complete a prompt, streaming tokens; starts the daemons if needed"),
   Command.withExamples([
     { command: `rbee infer --model rbee:tiny "It was a truth universally acknowledged that"` },
     { command: "rbee infer --model rbee:tiny --hive-id auto --max-tokens 40 - < prompt.txt" }

@@ -9,26 +9,26 @@ import { runJson } from "./runJob.ts"
 import { readInput } from "./stdin.ts"
 
 const request = Argument.String("json").pipe(
-  Argument.withDescription("The operation as JSON; - or nothing reads standard input"),
+  Argument.withDescription("Operation as JSON; - reads stdin (default: -)"),
   Argument.withDefault("-")
 )
 const schema = Flag.Boolean("schema").pipe(
-  Flag.withDescription("Print the JSON Schema of every operation instead"),
+  Flag.withDescription("Print the JSON Schema of every operation and exit"),
   Flag.withDefault(false)
 )
 
 export const op = Command.make(
   "op",
   { request, schema },
-  Effect.fnUntraced(function* (typed) {
+  Effect.fnUntraced(function* (args) {
     const output = yield* Output
-    if (typed.schema) return yield* output.line(JSON.stringify(jsonSchemas(builtIn), null, 2))
-    const body = typed.request === "-" ? yield* readInput : typed.request
-    if (body.trim() === "") return yield* new BadInput({ message: "There is no operation: give it as JSON" })
+    if (args.schema) return yield* output.line(JSON.stringify(jsonSchemas(builtIn), null, 2))
+    const body = args.request === "-" ? yield* readInput : args.request
+    if (body.trim() === "") return yield* new BadInput({ message: "Missing operation: pass it as JSON" })
     yield* runJson(body, "answer")
   })
 ).pipe(
-  Command.withDescription("Run any operation, given as JSON"),
+  Command.withDescription("Run an operation given as JSON"),
   Command.withExamples([
     { command: `rbee op '{"operation":"worker_list","hive_id":"localhost"}'` },
     { command: "rbee op --schema" }

@@ -1,7 +1,7 @@
 import * as Option from "effect/Option"
 import type { SettingOverrides } from "../settings/Settings.ts"
 
-/** The flags that were given, as settings. */
+/** Flags as setting overrides; flags that were not given are undefined. */
 export const overridesOf = (
   flags: Readonly<Record<string, Option.Option<number | string>>>
 ): SettingOverrides =>

@@ -9,15 +9,15 @@ const readAll = async () => {
   for await (const chunk of process.stdin) {
     const bytes = Buffer.from(chunk)
     size += bytes.length
-    if (size > limit) throw new BadInput({ message: `Standard input is longer than ${limit} bytes` })
+    if (size > limit) throw new BadInput({ message: `Standard input exceeds ${limit} bytes` })
     chunks.push(bytes)
   }
   return Buffer.concat(chunks).toString()
 }
 
-/** Standard input to its end, at most 16 MB. */
+/** Reads standard input to its end, at most 16 MB. */
 export const readInput = Effect.tryPromise({
   try: readAll,
   catch: (cause) =>
-    cause instanceof BadInput ? cause : new BadInput({ message: "Standard input cannot be read" })
+    cause instanceof BadInput ? cause : new BadInput({ message: "Cannot read standard input" })
 })

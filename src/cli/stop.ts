@@ -5,13 +5,13 @@ import { checkHiveId, ownHiveId } from "./flags.ts"
 import { Output } from "./Output.ts"
 import { stopHive, stopHives, stopQueen } from "./stopDaemons.ts"
 
-const hiveId = ownHiveId("Stop only this hive of this machine, and its workers")
+const hiveId = ownHiveId("Stop only this local hive and its workers (default: the queen and all local hives)")
 
 const stopped = (alias: string) => ({ alias, state: "stopped" })
 
 const stopOne = Effect.fnUntraced(function* (id: string) {
   const output = yield* Output
-  if (!(yield* stopHive(id))) yield* output.note(`Hive '${id}' does not run on this machine`)
+  if (!(yield* stopHive(id))) yield* output.note(`Hive '${id}' is not running on this machine`)
   yield* output.answer(stopped(id))
 })
 
@@ -29,13 +29,11 @@ const stopAll = Effect.gen(function* () {
 export const stop = Command.make(
   "stop",
   { hiveId },
-  Effect.fnUntraced(function* (typed) {
-    yield* checkHiveId(typed.hiveId)
-    yield* Option.match(typed.hiveId, { onNone: () => stopAll, onSome: stopOne })
+  Effect.fnUntraced(function* ({ hiveId }) {
+    yield* checkHiveId(hiveId)
+    yield* Option.match(hiveId, { onNone: () => stopAll, onSome: stopOne })
   })
 ).pipe(
-  Command.withDescription(
-    "Stop the queen, the hives of this machine and their workers; returns when all have ended"
-  ),
+  Command.withDescription("Stop the queen, the local hives and their workers; returns when all have exited"),
   Command.withExamples([{ command: "rbee stop" }, { command: "rbee stop --hive-id atlas" }])
 )

@@ -8,14 +8,14 @@ import { Connection } from "./Connection.ts"
 
 const requestTimeout = "2 seconds"
 
-// Asks first, so that streams get their end; the process itself is ended when asking does not help.
+// A graceful shutdown ends all streams; a process that ignores the request is terminated.
 const stopDaemon = Effect.fnUntraced(function* (name: string) {
   const client = yield* JobsClient
   const pids = yield* Pids
-  const runFiles = yield* PidFile
+  const pidFiles = yield* PidFile
   const { timeouts } = yield* Settings
   const connection = yield* Connection
-  const running = yield* runFiles.processes(name)
+  const running = yield* pidFiles.processes(name)
   const { token } = yield* connection.queen
   yield* Effect.forEach(
     running,
@@ -32,10 +32,10 @@ const stopDaemon = Effect.fnUntraced(function* (name: string) {
   return running.length > 0
 })
 
-/** Stops the queen of this home; false when it did not run. */
+/** Stops the queen of this home; false if it was not running. */
 export const stopQueen = stopDaemon("queen")
 
-const endWorkers = Effect.fnUntraced(function* (workers: ReadonlyArray<ProcessId>) {
+const terminateWorkers = Effect.fnUntraced(function* (workers: ReadonlyArray<ProcessId>) {
   const pids = yield* Pids
   const { timeouts } = yield* Settings
   yield* Effect.forEach(workers, (worker) => pids.terminate(worker, timeouts.shutdown), {
@@ -44,21 +44,21 @@ const endWorkers = Effect.fnUntraced(function* (workers: ReadonlyArray<ProcessId
   })
 })
 
-/** Stops the hives of this home and every worker of theirs; gives the names of the hives. */
+/** Stops the hives of this home and all their workers; returns the names of the stopped hives. */
 export const stopHives = Effect.gen(function* () {
-  const runFiles = yield* PidFile
+  const pidFiles = yield* PidFile
   const files = yield* WorkerProcessFiles
-  const names = (yield* runFiles.names).filter((name) => name.startsWith("hive-"))
+  const names = (yield* pidFiles.names).filter((name) => name.startsWith("hive-"))
   const stopped = yield* Effect.filter(names, stopDaemon)
-  // Workers outlive a hive that was killed.
-  yield* endWorkers(yield* files.list)
+  // Workers survive a killed hive.
+  yield* terminateWorkers(yield* files.list)
   return stopped
 })
 
-/** Stops one hive of this home and its workers; false when it did not run. */
+/** Stops one hive of this home and its workers; false if it was not running. */
 export const stopHive = Effect.fnUntraced(function* (id: string) {
   const files = yield* WorkerProcessFiles
   const stopped = yield* stopDaemon(`hive-${id}`)
-  yield* endWorkers(yield* files.ofHive(id))
+  yield* terminateWorkers(yield* files.ofHive(id))
   return stopped
 })

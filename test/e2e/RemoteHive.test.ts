@@ -145,7 +145,10 @@ describe("RemoteHive", () => {
           assert.isTrue(existsSync(join(machine.rbeeHome, "state", "logs", "hive-atlas.log")))
           yield* start()
           const other = yield* Effect.flip(start("other"))
-          assert.include(other.message, `answers at http://127.0.0.1:${hive.hivePort}, not hive 'other'`)
+          assert.include(
+            other.message,
+            `http://127.0.0.1:${hive.hivePort} is in use by another daemon (hive)`
+          )
         }).pipe(Effect.provide(RemoteHive.layerNoDeps.pipe(Layer.provide(sshTo(machine)))))
       )
   )

@@ -139,7 +139,7 @@ describe("exit codes", () => {
     Effect.gen(function* () {
       const ran = yield* rbee(yield* temporaryFolder, ["hive", "list", "--queen", "http://127.0.0.1:9"])
       assert.strictEqual(ran.code, 1)
-      assert.include(ran.stderr, "❌ Error: No queen answers at http://127.0.0.1:9")
+      assert.include(ran.stderr, "❌ Error: Cannot reach a queen at http://127.0.0.1:9")
     })
   )
 
@@ -152,7 +152,7 @@ describe("exit codes", () => {
           assert.deepStrictEqual(ran, {
             code: 2,
             stdout: "",
-            stderr: `❌ Error: Invalid --hive-id '${id}': a hive id has 1 to 128 letters, digits, '.', '_' and '-', and is not 'auto'\n`
+            stderr: `❌ Error: Invalid --hive-id '${id}': expected 1 to 128 letters, digits, '.', '_' or '-', and not 'auto'\n`
           })
         }
       }
@@ -251,7 +251,7 @@ describe("answers", () => {
       const env = { RBEE_QUEEN_PORT: "1" }
       const status = yield* rbee(home, ["status"], { env })
       assert.strictEqual(status.code, 0)
-      assert.include(status.stderr, "The queen does not run")
+      assert.include(status.stderr, "The queen is not running")
       for (const args of [["stop"], ["queen", "stop"], ["queen", "status"]]) {
         assert.strictEqual((yield* rbee(home, args, { env })).code, 0, args.join(" "))
       }

@@ -14,8 +14,7 @@ export const configCheck = Command.make(
       const { unknown } = yield* Settings
       const hives = yield* HivesConf.use(({ load }) => load)
       const cached = yield* CapabilitiesCache.use(({ all }) => all)
-      for (const key of unknown)
-        yield* output.note(`config.toml: unknown setting '${key}', which has no effect`)
+      for (const key of unknown) yield* output.note(`config.toml: unknown setting '${key}' is ignored`)
       yield* output.answer({
         "config.toml": unknown.length === 0 ? "ok" : `ok, with ${unknown.length} unknown settings`,
         "hives.conf": `ok, ${hives.length} hives`,
@@ -25,6 +24,6 @@ export const configCheck = Command.make(
     Effect.provide([HivesConf.layer, CapabilitiesCache.layer])
   )
 ).pipe(
-  Command.withDescription("Read all settings and say what is wrong with them, with line and field"),
+  Command.withDescription("Validate all settings; errors name line and field"),
   Command.withExamples([{ command: "rbee config check" }])
 )

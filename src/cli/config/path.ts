@@ -22,6 +22,6 @@ export const configPath = Command.make(
     yield* output.answer({ config, state, data, models: path.join(data, "models"), files: present })
   })
 ).pipe(
-  Command.withDescription("Show where rbee keeps its settings, its state and its models"),
+  Command.withDescription("Show the folders of settings, state and models"),
   Command.withExamples([{ command: "rbee config path" }])
 )

@@ -13,7 +13,7 @@ export const configShow = Command.make(
     yield* output.answer({ settings })
   })
 ).pipe(
-  Command.withDescription("Show every setting, its value and where it came from"),
+  Command.withDescription("Show every setting with its value and source"),
   Command.withExamples([
     { command: "rbee config show" },
     { command: "RBEE_QUEEN_PORT=9000 rbee config show --json" }

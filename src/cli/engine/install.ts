@@ -18,16 +18,16 @@ const engineVersion = "3.21.1"
 const variants = ["cpu", "cuda", "vulkan"] as const
 type Variant = (typeof variants)[number]
 
-const nothing = "npm:empty-npm-package@1.0.0"
+const emptyPackage = "npm:empty-npm-package@1.0.0"
 
-// The packages of node-llama-cpp that are large and of use with one kind of GPU only.
+// Large packages of node-llama-cpp that only one kind of GPU needs.
 const packagesOf: Readonly<Record<Variant, ReadonlyArray<string>>> = {
   cpu: [],
   cuda: ["linux-x64-cuda", "linux-x64-cuda-ext", "win-x64-cuda", "win-x64-cuda-ext"],
   vulkan: ["linux-x64-vulkan", "win-x64-vulkan"]
 }
 
-/** The manifest of a folder that holds node-llama-cpp with the packages of one variant. */
+/** The package.json of a folder with node-llama-cpp and the packages of one variant only. */
 export const engineManifest = (variant: Variant) => ({
   private: true,
   dependencies: { "node-llama-cpp": engineVersion },
@@ -35,7 +35,7 @@ export const engineManifest = (variant: Variant) => ({
     variants
       .filter((other) => other !== variant)
       .flatMap((other) => packagesOf[other])
-      .map((name) => [`@node-llama-cpp/${name}`, nothing])
+      .map((name) => [`@node-llama-cpp/${name}`, emptyPackage])
   ),
   config: { nodeLlamaCppPostinstall: "skip" }
 })
@@ -80,19 +80,19 @@ const engine = Argument.Literals("engine", ["llama"]).pipe(
   Argument.withDescription("llama: llama.cpp inside Node")
 )
 const variant = Flag.Literals("variant", variants).pipe(
-  Flag.withDescription("What computes; found out when it is not given"),
+  Flag.withDescription("Engine variant (default: detected)"),
   Flag.optional
 )
 
 export const engineInstall = Command.make(
   "install",
   { engine, variant },
-  Effect.fnUntraced(function* (typed) {
+  Effect.fnUntraced(function* (args) {
     const fs = yield* FileSystem.FileSystem
     const output = yield* Output
     const { data } = yield* Paths
-    const chosen = Option.isSome(typed.variant) ? typed.variant.value : yield* detect
-    const folder = path.join(data, "engines", typed.engine)
+    const chosen = Option.isSome(args.variant) ? args.variant.value : yield* detect
+    const folder = path.join(data, "engines", args.engine)
     yield* output.note(`Installing node-llama-cpp ${engineVersion} (${chosen}) into ${folder}`)
     yield* makeFolder(folder)
     yield* fs.writeFileString(
@@ -102,15 +102,13 @@ export const engineInstall = Command.make(
     const code = yield* runNpm(folder)
     if (code !== 0) {
       return yield* new DaemonProblem({
-        message: `npm ended with code ${code}; its last lines are above. Is there a network?`
+        message: `npm exited with code ${code}; see its output above and check the network`
       })
     }
-    yield* output.answer({ engine: typed.engine, version: engineVersion, variant: chosen, folder })
+    yield* output.answer({ engine: args.engine, version: engineVersion, variant: chosen, folder })
   })
 ).pipe(
-  Command.withDescription(
-    "Install the engine that workers run on, with the variant that this machine's GPU needs"
-  ),
+  Command.withDescription("Install an engine, with the variant for this machine's GPU"),
   Command.withExamples([
     { command: "rbee engine install llama" },
     { command: "rbee engine install llama --variant cuda" }

@@ -1,11 +1,11 @@
 import * as Command from "effect/cli/Command"
 import { HiveInstall } from "../../operation/hiveOperations.ts"
-import { runTyped } from "../operationCommand.ts"
+import { runArguments } from "../operationCommand.ts"
 import { alias } from "./alias.ts"
 
 export const hiveInstall = Command.make("install", { alias }, ({ alias }) =>
-  runTyped(HiveInstall, { alias })
+  runArguments(HiveInstall, { alias })
 ).pipe(
-  Command.withDescription("Bring this rbee to another machine by ssh, or bring the one there up to date"),
+  Command.withDescription("Install or upgrade rbee on another machine over ssh"),
   Command.withExamples([{ command: "rbee hive install atlas" }])
 )

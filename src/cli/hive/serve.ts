@@ -15,108 +15,106 @@ import { Output } from "../Output.ts"
 import { overridesOf } from "../overrides.ts"
 import { SharedFlags } from "../SharedFlags.ts"
 
-const id = ownHiveId("The id of this hive")
+const id = ownHiveId("Id of this hive (default: the setting, localhost)")
 const queenUrl = Flag.String("queen-url").pipe(
-  Flag.withDescription("The queen that gets this hive's heartbeats"),
+  Flag.withDescription(
+    "URL of the queen that receives this hive's heartbeats (default: the setting, the local queen)"
+  ),
   Flag.optional
 )
 const detach = Flag.Boolean("detach").pipe(
-  Flag.withDescription("Start it in the background, and return when it answers; one that runs is a success"),
+  Flag.withDescription("Start in the background and return when ready; no-op if already running"),
   Flag.withDefault(false)
 )
 
-interface Typed {
+interface ServeArguments {
   readonly host: Option.Option<string>
   readonly port: Option.Option<number>
   readonly id: Option.Option<string>
   readonly queenUrl: Option.Option<string>
 }
 
-const inForeground = Effect.fnUntraced(function* (typed: Typed) {
+const inForeground = Effect.fnUntraced(function* (args: ServeArguments) {
   const { tokenFile } = yield* SharedFlags
   const output = yield* Output
-  // Loaded only here: every other command starts without the daemon's code.
+  // Imported lazily, so that other commands start without loading the daemon.
   const { serve } = yield* Effect.promise(() => import("../../daemon/Daemon.ts"))
   const { Hive } = yield* Effect.promise(() => import("../../hive/Hive.ts"))
   const overrides = overridesOf({
-    "hive.host": typed.host,
-    "hive.port": typed.port,
-    "hive.id": typed.id,
-    "hive.queen_url": typed.queenUrl
+    "hive.host": args.host,
+    "hive.port": args.port,
+    "hive.id": args.id,
+    "hive.queen_url": args.queenUrl
   })
   yield* surviveClosedOutput
   yield* serve(Hive.layerWith(overrides, tokenFile), (url) => output.note(`The hive listens on ${url}`))
 })
 
-// Who listens on all addresses is asked on loopback.
+// A daemon that listens on all addresses is probed on loopback.
 const reachable = (address: string) =>
   address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "[::1]" : address
 
-// A hive answers a moment before it writes its file. Only the file tells which one has the port when two were started
-// at once.
+// A hive responds shortly before it writes its pid file. If two hives were started at once, the file names the one that
+// owns the port.
 const fileTimeout = "2 seconds"
 const runningDaemon = Effect.fnUntraced(function* (
   name: string,
-  otherwise: { readonly pid: number; readonly url: string }
+  fallback: { readonly pid: number; readonly url: string }
 ) {
-  const runFiles = yield* PidFile
-  const written = yield* runFiles.read(name).pipe(
+  const pidFiles = yield* PidFile
+  const record = yield* pidFiles.read(name).pipe(
     Effect.repeat({ until: Option.isSome, schedule: Schedule.spaced("20 millis") }),
     Effect.timeout(fileTimeout),
     Effect.orElseSucceed(() => Option.none())
   )
-  const { pid, url } = Option.getOrElse(written, () => otherwise)
+  const { pid, url } = Option.getOrElse(record, () => fallback)
   return { pid, url }
 })
 
-const inBackground = Effect.fnUntraced(function* (typed: Typed) {
+const inBackground = Effect.fnUntraced(function* (args: ServeArguments) {
   const launcher = yield* DaemonLauncher
-  const runFiles = yield* PidFile
+  const pidFiles = yield* PidFile
   const output = yield* Output
   const { hive } = yield* Settings
   const { own } = yield* Token
   const { tokenFile } = yield* SharedFlags
-  const hiveId = Option.getOrElse(typed.id, () => hive.id)
-  const address = Option.getOrElse(typed.host, () => hive.host)
-  const number = Option.getOrElse(typed.port, () => hive.port)
+  const hiveId = Option.getOrElse(args.id, () => hive.id)
+  const address = Option.getOrElse(args.host, () => hive.host)
+  const port = Option.getOrElse(args.port, () => hive.port)
   const name = `hive-${hiveId}`
 
-  const url = `http://${reachable(address)}:${number}`
+  const url = `http://${reachable(address)}:${port}`
   const peer = { url, token: Option.getOrUndefined(own) }
   const answers = (url: string) => Effect.map(launcher.probeDaemon({ ...peer, url }), Option.isSome)
-  const [known] = yield* Effect.filter(yield* runFiles.processes(name), (daemon) => answers(daemon.url))
+  const [known] = yield* Effect.filter(yield* pidFiles.processes(name), (daemon) => answers(daemon.url))
   if (known !== undefined) {
-    yield* output.note(`Hive '${hiveId}' runs already`)
+    yield* output.note(`Hive '${hiveId}' is already running`)
     return yield* output.answer(yield* runningDaemon(name, known))
   }
   const other = yield* launcher.probeDaemon(peer)
   if (Option.isSome(other)) {
     return yield* new DaemonProblem({
-      message: `A ${other.value} answers at ${url}, not hive '${hiveId}'; take another port with --port`
+      message: `${url} is in use by another daemon (${other.value}); choose another port with --port`
     })
   }
-  const listen = ["--host", address, "--port", String(number)]
-  // The daemon has another working folder.
+  const listen = ["--host", address, "--port", String(port)]
+  // The daemon's working folder differs, so the path must be absolute.
   const ownToken = tokenFile === undefined ? [] : ["--token-file", path.resolve(tokenFile)]
-  const queen = Option.match(typed.queenUrl, { onNone: () => [], onSome: (given) => ["--queen-url", given] })
-  const args = ["hive", "serve", "--hive-id", hiveId, ...listen, ...queen, ...ownToken]
-  const pid = yield* launcher.launch({ name, peer, args })
+  const queen = Option.match(args.queenUrl, { onNone: () => [], onSome: (value) => ["--queen-url", value] })
+  const command = ["hive", "serve", "--hive-id", hiveId, ...listen, ...queen, ...ownToken]
+  const pid = yield* launcher.launch({ name, peer, args: command })
   yield* output.answer(yield* runningDaemon(name, { pid, url }))
 })
 
 export const hiveServe = Command.make(
   "serve",
-  { host, port, id, queenUrl, detach },
-  Effect.fnUntraced(function* (typed) {
-    yield* checkHiveId(typed.id)
-    yield* typed.detach
-      ? Effect.provide(inBackground(typed), DaemonLauncher.layerNoDeps)
-      : inForeground(typed)
+  { host, port: port(8081), id, queenUrl, detach },
+  Effect.fnUntraced(function* (args) {
+    yield* checkHiveId(args.id)
+    yield* args.detach ? Effect.provide(inBackground(args), DaemonLauncher.layerNoDeps) : inForeground(args)
   })
 ).pipe(
-  Command.withDescription(
-    "Run a hive in the foreground, until it is stopped; with --detach in the background"
-  ),
+  Command.withDescription("Run a hive in the foreground (--detach: in the background)"),
   Command.withExamples([
     { command: "rbee hive serve --hive-id atlas --port 8081 --queen-url http://192.168.1.10:8500" },
     { command: "rbee hive serve --hive-id atlas --detach" }

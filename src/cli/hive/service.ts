@@ -12,14 +12,14 @@ import { checkHiveId, ownHiveId } from "../flags.ts"
 import { Output } from "../Output.ts"
 
 const print = Flag.Boolean("print").pipe(
-  Flag.withDescription("Print the unit and change nothing; it is the only thing that this command does"),
+  Flag.withDescription("Print the unit to stdout (required)"),
   Flag.withDefault(false)
 )
 const kind = Flag.Literals("kind", ["systemd", "launchd"]).pipe(
-  Flag.withDescription("For which service manager; that of this machine when it is not given"),
+  Flag.withDescription("Service manager (default: this machine's)"),
   Flag.optional
 )
-const id = ownHiveId("The id of the hive")
+const id = ownHiveId("Id of the hive (default: the setting, localhost)")
 
 interface Service {
   readonly id: string
@@ -28,11 +28,11 @@ interface Service {
   readonly logFile: string
 }
 
-// systemd.exec(5): % begins a specifier, and a value may stand in quotes.
+// systemd.exec(5): % begins a specifier; values may be quoted.
 const forSystemd = (text: string) => `"${text.replace(/[\\"]/g, "\\$&").replaceAll("%", "%%")}"`
 const asCommandWord = (text: string) => forSystemd(text).replaceAll("$", "$$$$")
 
-/** A unit for systemd's user manager. The workers end with the hive only when it is stopped, not when it is killed. */
+/** A unit for systemd's user manager. `KillMode=process` lets workers survive a killed hive. */
 export const systemdUnit = ({ environment, id, program }: Service) =>
   [
     "[Unit]",
@@ -55,7 +55,7 @@ export const systemdUnit = ({ environment, id, program }: Service) =>
 const xml = (text: string) =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
 
-/** A property list for launchd. */
+/** A launchd property list. */
 export const launchdPlist = ({ environment, id, logFile, program }: Service) =>
   [
     '<?xml version="1.0" encoding="UTF-8"?>',
@@ -87,23 +87,23 @@ export const launchdPlist = ({ environment, id, logFile, program }: Service) =>
     "</plist>"
   ].join("\n")
 
-const kept = ["RBEE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"]
+const inheritedVariables = ["RBEE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"]
 
 export const hiveService = Command.make(
   "service",
   { print, kind, id },
-  Effect.fnUntraced(function* (typed) {
-    if (!typed.print) {
+  Effect.fnUntraced(function* (args) {
+    if (!args.print) {
       return yield* new BadInput({
-        message: "Say --print: rbee writes the unit to stdout, and leaves it to you where it goes"
+        message: "--print is required: rbee prints the unit to stdout; install it yourself"
       })
     }
-    yield* checkHiveId(typed.id)
+    yield* checkHiveId(args.id)
     const output = yield* Output
     const { hive } = yield* Settings
     const { state } = yield* Paths
-    const hiveId = Option.getOrElse(typed.id, () => hive.id)
-    const given = yield* Effect.forEach(kept, (name) =>
+    const hiveId = Option.getOrElse(args.id, () => hive.id)
+    const variables = yield* Effect.forEach(inheritedVariables, (name) =>
       Effect.map(
         variable(name),
         Option.map((value) => [name, value] as const)
@@ -112,22 +112,20 @@ export const hiveService = Command.make(
     const service: Service = {
       id: hiveId,
       program: [process.execPath, ...daemonFlags, programFile, "hive", "serve", "--hive-id", hiveId],
-      environment: Object.fromEntries(given.flatMap(Option.toArray)),
+      environment: Object.fromEntries(variables.flatMap(Option.toArray)),
       logFile: path.join(state, "logs", `hive-${hiveId}.log`)
     }
-    const manager = Option.getOrElse(typed.kind, () =>
-      process.platform === "darwin" ? "launchd" : "systemd"
-    )
+    const manager = Option.getOrElse(args.kind, () => (process.platform === "darwin" ? "launchd" : "systemd"))
     const unit = manager === "systemd" ? systemdUnit(service) : launchdPlist(service)
     yield* output.json ? output.answer({ kind: manager, unit }) : output.line(unit)
     yield* output.note(
       manager === "systemd"
-        ? `For systemd: save it as ~/.config/systemd/user/rbee-hive.service, then 'systemctl --user enable --now rbee-hive'`
-        : `For launchd: save it as ~/Library/LaunchAgents/rbee.hive.${hiveId}.plist, then 'launchctl load' that file`
+        ? `To install: save the unit as ~/.config/systemd/user/rbee-hive.service, then run 'systemctl --user enable --now rbee-hive'`
+        : `To install: save the property list as ~/Library/LaunchAgents/rbee.hive.${hiveId}.plist, then run 'launchctl load' with that file`
     )
   })
 ).pipe(
-  Command.withDescription("Print a unit for systemd or launchd that keeps this machine's hive running"),
+  Command.withDescription("Print a systemd unit or launchd property list that keeps the local hive running"),
   Command.withExamples([
     { command: "rbee hive service --print > ~/.config/systemd/user/rbee-hive.service" },
     { command: "rbee hive service --print --kind launchd" }

@@ -1,11 +1,11 @@
 import * as Command from "effect/cli/Command"
 import { SshTest } from "../../operation/hiveOperations.ts"
-import { runTyped } from "../operationCommand.ts"
+import { runArguments } from "../operationCommand.ts"
 import { alias } from "./alias.ts"
 
 export const hiveSshTest = Command.make("ssh-test", { alias }, ({ alias }) =>
-  runTyped(SshTest, { alias })
+  runArguments(SshTest, { alias })
 ).pipe(
-  Command.withDescription("Try the way to another machine by ssh"),
+  Command.withDescription("Test the ssh connection to another machine"),
   Command.withExamples([{ command: "rbee hive ssh-test atlas" }])
 )

@@ -1,11 +1,11 @@
 import * as Command from "effect/cli/Command"
 import { HiveStop } from "../../operation/hiveOperations.ts"
-import { runTyped } from "../operationCommand.ts"
+import { runArguments } from "../operationCommand.ts"
 import { aliasOrLocalhost } from "./alias.ts"
 
 export const hiveStop = Command.make("stop", { alias: aliasOrLocalhost }, ({ alias }) =>
-  runTyped(HiveStop, { alias })
+  runArguments(HiveStop, { alias })
 ).pipe(
-  Command.withDescription("Stop a hive's daemon and its workers"),
+  Command.withDescription("Stop a hive and its workers"),
   Command.withExamples([{ command: "rbee hive stop" }, { command: "rbee hive stop atlas" }])
 )

@@ -15,6 +15,6 @@ export const jobsCancel = Command.make(
     yield* (yield* Output).answer({ job_id: id, status: "cancelled" })
   })
 ).pipe(
-  Command.withDescription("Cancel a job; returns when its work has stopped"),
+  Command.withDescription("Cancel a job; returns when the work has stopped"),
   Command.withExamples([{ command: "rbee jobs cancel job-5d0c9c1e-6d6b-4a55-8f37-0d3f3f6a8a11" }])
 )

@@ -20,6 +20,6 @@ export const jobsList = Command.make(
     })
   })
 ).pipe(
-  Command.withDescription("List the queen's jobs, newest first"),
+  Command.withDescription("List the jobs of the queen, newest first"),
   Command.withExamples([{ command: "rbee jobs list" }])
 )

@@ -10,53 +10,53 @@ import { Output } from "../Output.ts"
 import { unknownModels } from "./unknownModels.ts"
 
 const name = Argument.String("name").pipe(
-  Argument.withDescription("What the key is called, such as the application that gets it")
+  Argument.withDescription("Key name, for example the application's name")
 )
 const concurrency = Flag.Int("concurrency").pipe(
-  Flag.withDescription("Requests at the same time, at most"),
+  Flag.withDescription("Maximum number of concurrent requests (default: unlimited)"),
   Flag.optional
 )
 const tokensPerMinute = Flag.Int("tokens-per-minute").pipe(
-  Flag.withDescription("Tokens in a minute, at most"),
+  Flag.withDescription("Maximum number of tokens per minute (default: unlimited)"),
   Flag.optional
 )
 const models = Flag.String("model").pipe(
-  Flag.withDescription("A model that it may use; may be given several times; without it: all"),
+  Flag.withDescription("Allowed model; repeatable (default: all models)"),
   Flag.atLeast(0)
 )
 const priority = Flag.Int("priority").pipe(
-  Flag.withDescription("From -10 to 10: who goes first when requests wait"),
+  Flag.withDescription("Queue priority, -10 to 10 (default: 0)"),
   Flag.withDefault(0)
 )
 
 export const keyCreate = Command.make(
   "create",
   { name, concurrency, tokensPerMinute, models, priority },
-  Effect.fnUntraced(function* (typed) {
+  Effect.fnUntraced(function* (args) {
     const output = yield* Output
     const keys = yield* ApiKeys
     const { key, record } = yield* keys
       .create({
-        name: typed.name,
-        concurrency: Option.getOrUndefined(typed.concurrency),
-        tokensPerMinute: Option.getOrUndefined(typed.tokensPerMinute),
-        models: typed.models.length === 0 ? undefined : typed.models,
-        priority: typed.priority
+        name: args.name,
+        concurrency: Option.getOrUndefined(args.concurrency),
+        tokensPerMinute: Option.getOrUndefined(args.tokensPerMinute),
+        models: args.models.length === 0 ? undefined : args.models,
+        priority: args.priority
       })
       .pipe(Effect.catchTag("InvalidApiKey", ({ message }) => new BadInput({ message })))
     const secret = Redacted.value(key)
     yield* output.json ? output.answer({ key: secret, ...record }) : output.line(secret)
-    for (const model of yield* unknownModels(typed.models, key)) {
+    for (const model of yield* unknownModels(args.models, key)) {
       yield* output.note(
-        `Warning: the queen knows no model '${model}'; the key holds for it once there is one ('rbee model list' shows the models)`
+        `Warning: model '${model}' is not on any hive yet; the key will apply once it is (see 'rbee model list')`
       )
     }
     yield* output.note(
-      "This key is shown only now. Give it to the application, which sends it as 'Authorization: Bearer <key>'."
+      "The key is shown only once. The application sends it as 'Authorization: Bearer <key>'."
     )
   }, Effect.provide(ApiKeys.layerNoDeps))
 ).pipe(
-  Command.withDescription("Make a key with which an application may use the queen's OpenAI-compatible API"),
+  Command.withDescription("Create an API key for an application"),
   Command.withExamples([
     { command: "rbee key create notebook" },
     {

@@ -10,7 +10,7 @@ export const keyList = Command.make(
     const output = yield* Output
     const keys = yield* ApiKeys.use(({ list }) => list)
     if (output.json) return yield* output.answer({ keys })
-    // All columns, in one order, whatever limits the first key has.
+    // Every row has all columns, because the table takes its columns from the first row.
     const rows = keys.map(({ concurrency, created_at, id, models, name, priority, tokens_per_minute }) => ({
       name,
       id,
@@ -23,6 +23,6 @@ export const keyList = Command.make(
     yield* output.answer({ keys: rows })
   }, Effect.provide(ApiKeys.layerNoDeps))
 ).pipe(
-  Command.withDescription("List the keys of applications and their limits; the keys themselves are not kept"),
+  Command.withDescription("List API keys and their limits; only hashes of the keys are stored"),
   Command.withExamples([{ command: "rbee key list" }, { command: "rbee key list --json" }])
 )

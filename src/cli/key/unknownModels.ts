@@ -8,8 +8,7 @@ import { Connection } from "../Connection.ts"
 const ModelList = Schema.Struct({ data: Schema.Array(Schema.Struct({ id: Schema.String })) })
 
 /**
- * Those of the models of a new key that a running queen does not list to its holder; none when no queen answers within two
- * seconds, as nobody knows then.
+ * The models of a new key that the queen does not list to the key's holder; none if no queen responds within two seconds.
  */
 export const unknownModels = Effect.fnUntraced(function* (
   models: ReadonlyArray<string>,

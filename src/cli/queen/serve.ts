@@ -8,18 +8,18 @@ import { SharedFlags } from "../SharedFlags.ts"
 
 export const queenServe = Command.make(
   "serve",
-  { host, port },
-  Effect.fnUntraced(function* (typed) {
+  { host, port: port(8500) },
+  Effect.fnUntraced(function* (args) {
     const { tokenFile } = yield* SharedFlags
     const output = yield* Output
-    // Loaded only here: every other command starts without the daemon's code.
+    // Imported lazily, so that other commands start without loading the daemon.
     const { serve } = yield* Effect.promise(() => import("../../daemon/Daemon.ts"))
     const { Queen } = yield* Effect.promise(() => import("../../queen/Queen.ts"))
-    const overrides = overridesOf({ "queen.host": typed.host, "queen.port": typed.port })
+    const overrides = overridesOf({ "queen.host": args.host, "queen.port": args.port })
     yield* surviveClosedOutput
     yield* serve(Queen.layerWith(overrides, tokenFile), (url) => output.note(`The queen listens on ${url}`))
   })
 ).pipe(
-  Command.withDescription("Run the queen in the foreground, until it is stopped"),
+  Command.withDescription("Run the queen in the foreground"),
   Command.withExamples([{ command: "rbee queen serve --port 8500" }])
 )

@@ -11,6 +11,6 @@ export const queenStart = Command.make(
     yield* (yield* Output).answer({ queen: "running", url })
   })
 ).pipe(
-  Command.withDescription("Start the queen in the background; one that runs is a success"),
+  Command.withDescription("Start the queen in the background; no-op if already running"),
   Command.withExamples([{ command: "rbee queen start" }])
 )

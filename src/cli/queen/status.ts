@@ -9,10 +9,10 @@ export const queenStatus = Command.make(
   Effect.fnUntraced(function* () {
     const connection = yield* Connection
     const queen = yield* connection.queen
-    const state = (yield* connection.isWell(queen)) ? "running" : "stopped"
+    const state = (yield* connection.isHealthy(queen)) ? "running" : "stopped"
     yield* (yield* Output).answer({ queen: state, url: queen.url })
   })
 ).pipe(
-  Command.withDescription("Say whether the queen runs, and where"),
+  Command.withDescription("Show whether the queen is running, and its URL"),
   Command.withExamples([{ command: "rbee queen status" }])
 )

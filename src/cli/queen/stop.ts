@@ -9,10 +9,10 @@ export const queenStop = Command.make(
   Effect.fnUntraced(function* () {
     const output = yield* Output
     const stopped = yield* stopQueen
-    if (!stopped) yield* output.note("The queen does not run")
+    if (!stopped) yield* output.note("The queen is not running")
     yield* output.answer({ queen: "stopped" })
   })
 ).pipe(
-  Command.withDescription("Stop the queen; the hives go on"),
+  Command.withDescription("Stop the queen; hives keep running"),
   Command.withExamples([{ command: "rbee queen stop" }])
 )

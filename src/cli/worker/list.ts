@@ -1,10 +1,10 @@
 import * as Command from "effect/cli/Command"
 import { WorkerList } from "../../operation/workerOperations.ts"
 import { hiveId } from "../flags.ts"
-import { runTyped } from "../operationCommand.ts"
+import { runArguments } from "../operationCommand.ts"
 
 export const workerList = Command.make("list", { hiveId }, ({ hiveId }) =>
-  runTyped(WorkerList, { hive_id: hiveId })
+  runArguments(WorkerList, { hive_id: hiveId })
 ).pipe(
   Command.withDescription("List the workers of a hive"),
   Command.withExamples([{ command: "rbee worker list --hive-id atlas" }])

@@ -2,12 +2,12 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Option from "effect/Option"
 import { WorkerSpawn } from "../../operation/workerOperations.ts"
-import { hiveId, model } from "../flags.ts"
-import { runTyped } from "../operationCommand.ts"
+import { hiveIdOrAuto, model } from "../flags.ts"
+import { runArguments } from "../operationCommand.ts"
 
 const worker = Flag.String("worker").pipe(
   Flag.withDescription(
-    "A kind (cpu, cuda, metal, vulkan, rocm), a device such as gpu-0, an engine's name, or auto"
+    "Kind (cpu, cuda, metal, vulkan, rocm), device such as gpu-0, engine name, or auto (default: auto)"
   ),
   Flag.withDefault("auto")
 )
@@ -16,28 +16,28 @@ const device = Flag.Int("device").pipe(
   Flag.optional
 )
 const ctxSize = Flag.Int("ctx-size").pipe(
-  Flag.withDescription("The context length of a request, in tokens"),
+  Flag.withDescription("Context length of a request, in tokens (default: the hive's setting)"),
   Flag.optional
 )
 const parallel = Flag.Int("parallel").pipe(
-  Flag.withDescription("Requests that are worked on at the same time"),
+  Flag.withDescription("Number of concurrent requests (default: the hive's setting)"),
   Flag.optional
 )
 
 export const workerSpawn = Command.make(
   "spawn",
-  { model, worker, device, ctxSize, parallel, hiveId },
-  (typed) =>
-    runTyped(WorkerSpawn, {
-      hive_id: typed.hiveId,
-      model: typed.model,
-      worker: typed.worker,
-      device: Option.getOrUndefined(typed.device),
-      ctx_size: Option.getOrUndefined(typed.ctxSize),
-      parallel: Option.getOrUndefined(typed.parallel)
+  { model, worker, device, ctxSize, parallel, hiveId: hiveIdOrAuto },
+  (args) =>
+    runArguments(WorkerSpawn, {
+      hive_id: args.hiveId,
+      model: args.model,
+      worker: args.worker,
+      device: Option.getOrUndefined(args.device),
+      ctx_size: Option.getOrUndefined(args.ctxSize),
+      parallel: Option.getOrUndefined(args.parallel)
     })
 ).pipe(
-  Command.withDescription("Start a worker with a model; returns when it answers"),
+  Command.withDescription("Start a worker with a model; returns when the worker is ready"),
   Command.withExamples([
     { command: "rbee worker spawn --model rbee:tiny --worker cpu" },
     { command: "rbee worker spawn --model hf:org/repo:Q4_K_M --worker gpu-0 --ctx-size 8192 --parallel 2" }
