@@ -93,7 +93,7 @@ const writeFileIn = (file: string, content: string) => {
 }
 
 describe("Installer.install", () => {
-  it.live("puts a program there that runs, and repeats itself without carrying anything", () =>
+  it.live("installs a working program, and uploads nothing when repeated", () =>
     scene(({ config, install, machine, said }) =>
       Effect.gen(function* () {
         const first = yield* install()
@@ -127,7 +127,7 @@ describe("Installer.install", () => {
     )
   )
 
-  it.live("replaces another version at once, and removes it unless something runs from it", () =>
+  it.live("replaces another version atomically, and removes it unless a process runs from it", () =>
     scene(({ install, machine, said }) =>
       Effect.gen(function* () {
         const old = join(programsOf(machine), "0.0.1-old", "dist", "bin.js")
@@ -154,7 +154,7 @@ describe("Installer.install", () => {
   )
 
   it.live(
-    "carries Node to a machine that has only an old one",
+    "uploads Node to a machine with an old one",
     () =>
       scene(({ install, machine }) =>
         Effect.gen(function* () {
@@ -170,7 +170,7 @@ describe("Installer.install", () => {
     60_000
   )
 
-  it.live("asks for a newer Node where this machine's would not run", () =>
+  it.live("asks for a newer Node if this machine's build is incompatible", () =>
     scene(({ install, machine }) =>
       Effect.gen(function* () {
         addProgram(machine, "node", "echo v22.18.0")
@@ -184,7 +184,7 @@ describe("Installer.install", () => {
     )
   )
 
-  it.live("refuses a machine that rbee does not run on", () =>
+  it.live("rejects an unsupported machine", () =>
     scene(({ install, machine }) =>
       Effect.gen(function* () {
         addProgram(machine, "uname", `[ "$1" = -s ] && echo SunOS || echo sparc64`)
@@ -195,7 +195,7 @@ describe("Installer.install", () => {
     )
   )
 
-  it.live("refuses a disk that is too full", () =>
+  it.live("rejects a full disk", () =>
     scene(({ install, machine }) =>
       Effect.gen(function* () {
         addProgram(machine, "df", "echo Filesystem; echo '/dev/some disk 1000 900 100 90% /a mount'")
@@ -207,7 +207,7 @@ describe("Installer.install", () => {
     )
   )
 
-  it.live("detects what arrived damaged, and leaves what was there in use", () =>
+  it.live("detects a damaged upload, and keeps the installed version", () =>
     scene(({ install, machine }) =>
       Effect.gen(function* () {
         yield* install()
@@ -227,7 +227,7 @@ describe("Installer.install", () => {
     )
   )
 
-  it.live("does not switch to a program that does not run", () =>
+  it.live("does not switch to a program that fails its version check", () =>
     scene(({ install, machine }) =>
       Effect.gen(function* () {
         addProgram(
@@ -244,7 +244,7 @@ describe("Installer.install", () => {
     )
   )
 
-  it.live("puts the launcher where BinaryPath says, but not over another program", () =>
+  it.live("writes the launcher to BinaryPath, but does not overwrite another program", () =>
     scene(({ install, machine, uninstall }) =>
       Effect.gen(function* () {
         const hive = { ...entry, binaryPath: "~/my tools/rbee" }
@@ -263,7 +263,7 @@ describe("Installer.install", () => {
     )
   )
 
-  it.live("takes over the token that a machine has, and later insists on it", () =>
+  it.live("adopts the machine's token, and requires it later", () =>
     scene(({ config, install, machine }) =>
       Effect.gen(function* () {
         const kept = join(config, "tokens", "atlas")
@@ -278,7 +278,7 @@ describe("Installer.install", () => {
     )
   )
 
-  it.live("gives a token of its own where there is one that cannot be used", () =>
+  it.live("replaces an invalid token", () =>
     scene(({ config, install, machine }) =>
       Effect.gen(function* () {
         writeFileIn(tokenOf(machine), "with spaces and so no token\n")
@@ -291,7 +291,7 @@ describe("Installer.install", () => {
   )
 
   it.live(
-    "carries the engine once",
+    "uploads the engine once",
     () =>
       scene(
         ({ install, machine }) =>
@@ -318,7 +318,7 @@ describe("Installer.install", () => {
 })
 
 describe("Installer.uninstall", () => {
-  it.live("removes what was installed and leaves the models; again it is a success", () =>
+  it.live("removes the installation and keeps the models; succeeds when repeated", () =>
     scene(({ config, install, machine, said, uninstall }) =>
       Effect.gen(function* () {
         yield* install()
@@ -343,7 +343,7 @@ describe("Installer.uninstall", () => {
     )
   )
 
-  it.live("does not touch a token that another queen gave", () =>
+  it.live("does not touch another queen's token", () =>
     scene(({ install, machine, uninstall }) =>
       Effect.gen(function* () {
         yield* install()
@@ -356,7 +356,7 @@ describe("Installer.uninstall", () => {
 })
 
 describe("HiveTokens", () => {
-  it.live("refuses an alias that would leave its folder", () =>
+  it.live("rejects an alias that leaves its folder", () =>
     Effect.gen(function* () {
       const tokens = yield* HiveTokens
       const error = yield* Effect.flip(tokens.find("../token"))

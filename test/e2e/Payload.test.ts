@@ -51,8 +51,8 @@ const writePackage = (folder: string, manifest: { readonly name: string } & Reco
   writeFileSync(join(folder, "index.js"), "")
 }
 
-describe("the program's parcel", () => {
-  it.live("runs where there is nothing but Node", () =>
+describe("the program's archive", () => {
+  it.live("runs on a machine with only Node", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const parcel = yield* packed(yield* (yield* InstallBundle).program, folder)
@@ -64,7 +64,7 @@ describe("the program's parcel", () => {
     }).pipe(withPayload, Effect.scoped)
   )
 
-  it.live("has a checksum of what is in it, not of when it was made", () =>
+  it.live("has a checksum of its contents, independent of the time of packing", () =>
     Effect.gen(function* () {
       const { checksum } = yield* (yield* InstallBundle).program
       assert.match(checksum, /^[0-9a-f]{64}$/)
@@ -78,7 +78,7 @@ describe("the program's parcel", () => {
     }).pipe(withPayload, Effect.scoped)
   )
 
-  it.live("carries the Node of this process", () =>
+  it.live("contains this process's Node", () =>
     Effect.gen(function* () {
       const contents = yield* (yield* InstallBundle).node
       assert.deepStrictEqual(contents.files, ["bin/node"])
@@ -86,7 +86,7 @@ describe("the program's parcel", () => {
     }).pipe(withPayload, Effect.scoped)
   )
 
-  it.live("says what tar says when it cannot pack", () =>
+  it.live("reports tar's error", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const error = yield* (yield* InstallBundle)
@@ -98,9 +98,9 @@ describe("the program's parcel", () => {
   )
 })
 
-describe("the engine's parcel", () => {
+describe("the engine's archive", () => {
   it.live(
-    "lets a worker of the parcel answer, alone in a folder",
+    "runs a worker from a folder with nothing else",
     () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
@@ -140,7 +140,7 @@ describe("the engine's parcel", () => {
     30_000
   )
 
-  it.live("has what is needed on that kind of machine, and nothing else", () =>
+  it.live("contains exactly the packages that the platform needs", () =>
     Effect.gen(function* () {
       const root = yield* temporaryFolder
       const modules = join(root, "node_modules")
@@ -196,7 +196,7 @@ describe("the engine's parcel", () => {
     }).pipe(Effect.provide(NodeServices.layer), Effect.scoped)
   )
 
-  it.live("is not there when a package that it needs is not", () =>
+  it.live("does not exist if a required package is missing", () =>
     Effect.gen(function* () {
       const root = yield* temporaryFolder
       const modules = join(root, "node_modules")

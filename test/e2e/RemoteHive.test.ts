@@ -81,7 +81,7 @@ const queen = Effect.gen(function* () {
 })
 
 describe("RemoteHive", () => {
-  it.live("starts a hive in the background, once, and stops it, once", () =>
+  it.live("starts and stops a hive, both idempotent", () =>
     scene(({ hive, said, start, stop }) =>
       Effect.gen(function* () {
         const first = yield* start()
@@ -97,7 +97,7 @@ describe("RemoteHive", () => {
     )
   )
 
-  it.live("starts one hive when it is started twice at once", () =>
+  it.live("starts one hive for two concurrent starts", () =>
     scene(({ start }) =>
       Effect.gen(function* () {
         const [left, right] = yield* Effect.all([start(), start()], { concurrency: "unbounded" })
@@ -107,7 +107,7 @@ describe("RemoteHive", () => {
     )
   )
 
-  it.live("tells the hive of its queen", () =>
+  it.live("passes the queen's URL to the hive", () =>
     scene(({ start }) =>
       Effect.gen(function* () {
         const { beats, url } = yield* queen
@@ -117,7 +117,7 @@ describe("RemoteHive", () => {
     )
   )
 
-  it.live("stops that hive and no other", () =>
+  it.live("stops only that hive", () =>
     scene(({ start, stop }) =>
       Effect.gen(function* () {
         const { pid } = yield* start()
@@ -128,7 +128,7 @@ describe("RemoteHive", () => {
   )
 
   it.live(
-    "listens beyond loopback only with a token, and says what the hive said when it does not start",
+    "listens beyond loopback only with a token, and reports the hive's error if it does not start",
     () =>
       scene(({ hive, machine, start }) =>
         Effect.gen(function* () {
@@ -153,7 +153,7 @@ describe("RemoteHive", () => {
       )
   )
 
-  it.live("says how to install rbee where it is not", () =>
+  it.live("explains how to install rbee if it is missing", () =>
     scene(({ hive, machine, said }) =>
       Effect.gen(function* () {
         const remote = yield* RemoteHive

@@ -51,7 +51,7 @@ describe("infer", () => {
     })
   )
 
-  it.live("prints tokens as they come", () =>
+  it.live("prints tokens on arrival", () =>
     Effect.gen(function* () {
       let rest: (() => void) | undefined
       const queen = yield* fakeQueen((response) => {
@@ -67,7 +67,7 @@ describe("infer", () => {
     })
   )
 
-  it.live("prints one line an event with --json", () =>
+  it.live("prints one line per event with --json", () =>
     Effect.gen(function* () {
       const queen = yield* fakeQueen(tokens)
       const ran = yield* rbee(yield* temporaryFolder, [...infer(queen.url), "--json"])
@@ -99,7 +99,7 @@ describe("infer", () => {
     })
   )
 
-  it.live("goes on after a broken stream without losing or repeating an event", () =>
+  it.live("resumes a broken stream without losing or repeating an event", () =>
     Effect.gen(function* () {
       let times = 0
       const queen = yield* fakeHive((request, response, body) => {
@@ -120,7 +120,7 @@ describe("infer", () => {
 })
 
 describe("exit codes", () => {
-  it.live("1 when the job failed, with its sentence", () =>
+  it.live("1 if the job failed, with its message", () =>
     Effect.gen(function* () {
       const queen = yield* fakeQueen(event(1, "failed", { error: { code: "X", message: "No such model" } }))
       const ran = yield* rbee(yield* temporaryFolder, infer(queen.url))
@@ -128,14 +128,14 @@ describe("exit codes", () => {
     })
   )
 
-  it.live("1 when it was cancelled", () =>
+  it.live("1 if the job was cancelled", () =>
     Effect.gen(function* () {
       const queen = yield* fakeQueen(event(1, "cancelled", {}))
       assert.strictEqual((yield* rbee(yield* temporaryFolder, infer(queen.url))).code, 1)
     })
   )
 
-  it.live("1 when the queen does not answer, and says so", () =>
+  it.live("1 if the queen does not respond, with a message", () =>
     Effect.gen(function* () {
       const ran = yield* rbee(yield* temporaryFolder, ["hive", "list", "--queen", "http://127.0.0.1:9"])
       assert.strictEqual(ran.code, 1)
@@ -143,7 +143,7 @@ describe("exit codes", () => {
     })
   )
 
-  it.live("2 for an id that no hive can have, in one sentence, with nothing written", () =>
+  it.live("2 for an invalid hive id, with one line, before anything is written", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       for (const id of ["../x", "auto", "a b"]) {
@@ -160,7 +160,7 @@ describe("exit codes", () => {
     })
   )
 
-  it.live("2 on usage, with nothing on stdout", () =>
+  it.live("2 for a usage error, with nothing on stdout", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       const wrong = [
@@ -193,7 +193,7 @@ describe("exit codes", () => {
     })
   )
 
-  it.live("is quiet when its reader leaves", () =>
+  it.live("exits silently when the reader of its output exits", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       const queen = yield* fakeQueen(tokens.replace("Hello", "H".repeat(300_000)))
@@ -212,11 +212,11 @@ describe("exit codes", () => {
   )
 })
 
-describe("answers", () => {
+describe("results", () => {
   const workers = { workers: [{ id: "w1", model: "m", state: "ready", worker: "cpu", device: 0 }] }
   const list = (url: string) => ["worker", "list", "--hive-id", "atlas", "--queen", url]
 
-  it.live("are tables for people, and one document with --json", () =>
+  it.live("are tables, and one document with --json", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       const queen = yield* fakeQueen(event(1, "result", workers) + event(2, "done", done))
@@ -227,7 +227,7 @@ describe("answers", () => {
     })
   )
 
-  it.live("that an older hive gives as lines are shown as lines, and with --json as events", () =>
+  it.live("of an older hive are printed as lines, and with --json as events", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       const lines = ["id  model", "w1  m"]
@@ -245,7 +245,7 @@ describe("answers", () => {
     })
   )
 
-  it.live("status, stop and jobs start nothing; stopping what does not run is a success", () =>
+  it.live("status, stop and jobs start no daemon; stop succeeds if nothing runs", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       const env = { RBEE_QUEEN_PORT: "1" }
@@ -261,7 +261,7 @@ describe("answers", () => {
     })
   )
 
-  it.live("takes the queen's address from the flag, then from the environment", () =>
+  it.live("reads the queen's URL from the flag, then from the environment", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       const queen = yield* fakeQueen(event(1, "result", workers) + event(2, "done", done))
@@ -287,7 +287,7 @@ describe("answers", () => {
     })
   )
 
-  it.live("shows each setting with where it came from, and says what is wrong with line and field", () =>
+  it.live("shows each setting with its source, and reports errors with line and field", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       mkdirSync(join(home, "config"))
@@ -324,7 +324,7 @@ describe("answers", () => {
     })
   )
 
-  it.live("prints units for systemd and launchd, and changes nothing", () =>
+  it.live("prints units for systemd and launchd, and writes no file", () =>
     Effect.gen(function* () {
       const home = join(yield* temporaryFolder, 'a "b" %c $d <e>')
       mkdirSync(home)
@@ -360,7 +360,7 @@ describe("answers", () => {
 })
 
 describe("worker spawn", () => {
-  it.live("sends the index of the device only when --device gives it, also 0", () =>
+  it.live("sends the device index only if --device is given", () =>
     Effect.gen(function* () {
       const queen = yield* fakeQueen(event(1, "done", done))
       const home = yield* temporaryFolder
@@ -375,8 +375,8 @@ describe("worker spawn", () => {
   )
 })
 
-describe("teaching", () => {
-  it.live("helps on stdout, and knows its version", () =>
+describe("help", () => {
+  it.live("prints help and version to stdout", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       for (const args of [["--help"], ["infer", "--help"], ["hive", "start", "--help"]]) {
@@ -388,7 +388,7 @@ describe("teaching", () => {
     })
   )
 
-  it.live("completes in bash, zsh and fish", () =>
+  it.live("prints completions for bash, zsh and fish", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       for (const shell of ["bash", "zsh", "fish"]) {

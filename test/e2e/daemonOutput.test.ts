@@ -38,7 +38,7 @@ const answers = (url: string) =>
 
 describe("a daemon in the foreground", () => {
   it.live(
-    "goes on when its output was closed, and says who has its port",
+    "keeps running after its output was closed, and reports the owner of its port",
     () =>
       Effect.gen(function* () {
         const home = yield* temporaryFolder

@@ -22,63 +22,61 @@ const progressOf = (events: ReadonlyArray<{ kind: string; json: string }>) =>
   events.filter(({ kind }) => kind === "progress").map(({ json }) => JSON.parse(json))
 
 describe("downloads by a hive", () => {
-  it.live(
-    "makes one download of two requests, both with progress, and lists the model when it is whole",
-    () =>
-      Effect.gen(function* () {
-        const model = bigModel(5_000_000)
-        let allowed = 2_000_000
-        const hub = yield* bigModelHub(model, () => allowed)
-        yield* Effect.gen(function* () {
-          const client = yield* Client
-          const list = Effect.map(client.events({ operation: "model_list", hive_id: "test" }), (events) =>
-            JSON.parse(resultOf(events)).models.map(({ id }: { id: string }) => id)
+  it.live("runs one download for two requests, both with progress, and lists the complete model", () =>
+    Effect.gen(function* () {
+      const model = bigModel(5_000_000)
+      let allowed = 2_000_000
+      const hub = yield* bigModelHub(model, () => allowed)
+      yield* Effect.gen(function* () {
+        const client = yield* Client
+        const list = Effect.map(client.events({ operation: "model_list", hive_id: "test" }), (events) =>
+          JSON.parse(resultOf(events)).models.map(({ id }: { id: string }) => id)
+        )
+        const first = yield* client.submit(download)
+        const second = yield* client.submit({ ...download, model: "hf:acme/big:Q8_0" })
+        yield* until(Effect.sync(hub.sent), (sent) => sent >= 2_000_000)
+        const both = yield* Effect.forkChild(
+          Effect.forEach([first, second], (id) => Stream.runCollect(client.follow(id)), { concurrency: 2 })
+        )
+        assert.deepStrictEqual(yield* list, ["rbee:tiny"])
+        yield* Effect.sleep("1200 millis")
+        allowed = Number.MAX_SAFE_INTEGER
+        const [one = [], other = []] = yield* Fiber.join(both)
+        for (const events of [one, other]) {
+          const record = JSON.parse(resultOf(events))
+          assert.deepInclude(record, { id: record.id, size_bytes: 5_000_000, sha256: model.sha256 })
+          const progress = progressOf(events)
+          assert.isAtLeast(progress.length, 3)
+          assert.deepInclude(progress.at(-1), {
+            stage: "download",
+            current: 5_000_000,
+            total: 5_000_000,
+            unit: "bytes"
+          })
+          assert.isTrue(progress.every(({ current }, i) => i === 0 || current >= progress[i - 1].current))
+          assert.isUndefined(progress[0].eta_ms)
+        }
+        assert.include(
+          narrationOf(one) + narrationOf(other),
+          "Joining the download of big-q8_0.gguf that runs"
+        )
+        assert.isAtMost(hub.sent(), 5_000_000)
+        assert.strictEqual((yield* list).length, 2)
+        for (const id of ["acme/big", "hf:acme/big", "hf:acme/big:Q8_0", "HF:acme/big".toLowerCase()]) {
+          const found = JSON.parse(
+            resultOf(yield* client.events({ operation: "model_get", hive_id: "test", id }))
           )
-          const first = yield* client.submit(download)
-          const second = yield* client.submit({ ...download, model: "hf:acme/big:Q8_0" })
-          yield* until(Effect.sync(hub.sent), (sent) => sent >= 2_000_000)
-          const both = yield* Effect.forkChild(
-            Effect.forEach([first, second], (id) => Stream.runCollect(client.follow(id)), { concurrency: 2 })
-          )
-          assert.deepStrictEqual(yield* list, ["rbee:tiny"])
-          yield* Effect.sleep("1200 millis")
-          allowed = Number.MAX_SAFE_INTEGER
-          const [one = [], other = []] = yield* Fiber.join(both)
-          for (const events of [one, other]) {
-            const record = JSON.parse(resultOf(events))
-            assert.deepInclude(record, { id: record.id, size_bytes: 5_000_000, sha256: model.sha256 })
-            const progress = progressOf(events)
-            assert.isAtLeast(progress.length, 3)
-            assert.deepInclude(progress.at(-1), {
-              stage: "download",
-              current: 5_000_000,
-              total: 5_000_000,
-              unit: "bytes"
-            })
-            assert.isTrue(progress.every(({ current }, i) => i === 0 || current >= progress[i - 1].current))
-            assert.isUndefined(progress[0].eta_ms)
-          }
-          assert.include(
-            narrationOf(one) + narrationOf(other),
-            "Joining the download of big-q8_0.gguf that runs"
-          )
-          assert.isAtMost(hub.sent(), 5_000_000)
-          assert.strictEqual((yield* list).length, 2)
-          for (const id of ["acme/big", "hf:acme/big", "hf:acme/big:Q8_0", "HF:acme/big".toLowerCase()]) {
-            const found = JSON.parse(
-              resultOf(yield* client.events({ operation: "model_get", hive_id: "test", id }))
-            )
-            assert.strictEqual(found.architecture, "llama")
-          }
-          const again = yield* client.events(download)
-          assert.include(narrationOf(again), "is on this hive already")
-          assert.isAtMost(hub.sent(), 5_000_000)
-        }).pipe((test) => withHive(test, { settings: { models: { hfEndpoint: hub.url } } }))
-      })
+          assert.strictEqual(found.architecture, "llama")
+        }
+        const again = yield* client.events(download)
+        assert.include(narrationOf(again), "is on this hive already")
+        assert.isAtMost(hub.sent(), 5_000_000)
+      }).pipe((test) => withHive(test, { settings: { models: { hfEndpoint: hub.url } } }))
+    })
   )
 
   it.live(
-    "ends the download when the last who asked for it leaves, keeps what came, and throws it away when asked",
+    "stops the download when its last job is cancelled, keeps the partial file, and deletes it on request",
     () =>
       Effect.gen(function* () {
         const hub = yield* bigModelHub(bigModel(5_000_000), () => 2_000_000)
@@ -96,38 +94,36 @@ describe("downloads by a hive", () => {
       })
   )
 
-  it.live(
-    "adopts a local file where it lies, refuses to delete what a worker has loaded, and deletes the rest",
-    () =>
-      withHive(
-        Effect.gen(function* () {
-          const client = yield* Client
-          const folder = yield* temporaryFolder
-          const tiny = new URL("../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
-          const file = join(folder, "mine.gguf")
-          copyFileSync(tiny, file)
-          const id = `file:${file}`
-          const adopted = JSON.parse(resultOf(yield* client.events({ ...download, model: id })))
-          assert.deepInclude(adopted, { id, path: file })
-          const listed = JSON.parse(
-            resultOf(yield* client.events({ operation: "model_list", hive_id: "test" }))
-          )
-          assert.include(
-            listed.models.map((model: { id: string }) => model.id),
-            id
-          )
-          const worker = workerOf(yield* client.events({ ...spawnTiny, model: id }))
-          const remove = { operation: "model_delete", hive_id: "test", id }
-          const refused = failureOf(yield* client.events(remove))
-          assert.strictEqual(refused.code, "ModelInUse")
-          assert.include(refused.message, worker.id)
-          yield* client.events({ operation: "worker_delete", hive_id: "test", id: worker.id })
-          assert.include(narrationOf(yield* client.events(remove)), "the file stays where it is")
-          assert.isTrue(existsSync(file))
-          const shipped = failureOf(yield* client.events({ ...remove, id: "rbee:tiny" }))
-          assert.include(shipped.message, "it ships with rbee")
-        })
-      )
+  it.live("registers a local file in place, refuses to delete a loaded model, and deletes others", () =>
+    withHive(
+      Effect.gen(function* () {
+        const client = yield* Client
+        const folder = yield* temporaryFolder
+        const tiny = new URL("../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
+        const file = join(folder, "mine.gguf")
+        copyFileSync(tiny, file)
+        const id = `file:${file}`
+        const adopted = JSON.parse(resultOf(yield* client.events({ ...download, model: id })))
+        assert.deepInclude(adopted, { id, path: file })
+        const listed = JSON.parse(
+          resultOf(yield* client.events({ operation: "model_list", hive_id: "test" }))
+        )
+        assert.include(
+          listed.models.map((model: { id: string }) => model.id),
+          id
+        )
+        const worker = workerOf(yield* client.events({ ...spawnTiny, model: id }))
+        const remove = { operation: "model_delete", hive_id: "test", id }
+        const refused = failureOf(yield* client.events(remove))
+        assert.strictEqual(refused.code, "ModelInUse")
+        assert.include(refused.message, worker.id)
+        yield* client.events({ operation: "worker_delete", hive_id: "test", id: worker.id })
+        assert.include(narrationOf(yield* client.events(remove)), "the file stays where it is")
+        assert.isTrue(existsSync(file))
+        const shipped = failureOf(yield* client.events({ ...remove, id: "rbee:tiny" }))
+        assert.include(shipped.message, "it ships with rbee")
+      })
+    )
   )
 })
 
@@ -141,7 +137,7 @@ const sha256Of = (file: string) =>
     return hash.digest("hex")
   })
 
-describe("a download that is killed", () => {
+describe("a killed download", () => {
   it.live(
     `ends whole after client, hive and server were killed five times (${bytes / 1e6} MB)`,
     () =>

@@ -139,8 +139,8 @@ const twoHives = Effect.fnUntraced(function* (
   return fleet
 })
 
-describe("a worker that is killed", () => {
-  it.live("before its first token is not noticed: another one answers", () =>
+describe("a killed worker", () => {
+  it.live("before its first token: another worker answers and the client notices nothing", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives()
       const { queenUrl } = fleet
@@ -175,7 +175,7 @@ describe("a worker that is killed", () => {
     })
   )
 
-  it.live("when it has said nothing but its role is not noticed either", () =>
+  it.live("after the role chunk only: another worker answers and the client notices nothing", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives()
       const { queenUrl } = fleet
@@ -202,7 +202,7 @@ describe("a worker that is killed", () => {
     })
   )
 
-  it.live("in mid-stream has a text gone on with by another one, to its end", () =>
+  it.live("mid-stream: another worker continues the text to its end", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives()
       const { queenUrl } = fleet
@@ -223,7 +223,7 @@ describe("a worker that is killed", () => {
     })
   )
 
-  it.live("in mid-stream, and then the next one too, is made good for as well", () =>
+  it.live("mid-stream, twice: a third worker continues the text", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives()
       const expected = yield* undisturbed(fleet, chat)
@@ -241,7 +241,7 @@ describe("a worker that is killed", () => {
     })
   )
 
-  it.live("in mid-stream ends what nobody else can go on with, with an error", () =>
+  it.live("mid-stream: an answer that cannot be continued ends with an error", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives()
       const { queenUrl } = fleet
@@ -258,7 +258,7 @@ describe("a worker that is killed", () => {
     })
   )
 
-  it.live("is not noticed in an answer that is not streamed: it is gone on with, or begun again", () =>
+  it.live("in a non-streamed answer: another worker continues or restarts it", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives()
       const { queenUrl } = fleet
@@ -327,15 +327,15 @@ const onBothHives = Effect.fnUntraced(function* (
   yield* isAtRest(fleet)
 })
 
-describe("a hive that dies", () => {
-  it.live("in mid-stream is made good for by the other one where that is possible", () =>
+describe("a dead hive", () => {
+  it.live("mid-stream: the other hive continues the answer if possible", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives(["atlas", "boreas"])
       yield* onBothHives(fleet, ({ kill }) => kill)
     })
   )
 
-  it.live("before its first token is not noticed, though it has more workers", () =>
+  it.live("before the first token: the client notices nothing, even if the hive had more workers", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["atlas", "boreas"], processes: ["atlas"], slow: true })
       const { queenUrl } = fleet
@@ -359,14 +359,14 @@ describe("a hive that dies", () => {
     })
   )
 
-  it.live("without a word is noticed by its silence", () =>
+  it.live("without closing connections: the queen detects the silence", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives(["atlas", "boreas"], { timeouts: { idle: Duration.seconds(3) } })
       yield* onBothHives(fleet, ({ freeze }) => freeze)
     })
   )
 
-  it.live("in an orderly way gives its work to the other one", () =>
+  it.live("after a graceful stop: the other hive takes over its work", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives()
       const { queenUrl } = fleet
@@ -385,7 +385,7 @@ describe("a hive that dies", () => {
 })
 
 describe("the only worker", () => {
-  it.live("is waited for when it is killed, until its hive has started it again", () =>
+  it.live("is awaited after a kill until its hive has restarted it", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["atlas"], slow: true })
       const { queenUrl } = fleet
@@ -414,7 +414,7 @@ describe("the only worker", () => {
     })
   )
 
-  it.live("is waited for no longer when the client leaves meanwhile", () =>
+  it.live("is no longer awaited when the client disconnects", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["atlas"], slow: true })
       const { queenUrl } = fleet

@@ -60,7 +60,7 @@ const fleet = Effect.gen(function* () {
 const on = (hive_id: string, operation: object) => ({ ...operation, hive_id })
 
 describe("a queen with two hives", () => {
-  it.live("infers on both at the same time", () =>
+  it.live("runs inference on both concurrently", () =>
     Effect.gen(function* () {
       const { follow, run, submit } = yield* fleet
       const spawned = yield* Effect.all([run(on("atlas", spawnTiny)), run(on("boreas", spawnTiny))], {
@@ -102,7 +102,7 @@ describe("a queen with two hives", () => {
     })
   )
 
-  it.live("frees the worker's slot when a job is cancelled at the queen", () =>
+  it.live("frees the worker's slot when a job is cancelled on the queen", () =>
     Effect.gen(function* () {
       const { ask, follow, http, run, submit } = yield* fleet
       const { port } = workerOf(yield* run(on("boreas", spawnTiny)))
@@ -133,7 +133,7 @@ describe("a queen with two hives", () => {
     })
   )
 
-  it.live("runs an operation that came from outside", () =>
+  it.live("runs an application's operation", () =>
     Effect.gen(function* () {
       const { ask, run } = yield* fleet
       for (const hive of ["atlas", "boreas"]) {

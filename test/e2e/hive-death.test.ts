@@ -97,8 +97,8 @@ const hasOneLeft = Effect.fnUntraced(function* ({ client, queenUrl }: Fleet, los
   assert.strictEqual((yield* post(queenUrl, path, { ...request, max_tokens: 2 })).status, 200)
 })
 
-describe("a hive that is killed", () => {
-  it.live("while it loads the model has the other one load it, and nobody waits for a pause", () =>
+describe("a killed hive", () => {
+  it.live("while loading a model: the other hive loads it without delay", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives({ slow: "loading" })
       const asked = yield* askAll(fleet, [request, bound], (log) => log.includes("a worker loads it on"))
@@ -117,7 +117,7 @@ describe("a hive that is killed", () => {
     })
   )
 
-  it.live("before the first token, alone with a worker, has the other one start a worker", () =>
+  it.live("before the first token, with the only worker: the other hive starts one", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives()
       const [worker] = yield* fleet.serve("rbee:tiny", ["atlas"])
@@ -129,7 +129,7 @@ describe("a hive that is killed", () => {
     })
   )
 
-  it.live("in the middle of answers, alone with a worker, has the other one go on or begin again", () =>
+  it.live("mid-stream, with the only worker: the other hive continues or restarts the answers", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives({ slow: "answering" })
       yield* fleet.serve("rbee:tiny", ["atlas"])

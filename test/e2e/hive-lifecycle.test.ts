@@ -94,7 +94,7 @@ const records = (home: string) =>
   FileSystem.FileSystem.use((fs) => fs.readDirectory(path.join(home, "state", "hives", "test", "workers")))
 
 describe("a hive as a process", () => {
-  it.live("leaves its workers when it is killed, and the next one adopts them", () =>
+  it.live("leaves its workers when killed, and the next hive adopts them", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       yield* Effect.gen(function* () {
@@ -153,7 +153,7 @@ describe("a hive as a process", () => {
     )
   }
 
-  it.live("leaves a worker that is busy when it is killed, and the next one needs no load", () =>
+  it.live("leaves a busy worker when killed, and the next hive needs no load", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       yield* Effect.gen(function* () {
@@ -179,7 +179,7 @@ describe("a hive as a process", () => {
     })
   )
 
-  it.live("leaves the workers of another hive alone when its own port is taken", () =>
+  it.live("does not touch another hive's workers if its own port is occupied", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       yield* Effect.gen(function* () {
@@ -199,7 +199,7 @@ describe("a hive as a process", () => {
     })
   )
 
-  it.live("restarts an adopted worker that dies, and forgets what died while nobody watched", () =>
+  it.live("restarts an adopted worker that dies, and removes records of workers that died unobserved", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       yield* Effect.gen(function* () {
@@ -223,7 +223,7 @@ describe("a hive as a process", () => {
     })
   )
 
-  it.live("refuses to be the hive that runs already, and leaves its workers alone", () =>
+  it.live("refuses the id of a running hive, and does not touch its workers", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       yield* Effect.gen(function* () {
@@ -256,7 +256,7 @@ type Beat = typeof Beat.Type
 const decodeBeat = Schema.decodeUnknownSync(Beat)
 
 describe("a hive in an application", () => {
-  it.live("answers an operation that the application brings", () =>
+  it.live("handles an operation of the application", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       const shouting = handle(Shout, ({ text }) => Stream.make(JobEvent.result({ text: text.toUpperCase() })))
@@ -272,7 +272,7 @@ describe("a hive in an application", () => {
     })
   )
 
-  it.live("says which port is in use", () =>
+  it.live("reports an occupied port", () =>
     withHive(
       Effect.gen(function* () {
         const { port } = new URL(yield* boundUrl)
@@ -286,7 +286,7 @@ describe("a hive in an application", () => {
     )
   )
 
-  it.live("shows its devices, and refuses what is not a hive's", () =>
+  it.live("lists its devices, and rejects the queen's operations", () =>
     withHive(
       Effect.gen(function* () {
         const url = yield* boundUrl
@@ -318,7 +318,7 @@ describe("a hive in an application", () => {
     )
   )
 
-  it.live("tells its queen of itself at once, and of its workers", () =>
+  it.live("sends a heartbeat with its workers at once", () =>
     Effect.gen(function* () {
       const beats = yield* Queue.unbounded<Beat>()
       const queen = HttpRouter.serve(

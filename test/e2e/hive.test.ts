@@ -69,7 +69,7 @@ describe("a hive with real workers", () => {
     )
   )
 
-  it.live("starts one worker for two requests of one moment, and uses it again", () =>
+  it.live("starts one worker for two concurrent requests, and reuses it", () =>
     withHive(
       Effect.gen(function* () {
         const client = yield* Client
@@ -117,7 +117,7 @@ describe("a hive with real workers", () => {
     )
   )
 
-  it.live("kills the process of a start that is cancelled", () =>
+  it.live("kills the process of a cancelled start", () =>
     withHive(
       Effect.gen(function* () {
         const client = yield* Client
@@ -130,7 +130,7 @@ describe("a hive with real workers", () => {
     )
   )
 
-  it.live("tells a start that fails with its last lines, within a second of it", () =>
+  it.live("reports a failed start with the last log lines within a second", () =>
     withHive(
       Effect.gen(function* () {
         const client = yield* Client
@@ -146,7 +146,7 @@ describe("a hive with real workers", () => {
     )
   )
 
-  it.live("refuses a file that is no model before it starts anything", () =>
+  it.live("rejects a file that is not a model before it starts a process", () =>
     Effect.flatMap(temporaryHome, (home) => {
       const file = path.join(home, "broken.gguf")
       writeFileSync(file, "GGUF and then nothing that makes sense")
@@ -161,7 +161,7 @@ describe("a hive with real workers", () => {
     })
   )
 
-  it.live("tells why the engine cannot load a model, in the engine's words", () =>
+  it.live("reports the engine's reason for a failed load", () =>
     Effect.flatMap(temporaryHome, (home) => {
       const file = path.join(home, "maimed.gguf")
       const whole = readFileSync(
@@ -182,7 +182,7 @@ describe("a hive with real workers", () => {
     })
   )
 
-  it.live("restarts a worker that dies, and fails the request that it had with its end", () =>
+  it.live("restarts a worker that died, and fails its request", () =>
     withHive(
       Effect.gen(function* () {
         const client = yield* Client
@@ -214,7 +214,7 @@ describe("a hive with real workers", () => {
     )
   )
 
-  it.live("ends what a worker answers that has fallen silent, by name and within the bound", () =>
+  it.live("ends the answer of a silent worker within the time limit, and names the worker", () =>
     withHive(
       Effect.gen(function* () {
         const client = yield* Client
@@ -249,7 +249,7 @@ describe("a hive with real workers", () => {
     )
   )
 
-  it.live("restarts a worker that is asked to, under its id", () =>
+  it.live("restarts a worker under its id", () =>
     withHive(
       Effect.gen(function* () {
         const client = yield* Client
@@ -264,7 +264,7 @@ describe("a hive with real workers", () => {
     )
   )
 
-  it.live("says why a request cannot be had", () =>
+  it.live("explains rejected requests", () =>
     withHive(
       Effect.gen(function* () {
         const client = yield* Client

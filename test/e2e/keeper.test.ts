@@ -38,8 +38,8 @@ const fleet = Effect.gen(function* () {
 const prompt = "It was a truth universally acknowledged that"
 const infer = ["infer", "--model", "rbee:tiny", "--max-tokens", "12", prompt] as const
 
-describe("the main job", () => {
-  it.live("starts what is needed, prints tokens, stays up, and stops without leaving a process", () =>
+describe("the main use case", () => {
+  it.live("starts the daemons, prints tokens, keeps them running, and stops without leaving a process", () =>
     Effect.gen(function* () {
       const { env, home, run } = yield* fleet
       const cold = yield* run(...infer)
@@ -81,7 +81,7 @@ describe("the main job", () => {
     })
   )
 
-  it.live("stops the hive that is meant, and no other of this machine, nor its workers", () =>
+  it.live("stops only the named hive and its workers", () =>
     Effect.gen(function* () {
       const { env, home, run } = yield* fleet
       yield* run(...infer)
@@ -105,7 +105,7 @@ describe("the main job", () => {
     })
   )
 
-  it.live("has a hive healthy within a second and a half of its start", () =>
+  it.live("starts a healthy hive within 1.5 seconds", () =>
     Effect.gen(function* () {
       const { env, home, run } = yield* fleet
       const url = `http://127.0.0.1:${env.RBEE_HIVE_PORT}/health`
@@ -130,7 +130,7 @@ describe("the main job", () => {
     })
   )
 
-  it.live("starts one queen and one hive when two keepers come at once", () =>
+  it.live("starts one queen and one hive for two concurrent commands", () =>
     Effect.gen(function* () {
       const { home, run } = yield* fleet
       const [one, two] = yield* Effect.all([run(...infer), run(...infer)], { concurrency: 2 })
@@ -139,7 +139,7 @@ describe("the main job", () => {
     })
   )
 
-  it.live("ends the workers of a hive that was killed, and a queen that was", () =>
+  it.live("stops the workers of a killed hive, and starts a queen after a killed one", () =>
     Effect.gen(function* () {
       const { home, run } = yield* fleet
       yield* run(...infer)
@@ -157,7 +157,7 @@ describe("the main job", () => {
     })
   )
 
-  it.live("leaves nothing that a later stop does not end, wherever it is interrupted", () =>
+  it.live("leaves no process that a later stop does not end, wherever it is interrupted", () =>
     Effect.gen(function* () {
       const { env, home, run } = yield* fleet
       for (const moment of ["Starting the queen", "Starting hive", "starting one", "continues the prompt"]) {
@@ -175,8 +175,8 @@ describe("the main job", () => {
   )
 })
 
-describe("trouble", () => {
-  it.live("says which device is not there, and how to get a model", () =>
+describe("errors", () => {
+  it.live("names the missing device, and how to download a model", () =>
     Effect.gen(function* () {
       const { run } = yield* fleet
       const request = {
@@ -201,7 +201,7 @@ describe("trouble", () => {
     })
   )
 
-  it.live("refuses to listen beyond loopback without a token, and wants it from everybody with one", () =>
+  it.live("refuses to listen beyond loopback without a token, and requires the token from every client", () =>
     Effect.gen(function* () {
       const { home, env } = yield* fleet
       const refused = yield* rbee(home, ["queen", "serve", "--host", "0.0.0.0"], { env })
@@ -219,7 +219,7 @@ describe("trouble", () => {
     })
   )
 
-  it.live("says so when another program has the queen's port", () =>
+  it.live("reports a program that occupies the queen's port", () =>
     Effect.gen(function* () {
       const { home, env } = yield* fleet
       const other = yield* fakeHive((_request, response) => void response.writeHead(404).end("nothing here"))

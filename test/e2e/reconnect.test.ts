@@ -31,8 +31,8 @@ const request = {
 
 const countOf = (text: string, part: string) => text.split(part).length - 1
 
-describe("a connection to the queen that breaks", () => {
-  it.live("is resumed by infer, and stderr says so", () =>
+describe("a broken connection to the queen", () => {
+  it.live("is resumed by infer, with a message on stderr", () =>
     Effect.gen(function* () {
       const queen = yield* startDaemon({ works })
       const proxy = yield* tcpProxy(queen.url)
@@ -54,7 +54,7 @@ describe("a connection to the queen that breaks", () => {
     })
   )
 
-  it.live("is resumed by infer and jobs watch when it is silent for timeouts.silence", () =>
+  it.live("is resumed by infer and jobs watch after a silence of timeouts.silence", () =>
     Effect.gen(function* () {
       const env = { RBEE_TIMEOUTS_SILENCE: "1s" }
       const queen = yield* startDaemon({ works })
@@ -115,7 +115,7 @@ describe("a connection to the queen that breaks", () => {
     })
   )
 
-  it.live("is an error at once where jobs watch reaches no queen", () =>
+  it.live("is an error at once if jobs watch cannot reach a queen", () =>
     Effect.gen(function* () {
       const proxy = yield* tcpProxy("http://127.0.0.1:9")
       yield* proxy.close

@@ -51,7 +51,7 @@ const infer = ["infer", "--model", "rbee:tiny", "--hive-id", alias, "--max-token
 
 describeWithSshd("a hive on another machine", () => {
   it.live(
-    "is installed, started, asked, used, upgraded, stopped and uninstalled by ssh, each twice",
+    "installs, starts, queries, uses, upgrades, stops and uninstalls a hive over ssh, each twice",
     () =>
       Effect.gen(function* () {
         const { answer, home, program, run, there } = yield* fleet
@@ -124,7 +124,7 @@ describeWithSshd("a hive on another machine", () => {
     180_000
   )
 
-  it.live("says in its own words what stands in the way", () =>
+  it.live("explains connection failures", () =>
     Effect.gen(function* () {
       const { machine, run } = yield* fleet
       machine.dropKey()

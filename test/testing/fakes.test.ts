@@ -47,7 +47,7 @@ const cancelled = (url: string) =>
 const endless: Script = () => Stream.concat(Stream.make(JobEvent.token("one")), Stream.never)
 
 describe("FakeHive", () => {
-  it.live("answers by its script, over a socket, and remembers what it was asked", () =>
+  it.live("answers by its script over a socket, and records the requests", () =>
     Effect.gen(function* () {
       const { received, url } = yield* FakeHive
       assert.strictEqual(kindsOf(yield* run(url)), "narration token result done")
@@ -55,7 +55,7 @@ describe("FakeHive", () => {
     }).pipe(Effect.provide([FakeHive.layer(counting), overSocket]))
   )
 
-  it.live("keeps two of them apart", () =>
+  it.live("isolates two fakes", () =>
     Effect.gen(function* () {
       const one = yield* FakeHive.make(counting)
       const other = yield* FakeHive.make(counting)
@@ -66,14 +66,14 @@ describe("FakeHive", () => {
     }).pipe(Effect.provide(overSocket))
   )
 
-  it.live("ends a job that is cancelled", () =>
+  it.live("ends a cancelled job", () =>
     Effect.gen(function* () {
       const { url } = yield* FakeHive.make(endless)
       assert.strictEqual(yield* cancelled(url), "narration token cancelled")
     }).pipe(Effect.provide(overSocket))
   )
 
-  it.live("is gone with its scope", () =>
+  it.live("stops with its scope", () =>
     Effect.gen(function* () {
       const { url } = yield* Effect.scoped(FakeHive.make(counting))
       assert.strictEqual((yield* Effect.flip(run(url)))._tag, "PeerUnreachable")
@@ -82,7 +82,7 @@ describe("FakeHive", () => {
 })
 
 describe("fakeHttpClient", () => {
-  it.live("gives each origin a hive of its own", () =>
+  it.live("serves each origin by its own script", () =>
     Effect.gen(function* () {
       const [first, second] = yield* Effect.all([run("http://atlas:8081"), run("http://boreas:8081")])
       assert.strictEqual(kindsOf(first), "narration token result done")
@@ -97,7 +97,7 @@ describe("fakeHttpClient", () => {
     )
   )
 
-  it.live("cancels a job, and refuses where there is no hive", () =>
+  it.live("cancels a job, and refuses connections to other origins", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* cancelled("http://atlas:8081"), "narration token cancelled")
       const error = yield* Effect.flip(run("http://gone:8081"))
@@ -107,7 +107,7 @@ describe("fakeHttpClient", () => {
 })
 
 describe("fakeForwarder", () => {
-  it.effect("gives what the script gives, and fails as it fails", () =>
+  it.effect("emits the script's events and errors", () =>
     Effect.gen(function* () {
       const { forward, forwardJson } = yield* HiveForwarder
       const events = yield* Stream.runCollect(forward(list))

@@ -29,8 +29,8 @@ const setUp = Effect.gen(function* () {
   return { begun, embedder }
 })
 
-describe("an embedder", () => {
-  it.live("returns from a cancel only when the text at hand is done, and begins no other", () =>
+describe("Embedder", () => {
+  it.live("acknowledges a cancel when the current text is done, and starts no other", () =>
     Effect.gen(function* () {
       const { begun, embedder } = yield* setUp
       const request = new AbortController()
@@ -53,7 +53,7 @@ describe("an embedder", () => {
     })
   )
 
-  it.live("keeps who is interrupted until the text at hand is done", () =>
+  it.live("delays an interrupt until the current text is done", () =>
     Effect.gen(function* () {
       const { begun, embedder } = yield* setUp
       const running = yield* Effect.forkChild(
@@ -69,7 +69,7 @@ describe("an embedder", () => {
     })
   )
 
-  it.live("lets one that waits for its turn leave at once", () =>
+  it.live("cancels a waiting request at once", () =>
     Effect.gen(function* () {
       const { begun, embedder } = yield* setUp
       const signal = new AbortController().signal

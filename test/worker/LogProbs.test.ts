@@ -21,7 +21,7 @@ const feed = (text: string, stops: ReadonlyArray<string>) => {
 }
 
 describe("LogProbs", () => {
-  it("come with the text that shows their tokens", () => {
+  it("are emitted with the text of their tokens", () => {
     assert.deepStrictEqual(feed("aENbEND", ["END"]), [
       ["a", "a"],
       ["ENb", "ENb"]
@@ -36,7 +36,7 @@ describe("LogProbs", () => {
     ])
   })
 
-  it("name the likeliest tokens in their order, and have no infinity and no half characters", () => {
+  it("list the most likely tokens in order, without infinities and half characters", () => {
     const logprobs = new LogProbs<number>((byte) => Buffer.from([byte]).toString(), 3)
     const probabilities = new Map([
       [97, 0.1],

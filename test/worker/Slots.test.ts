@@ -8,7 +8,7 @@ const take = (slots: Slots<string>, prefixOf: (sequence: string) => number = not
   Effect.promise(() => slots.acquire(prefixOf, signal))
 
 describe("Slots", () => {
-  it.effect("gives the idle slot that shares most, else the one that was idle longest", () =>
+  it.effect("selects the idle slot with the longest shared prefix, else the longest idle one", () =>
     Effect.gen(function* () {
       const slots = new Slots(["a", "b", "c"], 10)
       const first = yield* take(slots)
@@ -22,7 +22,7 @@ describe("Slots", () => {
     })
   )
 
-  it.effect("lets them wait in turn, and forgets who left", () =>
+  it.effect("serves waiting requests in order, and skips cancelled ones", () =>
     Effect.gen(function* () {
       const slots = new Slots(["a"], 2)
       const held = yield* take(slots)
@@ -45,7 +45,7 @@ describe("Slots", () => {
     })
   )
 
-  it.effect("gives nothing to one who left before", () =>
+  it.effect("does not assign a slot to a request that was cancelled before", () =>
     Effect.gen(function* () {
       assert.isUndefined(yield* take(new Slots(["a"], 1), nothingShared, AbortSignal.abort()))
     })

@@ -18,32 +18,32 @@ const feed = (text: string, stops: ReadonlyArray<string> = []) => {
 }
 
 describe("TextAssembler", () => {
-  it("never gives half a character", () => {
+  it("never emits half a character", () => {
     assert.deepStrictEqual(feed("aé日🐝").shown, ["a", "é", "日", "🐝"])
     const cut = assembler()
     for (const byte of Buffer.from("🐝").subarray(0, 3)) assert.strictEqual(cut.push(byte), "")
     assert.strictEqual(cut.end(), "")
   })
 
-  it("does not give bytes that never become a character", () => {
+  it("drops bytes that never become a character", () => {
     const broken = assembler()
     const bytes = [0x61, 0xe6, 0x62, 0x80, 0x63, 0xf0, 0x9f, 0x64]
     assert.strictEqual(bytes.map((byte) => broken.push(byte)).join("") + broken.end(), "abcd")
   })
 
-  it("cuts at a stop string, also one that comes in pieces", () => {
+  it("cuts at a stop string, also across pieces", () => {
     assert.deepStrictEqual(feed("one END two", ["END"]), { shown: ["o", "n", "e", " "], stop: "END" })
     assert.deepStrictEqual(feed("a\n\nb", ["\n\n"]), { shown: ["a"], stop: "\n\n" })
     assert.deepStrictEqual(feed("one END two", ["two", "END"]), { shown: ["o", "n", "e", " "], stop: "END" })
   })
 
-  it("gives what only began like a stop string", () => {
+  it("emits text that only starts like a stop string", () => {
     const { shown, stop } = feed("ENglish EN", ["END"])
     assert.strictEqual(shown.join(""), "ENglish EN")
     assert.isUndefined(stop)
   })
 
-  it("takes the first of several stop strings", () => {
+  it("cuts at the first of several stop strings", () => {
     assert.strictEqual(feed("abcdef", ["def", "bc"]).shown.join(""), "a")
   })
 

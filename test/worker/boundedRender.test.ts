@@ -5,7 +5,7 @@ import { boundedRender } from "../../src/worker/boundedRender.ts"
 const render = (source: string) => boundedRender(() => new Template(source).render({ messages: [] }))
 
 describe("the rendering of a template", () => {
-  it("is interrupted when it has no end, whatever it does meanwhile", () => {
+  it("is interrupted if it does not end", () => {
     const endless = [
       "{% for i in range(1000000000) %}x{% endfor %}",
       "{% for a in range(3000) %}{% for b in range(3000) %}{% for c in range(3000) %}{% endfor %}{% endfor %}{% endfor %}"
@@ -14,7 +14,7 @@ describe("the rendering of a template", () => {
     assert.strictEqual(render("{{ messages | length }}"), "0")
   })
 
-  it("is refused when it writes too much, and keeps the template's own errors", () => {
+  it("is rejected if its output is too long, and keeps the template's errors", () => {
     const doubles =
       "{% set ns = namespace(x='ab') %}{% for i in range(24) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}"
     assert.throws(() => render(doubles), "more than 4000000 characters")

@@ -65,7 +65,7 @@ describe("the grammar of a pattern", () => {
     [String.raw`^\-\/\@$`, "-/@", 3]
   ]
   for (const [pattern, alphabet, longest] of cases) {
-    it(`lets pass what ${pattern} does`, () => {
+    it(`accepts exactly the matches of ${pattern}`, () => {
       const expected = /[🐝]|u\{/u.test(pattern) ? new RegExp(pattern, "u") : new RegExp(pattern)
       for (const [minLength, maxLength] of [[], [0, 2], [2, undefined], [1, 3]] as const) {
         const texts = textsOf(alphabet, longest)
@@ -90,7 +90,7 @@ describe("the grammar of a pattern", () => {
     })
   }
 
-  it("is refused with a sentence for what none can hold", () => {
+  it("is rejected with a message for unsupported patterns", () => {
     const wrong = {
       "^(?=a)": "looks ahead",
       "(?<!a)b": "looks ahead or behind",
@@ -132,7 +132,7 @@ describe("the grammar of a number", () => {
       value < Number(exclusiveMaximum ?? Number.POSITIVE_INFINITY)
     )
   }
-  it("lets pass what is within its bounds", () => {
+  it("accepts numbers within the bounds", () => {
     for (const bounds of [
       { minimum: 3 },
       { maximum: -7 },
@@ -162,7 +162,7 @@ describe("the grammar of a number", () => {
     }
   })
 
-  it("has the range of its format, and any number without bounds", () => {
+  it("has the range of its format, and accepts any number without bounds", () => {
     const small = toRegExp(jsonGrammar({ type: "integer", format: "int8" }, true))
     assert.deepStrictEqual(
       ["-129", "-128", "0", "127", "128"].map((text) => small.test(text)),
@@ -174,7 +174,7 @@ describe("the grammar of a number", () => {
 })
 
 describe("a schema", () => {
-  it("is held in its less common keywords", () => {
+  it("enforces less common keywords", () => {
     const cases: ReadonlyArray<
       readonly [schema: object, fitting: ReadonlyArray<unknown>, others: ReadonlyArray<unknown>]
     > = [
@@ -230,7 +230,7 @@ describe("a schema", () => {
     }
   })
 
-  it("is refused by the name of a keyword that the grammar does not guarantee, unless it is not strict", () => {
+  it("is rejected with the unsupported keyword, unless it is not strict", () => {
     const named: ReadonlyArray<readonly [keyword: string, schema: object]> = [
       ["not", { type: "boolean", not: { const: true } }],
       ["if", { type: "boolean", if: {}, else: false }],

@@ -79,7 +79,7 @@ const beeFormat = { type: "json_schema" as const, json_schema: { name: "bee", sc
 const isBee = Schema.is(Bee)
 
 describe("a worker's JSON", () => {
-  it.live("fits the schema, in one piece and streamed", () =>
+  it.live("conforms to the schema, complete and streamed", () =>
     Effect.gen(function* () {
       const { client } = yield* worker
       for (let seed = 0; seed < 8; seed++) {
@@ -100,7 +100,7 @@ describe("a worker's JSON", () => {
     })
   )
 
-  it.live("is an object when only that is asked for, also of a completion", () =>
+  it.live("is an object with json_object, also in a completion", () =>
     Effect.gen(function* () {
       const { client, port } = yield* worker
       const format = { type: "json_object" as const }
@@ -123,7 +123,7 @@ describe("a worker's JSON", () => {
     })
   )
 
-  it.live("fits patterns, lengths and bounds, also where nothing is said of 'strict'", () =>
+  it.live("conforms to patterns, lengths and bounds, also without 'strict'", () =>
     Effect.gen(function* () {
       const { port } = yield* worker
       const plate = { type: "string", pattern: "^[A-Z]{2}-\\d{2,4}$", maxLength: 6 }
@@ -163,7 +163,7 @@ describe("a worker's JSON", () => {
     })
   )
 
-  it.live("is refused for a schema that no grammar holds", () =>
+  it.live("is rejected for a schema that no grammar can enforce", () =>
     Effect.gen(function* () {
       const { port } = yield* worker
       const format = (schema: unknown, strict: boolean) => ({
@@ -198,7 +198,7 @@ describe("a worker's JSON", () => {
 })
 
 describe("a worker's log probabilities", () => {
-  it.live("come with a chat's text, in one piece and streamed", () =>
+  it.live("are in a chat answer, complete and streamed", () =>
     Effect.gen(function* () {
       const { client } = yield* worker
       const body = {
@@ -245,7 +245,7 @@ describe("a worker's log probabilities", () => {
     })
   )
 
-  it.live("come with a completion's text, and not without being asked for", () =>
+  it.live("are in a completion, only if requested", () =>
     Effect.gen(function* () {
       const { client, port } = yield* worker
       const body = { model, prompt: "It was", max_tokens: 12, temperature: 0 }
@@ -278,7 +278,7 @@ describe("a worker's log probabilities", () => {
 })
 
 describe("a worker's choices", () => {
-  it.live("are as many as are asked for, each with its index", () =>
+  it.live("match the requested number, each with its index", () =>
     Effect.gen(function* () {
       const { client, port } = yield* worker
       const body = { model, messages, max_tokens: 10, n: 3, seed: 5, temperature: 1.5 }
@@ -321,7 +321,7 @@ describe("a worker's choices", () => {
     })
   )
 
-  it.live("all stop when their request is cancelled", () =>
+  it.live("all stop when the request is cancelled", () =>
     Effect.gen(function* () {
       const { port } = yield* worker
       const response = yield* Effect.promise(() =>
@@ -343,7 +343,7 @@ describe("a worker's choices", () => {
     })
   )
 
-  it.live("repeat themselves less when that is punished", () =>
+  it.live("repeat less with penalties", () =>
     Effect.gen(function* () {
       const { client } = yield* worker
       const repeated = (penalties: object) =>
@@ -363,8 +363,8 @@ describe("a worker's choices", () => {
   )
 })
 
-describe("a message of the assistant that is to be gone on with", () => {
-  it.live("is gone on with as if it had never been broken off", () =>
+describe("continue_final_message", () => {
+  it.live("continues the assistant's message as if uninterrupted", () =>
     Effect.gen(function* () {
       const { client, port } = yield* worker
       const body = { model, temperature: 0, max_tokens: 60 }
@@ -397,7 +397,7 @@ describe("a message of the assistant that is to be gone on with", () => {
   )
 })
 
-describe("a worker's refusals", () => {
+describe("a worker's rejections", () => {
   it.live("name the field", () =>
     Effect.gen(function* () {
       const { port } = yield* worker

@@ -53,14 +53,16 @@ const engine = (names: ReadonlyArray<string>, gpu: string | false = backend) => 
   })`
 
 describe("--list-devices", () => {
-  it.live("prints the engine's GPU with its memory, and ends though the engine's threads do not", () =>
-    Effect.gen(function* () {
-      const { code, stdout } = yield* run(yield* engineOf(engine(["Radeon"])))
-      assert.deepStrictEqual(JSON.parse(stdout), {
-        devices: [{ name: "Radeon", backend, total_bytes: 16, free_bytes: 12 }]
-      })
-      assert.strictEqual(code, 0)
-    }).pipe(Effect.provide(NodeServices.layer))
+  it.live(
+    "prints the engine's GPU with its memory, and exits although the engine's threads keep running",
+    () =>
+      Effect.gen(function* () {
+        const { code, stdout } = yield* run(yield* engineOf(engine(["Radeon"])))
+        assert.deepStrictEqual(JSON.parse(stdout), {
+          devices: [{ name: "Radeon", backend, total_bytes: 16, free_bytes: 12 }]
+        })
+        assert.strictEqual(code, 0)
+      }).pipe(Effect.provide(NodeServices.layer))
   )
 
   it.live("does not divide the memory of several GPUs", () =>
@@ -72,7 +74,7 @@ describe("--list-devices", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("prints none and the reason when the engine has no backend, fails, is broken or hangs", () =>
+  it.live("prints no GPU and the reason if the engine has no backend, fails, is broken or hangs", () =>
     Effect.gen(function* () {
       const reasons = [
         [engine([], false), /it has no backend for/],

@@ -137,7 +137,7 @@ describe("a worker", () => {
     })
   )
 
-  it.live("chooses tokens as it is told", () =>
+  it.live("applies sampling parameters", () =>
     Effect.gen(function* () {
       const { port } = yield* worker
       const text = (body: object) =>
@@ -155,7 +155,7 @@ describe("a worker", () => {
     })
   )
 
-  it.live("reuses a prefix that it has evaluated, and runs several requests at once", () =>
+  it.live("reuses an evaluated prefix, and runs concurrent requests", () =>
     Effect.gen(function* () {
       const { port } = yield* worker
       const prompt =
@@ -172,7 +172,7 @@ describe("a worker", () => {
     })
   )
 
-  it.live("stops when its client leaves, and when it is told to", () =>
+  it.live("stops generating on disconnect and on cancel", () =>
     Effect.gen(function* () {
       const { port } = yield* worker
       const body = JSON.stringify({ prompt: "It was", max_tokens: 500, stream: true })
@@ -203,7 +203,7 @@ describe("a worker", () => {
     })
   )
 
-  it.live("answers bad input with an error of OpenAI's form", () =>
+  it.live("rejects invalid input with an error in OpenAI's format", () =>
     Effect.gen(function* () {
       const { port } = yield* worker
       const wrong: ReadonlyArray<readonly [unknown, number, string]> = [
@@ -239,7 +239,7 @@ describe("a worker", () => {
 })
 
 describe("a worker's process", () => {
-  it.live("ends on SIGTERM, and says when its port is taken", () =>
+  it.live("exits on SIGTERM, and reports an occupied port", () =>
     Effect.gen(function* () {
       const { child, ended, port } = yield* worker
       const second = yield* start(["--model", tiny, "--model-id", "x", "--port", String(port)])
@@ -251,7 +251,7 @@ describe("a worker's process", () => {
     })
   )
 
-  it.live("says why it cannot serve", () =>
+  it.live("reports why it cannot serve", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const broken = join(folder, "broken.gguf")

@@ -18,8 +18,8 @@ const call = { id: "c1", type: "function", function: { name: "look_up", argument
 const calling = { role: "assistant", content: null, tool_calls: [call] }
 const result = { role: "tool", tool_call_id: "c1", content: "42" }
 
-describe("values that other servers take", () => {
-  it.live("are taken by a chat, and mean what they mean there", () =>
+describe("values that other servers accept", () => {
+  it.live("are accepted with the same meaning", () =>
     Effect.gen(function* () {
       const { post } = yield* llamaWorker()
       const taken: ReadonlyArray<object> = [
@@ -62,7 +62,7 @@ describe("values that other servers take", () => {
     })
   )
 
-  it.live("give a JSON answer that fits the schema, wherever the client puts it", () =>
+  it.live("constrain the answer to the schema, wherever the client puts it", () =>
     Effect.gen(function* () {
       const { post } = yield* llamaWorker()
       const schema = {
@@ -82,7 +82,7 @@ describe("values that other servers take", () => {
     })
   )
 
-  it.live("cut an answer to what is left of the context, and refuse only a prompt that does not fit", () =>
+  it.live("limit an answer to the remaining context, and reject only a prompt that does not fit", () =>
     Effect.gen(function* () {
       const { post } = yield* llamaWorker()
       for (const limit of [-1, 600, 128_000, 4_294_967_296]) {
@@ -122,7 +122,7 @@ describe("values that other servers take", () => {
 })
 
 describe("prompts", () => {
-  it.live("may be a list of texts or tokens, each with choices of its own", () =>
+  it.live("may be a list of texts or tokens, each with its own choices", () =>
     Effect.gen(function* () {
       const { post } = yield* llamaWorker()
       const ask = (prompt: unknown, more: object = {}) =>
@@ -165,7 +165,7 @@ describe("prompts", () => {
     })
   )
 
-  it.live("hold control tokens where the client formats them, and none in a chat's texts", () =>
+  it.live("may contain control tokens in a completion, not in a chat message", () =>
     Effect.gen(function* () {
       const { post } = yield* llamaWorker()
       const formatted = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
@@ -180,8 +180,8 @@ describe("prompts", () => {
   )
 })
 
-describe("an earlier call of a tool", () => {
-  it.live("is refused, by its name, where the template has no place for it", () =>
+describe("an earlier tool call", () => {
+  it.live("is rejected with its field if the template does not support it", () =>
     Effect.gen(function* () {
       const { post } = yield* llamaWorker()
       for (const conversation of [
@@ -198,7 +198,7 @@ describe("an earlier call of a tool", () => {
     })
   )
 
-  it.live("is rendered by a template that can, and no argument becomes a control token", () =>
+  it.live("is rendered by a supporting template, without control tokens from arguments", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const template =
@@ -225,7 +225,7 @@ describe("an earlier call of a tool", () => {
     })
   )
 
-  it.live("is refused with the template's own sentence when that raises", () =>
+  it.live("is rejected with the template's message if the template raises", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const template = "{{ raise_exception('Conversation roles must alternate') }}"
@@ -242,7 +242,7 @@ describe("an earlier call of a tool", () => {
 })
 
 describe("the role developer", () => {
-  it.live("is that of the system, whatever the template knows", () =>
+  it.live("is rendered as system", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const template =
@@ -264,7 +264,7 @@ describe("the role developer", () => {
 const lengthOf = (vector: ReadonlyArray<number>) => Math.hypot(...vector)
 
 describe("embeddings", () => {
-  it.live("have unit length, as many as there are inputs, in both forms of numbers", () =>
+  it.live("have unit length, one per input, in both encodings", () =>
     Effect.gen(function* () {
       const { post } = yield* llamaWorker()
       const embed = (input: unknown, more: object = {}) => post("/v1/embeddings", { input, ...more })
@@ -295,7 +295,7 @@ describe("embeddings", () => {
     })
   )
 
-  it.live("are refused for what has none, and for what does not fit unless it may be cut", () =>
+  it.live("are rejected for empty input, and for too long input without truncation", () =>
     Effect.gen(function* () {
       const { post } = yield* llamaWorker()
       const long = "word ".repeat(900)
