@@ -1,17 +1,15 @@
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { PositiveCount, WorkerKind } from "../operation/fields.ts"
-import type { SettingCodec } from "./settingCodecs.ts"
 
-/** A name that applications use for a model, and what a worker that is started for it is like. */
+/** A public name of a model, and the requirements for its workers. */
 export const AliasSetting = Schema.Struct({
   /** The model's id. */
   model: Schema.NonEmptyString,
-  /** Tokens that one request may have, prompt and answer together. */
+  /** The context length: maximum tokens of prompt plus answer per request. */
   context_size: Schema.optionalKey(PositiveCount),
-  /** Requests that its worker works on at the same time. */
+  /** Concurrent requests per worker. */
   parallel: Schema.optionalKey(PositiveCount),
-  /** The engine of its worker, by its name. */
+  /** The name of the engine. */
   engine: Schema.optionalKey(WorkerKind),
   /** Only on this hive. */
   hive: Schema.optionalKey(Schema.NonEmptyString),
@@ -20,15 +18,11 @@ export const AliasSetting = Schema.Struct({
 })
 export type AliasSetting = typeof AliasSetting.Type
 
-const Table = Schema.Record(
-  // oxlint-disable-next-line no-control-regex -- control characters are what it keeps out
+/** The tables `[aliases.NAME]`. */
+export const AliasTable = Schema.Record(
+  // oxlint-disable-next-line no-control-regex -- it excludes control characters
   Schema.String.check(Schema.isPattern(/^[^\s\u0000-\u001f]{1,128}$/)),
   AliasSetting
-)
-const decode = Schema.decodeUnknownOption(Table, { onExcessProperty: "error" })
-
-/** Reads the tables `[aliases.NAME]`. */
-export const aliasTable: SettingCodec<Readonly<Record<string, AliasSetting>>> = {
-  expected: "tables [aliases.NAME] with model, and if wanted context_size, parallel, engine, hive and device",
-  read: (raw) => (typeof raw === "string" ? Option.none() : decode(raw))
-}
+).annotate({
+  expected: "tables [aliases.NAME] with model and optionally context_size, parallel, engine, hive and device"
+})

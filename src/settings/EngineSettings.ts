@@ -1,9 +1,7 @@
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Capability } from "../operation/Capabilities.ts"
-import type { SettingCodec } from "./settingCodecs.ts"
 
-/** What may stand in the words of a command: replaced when a worker is started. */
+/** The placeholders of a command, which are replaced when a worker is started. */
 export const placeholders = ["model", "model_id", "port", "device", "context", "parallel", "threads"] as const
 
 const isKnown = (name: string) => placeholders.some((known) => known === name)
@@ -12,35 +10,35 @@ const Word = Schema.String.check(
   Schema.makeFilter((word: string) =>
     [...word.matchAll(/\{([a-z_]+)\}/g)].every(([, name = ""]) => isKnown(name))
       ? undefined
-      : `has a placeholder that is none of ${placeholders.map((name) => `{${name}}`).join(" ")}`
+      : `has a placeholder other than ${placeholders.map((name) => `{${name}}`).join(" ")}`
   )
 )
 
 const Backends = Schema.NonEmptyArray(Schema.Literals(["cuda", "rocm", "metal", "vulkan", "cpu"]))
 const Environment = Schema.Record(Schema.String, Schema.String)
 
-/** A program that speaks the OpenAI API, started by a command of the owner's. */
+/** An engine started by a custom command, with an OpenAI-compatible API. */
 export const TemplateSetting = Schema.Struct({
-  /** The program and its words; never a shell. */
+  /** The program and its arguments, run without a shell. */
   command: Schema.NonEmptyArray(Word),
-  /** Through what it computes; the CPU when it is not said. */
+  /** The backends; by default the CPU. */
   backends: Schema.optionalKey(Backends),
-  /** The path that answers 200 when the model is loaded. */
+  /** The path that returns 200 once the model is loaded. */
   ready: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\/[\w./-]{0,200}$/))),
   env: Schema.optionalKey(Environment),
-  /** What its workers can do, and nothing else; not known when it is not said. */
+  /** The complete list of its workers' capabilities; unknown when absent. */
   capabilities: Schema.optionalKey(Schema.Array(Capability))
 })
 export type TemplateSetting = typeof TemplateSetting.Type
 
-/** A program that rbee knows how to start. */
+/** An engine that rbee starts itself. */
 export const ProgramSetting = Schema.Struct({
-  /** Its file, when it is not on the PATH. */
+  /** The path of the program, if it is not on the PATH. */
   program: Schema.optionalKey(Schema.NonEmptyString),
-  /** Words that are added to its command line. */
+  /** Additional arguments. */
   args: Schema.optionalKey(Schema.Array(Schema.String)),
   env: Schema.optionalKey(Environment),
-  /** What its workers can do, and nothing else; not known when it is not said. */
+  /** The complete list of its workers' capabilities; unknown when absent. */
   capabilities: Schema.optionalKey(Schema.Array(Capability))
 })
 export type ProgramSetting = typeof ProgramSetting.Type
@@ -48,19 +46,15 @@ export type ProgramSetting = typeof ProgramSetting.Type
 /** An engine of `config.toml`, `[engines.NAME]`. */
 export type EngineSetting = ProgramSetting | TemplateSetting
 
-const Table = Schema.Record(
+/** The tables `[engines.NAME]`. */
+export const EngineTable = Schema.Record(
   Schema.String.check(Schema.isPattern(/^[a-z][a-z0-9._-]{0,63}$/)),
   Schema.Union([TemplateSetting, ProgramSetting])
-)
-const decode = Schema.decodeUnknownOption(Table, { onExcessProperty: "error" })
-
-/** Whether the setting is a command of the owner's. */
-export const isTemplate = (setting: EngineSetting): setting is TemplateSetting => "command" in setting
-
-/** Reads the tables `[engines.NAME]`. */
-export const engineTable: SettingCodec<Readonly<Record<string, EngineSetting>>> = {
+).annotate({
   expected:
-    "tables [engines.NAME] with program, args, env and capabilities, or with command (a list of words that may have " +
-    `${placeholders.map((name) => `{${name}}`).join(" ")}), backends, ready, env and capabilities (of ${Capability.literals.join(", ")})`,
-  read: (raw) => (typeof raw === "string" ? Option.none() : decode(raw))
-}
+    "tables [engines.NAME] with program, args, env and capabilities, or with command (a list of words that may contain " +
+    `${placeholders.map((name) => `{${name}}`).join(" ")}), backends, ready, env and capabilities (of ${Capability.literals.join(", ")})`
+})
+
+/** Whether the engine is started by a custom command. */
+export const isTemplate = (setting: EngineSetting): setting is TemplateSetting => "command" in setting

@@ -14,13 +14,14 @@ const application = `
 import { Effect, Layer, Stream } from "effect"
 import { JobEvent } from "rbee/job"
 import { WorkerList } from "rbee/operation"
-import { HiveDirectory, HiveForwarder, Queen, Settings } from "rbee/queen"
+import { HiveDirectory, HiveForwarder, Queen } from "rbee/queen"
+import { Settings } from "rbee/settings"
 import { Hive } from "rbee/hive"
 import { RbeeLanguageModel } from "rbee/ai"
 import { fakeForwarder } from "rbee/testing"
 
 const forwarder = HiveForwarder.layer.pipe(
-  Layer.provide([HiveDirectory.layerMemory({ atlas: "http://127.0.0.1:9" }), Settings.layerDefaults()])
+  Layer.provide([HiveDirectory.layerMemory({ atlas: "http://127.0.0.1:9" }), Settings.layerDefaults({ timeouts: { connect: "2 seconds" } })])
 )
 const program = HiveForwarder.use((forwarder) =>
   Stream.runCollect(forwarder.forward(new WorkerList({ hive_id: "atlas" })))

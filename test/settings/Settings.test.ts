@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Duration, Effect, Layer, Option, Redacted } from "effect"
+import { Cause, ConfigProvider, Duration, Effect, Layer, Option, Redacted } from "effect"
 import { checkBind, fingerprint, Token } from "../../src/access/Token.ts"
 import { Paths } from "../../src/settings/Paths.ts"
 import { Settings } from "../../src/settings/Settings.ts"
@@ -32,7 +32,7 @@ const settings = Effect.fnUntraced(function* (given: Given) {
 })
 
 describe("Settings", () => {
-  it.live("takes flags before the environment, the file and the defaults", () =>
+  it.live("prefers flags to the environment, the file and the defaults", () =>
     Effect.gen(function* () {
       const toml = `[queen]\nport = 3000\nhost = "127.0.0.2"\n[timeouts]\nfirst_event = "5s"\ntotal = "1h"\n`
       const env = { RBEE_QUEEN_PORT: "2000", RBEE_LIMITS_BODY_BYTES: "2MB" }
@@ -50,15 +50,15 @@ describe("Settings", () => {
     })
   )
 
-  it.live("names key, value, place and what was expected of a value that it cannot take", () =>
+  it.live("reports an invalid value with its key, source and the expected form", () =>
     Effect.gen(function* () {
       const refused = (given: Given) => Effect.map(Effect.flip(settings(given)), ({ message }) => message)
       assert.strictEqual(
         yield* refused({ env: { RBEE_QUEEN_PORT: "0" } }),
-        `Setting 'queen.port' in RBEE_QUEEN_PORT: expected a port from 1 to 65535, got "0"`
+        `Invalid setting 'queen.port' (from RBEE_QUEEN_PORT): expected a port from 1 to 65535, got "0"`
       )
       for (const id of ["../x", "a b", "auto", "a".repeat(129), ".hidden", "x/y"]) {
-        const expected = `Setting 'hive.id' in RBEE_HIVE_ID: expected a hive id of 1 to 128 letters, digits, '.', '_' and '-', other than 'auto', got ${JSON.stringify(id)}`
+        const expected = `Invalid setting 'hive.id' (from RBEE_HIVE_ID): expected a hive id of 1 to 128 letters, digits, '.', '_' and '-', other than 'auto', got ${JSON.stringify(id)}`
         assert.strictEqual(yield* refused({ env: { RBEE_HIVE_ID: id } }), expected)
       }
       assert.include(yield* refused({ toml: `[timeouts]\nidle = "soon"` }), `got "soon"`)
@@ -67,7 +67,7 @@ describe("Settings", () => {
     })
   )
 
-  it.live("has a hive report to the queen of its own configuration, unless it is told another", () =>
+  it.live("makes a hive report to the queen of its own configuration, unless queen_url names another", () =>
     Effect.gen(function* () {
       const urlOf = (toml: string) => Effect.map(settings({ toml }), ({ hive }) => hive.queenUrl)
       assert.strictEqual(yield* urlOf(""), "http://127.0.0.1:8500")
@@ -84,9 +84,136 @@ describe("Settings", () => {
     })
   )
 
-  it.live("warns of what it does not know, and goes on", () =>
+  it.live("lists the keys of config.toml that are not settings", () =>
     Effect.gen(function* () {
-      assert.strictEqual((yield* settings({ toml: "[queen]\ncolour = 3\n" })).queen.port, 8500)
+      const all = yield* settings({ toml: "[queen]\ncolour = 3\nport = 9000\n" })
+      assert.strictEqual(all.queen.port, 9000)
+      assert.deepStrictEqual(all.unknown, ["queen.colour"])
+    })
+  )
+
+  it.live("reads each form of a value", () =>
+    Effect.gen(function* () {
+      const value = (key: string, text: string) => settings({ flags: { [key]: text } })
+      const idle = (text: string) =>
+        Effect.map(value("timeouts.idle", text), ({ timeouts }) => Duration.toMillis(timeouts.idle))
+      for (const [text, millis] of [
+        ["500ms", 500],
+        ["1.5 s", 1500],
+        ["2m", 120_000],
+        ["30 seconds", 30_000],
+        ["1 minute", 60_000],
+        ["365d", 365 * 86_400_000]
+      ] as const) {
+        assert.strictEqual(yield* idle(text), millis, text)
+      }
+      for (const text of ["30", "-1s", "0ms", "366d", "1 fortnight", "off", "Infinity", ""]) {
+        if (text !== "") assert.strictEqual((yield* Effect.flip(idle(text)))._tag, "SettingsError", text)
+      }
+      assert.isFalse(Duration.isFinite((yield* value("timeouts.total", "off")).timeouts.total))
+      assert.strictEqual((yield* value("limits.body_bytes", "64 mb")).limits.bodyBytes, 64_000_000)
+      assert.strictEqual((yield* value("engine.threads", "3")).engine.threads, 3)
+      assert.isUndefined((yield* value("engine.parallel", "3")).engine.threads)
+      assert.isTrue((yield* value("scheduler.download", "true")).scheduler.download)
+      assert.deepStrictEqual((yield* value("allowed_hosts", "a, b,,")).allowedHosts, ["a", "b"])
+      assert.strictEqual(
+        (yield* value("models.hf_endpoint", "http://hub:1//")).models.hfEndpoint,
+        "http://hub:1"
+      )
+      for (const [key, text] of [
+        ["limits.body_bytes", "64 TB"],
+        ["engine.threads", "1.5"],
+        ["scheduler.download", "yes"],
+        ["models.hf_endpoint", "http://user@hub"],
+        ["aliases", "small"]
+      ] as const) {
+        assert.strictEqual((yield* Effect.flip(value(key, text))).key, key)
+      }
+    })
+  )
+})
+
+describe("a nested ConfigProvider", () => {
+  const provided = (values: unknown, toml = "") =>
+    Effect.gen(function* () {
+      const { layer } = yield* machine({ toml })
+      const provider = ConfigProvider.layer(ConfigProvider.fromUnknown(values))
+      return yield* Effect.gen(function* () {
+        return yield* Settings
+      }).pipe(Effect.provide(Settings.layer.pipe(Layer.provide(provider), Layer.provide(layer))))
+    })
+
+  it.live("takes precedence over config.toml, with the same keys below 'rbee'", () =>
+    Effect.gen(function* () {
+      const all = yield* provided(
+        {
+          rbee: { queen: { port: 9000 }, timeouts: { first_event: "5 seconds" }, allowed_hosts: ["a", "b"] }
+        },
+        "[queen]\nport = 7000\nhost = '127.0.0.2'\n"
+      )
+      assert.deepStrictEqual(all.queen, { host: "127.0.0.2", port: 9000 })
+      assert.strictEqual(Duration.toSeconds(all.timeouts.firstEvent), 5)
+      assert.deepStrictEqual(all.allowedHosts, ["a", "b"])
+      assert.strictEqual(all.sources.find(({ key }) => key === "queen.port")?.source, "rbee.queen.port")
+    })
+  )
+
+  it.live("fails for an invalid value, and for a table", () =>
+    Effect.gen(function* () {
+      const port = yield* Effect.flip(provided({ rbee: { queen: { port: 0 } } }))
+      assert.strictEqual(
+        port.message,
+        `Invalid setting 'queen.port' (from rbee.queen.port): expected a port from 1 to 65535, got "0"`
+      )
+      const table = yield* Effect.flip(provided({ rbee: { aliases: { small: { model: "m" } } } }))
+      assert.include(
+        table.message,
+        "Invalid setting 'aliases' (from rbee.aliases): expected a text or a list"
+      )
+    })
+  )
+
+  it.live("may have a prefix", () =>
+    Effect.gen(function* () {
+      const { layer } = yield* machine({})
+      const env = ConfigProvider.fromEnv({ env: { APP_RBEE_QUEEN_PORT: "9000" } })
+      const provider = ConfigProvider.layer(ConfigProvider.nested(env, "APP"))
+      const { port } = yield* Settings.use(({ queen }) => Effect.succeed(queen)).pipe(
+        Effect.provide(Settings.layer.pipe(Layer.provide(provider), Layer.provide(layer)))
+      )
+      assert.strictEqual(port, 9000)
+    })
+  )
+})
+
+describe("Settings.layerDefaults", () => {
+  it.effect("takes plain values with readable durations", () =>
+    Effect.gen(function* () {
+      const { queen, timeouts } = yield* Settings
+      assert.strictEqual(queen.port, 0)
+      assert.strictEqual(queen.host, "127.0.0.1")
+      assert.strictEqual(Duration.toSeconds(timeouts.firstEvent), 30)
+      assert.strictEqual(Duration.toMillis(timeouts.idle), 5)
+      assert.strictEqual(Duration.toSeconds(timeouts.connect), 2)
+    }).pipe(
+      Effect.provide(
+        Settings.layerDefaults({
+          queen: { port: 0 },
+          timeouts: { firstEvent: "30 seconds", idle: Duration.millis(5) }
+        })
+      )
+    )
+  )
+
+  it.effect("names an invalid value", () =>
+    Effect.gen(function* () {
+      const cause = yield* Effect.sandbox(
+        Layer.build(Settings.layerDefaults({ timeouts: { idle: "-1 days" } }))
+      ).pipe(Effect.flip)
+      assert.include(
+        String(Cause.squash(cause)),
+        "Invalid setting 'timeouts.idle' (from Settings.layerDefaults)"
+      )
     })
   )
 })
@@ -101,7 +228,7 @@ const token = Effect.fnUntraced(function* (given: Given, file?: (home: string) =
 })
 
 describe("Token", () => {
-  it.live("comes from the file, then from the environment, then from the folder", () =>
+  it.live("comes from the given file, else the environment, else the folder", () =>
     Effect.gen(function* () {
       const own = (given: Given, file?: (home: string) => string) =>
         Effect.map(token(given, file), ({ own }) => Option.getOrUndefined(Option.map(own, Redacted.value)))
@@ -114,7 +241,7 @@ describe("Token", () => {
     })
   )
 
-  it.live("accepts its own header only, and has another for a hive that has one", () =>
+  it.live("accepts only the exact credential, and knows the tokens of hives", () =>
     Effect.gen(function* () {
       const mine = yield* token({ env: { RBEE_TOKEN: long }, files: { "tokens/atlas": `${long}-atlas` } })
       assert.isTrue(mine.accepts(long))
@@ -128,7 +255,7 @@ describe("Token", () => {
     })
   )
 
-  it.live("has at least 16 characters, and is not told when it is refused", () =>
+  it.live("has at least 16 characters, and no message shows a rejected one", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(token({ env: { RBEE_TOKEN: "short-secret" } }))
       assert.include(error.message, "at least 16")
@@ -137,7 +264,7 @@ describe("Token", () => {
     })
   )
 
-  it.effect("is needed to listen beyond loopback", () =>
+  it.effect("is required for a host other than loopback", () =>
     Effect.gen(function* () {
       for (const host of ["127.0.0.1", "127.1.2.3", "localhost", "::1"]) {
         yield* Effect.provide(checkBind(host), [Token.layerMemory(), Settings.layerDefaults()])
@@ -152,7 +279,7 @@ describe("Token", () => {
     })
   )
 
-  it.effect("is needed on loopback too where auth.loopback says so", () =>
+  it.effect("is required on loopback if auth.loopback is token", () =>
     Effect.gen(function* () {
       const settings = Settings.layerDefaults({ auth: { loopback: "token" } })
       for (const host of ["127.0.0.1", "localhost", "::1"]) {

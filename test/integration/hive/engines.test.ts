@@ -2,7 +2,7 @@ import { chmodSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, Schema } from "effect"
 import { Token } from "../../../src/access/Token.ts"
 import { Devices } from "../../../src/hive/devices/Devices.ts"
 import type { Engine } from "../../../src/hive/engines/Engine.ts"
@@ -13,7 +13,7 @@ import { loadedIn } from "../../../src/hive/engines/Vllm.ts"
 import { Hive } from "../../../src/hive/Hive.ts"
 import { workerPool } from "../../../src/http/workerPool.ts"
 import { JobsClient } from "../../../src/job/client/JobsClient.ts"
-import { engineTable } from "../../../src/settings/EngineSettings.ts"
+import { EngineTable } from "../../../src/settings/EngineSettings.ts"
 import { Paths } from "../../../src/settings/Paths.ts"
 import { type SettingChanges, Settings } from "../../../src/settings/Settings.ts"
 import { DetachedProcess } from "../../../src/system/DetachedProcess.ts"
@@ -229,7 +229,8 @@ describe("an engine of the owner's", () => {
   )
 
   it("is refused with a placeholder that means nothing, and with an empty command", () => {
-    const read = (setting: object) => Option.isSome(engineTable.read({ mine: setting }))
+    const decode = Schema.decodeUnknownOption(EngineTable, { onExcessProperty: "error" })
+    const read = (setting: object) => Option.isSome(decode({ mine: setting }))
     assert.isTrue(read({ command: ["x", "{port}", "{model}"] }))
     assert.isTrue(read({ program: "/x", args: ["--a"] }))
     assert.isFalse(read({ command: ["x", "{prot}"] }))

@@ -1,0 +1,5 @@
+export * from "./AliasSettings.ts"
+export * from "./EngineSettings.ts"
+export * from "./Paths.ts"
+export * from "./Settings.ts"
+export * from "./SettingsError.ts"
