@@ -8,7 +8,8 @@ import { Settings } from "../settings/Settings.ts"
 import { type Device, Devices } from "./devices/Devices.ts"
 import { Engines } from "./engines/Engines.ts"
 import { Models } from "./models/Models.ts"
-import { enginesFor, usualShapeOf } from "./workers/WorkerPlan.ts"
+import { enginesFor } from "./workers/engineSelection.ts"
+import { usualShapeOf } from "./workers/usualShape.ts"
 import { Workers } from "./workers/Workers.ts"
 
 /** What a hive has now: measured devices, models with what a worker of each takes, and workers. */

@@ -40,7 +40,7 @@ describe("a hive with real workers", () => {
         const client = yield* Client
         const spawned = yield* client.events(spawnTiny)
         const worker = workerOf(spawned)
-        assert.include(narrationOf(spawned), "rbee:tiny goes to cpu-0")
+        assert.include(narrationOf(spawned), "Placing rbee:tiny on cpu-0")
         assert.deepInclude(worker, { model: "rbee:tiny", state: "ready", worker: "cpu", device: 0 })
         assert.deepStrictEqual(yield* workerList, [worker])
         assert.deepStrictEqual(

@@ -8,9 +8,10 @@ import { type EngineChunk, type EngineUsage, readChunk, shownText } from "../../
 import type { Infer as InferOperation } from "../../operation/inferenceOperations.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { Devices } from "../devices/Devices.ts"
+import type { Lease } from "../workers/Lease.ts"
 import { readDeviceName } from "../workers/Placement.ts"
 import { WorkerClient, ConnectionLost } from "../workers/WorkerClient.ts"
-import { type Lease, Workers } from "../workers/Workers.ts"
+import { Workers } from "../workers/Workers.ts"
 import { stopWhenLeft } from "./stopRequest.ts"
 import { type AnswerError, diagnosed, withLease } from "./WorkerLease.ts"
 

@@ -7,8 +7,9 @@ import * as Stream from "effect/Stream"
 import { JobEvent } from "../../job/log/JobEvent.ts"
 import type { RunningJob } from "../../job/Submission.ts"
 import { QueueTimeout, type WorkerFailed, WorkerUnhealthy } from "../workers/errors.ts"
+import type { Lease, LeaseError } from "../workers/Lease.ts"
 import type { CompletionError, ConnectionLost } from "../workers/WorkerClient.ts"
-import type { Lease, LeaseError, Workers } from "../workers/Workers.ts"
+import type { Workers } from "../workers/Workers.ts"
 import type { LeaseRequest } from "../workers/WorkerSelection.ts"
 
 /** Why a request got no answer, or a part of one. */

@@ -1,61 +1,61 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 
-/** A place in a line. */
+/** A request's position in a queue. */
 export interface QueueTicket {
   readonly isFirst: () => boolean
-  /** How many stand before it. */
+  /** How many requests are before it. */
   readonly position: () => number
-  /** Returns when something has changed that it may have waited for; for the first after a moment in any case. */
+  /** Returns when a worker may have become free; for the first request after 250 ms in any case. */
   readonly change: Effect.Effect<void>
 }
 
-const lookAgainAfter = "250 millis"
+const checkInterval = "250 millis"
 
-/** Lines of those who wait for the same, in the order in which they came. */
+/** Queues of requests by name, each in the order of arrival. */
 export class WorkerQueue {
-  readonly #lines = new Map<string, Array<{ wake: Deferred.Deferred<void> }>>()
+  readonly #queues = new Map<string, Array<{ wake: Deferred.Deferred<void> }>>()
 
-  /** How many stand in a line. */
+  /** How many requests wait in a queue. */
   lengthOf(name: string) {
-    return this.#lines.get(name)?.length ?? 0
+    return this.#queues.get(name)?.length ?? 0
   }
 
-  /** Has the first of each line look whether its turn has come. */
+  /** Wakes the first request of each queue. */
   readonly wake = Effect.sync(() => {
-    for (const [first] of this.#lines.values())
+    for (const [first] of this.#queues.values())
       if (first !== undefined) Deferred.doneUnsafe(first.wake, Effect.void)
   })
 
-  /** Stands in a line as long as the effect runs. */
-  stand<A, E, R>(
+  /** Holds a position in a queue while the effect runs. */
+  wait<A, E, R>(
     name: string,
-    effect: (place: QueueTicket) => Effect.Effect<A, E, R>
+    effect: (ticket: QueueTicket) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> {
     const enter = Effect.sync(() => {
-      const line = this.#lines.get(name) ?? []
+      const queue = this.#queues.get(name) ?? []
       const waiter = { wake: Deferred.makeUnsafe<void>() }
-      this.#lines.set(name, line)
-      line.push(waiter)
-      return { line, waiter }
+      this.#queues.set(name, queue)
+      queue.push(waiter)
+      return { queue, waiter }
     })
     return Effect.acquireUseRelease(
       enter,
-      ({ line, waiter }) =>
+      ({ queue, waiter }) =>
         effect({
-          isFirst: () => line[0] === waiter,
-          position: () => line.indexOf(waiter),
+          isFirst: () => queue[0] === waiter,
+          position: () => queue.indexOf(waiter),
           change: Effect.suspend(() => {
             const { wake } = waiter
             const woken = Effect.map(Deferred.await(wake), () => {
               waiter.wake = Deferred.makeUnsafe()
             })
-            return line[0] === waiter ? Effect.asVoid(Effect.timeoutOption(woken, lookAgainAfter)) : woken
+            return queue[0] === waiter ? Effect.asVoid(Effect.timeoutOption(woken, checkInterval)) : woken
           })
         }),
-      ({ line, waiter }) => {
-        line.splice(line.indexOf(waiter), 1)
-        if (line.length === 0) this.#lines.delete(name)
+      ({ queue, waiter }) => {
+        queue.splice(queue.indexOf(waiter), 1)
+        if (queue.length === 0) this.#queues.delete(name)
         return this.wake
       }
     )

@@ -29,7 +29,7 @@ const setUp = Effect.fnUntraced(function* (options: Omit<FakeHive, "home"> = {})
 })
 
 describe("Workers", () => {
-  it.effect("spawns, and shows pid and port while the process lives", () =>
+  it.effect("spawns a worker, and shows pid and port while its process is alive", () =>
     Effect.gen(function* () {
       const { close, process, record, workers } = yield* Effect.flatMap(setUp(), (hive) =>
         Effect.map(hive.spawned, (spawned) => ({ ...hive, ...spawned }))
@@ -42,7 +42,7 @@ describe("Workers", () => {
     })
   )
 
-  it.effect("gives no worker the id of another, whatever comes by chance", () =>
+  it.effect("gives every worker a unique id, also when the random numbers repeat", () =>
     Effect.gen(function* () {
       const { spawned, workers } = yield* setUp()
       let thrown = 0
@@ -55,7 +55,7 @@ describe("Workers", () => {
     })
   )
 
-  it.live("forgets what an earlier hive left, when its process is no more", () =>
+  it.live("removes the record of an earlier hive's worker whose process has ended", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       const fs = yield* FileSystem.FileSystem
@@ -87,7 +87,7 @@ describe("Workers", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("forgets a worker whose start failed", () =>
+  it.effect("removes a worker whose start failed", () =>
     Effect.gen(function* () {
       const { started, states, workers } = yield* setUp()
       const fiber = yield* Effect.forkChild(Effect.flip(workers.spawn(request, silent)))
@@ -99,7 +99,7 @@ describe("Workers", () => {
     })
   )
 
-  it.effect("restarts three times with growing pauses, then shows why it gave up", () =>
+  it.effect("restarts three times with growing delays, then fails with the reason", () =>
     Effect.gen(function* () {
       const { process, record, started, startedNow, states, workers } = yield* Effect.flatMap(
         setUp(),
@@ -132,7 +132,7 @@ describe("Workers", () => {
     })
   )
 
-  it.effect("counts anew after a minute of peace", () =>
+  it.effect("starts the count of restarts again after a minute without a crash", () =>
     Effect.gen(function* () {
       const { process, started, states } = yield* Effect.flatMap(setUp(), (hive) =>
         Effect.map(hive.spawned, (spawned) => ({ ...hive, ...spawned }))
@@ -169,7 +169,7 @@ describe("Workers", () => {
     })
   )
 
-  it.effect("tells those who wait how far the model is loaded, and each time only once", () =>
+  it.effect("narrates the loading progress to waiting requests, each value once", () =>
     Effect.gen(function* () {
       const { started, workers } = yield* setUp()
       const said: Array<string> = []
@@ -192,7 +192,7 @@ describe("Workers", () => {
     })
   )
 
-  it.effect("takes the least busy worker, and starts one for all who ask at once", () =>
+  it.effect("takes the least busy worker, and starts one for simultaneous requests", () =>
     Effect.gen(function* () {
       const { started, startedNow, workers } = yield* setUp()
       const lease = workers.lease({ model: "small" }, silent)
@@ -215,7 +215,7 @@ describe("Workers", () => {
     })
   )
 
-  it.effect("counts what workers will take that are still loading", () =>
+  it.effect("reserves the memory of workers that are still loading", () =>
     Effect.gen(function* () {
       const { started, workers } = yield* setUp()
       yield* Effect.forkChild(workers.spawn({ ...request, model: "big" }, silent))
@@ -226,7 +226,7 @@ describe("Workers", () => {
     })
   )
 
-  it.effect("looks at the device before the model, and says which GPU lies idle", () =>
+  it.effect("checks the device before the model, and narrates which GPU is not used", () =>
     Effect.gen(function* () {
       const said: Array<string> = []
       const say = (_: string, message: string) => Effect.sync(() => said.push(message))
@@ -244,7 +244,7 @@ describe("Workers", () => {
       yield* process.ready
       assert.strictEqual((yield* Fiber.join(fiber)).worker, "cpu")
       assert.include(said.join("\n"), "gpu-0 (Fast One, 24 GiB) is not used")
-      assert.include(said.join("\n"), "'get it' brings what it needs")
+      assert.include(said.join("\n"), "'get it' installs what is missing")
     })
   )
 
@@ -289,7 +289,7 @@ describe("Workers", () => {
     })
   )
 
-  it.effect("is busy while it has requests, and says so", () =>
+  it.effect("is busy while it has requests", () =>
     Effect.gen(function* () {
       const { spawned, states, workers } = yield* setUp()
       yield* spawned
@@ -305,7 +305,7 @@ describe("Workers", () => {
     })
   )
 
-  it.effect("stops a worker that had no request for the time that is set, and none that has one", () =>
+  it.effect("stops a worker that had no request for workers.idle_stop, and none that has one", () =>
     Effect.gen(function* () {
       const { spawned, states, workers } = yield* setUp({
         settings: { workers: { idleStop: Duration.minutes(10) } }
@@ -327,7 +327,7 @@ describe("Workers", () => {
     })
   )
 
-  it.effect("waits for memory that was just given back, and for no other", () =>
+  it.effect("waits for memory that an ended worker frees, and for no other", () =>
     Effect.gen(function* () {
       const mebi = 1024 ** 2
       let free = 1000
@@ -349,7 +349,7 @@ describe("Workers", () => {
       yield* TestClock.adjust("1 second")
       yield* (yield* started).ready
       assert.strictEqual((yield* Fiber.join(fiber)).state, "ready")
-      assert.include(said.join(), "Waiting for memory of cpu-0 that was just given back")
+      assert.include(said.join(), "Waiting for freed memory on cpu-0")
 
       free = 0
       const late = yield* Effect.forkChild(Effect.flip(workers.spawn(big, silent)))
@@ -371,7 +371,7 @@ describe("Workers", () => {
       const error = yield* Effect.flip(workers.spawn({ ...request, contextSize: 513 }, silent))
       assert.strictEqual(
         error.message,
-        "Model 'small' was trained for a context of 512 tokens, and 513 were asked for; ask for 512 or less"
+        "Context length 513 exceeds the maximum of 512 tokens for model 'small'"
       )
     })
   )
