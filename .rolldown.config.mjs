@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url"
 
 // An import of node:http touches all that it exports, and so loads Node's own fetch, which takes longer than all else
 // that a short command does. As a CommonJS module each export is read when it is used.
-export const lazyHttp = {
+const lazyHttp = {
   name: "lazy-http",
   resolveId: (id) => (id === "node:http" || id === "http" ? "\0lazy-http.cjs" : undefined),
   load: (id) =>
