@@ -1,33 +1,35 @@
 import { defineConfig } from "vitest/config"
 
-/** Folders of test/ whose tests need a build, other processes or much time; all others are unit tests. */
-const others = ["integration", "e2e", "performance", "simulation"]
-
 const limits = { testTimeout: 30_000, hookTimeout: 60_000 }
+
+/** The other projects start programs, which are bundled first. */
+const globalSetup = "test/support/buildPrograms.ts"
+
+const folder = (name: string) => ({ ...limits, name, include: [`test/${name}/**/*.test.ts`], globalSetup })
+
+/** Two thirds of the time went into loading the same modules again for each file; tests put back what they change. */
+const shared = { isolate: false }
 
 export default defineConfig({
   test: {
+    // By itself vitest leaves a core free: on two cores it would run one file after the other.
+    maxWorkers: "100%",
     projects: [
       {
         test: {
           ...limits,
+          ...shared,
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: others.map((name) => `test/${name}/**`),
-          // Two thirds of the time went into loading the same modules again for each file. Unit tests put back what they
-          // change of their process.
-          pool: "threads",
-          isolate: false
+          exclude: ["integration", "e2e", "performance", "simulation"].map((name) => `test/${name}/**`),
+          pool: "threads"
         }
       },
-      ...others.map((name) => ({
-        test: {
-          ...limits,
-          name,
-          include: [`test/${name}/**/*.test.ts`],
-          globalSetup: "test/support/buildPrograms.ts"
-        }
-      }))
+      { test: { ...folder("integration"), ...shared } },
+      { test: folder("e2e") },
+      { test: folder("simulation") },
+      // Alone on the machine and in a process of its own, because it measures them.
+      { test: { ...folder("performance"), fileParallelism: false, sequence: { groupOrder: 1 } } }
     ]
   }
 })

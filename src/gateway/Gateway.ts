@@ -48,11 +48,13 @@ const applicationPath = (request: HttpServerRequest.HttpServerRequest): Applicat
   const format = formatOf(request, path)
   if (format === undefined) return undefined
   const allowed = methodsOf(path)
+  // A path whose id cannot be decoded is no path, whatever its method.
+  const others = allowed === undefined || allowed.includes(request.method) ? [] : allowed
   const isBlob = isBelow(path, blobsPath)
   return {
     isEndpoint: allowed !== undefined || isBlob,
     refuse: (error) => refuse(format, fromError(error), error.headers),
-    missing: isBlob ? blobsMissing : () => missingEndpoint(format, request.method, path, allowed ?? [])
+    missing: isBlob ? blobsMissing : () => missingEndpoint(format, request.method, path, others)
   }
 }
 
