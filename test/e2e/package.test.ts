@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { readdirSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -48,7 +48,12 @@ describe("the packed tarball", () => {
           "typescript@5.9.3",
           "@types/node@24.10.1"
         ]
-        inFolder(folder, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", tarball, ...peers)
+        const installed = spawnSync("npm", ["install", "--no-audit", "--no-fund", tarball, ...peers], {
+          cwd: folder,
+          encoding: "utf8"
+        })
+        assert.strictEqual(installed.status, 0, installed.stderr)
+        assert.strictEqual(installed.stderr, "")
         const version = inFolder(
           folder,
           process.execPath,
