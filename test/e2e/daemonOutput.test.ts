@@ -3,9 +3,9 @@ import { once } from "node:events"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { ask } from "../support/daemon.ts"
-import { until } from "../support/hive.ts"
 import { freePort } from "../support/ports.ts"
 import { rbee, temporaryFolder } from "../support/rbee.ts"
+import { until } from "../support/until.ts"
 
 const program = new URL("../../dist/bin.js", import.meta.url).pathname
 

@@ -4,18 +4,10 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Stream } from "effect"
 import { bigModel, bigModelHub } from "../support/bigModel.ts"
-import {
-  Client,
-  failureOf,
-  narrationOf,
-  resultOf,
-  spawnTiny,
-  until,
-  withHive,
-  workerOf
-} from "../support/hive.ts"
+import { Client, failureOf, narrationOf, resultOf, spawnTiny, withHive, workerOf } from "../support/hive.ts"
 import { freePort } from "../support/ports.ts"
 import { rbee, temporaryFolder } from "../support/rbee.ts"
+import { until } from "../support/until.ts"
 
 const download = { operation: "model_download", hive_id: "test", model: "acme/big" }
 const progressOf = (events: ReadonlyArray<{ kind: string; json: string }>) =>
@@ -35,11 +27,20 @@ describe("downloads by a hive", () => {
         const first = yield* client.submit(download)
         const second = yield* client.submit({ ...download, model: "hf:acme/big:Q8_0" })
         yield* until(Effect.sync(hub.sent), (sent) => sent >= 2_000_000)
+        let told = 0
+        const noted = (id: string) =>
+          Stream.tap(client.follow(id), ({ kind }) =>
+            Effect.sync(() => (told += Number(kind === "progress")))
+          )
         const both = yield* Effect.forkChild(
-          Effect.forEach([first, second], (id) => Stream.runCollect(client.follow(id)), { concurrency: 2 })
+          Effect.forEach([first, second], (id) => Stream.runCollect(noted(id)), { concurrency: 2 })
         )
         assert.deepStrictEqual(yield* list, ["rbee:tiny"])
-        yield* Effect.sleep("1200 millis")
+        // Twice to each of them.
+        yield* until(
+          Effect.sync(() => told),
+          (count) => count >= 4
+        )
         allowed = Number.MAX_SAFE_INTEGER
         const [one = [], other = []] = yield* Fiber.join(both)
         for (const events of [one, other]) {

@@ -4,7 +4,7 @@ import { vi } from "vitest"
 import { dataOf, headOf, logOf, newestRequest, openStream, post, textIn } from "../support/applications.ts"
 import type { RawConnection } from "../support/daemon.ts"
 import { type Fleet, type FleetHive, signal, startFleet } from "../support/fleet.ts"
-import { until } from "../support/hive.ts"
+import { until } from "../support/until.ts"
 
 // Processes are started and killed here, which takes its time on a machine that does more.
 vi.setConfig({ testTimeout: 120_000 })

@@ -13,10 +13,10 @@ import {
   resultOf,
   spawnTiny,
   temporaryHome,
-  until,
   workerOf
 } from "../support/hive.ts"
 import { QueenClient, queenLayer } from "../support/queen.ts"
+import { until } from "../support/until.ts"
 
 /** An operation that neither the queen nor `src` knows. */
 class Add extends Schema.Class<Add>("Add")({

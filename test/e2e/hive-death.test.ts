@@ -4,7 +4,7 @@ import { vi } from "vitest"
 import { dataOf, headOf, logOf, openStream, post, textIn } from "../support/applications.ts"
 import { ask, type RawConnection } from "../support/daemon.ts"
 import { type Fleet, type FleetOptions, signal, startFleet } from "../support/fleet.ts"
-import { until } from "../support/hive.ts"
+import { until } from "../support/until.ts"
 
 // Two hives as processes of their own have the model's file; one is killed with its workers, as by a loss of power.
 vi.setConfig({ testTimeout: 180_000 })

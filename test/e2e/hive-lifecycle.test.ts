@@ -25,12 +25,12 @@ import {
   resultOf,
   spawnTiny,
   temporaryHome,
-  until,
   withHive,
   workerList,
   workerOf
 } from "../support/hive.ts"
 import { serveHiveProgram, workerProgram } from "../support/programs.ts"
+import { until } from "../support/until.ts"
 
 /** What a test needs that looks at a hive in another process. */
 const outside = (home: string) =>

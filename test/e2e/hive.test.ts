@@ -12,11 +12,11 @@ import {
   resultOf,
   spawnTiny,
   temporaryHome,
-  until,
   withHive,
   workerList,
   workerOf
 } from "../support/hive.ts"
+import { until } from "../support/until.ts"
 
 const slowAnswer = { ...inferTiny, max_tokens: 480 }
 

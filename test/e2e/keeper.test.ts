@@ -3,9 +3,9 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { fakeHive } from "../support/fakeHive.ts"
-import { until } from "../support/hive.ts"
 import { freePort } from "../support/ports.ts"
 import { rbee, temporaryFolder } from "../support/rbee.ts"
+import { until } from "../support/until.ts"
 
 /** The processes that belong to a home, by what stands in their environment (proc(5)). */
 const processesOf = (home: string) =>
@@ -148,9 +148,10 @@ describe("the main use case", () => {
         process.kill(pid, "SIGKILL")
       }
       // Only the worker is left, once the kills have been carried out.
-      yield* Effect.sync(() => processesOf(home).length).pipe(
-        Effect.repeat({ until: (count) => count === 1, schedule: Schedule.spaced("20 millis") }),
-        Effect.timeout("5 seconds")
+      yield* until(
+        Effect.sync(() => processesOf(home).length),
+        (count) => count === 1,
+        "5 seconds"
       )
       yield* run("stop")
       assert.deepStrictEqual(processesOf(home), [])

@@ -6,7 +6,8 @@ import { Pids, type ProcessId } from "../../src/system/Pids.ts"
 import { type Came, read } from "../support/applications.ts"
 import { ask } from "../support/daemon.ts"
 import { type Fleet, startFleet } from "../support/fleet.ts"
-import { until } from "../support/hive.ts"
+import { Random } from "../support/Random.ts"
+import { until } from "../support/until.ts"
 
 const seconds = Number(process.env["RBEE_TEST_LOAD_SECONDS"] ?? 10)
 vi.setConfig({ testTimeout: (seconds + 240) * 1000 })
@@ -17,15 +18,6 @@ const keys = ["ann", "ben", "cat"]
 const clients = 12
 /** Room for one worker on each hive, and not for two. */
 const memoryBytes = 200_000_000
-
-/** The same numbers each time, from 0 to 1. */
-const numbersFrom = (seed: number) => {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
-}
 
 const words = ["whale", "sea", "captain", "ball", "letter", "storm", "dinner", "carriage"]
 
@@ -102,7 +94,8 @@ interface Seen {
 
 /** One application that asks for one thing after the other until the time is over. */
 const application = Effect.fnUntraced(function* (fleet: Fleet, number: number, endsAt: number, seen: Seen) {
-  const random = numbersFrom(number + 1)
+  const numbers = new Random(number + 1)
+  const random = () => numbers.next()
   const from = <A>(list: ReadonlyArray<A>, place: number): A => {
     const one = list[Math.floor(place * list.length)]
     if (one === undefined) throw new Error("the list is empty")

@@ -2,12 +2,13 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Logger, Result, Schedule } from "effect"
+import { Effect, Layer, Logger, Result } from "effect"
 import { HivesConf } from "../../src/hives/HivesConf.ts"
 import { parseHivesConf } from "../../src/hives/HivesConfFormat.ts"
 import { Paths } from "../../src/settings/Paths.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { temporaryFolder } from "../support/rbee.ts"
+import { until } from "../support/until.ts"
 
 const parse = (text: string) => Result.getOrThrow(parseHivesConf(text, "hives.conf"))
 const refusal = (text: string) => Result.getOrThrow(Result.flip(parseHivesConf(text, "hives.conf")))
@@ -81,10 +82,11 @@ describe("a running HivesConf", () => {
     return { file: join(home, "config", "hives.conf"), layer }
   })
 
-  const until = (count: number) =>
-    HivesConf.use(({ hives }) => hives).pipe(
-      Effect.repeat({ until: (hives) => hives.length === count, schedule: Schedule.spaced("20 millis") }),
-      Effect.timeout("2 seconds")
+  const untilThereAre = (count: number) =>
+    until(
+      HivesConf.use(({ hives }) => hives),
+      (hives) => hives.length === count,
+      "2 seconds"
     )
 
   it.live("sees an edit within two seconds, and keeps the last good one after a broken edit", () =>
@@ -96,18 +98,20 @@ describe("a running HivesConf", () => {
       })
       yield* Effect.gen(function* () {
         const { hives, load } = yield* HivesConf
-        assert.strictEqual((yield* until(0)).length, 0)
+        assert.strictEqual((yield* untilThereAre(0)).length, 0)
         writeFileSync(file, block(...good))
-        yield* until(1)
+        yield* untilThereAre(1)
         writeFileSync(file, "Host broken\n")
         assert.include((yield* Effect.flip(load)).message, `${file}, line 1, host 'broken'`)
-        yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => problems.length > 0 }).pipe(
-          Effect.timeout("2 seconds")
+        yield* until(
+          Effect.sync(() => problems.length),
+          (count) => count > 0,
+          "2 seconds"
         )
         assert.include(problems[0], `${file}, line 1, host 'broken'`)
         assert.deepStrictEqual(yield* hives, [atlas])
         writeFileSync(file, `${block(...good)}\nHost second\n${good.join("\n")}`)
-        yield* until(2)
+        yield* untilThereAre(2)
       }).pipe(Effect.provide(Layer.provideMerge(layer, Logger.layer([logger]))))
     })
   )

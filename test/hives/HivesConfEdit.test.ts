@@ -12,7 +12,7 @@ import {
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Result, Schema } from "effect"
+import { Effect, Layer, Result, Schema, Schedule } from "effect"
 import { HivesConf } from "../../src/hives/HivesConf.ts"
 import { put, remove } from "../../src/hives/HivesConfEdit.ts"
 import { type HiveEntry, parseHivesConf } from "../../src/hives/HivesConfFormat.ts"
@@ -162,8 +162,7 @@ describe("saving hives.conf", () => {
         const hives = entriesOf(existsSync(file) ? readFileSync(file, "utf8") : "")
         assert.isAtLeast(hives.length, seen)
         seen = hives.length
-        yield* Effect.sleep("1 millis")
-      }).pipe(Effect.forever)
+      }).pipe(Effect.repeat(Schedule.spaced("1 millis")))
       const writing = Effect.forEach(["a", "b", "c", "d"], (prefix) => writer(home, prefix, 15), {
         concurrency: "unbounded"
       })

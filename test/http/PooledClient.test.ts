@@ -5,7 +5,7 @@ import { HttpClientRequest } from "effect/http"
 import { TestClock } from "effect/testing"
 import { makePooledClient } from "../../src/http/PooledClient.ts"
 import { fakeHive } from "../support/fakeHive.ts"
-import { until } from "../support/hive.ts"
+import { until } from "../support/until.ts"
 
 const client = Effect.flatMap(NodeHttpClient.makeDispatcher, (dispatcher) => makePooledClient(dispatcher))
 

@@ -8,9 +8,9 @@ import type { HiveInventory } from "../../src/operation/Inventory.ts"
 import { daemonFlags, programFile } from "../../src/system/Program.ts"
 import { fakeHive } from "../support/fakeHive.ts"
 import { storedModel } from "../support/gateway.ts"
-import { until } from "../support/hive.ts"
 import { freePort } from "../support/ports.ts"
 import { temporaryFolder } from "../support/rbee.ts"
+import { until } from "../support/until.ts"
 
 const model = "hf:fake/model:Q4_K_M"
 const together = 4

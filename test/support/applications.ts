@@ -1,6 +1,7 @@
 import * as http from "node:http"
 import { Effect } from "effect"
 import { ask, connect, type RawConnection } from "./daemon.ts"
+import { until } from "./until.ts"
 
 /** A request of an application whose answer is read as a stream; it leaves with the scope. */
 export const openStream = (
@@ -68,16 +69,17 @@ export const logOf = (url: string, jobId: string, holds: (log: string) => boolea
 
 /** The id of the newest job of a daemon that is a request of an application; waits until there are so many. */
 export const newestRequest = (url: string, count: number) =>
-  Effect.gen(function* () {
-    while (true) {
-      const { text } = yield* ask(url, { path: "/v1/jobs" })
-      const jobs = JSON.parse(text).jobs.filter(
+  until(
+    Effect.map(ask(url, { path: "/v1/jobs" }), ({ text }): ReadonlyArray<{ readonly job_id: string }> =>
+      JSON.parse(text).jobs.filter(
         ({ operation }: { readonly operation: string }) => operation === "complete"
       )
-      if (jobs.length >= count) return String(jobs[0].job_id)
-      yield* Effect.sleep("10 millis")
-    }
-  })
+    ),
+    (jobs) => jobs.length >= count
+  ).pipe(
+    Effect.map(([newest]) => String(newest?.job_id)),
+    Effect.orDie
+  )
 
 /** How an answer came. Times in milliseconds. */
 export interface Came {

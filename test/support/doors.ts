@@ -4,8 +4,9 @@ import { Context, Effect, Layer, Schema } from "effect"
 import { boundUrl } from "../../src/daemon/Daemon.ts"
 import { HiveInventory } from "../../src/operation/Inventory.ts"
 import { ask } from "./daemon.ts"
-import { hiveLayer, temporaryHome, until } from "./hive.ts"
+import { hiveLayer, temporaryHome } from "./hive.ts"
 import { QueenClient, queenLayer } from "./queen.ts"
+import { until } from "./until.ts"
 
 const tools = new URL("fakeToolEngine.ts", import.meta.url).pathname
 

@@ -18,7 +18,7 @@ import { Paths } from "../../src/settings/Paths.ts"
 import type { SettingChanges } from "../../src/settings/Settings.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { type Metadata, writeTinyVariant } from "./editGguf.ts"
-import { hiveLayer, resultOf, spawnTiny, temporaryHome, until, workerOf } from "./hive.ts"
+import { hiveLayer, resultOf, spawnTiny, temporaryHome, workerOf } from "./hive.ts"
 import { cpu } from "./hiveFakes.ts"
 import {
   serveHiveProgram,
@@ -28,6 +28,7 @@ import {
   workerProgram
 } from "./programs.ts"
 import { QueenClient, queenLayer } from "./queen.ts"
+import { until } from "./until.ts"
 
 export interface FleetOptions {
   /** The ids of the hives. */

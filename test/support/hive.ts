@@ -1,5 +1,5 @@
 import { NodeServices } from "@effect/platform-node"
-import { Context, Duration, Effect, FileSystem, Layer, Schedule, Schema, Stream } from "effect"
+import { Context, Duration, Effect, FileSystem, Layer, Schema, Stream } from "effect"
 import { Token } from "../../src/access/Token.ts"
 import { boundUrl } from "../../src/daemon/Daemon.ts"
 import { Devices } from "../../src/hive/devices/Devices.ts"
@@ -132,14 +132,6 @@ export const workerList = Effect.gen(function* () {
   const events = yield* client.events({ operation: "worker_list", hive_id: "test" })
   return decodeWorkers(resultOf(events)).workers
 })
-
-/** Waits until the condition holds, 20 seconds at most. */
-export const until = <A, E, R>(
-  effect: Effect.Effect<A, E, R>,
-  holds: (value: A) => boolean,
-  within: Duration.Input = "20 seconds"
-) =>
-  Effect.repeat(effect, { until: holds, schedule: Schedule.spaced("25 millis") }).pipe(Effect.timeout(within))
 
 export const spawnTiny = {
   operation: "worker_spawn",

@@ -4,9 +4,10 @@ import { boundUrl } from "../../src/daemon/Daemon.ts"
 import { HiveInventory } from "../../src/operation/Inventory.ts"
 import type { SettingChanges } from "../../src/settings/Settings.ts"
 import { ask } from "./daemon.ts"
-import { hiveLayer, temporaryHome, until } from "./hive.ts"
+import { hiveLayer, temporaryHome } from "./hive.ts"
 import { addInstructModel, instructModel } from "./llamaServer.ts"
 import { QueenClient, queenLayer } from "./queen.ts"
+import { until } from "./until.ts"
 
 const readInventory = Schema.decodeSync(Schema.fromJsonString(HiveInventory))
 

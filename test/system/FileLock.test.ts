@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { setImmediate } from "node:timers/promises"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
@@ -82,7 +83,7 @@ describe("FileLock", () => {
           let inside = 0
           const work = Effect.gen(function* () {
             inside++
-            yield* Effect.sleep("1 millis")
+            yield* Effect.promise(() => setImmediate())
             assert.strictEqual(inside, 1)
             inside--
           })

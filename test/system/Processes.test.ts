@@ -3,13 +3,14 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Option, Schedule } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { Paths } from "../../src/settings/Paths.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
 import { PidFile } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
 import { WorkerProcessFiles } from "../../src/system/WorkerProcessFiles.ts"
 import { temporaryFolder } from "../support/rbee.ts"
+import { until } from "../support/until.ts"
 
 const pids = Layer.provideMerge(Pids.layer, NodeServices.layer)
 
@@ -53,10 +54,7 @@ describe("Pids", () => {
       const child = yield* identify(Number(readFileSync(join(folder, "child"), "utf8")))
       yield* terminate(stubborn, "100 millis")
       assert.isFalse(yield* isAlive(stubborn))
-      yield* Effect.repeat(isAlive(child), {
-        while: (alive) => alive,
-        schedule: Schedule.spaced("10 millis")
-      }).pipe(Effect.timeout("2 seconds"))
+      yield* until(isAlive(child), (alive) => !alive, "2 seconds")
     }).pipe(Effect.provide(pids))
   )
 
@@ -75,12 +73,7 @@ describe("Pids", () => {
       const child = Number(readFileSync(join(folder, "child"), "utf8"))
       assert.isTrue(Option.isSome(yield* pids.startTime(child)))
       yield* pids.terminate({ pid, startTime }, "1 second")
-      yield* pids
-        .startTime(child)
-        .pipe(
-          Effect.repeat({ until: Option.isNone, schedule: Schedule.spaced("20 millis") }),
-          Effect.timeout("5 seconds")
-        )
+      yield* until(pids.startTime(child), Option.isNone, "5 seconds")
     }).pipe(Effect.provide(Layer.merge(pids, DetachedProcess.layer)))
   )
 })
@@ -177,9 +170,10 @@ describe("a process that is held", () => {
     return { pid: pid[0], kill: Effect.sync(pid[1]), log }
   })
   const gone = (pid: number) =>
-    Pids.use(({ startTime }) => startTime(pid)).pipe(
-      Effect.repeat({ until: Option.isNone, schedule: Schedule.spaced("10 millis") }),
-      Effect.timeout("5 seconds")
+    until(
+      Pids.use(({ startTime }) => startTime(pid)),
+      Option.isNone,
+      "5 seconds"
     )
 
   it.live("never begins when its parent is killed first", () =>
@@ -195,10 +189,7 @@ describe("a process that is held", () => {
   it.live("becomes its program when it may begin, and outlives its parent then", () =>
     Effect.gen(function* () {
       const { kill, log, pid } = yield* run("begins")
-      const text = yield* Effect.repeat(log, {
-        until: (text) => text.split("\n").length > 2,
-        schedule: Schedule.spaced("10 millis")
-      }).pipe(Effect.timeout("5 seconds"))
+      const text = yield* until(log, (text) => text.split("\n").length > 2, "5 seconds")
       assert.strictEqual(text, `began\n${pid}\n`)
       yield* kill
       const program = yield* identify(pid)

@@ -5,6 +5,7 @@ import { Effect, Schedule, Schema } from "effect"
 import OpenAI from "openai"
 import { freePort } from "../../support/ports.ts"
 import { workerProgram } from "../../support/programs.ts"
+import { until } from "../../support/until.ts"
 
 const tiny = new URL("../../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
 const model = "rbee:tiny"
@@ -331,10 +332,7 @@ describe("a worker's choices", () => {
           body: JSON.stringify({ prompt: "It was", max_tokens: 500, n: 8, stream: true })
         })
       )
-      yield* busyOf(port).pipe(
-        Effect.repeat({ until: (busy) => busy > 1, schedule: Schedule.spaced("2 millis") }),
-        Effect.timeout("2 seconds")
-      )
+      yield* until(busyOf(port), (busy) => busy > 1, "2 seconds")
       yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}/v1/requests/many`, { method: "DELETE" }))
       assert.strictEqual(yield* busyOf(port), 0)
       const text = yield* Effect.promise(() => response.text())

@@ -3,11 +3,12 @@ import { readFileSync, writeFileSync } from "node:fs"
 import * as http from "node:http"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Schedule } from "effect"
+import { Effect, Fiber } from "effect"
 import OpenAI from "openai"
 import { freePort } from "../../support/ports.ts"
 import { workerProgram } from "../../support/programs.ts"
 import { temporaryFolder } from "../../support/rbee.ts"
+import { until } from "../../support/until.ts"
 
 const tiny = new URL("../../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
 
@@ -43,11 +44,7 @@ const complete = (port: number, body: object) =>
 const busyOf = (port: number) =>
   Effect.map(ask(port, "GET", "/health"), ({ text }) => Number(JSON.parse(text).busy))
 
-const untilIdle = (port: number) =>
-  busyOf(port).pipe(
-    Effect.repeat({ until: (busy) => busy === 0, schedule: Schedule.spaced("5 millis") }),
-    Effect.timeout("1 second")
-  )
+const untilIdle = (port: number) => until(busyOf(port), (busy) => busy === 0, "1 second")
 
 /** Starts a worker's process; gives its exit code and what it wrote when it ends. */
 const start = (args: ReadonlyArray<string>) =>
@@ -71,10 +68,7 @@ const start = (args: ReadonlyArray<string>) =>
 const worker = Effect.gen(function* () {
   const port = yield* freePort
   const { child, ended } = yield* start(["--model", tiny, "--model-id", "rbee:tiny", "--port", String(port)])
-  yield* ask(port, "GET", "/health").pipe(
-    Effect.repeat({ until: ({ status }) => status === 200, schedule: Schedule.spaced("20 millis") }),
-    Effect.timeout("15 seconds")
-  )
+  yield* until(ask(port, "GET", "/health"), ({ status }) => status === 200, "15 seconds")
   return {
     port,
     child,
@@ -191,10 +185,7 @@ describe("a worker", () => {
       const stream = yield* Effect.forkChild(
         ask(port, "POST", "/v1/completions", body, { "x-request-id": "mine" })
       )
-      yield* Effect.repeat(busyOf(port), {
-        until: (busy) => busy === 1,
-        schedule: Schedule.spaced("2 millis")
-      })
+      yield* until(busyOf(port), (busy) => busy === 1)
       const cancelled = yield* ask(port, "DELETE", "/v1/requests/mine")
       assert.strictEqual(cancelled.status, 200)
       assert.strictEqual(yield* busyOf(port), 0)

@@ -1,6 +1,6 @@
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, FileSystem, Layer, References, Schedule, Schema } from "effect"
+import { Clock, Effect, FileSystem, Layer, References, Schema } from "effect"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { TestClock } from "effect/testing"
 import { Device, Devices } from "../../../src/hive/devices/Devices.ts"
@@ -8,6 +8,7 @@ import { HostResources, type HostInfo } from "../../../src/hive/devices/HostReso
 import { nvidiaSmi } from "../../../src/hive/devices/NvidiaSmi.ts"
 import { Capabilities } from "../../../src/hives/Capability.ts"
 import { Paths } from "../../../src/settings/Paths.ts"
+import { until } from "../../support/until.ts"
 
 const { parse } = nvidiaSmi
 const gibi = 1024 ** 3
@@ -223,12 +224,7 @@ describe("Devices", () => {
       assert.isBelow(took, 7000)
       for (const name of ["nvidia-smi", "rocm-smi", "worker.mjs"]) {
         const pid = (yield* fs.readFileString(`${folder}/${name}.pid`)).trim()
-        yield* fs
-          .exists(`/proc/${pid}/cmdline`)
-          .pipe(
-            Effect.repeat({ schedule: Schedule.spaced("50 millis"), while: (running) => running }),
-            Effect.timeout("10 seconds")
-          )
+        yield* until(fs.exists(`/proc/${pid}/cmdline`), (isRunning) => !isRunning, "10 seconds")
       }
     }).pipe(Effect.provide(NodeServices.layer))
   )

@@ -18,8 +18,8 @@ import {
   sha256Of,
   serveFile
 } from "../../support/fileServer.ts"
-import { until } from "../../support/hive.ts"
 import { mountTmpfs } from "../../support/tmpfs.ts"
+import { until } from "../../support/until.ts"
 
 const size = 3_000_000
 const partSize = 1_000_000

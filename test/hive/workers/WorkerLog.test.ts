@@ -10,7 +10,8 @@ import { WorkerStore } from "../../../src/hive/workers/WorkerStore.ts"
 import { Paths } from "../../../src/settings/Paths.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { Pids } from "../../../src/system/Pids.ts"
-import { temporaryHome, until } from "../../support/hive.ts"
+import { temporaryHome } from "../../support/hive.ts"
+import { until } from "../../support/until.ts"
 
 const spec = {
   id: "w-1",
@@ -87,7 +88,6 @@ describe("WorkerLog", () => {
       appendFileSync(file, "line\nand")
       assert.strictEqual(yield* Queue.take(seen), "new line")
       writeFileSync(file, "")
-      yield* Effect.sleep("400 millis")
       appendFileSync(file, " more\n")
       assert.strictEqual(yield* Queue.take(seen), "and more")
       end()

@@ -1,7 +1,5 @@
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Schedule, Scope, Stream } from "effect"
+import { Effect, Exit, Scope, Stream } from "effect"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import {
   ask,
@@ -12,6 +10,9 @@ import {
   submitTo,
   type Works
 } from "../../support/daemon.ts"
+import { collectGarbage } from "../../support/garbage.ts"
+import { Random } from "../../support/Random.ts"
+import { until } from "../../support/until.ts"
 
 const works: Works = {
   echo:
@@ -23,30 +24,9 @@ const works: Works = {
 
 const start = startDaemon({ works, settings: { limits: { bodyBytes: 1_000_000, jobsKept: 50 } } })
 
-/** Numbers that look random and are the same in every run. */
-const randomFrom = (seed: number) => {
-  let state = seed
-  const next = () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
-  const below = (limit: number) => Math.floor(next() * limit)
-  const pick = <A>(items: readonly [A, ...ReadonlyArray<A>]): A => items[below(items.length)] ?? items[0]
-  const bytes = (most: number) => Buffer.from(Array.from({ length: below(most) }, () => below(256)))
-  return { below, pick, bytes }
-}
-
-setFlagsFromString("--expose-gc")
-const collectGarbage: () => void = runInNewContext("gc")
-
 const sockets = Effect.sync(
   () => process.getActiveResourcesInfo().filter((resource) => resource === "TCPSocketWrap").length
 )
-
-const until = <A, E, R>(effect: Effect.Effect<A, E, R>, holds: (value: A) => boolean) =>
-  Effect.repeat(effect, { until: holds, schedule: Schedule.spaced("20 millis") }).pipe(
-    Effect.timeout("10 seconds")
-  )
 
 const isHealthy = Effect.fnUntraced(function* (url: string) {
   const health = yield* ask(url, { path: "/health" })
@@ -253,7 +233,10 @@ describe("at random", () => {
   ] as const
 
   const randomRequest = (seed: number) => {
-    const { below, bytes, pick } = randomFrom(seed)
+    const random = new Random(seed)
+    const below = (limit: number) => random.whole(0, limit - 1)
+    const bytes = (most: number) => Buffer.from(Array.from({ length: below(most) }, () => below(256)))
+    const pick = <A>(items: ReadonlyArray<A>) => random.pick(items)
     const printable = () =>
       bytes(40)
         .toString("latin1")

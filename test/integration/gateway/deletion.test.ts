@@ -4,7 +4,7 @@ import { vi } from "vitest"
 import { dataOf, openStream, post } from "../../support/applications.ts"
 import { ask } from "../../support/daemon.ts"
 import { startFleet } from "../../support/fleet.ts"
-import { until } from "../../support/hive.ts"
+import { until } from "../../support/until.ts"
 
 // Workers are started here, which takes its time on a machine that does more.
 vi.setConfig({ testTimeout: 120_000 })

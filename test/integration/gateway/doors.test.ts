@@ -4,7 +4,7 @@ import { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import type { Work } from "../../../src/job/Submission.ts"
 import { ask, connect } from "../../support/daemon.ts"
 import { type GatewayUnderTest, startGateway } from "../../support/gateway.ts"
-import { until } from "../../support/hive.ts"
+import { until } from "../../support/until.ts"
 
 const data = (delta: object, finish_reason: string | null = null) =>
   JSON.stringify({ choices: [{ index: 0, delta, finish_reason }] })

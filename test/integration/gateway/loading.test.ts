@@ -5,7 +5,8 @@ import { Effect, Fiber } from "effect"
 import { vi } from "vitest"
 import { post } from "../../support/applications.ts"
 import { type Fleet, signal, startFleet } from "../../support/fleet.ts"
-import { temporaryHome, until } from "../../support/hive.ts"
+import { temporaryHome } from "../../support/hive.ts"
+import { until } from "../../support/until.ts"
 
 // Workers are started here, which takes its time on a machine that does more.
 vi.setConfig({ testTimeout: 120_000 })

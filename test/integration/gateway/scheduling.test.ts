@@ -4,7 +4,8 @@ import { vi } from "vitest"
 import { dataOf, newestRequest, openStream, post, textIn } from "../../support/applications.ts"
 import { type Answer, ask } from "../../support/daemon.ts"
 import { type Fleet, type FleetOptions, startFleet } from "../../support/fleet.ts"
-import { resultOf, until } from "../../support/hive.ts"
+import { resultOf } from "../../support/hive.ts"
+import { until } from "../../support/until.ts"
 
 // Workers are started here, which takes its time on a machine that does more.
 vi.setConfig({ testTimeout: 120_000 })

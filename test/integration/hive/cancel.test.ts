@@ -10,12 +10,12 @@ import {
   failureOf,
   inferTiny,
   spawnTiny,
-  until,
   withHive,
   workerList,
   workerOf
 } from "../../support/hive.ts"
 import { slowWorkerProgram } from "../../support/programs.ts"
+import { until } from "../../support/until.ts"
 
 const endless = new URL("../../support/fakeEndlessEngine.ts", import.meta.url).pathname
 

@@ -1,13 +1,14 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, Stream } from "effect"
 import { isEnd } from "../../../src/job/log/JobEvent.ts"
-import { Client, resultOf, until, workerList } from "../../support/hive.ts"
+import { Client, resultOf, workerList } from "../../support/hive.ts"
 import {
   describeWithLlamaServer,
   instructModel,
   llamaServerSlots,
   withLlamaHive
 } from "../../support/llamaServer.ts"
+import { until } from "../../support/until.ts"
 
 const infer = {
   operation: "infer",

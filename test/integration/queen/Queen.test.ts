@@ -12,17 +12,10 @@ import { Queen } from "../../../src/queen/Queen.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { FakeHive } from "../../../src/testing/FakeHive.ts"
 import { eventStream, fakeHive, hiveWith, json } from "../../support/fakeHive.ts"
-import {
-  Client,
-  failureOf,
-  hiveLayer,
-  narrationOf,
-  resultOf,
-  temporaryHome,
-  until
-} from "../../support/hive.ts"
+import { Client, failureOf, hiveLayer, narrationOf, resultOf, temporaryHome } from "../../support/hive.ts"
 import { freePort } from "../../support/ports.ts"
 import { QueenClient, queenLayer, withQueen } from "../../support/queen.ts"
+import { until } from "../../support/until.ts"
 
 const spawn = { operation: "worker_spawn", hive_id: "atlas", model: "rbee:tiny", worker: "cpu", device: 0 }
 const infer = {
@@ -694,7 +687,12 @@ describe("hive health", () => {
         for (const alias of ["atlas", "boreas", "castor"]) {
           yield* until(stateOf(alias), ({ state }) => state === "stale")
         }
-        yield* Effect.sleep("400 millis")
+        // Each of them has been asked twice more.
+        const asked = hive.asked.length
+        yield* until(
+          Effect.sync(() => hive.asked.length),
+          (now) => now >= asked + 6
+        )
         assert.strictEqual((yield* stateOf("atlas")).state, "stale")
         assert.lengthOf(doubts, 1)
       }).pipe((test) => withQueen(test, { hives, settings: quick }), Effect.provide(Logger.layer([logger])))

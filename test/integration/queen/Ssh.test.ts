@@ -7,10 +7,10 @@ import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { Ssh } from "../../../src/queen/ssh/Ssh.ts"
 import { type SshTarget } from "../../../src/queen/ssh/SshTarget.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
-import { until } from "../../support/hive.ts"
 import { freePort } from "../../support/ports.ts"
 import { temporaryFolder } from "../../support/rbee.ts"
 import { describeWithSshd, type Sshd, sshd } from "../../support/sshd.ts"
+import { until } from "../../support/until.ts"
 
 /** Ssh that finds its programs where the environment says. */
 export const sshWith = (environment: Record<string, string>, timeout = Duration.seconds(20)) =>

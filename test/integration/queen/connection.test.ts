@@ -13,12 +13,12 @@ import {
   resultOf,
   spawnTiny,
   temporaryHome,
-  until,
   workerOf
 } from "../../support/hive.ts"
 import { slowWorkerProgram } from "../../support/programs.ts"
 import { QueenClient, queenLayer } from "../../support/queen.ts"
 import { type TcpProxy, tcpProxy } from "../../support/tcpProxy.ts"
+import { until } from "../../support/until.ts"
 
 // A queen and a hive with slow workers, and between them a proxy that a test breaks.
 

@@ -11,11 +11,11 @@ import {
   inferTiny,
   resultOf,
   spawnTiny,
-  temporaryHome,
-  until
+  temporaryHome
 } from "../../support/hive.ts"
 import { slowLoaderProgram } from "../../support/programs.ts"
 import { queenLayer } from "../../support/queen.ts"
+import { until } from "../../support/until.ts"
 
 // A queen that is stopped in an orderly way while its hive works, and another that takes its place.
 

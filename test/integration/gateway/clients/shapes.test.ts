@@ -6,7 +6,7 @@ import OpenAI from "openai"
 import { boundUrl } from "../../../../src/daemon/Daemon.ts"
 import { ask } from "../../../support/daemon.ts"
 import { OpenDoors } from "../../../support/doors.ts"
-import { hiveLayer, temporaryHome, until } from "../../../support/hive.ts"
+import { hiveLayer, temporaryHome } from "../../../support/hive.ts"
 import {
   addInstructModel,
   describeWithLlamaServer,
@@ -15,6 +15,7 @@ import {
   withTools
 } from "../../../support/llamaServer.ts"
 import { QueenClient, queenLayer } from "../../../support/queen.ts"
+import { until } from "../../../support/until.ts"
 
 const Shapes = Schema.Struct({
   program: Schema.String,
