@@ -314,11 +314,11 @@ export class Simulation {
     this.#onWorker.set(request.worker, (this.#onWorker.get(request.worker) ?? 0) - 1)
   }
 
-  #load({ device: deviceId, hive: hiveId, load, placing }: Extract<Command, { _tag: "Load" }>) {
+  #load({ device: deviceId, hive: hiveId, load, demand }: Extract<Command, { _tag: "Load" }>) {
     const random = this.#random
     const hive = this.#world.hive(hiveId)
     const device = hive?.devices.find(({ id }) => id === deviceId)
-    const file = hive?.files.find(({ id }) => id === placing.model)
+    const file = hive?.files.find(({ id }) => id === demand.model)
     if (hive === undefined || device === undefined || file === undefined) {
       return this.#fail(`${load} is for a place that there is not`)
     }
@@ -329,9 +329,7 @@ export class Simulation {
     if (told < 0) this.#fail(`${load} takes ${-told} bytes more than ${where} was said to have`)
     this.#told.set(where, told)
     const toldOf = this.#told
-    if (
-      ![...this.#waiting].some(({ asked }) => asked.model === placing.model && asked.servingOnly !== true)
-    ) {
+    if (![...this.#waiting].some(({ asked }) => asked.model === demand.model && asked.servingOnly !== true)) {
       this.#fail(`${load} is for nobody who waits for a load`)
     }
     this.counts.loads++
@@ -351,11 +349,11 @@ export class Simulation {
         return this.#tell({ _tag: "LoadFailed", load, reason: "it did not start", fault })
       }
       const worker = this.#world.add(hive, {
-        model: placing.model,
+        model: demand.model,
         device,
         bytes: file.bytes,
         slots: random.whole(1, 4),
-        contextSize: placing.contextSize ?? 2048,
+        contextSize: demand.contextSize ?? 2048,
         loadedAt: this.#timeline.now
       })
       const tell = () => this.#tell({ _tag: "Loaded", load, worker: this.#world.viewOf(hive, worker) })

@@ -99,7 +99,7 @@ export const inShort = (orders: ReadonlyArray<Command>) =>
       case "Refuse":
         return `refuse ${order.id}: ${order.refusal._tag}`
       case "Load":
-        return `load ${order.placing.model} on ${order.hive}/${order.device}`
+        return `load ${order.demand.model} on ${order.hive}/${order.device}`
       case "Delete":
         return `delete ${order.worker.id}`
     }

@@ -40,7 +40,7 @@ export interface ModelView {
     /** How far the context may shrink where memory is short; not at all when it is not said. */
     readonly minContext?: number | undefined
     /** What the model was trained for, in tokens. */
-    readonly longest?: number | undefined
+    readonly maxContext?: number | undefined
   }
 }
 

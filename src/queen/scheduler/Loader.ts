@@ -59,14 +59,14 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const { timeouts } = yield* Settings
 
-  const spawn = ({ device, engine, hive, placing }: LoadOrder) =>
+  const spawn = ({ device, engine, hive, demand }: LoadOrder) =>
     new WorkerSpawn({
       hive_id: hive,
-      model: placing.model,
+      model: demand.model,
       worker: engine ?? device,
       device: Number(device.split("-")[1] ?? 0),
-      ...(placing.contextSize === undefined ? {} : { ctx_size: placing.contextSize }),
-      ...(placing.parallel === undefined ? {} : { parallel: placing.parallel })
+      ...(demand.contextSize === undefined ? {} : { ctx_size: demand.contextSize }),
+      ...(demand.parallel === undefined ? {} : { parallel: demand.parallel })
     })
 
   const stalled = (order: LoadOrder, heardAt: () => number) =>
@@ -75,8 +75,8 @@ const make = Effect.gen(function* () {
       while (true) {
         const left = heardAt() + most - clock.currentTimeMillisUnsafe()
         if (left <= 0) {
-          const { hive, placing } = order
-          return yield* new LoadStalled({ model: placing.model, hive, seconds: most / 1000 })
+          const { hive, demand } = order
+          return yield* new LoadStalled({ model: demand.model, hive, seconds: most / 1000 })
         }
         yield* Effect.sleep(left)
       }
@@ -107,7 +107,7 @@ const make = Effect.gen(function* () {
           }
         })
       yield* Effect.logInfo("loading a model", {
-        model: order.placing.model,
+        model: order.demand.model,
         hive: order.hive,
         device: order.device
       })

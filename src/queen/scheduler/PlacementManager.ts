@@ -6,7 +6,7 @@ import type { LoadFault, InternalEvent, Command, WorkerDemand } from "./messages
 import { type PlacementView, placeWorker } from "./placeWorker.ts"
 
 interface Loading extends LoadPlace {
-  readonly placing: WorkerDemand
+  readonly demand: WorkerDemand
 }
 
 interface Leaving {
@@ -43,8 +43,8 @@ export class PlacementManager {
     return this.#loading.size
   }
 
-  want(placing: WorkerDemand, now: number): ReadonlyArray<InternalEvent | Command> {
-    this.#wanted.set(placing.model, placing)
+  want(demand: WorkerDemand, now: number): ReadonlyArray<InternalEvent | Command> {
+    this.#wanted.set(demand.model, demand)
     return this.#place(now)
   }
 
@@ -176,12 +176,10 @@ export class PlacementManager {
   }
 
   /** Whether a hive starts a worker that will do, for whomever. */
-  #isStarting(placing: WorkerDemand) {
+  #isStarting(demand: WorkerDemand) {
     for (const { workers } of this.#hives.values()) {
       const isComing = (worker: WorkerView) =>
-        worker.model === placing.model &&
-        worker.state === "starting" &&
-        mismatch(worker, placing) === undefined
+        worker.model === demand.model && worker.state === "starting" && mismatch(worker, demand) === undefined
       if (workers.some(isComing)) return true
     }
     return false
@@ -197,16 +195,16 @@ export class PlacementManager {
     const oldestFirst = [...this.#wanted.values()].sort(
       (left, right) => Number(left.extra) - Number(right.extra) || left.since - right.since
     )
-    for (const placing of oldestFirst) done.push(...this.#placeOne(placing, now))
+    for (const demand of oldestFirst) done.push(...this.#placeOne(demand, now))
     return done
   }
 
-  #placeOne(placing: WorkerDemand, now: number): ReadonlyArray<InternalEvent | Command> {
+  #placeOne(demand: WorkerDemand, now: number): ReadonlyArray<InternalEvent | Command> {
     const { capabilities, contextSize, device, engine, extra, hive, minContext, model, parallel, since } =
-      placing
+      demand
     const isOnItsWay =
-      [...this.#loading.values()].some((loading) => loading.placing.model === model) ||
-      this.#isStarting(placing)
+      [...this.#loading.values()].some((loading) => loading.demand.model === model) ||
+      this.#isStarting(demand)
     if (isOnItsWay || this.#isMakingRoomFor(model)) return []
     const rules = {
       mayEvict: !extra,
@@ -230,16 +228,16 @@ export class PlacementManager {
         this.#wanted.delete(model)
         const { reason, until } = decision
         const refusal = { _tag: "LoadFailed", reason, retryAfterMs: until - now } as const
-        return [{ _tag: "NotPlaced", placing, refusal }]
+        return [{ _tag: "NotPlaced", demand, refusal }]
       }
       case "Incapable": {
         this.#wanted.delete(model)
-        return extra ? [] : [{ _tag: "NotPlaced", placing, refusal: decision }]
+        return extra ? [] : [{ _tag: "NotPlaced", demand, refusal: decision }]
       }
       case "Impossible": {
         this.#wanted.delete(model)
         if (extra) return []
-        return [{ _tag: "NotPlaced", placing, refusal: { _tag: "Impossible", reason: decision.reason } }]
+        return [{ _tag: "NotPlaced", demand, refusal: { _tag: "Impossible", reason: decision.reason } }]
       }
       case "Place": {
         if (decision.evict.length > 0) {
@@ -258,14 +256,12 @@ export class PlacementManager {
         }
         const load = `load-${++this.#loads}`
         const { device: to, engine: by, hive: on, memoryBytes, revision, shape } = decision
-        this.#loading.set(load, { hive: on, device: to, model, revision, engine: by, memoryBytes, placing })
+        this.#loading.set(load, { hive: on, device: to, model, revision, engine: by, memoryBytes, demand })
         const sized =
-          shape === undefined
-            ? placing
-            : { ...placing, contextSize: shape.contextSize, parallel: shape.slots }
+          shape === undefined ? demand : { ...demand, contextSize: shape.contextSize, parallel: shape.slots }
         return [
           { _tag: "Pending", model, why: `a worker loads it on ${on}/${to}` },
-          { _tag: "Load", load, hive: on, device: to, engine: by, placing: sized }
+          { _tag: "Load", load, hive: on, device: to, engine: by, demand: sized }
         ]
       }
     }

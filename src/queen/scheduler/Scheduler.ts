@@ -44,7 +44,7 @@ export interface Explanation {
   readonly candidates: ReadonlyArray<Candidate>
 }
 
-/** Gives each request its worker: queues, reservations, placing and evicting in the whole fleet. */
+/** Gives each request its worker: queues, reservations, demand and evicting in the whole fleet. */
 export class Scheduler extends Context.Service<
   Scheduler,
   {
@@ -186,14 +186,14 @@ const make = Effect.gen(function* () {
         return Effect.asVoid(Deferred.fail(waiter.reserve, toError(waiter.model, order.refusal)))
       }
       case "Load": {
-        const { load, placing } = order
+        const { load, demand } = order
         const period: { readonly from: number; to?: number } = { from: clock.currentTimeMillisUnsafe() }
-        loads.set(placing.model, period)
+        loads.set(demand.model, period)
         const over = Effect.sync(() => {
           period.to = clock.currentTimeMillisUnsafe()
         })
         const narrate = (sentence: string) => {
-          for (const { model, told } of waiters.values()) if (model === placing.model) told(sentence)
+          for (const { model, told } of waiters.values()) if (model === demand.model) told(sentence)
         }
         return loader.load(order, narrate).pipe(
           Effect.ensuring(over),

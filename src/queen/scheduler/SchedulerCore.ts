@@ -165,14 +165,14 @@ export class SchedulerCore {
   #deliver(note: InternalEvent, now: number): ReadonlyArray<InternalEvent | Command> {
     switch (note._tag) {
       case "Wanted":
-        return this.#placer.want(note.placing, now)
+        return this.#placer.want(note.demand, now)
       case "Unwanted":
         this.#placer.unwant(note.model)
         return []
       case "Placed":
         return this.#queue(note.worker.model).placed(note.worker, now)
       case "NotPlaced":
-        return this.#queue(note.placing.model).notPlaced(note.placing, note.refusal, now)
+        return this.#queue(note.demand.model).notPlaced(note.demand, note.refusal, now)
       case "Used":
         this.#placer.used(note.use)
         return []

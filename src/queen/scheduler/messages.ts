@@ -78,16 +78,16 @@ export type Command =
       readonly device: string
       /** The hive's default engine when it is not said. */
       readonly engine?: string | undefined
-      readonly placing: WorkerDemand
+      readonly demand: WorkerDemand
     }
   | { readonly _tag: "Delete"; readonly worker: WorkerView; readonly reason: string }
 
 /** What the queues of the models and the placer say to each other. */
 export type InternalEvent =
-  | { readonly _tag: "Wanted"; readonly placing: WorkerDemand }
+  | { readonly _tag: "Wanted"; readonly demand: WorkerDemand }
   | { readonly _tag: "Unwanted"; readonly model: string }
   | { readonly _tag: "Placed"; readonly worker: WorkerView }
-  | { readonly _tag: "NotPlaced"; readonly placing: WorkerDemand; readonly refusal: Refusal }
+  | { readonly _tag: "NotPlaced"; readonly demand: WorkerDemand; readonly refusal: Refusal }
   /** A worker was taken, given back, or seen for the first time. */
   | { readonly _tag: "Used"; readonly use: WorkerUse }
   /** The placer waits for something. */

@@ -155,7 +155,7 @@ describe("a model without a worker", () => {
     const [, load] = scheduling.ask("a")
     assert.isTrue(load?._tag === "Load")
     if (load?._tag !== "Load") return
-    assert.deepStrictEqual([load.hive, load.device, load.placing.model], ["atlas", "gpu-0", "m"])
+    assert.deepStrictEqual([load.hive, load.device, load.demand.model], ["atlas", "gpu-0", "m"])
     assert.deepStrictEqual(inShort(scheduling.ask("b")), ["b waits in 2"])
     const loaded = scheduling.core.handle(
       { _tag: "Loaded", load: load.load, worker: worker("w1") },
