@@ -1,7 +1,8 @@
 import * as Result from "effect/Result"
 import { promptTokensIn } from "../../http/engineErrors.ts"
-import { type ChoicePiece, type EngineUsage, readChunk, tokensOf } from "../../job/view/EngineChunk.ts"
-import { type AnswerWriter, sseFrame } from "../endpoint/AnswerWriter.ts"
+import { type ChoicePiece, type EngineUsage, tokensOf } from "../../job/view/EngineChunk.ts"
+import { sseFrame } from "../endpoint/AnswerWriter.ts"
+import { ChoiceWriter } from "../endpoint/ChoiceWriter.ts"
 import type { ResponseContext, Body, Endpoint, EndpointRequest, Reading } from "../endpoint/Endpoint.ts"
 import type { EngineAnswer } from "../endpoint/EngineAnswer.ts"
 import type { GatewayError } from "../endpoint/GatewayError.ts"
@@ -65,52 +66,27 @@ const whole =
 
 const event = (type: string, fields: object) => sseFrame(JSON.stringify({ type, ...fields }), type)
 
-/** Writes the events of a message: its blocks one after the other, each opened and closed. */
-class MessageWriter implements AnswerWriter {
-  readonly #about: ResponseContext
+/** Writes the events of a message: its content blocks in sequence, each started and stopped. */
+class MessageWriter extends ChoiceWriter {
   readonly #stops: ReadonlyArray<string>
-  #begun = false
   #index = -1
-  /** What the open block holds; a call of a tool has its number. */
+  /** The kind of the open block; for a tool call with its number. */
   #open: string | undefined
-  #finish = "stop"
   #stop: string | undefined
-  #usage: EngineUsage | undefined
 
-  constructor(about: ResponseContext, stops: ReadonlyArray<string>) {
-    this.#about = about
+  constructor(context: ResponseContext, stops: ReadonlyArray<string>) {
+    super(context)
     this.#stops = stops
-  }
-
-  chunk(data: string) {
-    const chunk = readChunk(data)
-    if (chunk === undefined) return ""
-    this.#usage = chunk.usage ?? this.#usage
-    let text = this.#begin()
-    for (const choice of chunk.choices) if (choice.index === 0) text += this.#piece(choice)
-    return text
-  }
-
-  end() {
-    const delta = ending(this.#finish, this.#stop, this.#stops)
-    return (
-      this.#begin() +
-      this.#close() +
-      event("message_delta", { delta, usage: usageOf(this.#usage) }) +
-      event("message_stop", {})
-    )
   }
 
   failed(failure: GatewayError) {
     return sseFrame(JSON.stringify(anthropicFormat.error(failure)), "error")
   }
 
-  #begin() {
-    if (this.#begun) return ""
-    this.#begun = true
+  protected start() {
     return event("message_start", {
       message: {
-        ...head(this.#about),
+        ...head(this.context),
         content: [],
         stop_reason: null,
         stop_sequence: null,
@@ -119,30 +95,38 @@ class MessageWriter implements AnswerWriter {
     })
   }
 
-  #piece({ finishReason, reasoning, stop, text, toolCalls }: ChoicePiece) {
+  protected piece({ reasoning, stop, text, toolCalls }: ChoicePiece) {
     let written = ""
     if (reasoning !== "") {
-      written += this.#in("thinking", { type: "thinking", thinking: "", signature: "" })
+      written += this.#openBlock("thinking", { type: "thinking", thinking: "", signature: "" })
       written += this.#delta({ type: "thinking_delta", thinking: reasoning })
     }
     if (text !== "") {
-      written += this.#in("text", { type: "text", text: "" })
+      written += this.#openBlock("text", { type: "text", text: "" })
       written += this.#delta({ type: "text_delta", text })
     }
     for (const { arguments: piece, id, index, name } of toolCalls) {
-      const use = { type: "tool_use", id: callId(id, this.#about, index), name: name ?? "", input: {} }
-      written += this.#in(`tool ${index}`, use)
+      const use = { type: "tool_use", id: callId(id, this.context, index), name: name ?? "", input: {} }
+      written += this.#openBlock(`tool ${index}`, use)
       if (piece !== "") written += this.#delta({ type: "input_json_delta", partial_json: piece })
     }
-    this.#finish = finishReason ?? this.#finish
     this.#stop = stop ?? this.#stop
     return written
   }
 
-  #in(what: string, content_block: object) {
-    if (this.#open === what) return ""
+  protected finish() {
+    const delta = ending(this.finishReason, this.#stop, this.#stops)
+    return (
+      this.#close() +
+      event("message_delta", { delta, usage: usageOf(this.usage) }) +
+      event("message_stop", {})
+    )
+  }
+
+  #openBlock(kind: string, content_block: object) {
+    if (this.#open === kind) return ""
     const closed = this.#close()
-    this.#open = what
+    this.#open = kind
     this.#index++
     return closed + event("content_block_start", { index: this.#index, content_block })
   }

@@ -1,8 +1,14 @@
 import * as DateTime from "effect/DateTime"
-import { type EngineUsage, readChunk, tokensOf, type ToolCallPiece } from "../../job/view/EngineChunk.ts"
-import type { AnswerWriter } from "../endpoint/AnswerWriter.ts"
+import {
+  type ChoicePiece,
+  type EngineUsage,
+  tokensOf,
+  type ToolCallPiece
+} from "../../job/view/EngineChunk.ts"
+import { ChoiceWriter } from "../endpoint/ChoiceWriter.ts"
 import type { ResponseContext, ResponseMode } from "../endpoint/Endpoint.ts"
 import type { EngineAnswer, ToolCall } from "../endpoint/EngineAnswer.ts"
+import type { GatewayError } from "../endpoint/GatewayError.ts"
 import { parsedArguments } from "../endpoint/reading.ts"
 import { ollamaFormat } from "./format.ts"
 
@@ -68,43 +74,36 @@ const statistics = (
 
 const doneReason = (finish: string) => (finish === "length" ? "length" : "stop")
 
-/** Writes a line for each piece; calls of tools come in one, as Ollama's clients expect them. */
-class LineWriter implements AnswerWriter {
-  readonly #about: ResponseContext
+/** Writes a line for each piece; all tool calls are in one line, as Ollama's clients expect. */
+class LineWriter extends ChoiceWriter {
   readonly #shape: Shape
   readonly #calls = new Map<number, { id: string; name: string; arguments: string }>()
   #firstAt: number | undefined
-  #finish = "stop"
-  #usage: EngineUsage | undefined
 
-  constructor(shape: Shape, about: ResponseContext) {
+  constructor(shape: Shape, context: ResponseContext) {
+    super(context)
     this.#shape = shape
-    this.#about = about
   }
 
-  chunk(data: string) {
-    const chunk = readChunk(data)
-    this.#usage = chunk?.usage ?? this.#usage
-    let lines = ""
-    for (const { finishReason, index, reasoning, text, toolCalls } of chunk?.choices ?? []) {
-      if (index !== 0) continue
-      for (const piece of toolCalls) this.#gather(piece)
-      this.#finish = finishReason ?? this.#finish
-      const hasText = text !== "" || reasoning !== ""
-      if (hasText || toolCalls.length > 0) this.#firstAt ??= this.#about.now()
-      if (hasText) lines += this.#line({ text, thinking: reasoning, calls: [] })
-    }
-    return lines
-  }
-
-  end() {
-    const calls = [...this.#calls.values()]
-    const told = calls.length === 0 ? "" : this.#line({ text: "", thinking: "", calls })
-    return told + this.#line({ text: "", thinking: "", calls: [] }, true)
-  }
-
-  failed(failure: Parameters<AnswerWriter["failed"]>[0]) {
+  failed(failure: GatewayError) {
     return `${JSON.stringify(ollamaFormat.error(failure))}\n`
+  }
+
+  protected start() {
+    return ""
+  }
+
+  protected piece({ reasoning, text, toolCalls }: ChoicePiece) {
+    for (const call of toolCalls) this.#gather(call)
+    const hasText = text !== "" || reasoning !== ""
+    if (hasText || toolCalls.length > 0) this.#firstAt ??= this.context.now()
+    return hasText ? this.#line({ text, thinking: reasoning, calls: [] }) : ""
+  }
+
+  protected finish() {
+    const calls = [...this.#calls.values()]
+    const callLine = calls.length === 0 ? "" : this.#line({ text: "", thinking: "", calls })
+    return callLine + this.#line({ text: "", thinking: "", calls: [] }, true)
   }
 
   #gather({ arguments: piece, id, index, name }: ToolCallPiece) {
@@ -118,9 +117,9 @@ class LineWriter implements AnswerWriter {
 
   #line(part: Part, done = false) {
     const last = done
-      ? { done_reason: doneReason(this.#finish), ...statistics(this.#usage, this.#about, this.#firstAt) }
+      ? { done_reason: doneReason(this.finishReason), ...statistics(this.usage, this.context, this.#firstAt) }
       : {}
-    return `${JSON.stringify({ ...head(this.#about), ...this.#shape(part), done, ...last })}\n`
+    return `${JSON.stringify({ ...head(this.context), ...this.#shape(part), done, ...last })}\n`
   }
 }
 

@@ -1,10 +1,6 @@
-import {
-  type ChoicePiece,
-  type EngineUsage,
-  readChunk,
-  type ToolCallPiece
-} from "../../job/view/EngineChunk.ts"
-import { type AnswerWriter, sseFrame } from "../endpoint/AnswerWriter.ts"
+import type { ChoicePiece, ToolCallPiece } from "../../job/view/EngineChunk.ts"
+import { sseFrame } from "../endpoint/AnswerWriter.ts"
+import { ChoiceWriter } from "../endpoint/ChoiceWriter.ts"
 import type { ResponseContext } from "../endpoint/Endpoint.ts"
 import type { ToolCall } from "../endpoint/EngineAnswer.ts"
 import type { GatewayError } from "../endpoint/GatewayError.ts"
@@ -22,14 +18,14 @@ import {
   usageOf
 } from "./responsesShape.ts"
 
-/** What differs between the two kinds of items that hold text. */
+/** The differences between the two kinds of text items. */
 interface TextKind {
   readonly prefix: string
   readonly delta: string
   readonly done: string
   readonly part: (text: string) => object
   readonly item: (id: string, status: string, texts: ReadonlyArray<string>) => object
-  /** Fields that stand in the events of this kind only. */
+  /** Additional fields of this kind's events. */
   readonly extra: object
 }
 
@@ -55,45 +51,22 @@ type Open =
   | { readonly _tag: "Text"; readonly kind: TextKind; readonly id: string; text: string }
   | { readonly _tag: "Call"; readonly id: string; readonly number: number; call: ToolCall }
 
-/** Writes the events of a response: its items one after the other, each opened, filled and closed. */
-export class ResponseWriter implements AnswerWriter {
+/** Writes the events of a response: its output items in sequence, each added, filled and done. */
+export class ResponseWriter extends ChoiceWriter {
   readonly #request: ResponsesRequest
-  readonly #about: ResponseContext
   readonly #output: Array<object> = []
   #sequence = 0
-  #begun = false
   #open: Open | undefined
-  #finish = "stop"
-  #usage: EngineUsage | undefined
 
-  constructor(request: ResponsesRequest, about: ResponseContext) {
+  constructor(request: ResponsesRequest, context: ResponseContext) {
+    super(context)
     this.#request = request
-    this.#about = about
-  }
-
-  chunk(data: string) {
-    const chunk = readChunk(data)
-    if (chunk === undefined) return ""
-    this.#usage = chunk.usage ?? this.#usage
-    let text = this.#begin()
-    for (const choice of chunk.choices) if (choice.index === 0) text += this.#piece(choice)
-    return text
-  }
-
-  end() {
-    const begun = this.#begin()
-    // An answer without a word is a message without text.
-    const said = this.#output.length === 0 && this.#open === undefined ? this.#openText(message) : ""
-    const closed = this.#close()
-    const { incomplete_details, status } = ending(this.#finish)
-    const last = { status, incomplete_details, output: this.#output, usage: usageOf(this.#usage) }
-    return begun + said + closed + this.#event(`response.${status}`, { response: this.#response(last) })
   }
 
   failed(failure: GatewayError) {
     const { code, message: sentence } = openAiError(failure)
     const last = { status: "failed", error: { code, message: sentence }, output: this.#output, usage: null }
-    return this.#begin() + this.#event("response.failed", { response: this.#response(last) })
+    return this.startOnce() + this.#event("response.failed", { response: this.#response(last) })
   }
 
   #event(type: string, fields: object) {
@@ -101,12 +74,10 @@ export class ResponseWriter implements AnswerWriter {
   }
 
   #response(fields: object) {
-    return { ...head(this.#request, this.#about), ...fields }
+    return { ...head(this.#request, this.context), ...fields }
   }
 
-  #begin() {
-    if (this.#begun) return ""
-    this.#begun = true
+  protected start() {
     const response = this.#response({ status: "in_progress", output: [], usage: null })
     return this.#event("response.created", { response }) + this.#event("response.in_progress", { response })
   }
@@ -115,12 +86,20 @@ export class ResponseWriter implements AnswerWriter {
     return this.#output.length
   }
 
-  #piece({ finishReason, reasoning: thought, text, toolCalls }: ChoicePiece) {
+  protected piece({ reasoning: thought, text, toolCalls }: ChoicePiece) {
     let written = thought === "" ? "" : this.#text(reasoning, thought)
     if (text !== "") written += this.#text(message, text)
     for (const piece of toolCalls) written += this.#call(piece)
-    this.#finish = finishReason ?? this.#finish
     return written
+  }
+
+  protected finish() {
+    // An empty answer is a message without text.
+    const empty = this.#output.length === 0 && this.#open === undefined ? this.#openText(message) : ""
+    const closed = this.#close()
+    const { incomplete_details, status } = ending(this.finishReason)
+    const last = { status, incomplete_details, output: this.#output, usage: usageOf(this.usage) }
+    return empty + closed + this.#event(`response.${status}`, { response: this.#response(last) })
   }
 
   #text(kind: TextKind, delta: string) {
@@ -133,7 +112,7 @@ export class ResponseWriter implements AnswerWriter {
   }
 
   #openText(kind: TextKind) {
-    const id = `${kind.prefix}_${this.#index}_${this.#about.jobId}`
+    const id = `${kind.prefix}_${this.#index}_${this.context.jobId}`
     this.#open = { _tag: "Text", kind, id, text: "" }
     const where = { item_id: id, output_index: this.#index, content_index: 0 }
     return (
@@ -148,10 +127,10 @@ export class ResponseWriter implements AnswerWriter {
     let written = ""
     if (this.#open?._tag !== "Call" || this.#open.number !== index) {
       written += this.#close()
-      const call = { id: callId(id, this.#about, this.#index), name: name ?? "", arguments: "" }
+      const call = { id: callId(id, this.context, this.#index), name: name ?? "", arguments: "" }
       const open = {
         _tag: "Call" as const,
-        id: `fc_${this.#index}_${this.#about.jobId}`,
+        id: `fc_${this.#index}_${this.context.jobId}`,
         number: index,
         call
       }
@@ -172,9 +151,9 @@ export class ResponseWriter implements AnswerWriter {
     const output_index = this.#index
     const where = { item_id: open.id, output_index }
     if (open._tag === "Call") {
-      const { arguments: given, name } = open.call
+      const { arguments: json, name } = open.call
       const item = callItem(open.id, "completed", open.call)
-      const done = this.#event("response.function_call_arguments.done", { ...where, name, arguments: given })
+      const done = this.#event("response.function_call_arguments.done", { ...where, name, arguments: json })
       const added = this.#event("response.output_item.done", { output_index, item })
       this.#output.push(item)
       return done + added
