@@ -22,7 +22,7 @@ export const StoredModel = Schema.Struct({
   chat_template: Schema.Boolean,
   /** Other ids of the model. */
   also: Schema.optionalKey(Schema.Array(Schema.String)),
-  /** The definition of a model created from another model. */
+  /** The definition of a model created from another model; `from` is the model's own id where it came with defaults. */
   created: Schema.optionalKey(CreatedModel),
   /** The model's capabilities with each engine of the hive, the default engine first; absent on an older hive. */
   engines: Schema.optionalKey(

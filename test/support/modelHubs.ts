@@ -27,6 +27,8 @@ export interface OllamaModel {
     readonly mediaType: string
     readonly digest: string
     readonly size: number
+    /** Served as the blob of the digest. */
+    readonly content?: Content
   }>
 }
 
@@ -72,7 +74,7 @@ const manifest = ({ content, others = [] }: OllamaModel) => ({
   mediaType: "application/vnd.docker.distribution.manifest.v2+json",
   config: { mediaType: "application/vnd.docker.container.image.v1+json", digest: "sha256:0", size: 2 },
   layers: [
-    ...others,
+    ...others.map(({ digest, mediaType, size }) => ({ mediaType, digest, size })),
     ...(content === undefined
       ? []
       : [
@@ -85,6 +87,17 @@ const manifest = ({ content, others = [] }: OllamaModel) => ({
   ]
 })
 
+/** A small layer of a model of the Ollama registry, such as `params`. */
+export const ollamaLayer = (name: string, text: string) => {
+  const content = textFile(text)
+  return {
+    mediaType: `application/vnd.ollama.image.${name}`,
+    digest: `sha256:${checksum(content)}`,
+    size: content.size,
+    content
+  }
+}
+
 /**
  * A server of models on loopback that speaks as the Hugging Face hub and as the Ollama registry, and beside it the one,
  * on a port of its own, that the files come from, by ranges if asked. Redirects to it are signed: it answers 403 to a link
@@ -96,8 +109,11 @@ export const modelHubs = Effect.fnUntraced(function* (options: ModelHubsOptions)
   for (const { files } of Object.values(repositories)) {
     for (const { content } of Object.values(files)) blobs.set(checksum(content), content)
   }
-  for (const { content } of Object.values(ollama)) {
+  for (const { content, others = [] } of Object.values(ollama)) {
     if (content !== undefined) blobs.set(checksum(content), content)
+    for (const other of others) {
+      if (other.content !== undefined) blobs.set(other.digest.replace("sha256:", ""), other.content)
+    }
   }
 
   const cdn = yield* server((request, response, seen, count) => {

@@ -15,8 +15,9 @@ const shortName = (count: number) => {
 
 const digestOf = ({ facts }: ServedModel) => facts.sha256 ?? ""
 
-const detailsOf = ({ facts: { architecture, created, parameters, quantisation } }: ServedModel) => ({
-  parent_model: created?.from ?? "",
+const detailsOf = ({ facts: { architecture, created, id, parameters, quantisation } }: ServedModel) => ({
+  // A model with defaults of its own is its own base.
+  parent_model: created === undefined || created.from === id ? "" : created.from,
   format: "gguf",
   family: architecture,
   families: [architecture],

@@ -2,6 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -169,7 +170,9 @@ const make = Effect.fnUntraced(function* (folder: string) {
           yield* makeFolder(path.dirname(target))
           if (target === first) {
             const files = arrived.map(({ fetched }) => fetched)
-            yield* writeManifest(first + manifestExtension, { ids: [id], from: model.from, at, files })
+            const { defaults, from } = model
+            const origin = defaults === undefined ? { from } : { from, defaults }
+            yield* writeManifest(first + manifestExtension, { ids: [id], ...origin, at, files })
           }
           yield* fs.rename(place, target)
         }
@@ -189,11 +192,18 @@ const make = Effect.fnUntraced(function* (folder: string) {
     }
   })
 
-  /** The model is there already: it is found under this id too from now on. */
-  const alsoKnownAs = Effect.fnUntraced(function* (id: string, file: string) {
+  /** The model is there already: from now on it is found under this id too, and has the defaults of its source. */
+  const updateManifest = Effect.fnUntraced(function* (id: string, { defaults }: RemoteModel, file: string) {
     const found = yield* Effect.provideService(readManifest(file), FileSystem.FileSystem, fs)
-    if (found._tag === "None" || found.value.ids.includes(id)) return
-    const manifest: ModelManifest = { ...found.value, ids: [...found.value.ids, id] }
+    if (found._tag === "None") return
+    const { ids } = found.value
+    if (ids.includes(id) && Equal.equals(defaults, found.value.defaults)) return
+    const { defaults: _before, ...known } = found.value
+    const manifest: ModelManifest = {
+      ...known,
+      ids: ids.includes(id) ? ids : [...ids, id],
+      ...(defaults === undefined ? {} : { defaults })
+    }
     yield* onDisk(writeManifest(file, manifest), file)
   })
 
@@ -297,9 +307,10 @@ const make = Effect.fnUntraced(function* (folder: string) {
       if (parsed._tag === "File") return yield* adopt(id, parsed.path)
       yield* narrate("model_find", `Looking for ${id}`)
       const model = yield* sources.resolve(parsed)
+      for (const note of model.notes ?? []) yield* narrate("model_note", note)
       const target = targetOf(model, model.files[0])
       if (yield* isThere(target)) {
-        yield* alsoKnownAs(id, target + manifestExtension)
+        yield* updateManifest(id, model, target + manifestExtension)
         yield* narrate("model_ready", `${id} is on this hive already`)
         return target
       }
@@ -314,7 +325,7 @@ const make = Effect.fnUntraced(function* (folder: string) {
         (flight) => (flight === undefined ? Effect.void : follow(flight, report)),
         (flight) => (flight === undefined ? Effect.void : leave(flight))
       )
-      yield* alsoKnownAs(id, target + manifestExtension)
+      yield* updateManifest(id, model, target + manifestExtension)
       yield* narrate("model_ready", `${id} is whole and checked`)
       return target
     })

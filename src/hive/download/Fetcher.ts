@@ -61,6 +61,8 @@ export class Fetcher extends Context.Service<
       request: FetchRequest,
       schema: Schema.ConstraintDecoder<A>
     ) => Effect.Effect<A, FetchError>
+    /** Reads a text of at most 8 MB. */
+    readonly text: (request: FetchRequest) => Effect.Effect<string, FetchError>
     readonly open: (request: FetchRequest) => Effect.Effect<Opened, FetchError, Scope.Scope>
   }
 >()("rbee/hive/download/Fetcher") {
@@ -257,14 +259,10 @@ const make = Effect.gen(function* () {
     let json = ""
     yield* opened.read((chunks) => {
       for (const chunk of chunks) json += decoder.decode(chunk, { stream: true })
+      const detail = `answered with over ${maxJsonBytes} bytes`
       return json.length <= maxJsonBytes
         ? Effect.void
-        : Effect.fail(
-            new InvalidAnswer({
-              url: shownUrl(asked.url),
-              detail: `answered with over ${maxJsonBytes} bytes`
-            })
-          )
+        : Effect.fail(new InvalidAnswer({ url: shownUrl(asked.url), detail }))
     })
     return json
   })
@@ -285,6 +283,7 @@ const make = Effect.gen(function* () {
 
   return Fetcher.of({
     open: Effect.fn("Fetcher.open")(openAt),
+    text: Effect.fn("Fetcher.text")((asked) => whenAllowed(text(asked))),
     json: Effect.fn("Fetcher.json")(function* <A>(asked: FetchRequest, schema: Schema.ConstraintDecoder<A>) {
       const request = { ...asked, headers: { accept: "application/json", ...asked.headers } }
       const json = yield* whenAllowed(text(request))

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Fetcher } from "./Fetcher.ts"
+import { readDefaults } from "./OllamaDefaults.ts"
 import type { Access, RemoteModel } from "./RemoteModel.ts"
 import { NoSuchFile } from "./SourceErrors.ts"
 
@@ -41,6 +42,7 @@ export const resolve = Effect.fn("OllamaRegistry.resolve")(function* (
     const types = new Set(layers.map(({ mediaType }) => mediaType))
     return yield* NoSuchFile.among(`ollama:${name}:${tag}`, `layer of the type ${modelLayer}`, [...types])
   }
+  const { definition, notes } = yield* readDefaults(fetcher, repository, access, layers)
   const model: RemoteModel = {
     folder: `ollama/${name.replace(new RegExp(`^${ownNamespace}/`), "")}`,
     from: `${repository}:${tag} at ${layer.digest.slice(0, "sha256:".length + 12)}`,
@@ -52,7 +54,9 @@ export const resolve = Effect.fn("OllamaRegistry.resolve")(function* (
         size: layer.size,
         sha256: layer.digest.slice("sha256:".length)
       }
-    ]
+    ],
+    ...(Object.keys(definition).length === 0 ? {} : { defaults: definition }),
+    ...(notes.length === 0 ? {} : { notes })
   }
   return model
 })

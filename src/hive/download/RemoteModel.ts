@@ -1,4 +1,5 @@
 import type * as Redacted from "effect/Redacted"
+import type { ModelDefinition } from "../../operation/CreatedModel.ts"
 
 /** What goes with the requests for a file. */
 export interface Access {
@@ -27,4 +28,8 @@ export interface RemoteModel {
   /** For a person: the server and the revision, such as `https://huggingface.co/org/repo at 1a2b3c`. */
   readonly from: string
   readonly files: readonly [RemoteFile, ...ReadonlyArray<RemoteFile>]
+  /** What its source adds to the files: parameters and a system prompt. */
+  readonly defaults?: ModelDefinition | undefined
+  /** Sentences about what of the source is not used. */
+  readonly notes?: ReadonlyArray<string> | undefined
 }

@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { ModelDefinition } from "../../operation/CreatedModel.ts"
 import { atomicWrite } from "../../system/atomicWrite.ts"
 
 /** The name of a manifest is the name of the model's first file and this. */
@@ -21,14 +22,16 @@ export type ManifestFile = typeof ManifestFile.Type
 
 /**
  * The manifest beside a downloaded or adopted model: the ids under which it was requested, its source, the time, and the
- * verified files. `path` is set for a file that was adopted in place.
+ * verified files. `path` is set for a file that was adopted in place, `defaults` for a model that came with parameters or a
+ * system prompt.
  */
 export const ModelManifest = Schema.Struct({
   ids: Schema.NonEmptyArray(Schema.String),
   from: Schema.String,
   at: Schema.String,
   path: Schema.optionalKey(Schema.String),
-  files: Schema.Array(ManifestFile)
+  files: Schema.Array(ManifestFile),
+  defaults: Schema.optionalKey(ModelDefinition)
 })
 export type ModelManifest = typeof ModelManifest.Type
 

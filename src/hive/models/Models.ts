@@ -90,7 +90,7 @@ export interface ModelDetails {
   readonly traits: ModelTraits
   /** Other ids that it is known by. */
   readonly also: ReadonlyArray<string>
-  /** How it was made from another model. */
+  /** How it was made from another model; one that came with defaults is its own base. */
   readonly created?: CreatedModel | undefined
   /** What a worker loads for it: a model made from another has workers of its own only with a template. */
   readonly serves: { readonly id: string; readonly chatTemplate?: string }
@@ -171,9 +171,19 @@ const record = ({ created, id, origin = created?.source.origin, path }: ModelFil
   })
 }
 
+/** What a model adds to its file. */
+const definitionOf = ({ created, id, origin }: ModelFile): CreatedModel | undefined => {
+  if (created !== undefined) return { ...created.definition, from: created.source.id }
+  const defaults = origin?.manifest.defaults
+  return origin === undefined || defaults === undefined
+    ? undefined
+    : { from: id, at: origin.manifest.at, ...defaults }
+}
+
 const details = (file: ModelFile, gguf: Gguf): ModelDetails => {
   const { created } = file
   const own = created?.definition.template
+  const definition = definitionOf(file)
   const template =
     created === undefined || own === undefined ? {} : { chatTemplate: templateOf(created.file) }
   return {
@@ -181,7 +191,7 @@ const details = (file: ModelFile, gguf: Gguf): ModelDetails => {
     gguf,
     traits: own === undefined ? gguf.traits : { ...gguf.traits, ...templateTraits(own) },
     also: namesOf(file).slice(1),
-    ...(created === undefined ? {} : { created: { ...created.definition, from: created.source.id } }),
+    ...(definition === undefined ? {} : { created: definition }),
     serves: { id: servedId(file), ...template }
   }
 }
@@ -310,7 +320,18 @@ const make = Effect.fnUntraced(function* (folder: string) {
     const source = yield* locate(from)
     const base = source.created?.source ?? source
     yield* header(base.path)
-    const { at: _at, from: _from, id: _id, ...inherited } = source.created?.definition ?? { at: "", from, id }
+    const own = base.origin?.manifest.defaults
+    const {
+      at: _at,
+      from: _from,
+      id: _id,
+      ...inherited
+    } = source.created?.definition ?? {
+      at: "",
+      from,
+      id,
+      ...own
+    }
     const parameters = { ...inherited.parameters, ...changes.parameters }
     const stored: StoredDefinition = {
       id,

@@ -1,14 +1,73 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { sha256Of } from "../../support/fileServer.ts"
-import { modelHubs, textFile } from "../../support/modelHubs.ts"
+import { modelHubs, ollamaLayer, textFile } from "../../support/modelHubs.ts"
 import { resolving } from "../../support/modelSources.ts"
 
 const layer = (mediaType: string) => ({ mediaType, digest: `sha256:${"a".repeat(64)}`, size: 3 })
 const content = textFile("a model")
 const sha256 = sha256Of(Buffer.from("a model"))
 
+const templateNote = "The model's Go template is ignored; the chat template of its file is used"
+
 describe("the Ollama registry", () => {
+  it.live("gives the parameters and the system prompt of a model, and tells what of them is not used", () =>
+    Effect.gen(function* () {
+      const params = {
+        num_ctx: 1024,
+        num_keep: 24,
+        stop: ["<|a|>"],
+        temperature: 0.5,
+        top_p: "much",
+        wings: 2
+      }
+      const others = [
+        ollamaLayer("params", JSON.stringify(params)),
+        ollamaLayer("system", "You are brief."),
+        ollamaLayer("template", "{{ .Prompt }}")
+      ]
+      const hubs = yield* modelHubs({
+        ollama: {
+          "library/tiny:latest": { content, others },
+          "library/plain:latest": { content, others: [ollamaLayer("params", "no JSON")] },
+          "library/long:latest": { content, others: [ollamaLayer("system", "x".repeat(70_000))] }
+        }
+      })
+      const resolve = resolving(hubs)
+      const { defaults, notes } = yield* resolve("ollama:tiny")
+      assert.deepStrictEqual(defaults, {
+        parameters: { num_ctx: 1024, stop: ["<|a|>"], temperature: 0.5 },
+        system: "You are brief."
+      })
+      assert.deepStrictEqual(notes, [templateNote, "Unsupported parameters are ignored: 'top_p', 'wings'"])
+      const plain = yield* resolve("ollama:plain")
+      assert.deepStrictEqual(
+        [plain.defaults, plain.notes],
+        [undefined, ["The model's parameters are ignored: invalid JSON"]]
+      )
+      const long = yield* resolve("ollama:long")
+      assert.deepStrictEqual(
+        [long.defaults, long.notes],
+        [undefined, ["The model's system layer is ignored: it has more than 65536 bytes"]]
+      )
+    })
+  )
+
+  it.live("fails when such a layer is missing or has another digest", () =>
+    Effect.gen(function* () {
+      const system = ollamaLayer("system", "You are brief.")
+      const hubs = yield* modelHubs({
+        ollama: {
+          "library/absent:latest": { content, others: [layer("application/vnd.ollama.image.system")] },
+          "library/forged:latest": { content, others: [{ ...system, content: textFile("You are long.") }] }
+        }
+      })
+      const failureOf = (id: string) => Effect.map(Effect.flip(resolving(hubs)(id)), ({ _tag }) => _tag)
+      assert.strictEqual(yield* failureOf("ollama:absent"), "DownloadNotFound")
+      assert.strictEqual(yield* failureOf("ollama:forged"), "InvalidAnswer")
+    })
+  )
+
   it.live("finds the layer of the model, by default of the library and the tag latest", () =>
     Effect.gen(function* () {
       const others = [
@@ -31,7 +90,8 @@ describe("the Ollama registry", () => {
             size: 7,
             sha256
           }
-        ]
+        ],
+        notes: [templateNote]
       })
       const named = yield* resolve("ollama:someone/tiny:7b-q4_0")
       assert.deepStrictEqual([named.folder, named.files[0].name], ["ollama/someone/tiny", "7b-q4_0.gguf"])
