@@ -5,10 +5,15 @@ import * as SchemaAST from "effect/SchemaAST"
 const statusAnnotation = SchemaAST.resolveAt<number>("httpApiStatus")
 const internalError = 500
 
+const annotatedStatus = (errorClass: unknown) =>
+  Schema.isSchema(errorClass) ? statusAnnotation(errorClass.ast) : undefined
+
 /** The HTTP status of an error class: its annotation `httpApiStatus`; 500 where it has none. */
-export const statusOf = (errorClass: unknown) =>
-  Schema.isSchema(errorClass) ? (statusAnnotation(errorClass.ast) ?? internalError) : internalError
+export const statusOf = (errorClass: unknown) => annotatedStatus(errorClass) ?? internalError
+
+/** The HTTP status that an error's class declares; undefined where it declares none. */
+export const declaredStatus = (error: object) =>
+  Predicate.hasProperty(error, "constructor") ? annotatedStatus(error.constructor) : undefined
 
 /** The HTTP status of an error: that of its class. */
-export const statusOfError = (error: object) =>
-  Predicate.hasProperty(error, "constructor") ? statusOf(error.constructor) : internalError
+export const statusOfError = (error: object) => declaredStatus(error) ?? internalError

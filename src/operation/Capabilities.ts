@@ -1,4 +1,5 @@
 import * as Schema from "effect/Schema"
+import { failureStatus } from "./failureStatus.ts"
 
 /** A feature of a model with an engine. `completions` continues a text; `tools` is tool calling. */
 export const Capability = Schema.Literals([
@@ -85,7 +86,7 @@ const fields: Readonly<Partial<Record<Capability, string>>> = {
 export class CapabilityMissing extends Schema.TaggedError<CapabilityMissing>()(
   "CapabilityMissing",
   { model: Schema.String, capability: Capability },
-  { httpApiStatus: 400 }
+  { httpApiStatus: failureStatus.CapabilityMissing }
 ) {
   override get message() {
     return `Model '${this.model}' ${advice[this.capability]}`

@@ -20,10 +20,11 @@ export interface Format {
 }
 
 /** A request whose fields are not as they must be. */
-export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", {
-  reason: Schema.String,
-  param: Schema.optionalKey(Schema.String)
-}) {
+export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()(
+  "InvalidRequest",
+  { reason: Schema.String, param: Schema.optionalKey(Schema.String) },
+  { httpApiStatus: 400 }
+) {
   override get message() {
     return this.reason
   }

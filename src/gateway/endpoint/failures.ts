@@ -1,75 +1,18 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { declaredStatus } from "../../http/errorStatus.ts"
 import type { Failure } from "../../job/log/JobEvent.ts"
+import { failureStatus } from "../../operation/failureStatus.ts"
 import type { GatewayError } from "./GatewayError.ts"
 
-/** The status of each error that is not a fault of a worker or of a hive. */
-const statuses: { readonly [code: string]: number } = {
-  AnswerLost: 502,
-  ApiKeysUnreadable: 503,
-  BodyTimeout: 408,
-  BodyTooDeep: 400,
-  BodyTooLarge: 413,
-  CapabilityMissing: 400,
-  ContextLengthExceeded: 400,
-  DiskFull: 507,
-  DownloadInterrupted: 502,
-  DownloadNotFound: 404,
-  DownloadUnauthorized: 403,
-  FileNotReadable: 400,
-  ConnectionFailed: 503,
-  Forbidden: 403,
-  GgufError: 502,
-  HiveGaveUp: 503,
-  HiveNotFound: 503,
-  HostileFileName: 502,
-  InvalidAnswer: 502,
-  HiveTimeout: 503,
-  HiveUnreachable: 503,
-  InvalidModelDefinition: 400,
-  InvalidModelId: 400,
-  InvalidRequest: 400,
-  InvalidResponse: 502,
-  // What nginx says of a client that left: nobody asks again because of it.
-  JobCancelled: 499,
-  KeyForbidden: 403,
-  KeyLimited: 429,
-  LoadFailed: 503,
-  ModelDoesNotFit: 503,
-  ModelForbidden: 403,
-  ModelInUse: 409,
-  ModelIsSource: 409,
-  ModelNotFound: 404,
-  ModelNotRemovable: 409,
-  ModelUnknown: 404,
-  NoSuchFile: 400,
-  NoHiveAnswers: 503,
-  NotDownloadable: 400,
-  NotFound: 404,
-  NotPlaceable: 503,
-  PrivateAddress: 403,
-  QueueFull: 429,
-  QueueTimeout: 503,
-  RateLimited: 502,
-  ServerFailed: 502,
-  TooManyJobs: 503,
-  TooManyRedirects: 502,
-  Unauthorized: 401,
-  UndecodableBody: 400,
-  UnsupportedCoding: 415,
-  WorkerFailed: 503,
-  WorkerNotFound: 503,
-  WorkerNotReady: 503,
-  WorkerSilent: 504,
-  WorkerUnhealthy: 503,
-  WrongChecksum: 502,
-  WrongSize: 502
-}
+const statusOfCode = new Map<string, number>(Object.entries(failureStatus))
 
-/** The statuses that a failure may have. */
-export const failureStatuses: ReadonlyArray<number> = [...new Set([...Object.values(statuses), 500])].sort(
-  (left, right) => left - right
-)
+const internalError = 500
+
+/** The statuses that a refusal or a failure may have. */
+export const failureStatuses: ReadonlyArray<number> = [
+  ...new Set([internalError, 401, 408, 413, 415, 429, ...statusOfCode.values()])
+].sort((left, right) => left - right)
 
 const Details = Schema.Struct({
   status: Schema.optionalKey(Schema.Int),
@@ -89,14 +32,16 @@ const workersStatus = (status: number) => (status >= 400 ? status : 502)
 
 const busyFor = 2
 
-/** What a job's failure means for a client. */
-export const fromFailure = ({ code, details, message }: Failure): GatewayError => {
+/** What a job's failure means for a client; `declared` is the status of the error's class, where that is known. */
+export const fromFailure = ({ code, details, message }: Failure, declared?: number): GatewayError => {
   const {
     engine,
     retry_after,
     status: worker
   } = Option.getOrElse(readDetails(details), (): typeof Details.Type => ({}))
-  const status = code === "WorkerRefused" ? workersStatus(worker ?? 502) : (statuses[code] ?? 500)
+  const status =
+    declared ??
+    (code === "WorkerRefused" ? workersStatus(worker ?? 502) : (statusOfCode.get(code) ?? internalError))
   const retryAfter = retry_after ?? (status === 429 || status === 503 ? busyFor : undefined)
   const said = engine === undefined ? {} : { engine, param: engine.param ?? undefined }
   return { status, code, message, retryAfter, ...said }
@@ -109,7 +54,7 @@ export const fromError = (error: {
   readonly failure?: Failure
   readonly param?: string
 }): GatewayError => ({
-  ...fromFailure(error.failure ?? { code: error._tag, message: error.message }),
+  ...fromFailure(error.failure ?? { code: error._tag, message: error.message }, declaredStatus(error)),
   ...(error.param === undefined ? {} : { param: error.param })
 })
 

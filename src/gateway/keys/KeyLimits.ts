@@ -12,11 +12,11 @@ import { ModelUnknown } from "../upstream/Upstream.ts"
 import { TokenBudget } from "./TokenBudget.ts"
 
 /** A key has as much under way, or had as much in the last minute, as it may. */
-export class KeyLimited extends Schema.TaggedError<KeyLimited>()("KeyLimited", {
-  key: Schema.String,
-  limit: Schema.String,
-  retryAfter: Schema.Finite
-}) {
+export class KeyLimited extends Schema.TaggedError<KeyLimited>()(
+  "KeyLimited",
+  { key: Schema.String, limit: Schema.String, retryAfter: Schema.Finite },
+  { httpApiStatus: 429 }
+) {
   override get message() {
     return `Key '${this.key}' is at its limit of ${this.limit}; try again in ${this.retryAfter} s`
   }
@@ -26,10 +26,11 @@ export class KeyLimited extends Schema.TaggedError<KeyLimited>()("KeyLimited", {
 }
 
 /** A key asks for a model that it may not use. */
-export class ModelForbidden extends Schema.TaggedError<ModelForbidden>()("ModelForbidden", {
-  key: Schema.String,
-  model: Schema.String
-}) {
+export class ModelForbidden extends Schema.TaggedError<ModelForbidden>()(
+  "ModelForbidden",
+  { key: Schema.String, model: Schema.String },
+  { httpApiStatus: 403 }
+) {
   override get message() {
     return `Key '${this.key}' may not use the model '${this.model}'; its owner made it for others (rbee key list)`
   }

@@ -24,9 +24,11 @@ import { pulledId, pullLines } from "./pull.ts"
 import { readNamed } from "./request.ts"
 
 /** Keys are for asking models, and not for changing what machines have. */
-export class KeyForbidden extends Schema.TaggedError<KeyForbidden>()("KeyForbidden", {
-  key: Schema.String
-}) {
+export class KeyForbidden extends Schema.TaggedError<KeyForbidden>()(
+  "KeyForbidden",
+  { key: Schema.String },
+  { httpApiStatus: 403 }
+) {
   override get message() {
     return `Key '${this.key}' may ask models, and not bring or delete them; the fleet's owner does that (rbee model download, rbee model delete)`
   }

@@ -3,6 +3,7 @@ import type * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Work } from "../../job/Submission.ts"
+import { failureStatus } from "../../operation/failureStatus.ts"
 import type { CompletionApi } from "../../operation/fields.ts"
 import type { HiveInventory, StoredModel } from "../../operation/Inventory.ts"
 import { findNamed } from "../../operation/modelNames.ts"
@@ -59,7 +60,7 @@ export interface GatewayRequest {
 export class ModelUnknown extends Schema.TaggedError<ModelUnknown>()(
   "ModelUnknown",
   { model: Schema.String, known: Schema.Array(Schema.String) },
-  { httpApiStatus: 404 }
+  { httpApiStatus: failureStatus.ModelUnknown }
 ) {
   override get message() {
     const some = this.known.slice(0, 10).join(", ")

@@ -4,6 +4,7 @@ import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { CreatedModel, isGoTemplate, maxDefinition } from "../../operation/CreatedModel.ts"
+import { failureStatus } from "../../operation/failureStatus.ts"
 import { systemProblem } from "../../settings/systemProblem.ts"
 
 /** How the name of the file ends that holds a model made from another. */
@@ -23,7 +24,7 @@ const encode = Schema.encodeSync(Schema.fromJsonString(Stored))
 export class InvalidModelDefinition extends Schema.TaggedError<InvalidModelDefinition>()(
   "InvalidModelDefinition",
   { id: Schema.String, reason: Schema.String },
-  { httpApiStatus: 400 }
+  { httpApiStatus: failureStatus.InvalidModelDefinition }
 ) {
   override get message() {
     return `Model '${this.id.slice(0, 100).replace(/\p{C}/gu, "?")}' cannot be created: ${this.reason}`

@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
+import { failureStatus } from "../../operation/failureStatus.ts"
 import { systemProblem } from "../../settings/systemProblem.ts"
 import { partsOf } from "../gguf/splitFiles.ts"
 import { templateOf } from "./CreatedModels.ts"
@@ -22,7 +23,7 @@ export class ModelNotDeleted extends Schema.TaggedError<ModelNotDeleted>()(
 export class ModelIsSource extends Schema.TaggedError<ModelIsSource>()(
   "ModelIsSource",
   { id: Schema.String, models: Schema.Array(Schema.String) },
-  { httpApiStatus: 409 }
+  { httpApiStatus: failureStatus.ModelIsSource }
 ) {
   override get message() {
     const { id, models } = this

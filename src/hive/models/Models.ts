@@ -8,6 +8,7 @@ import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { CreatedModel, ModelDefinition } from "../../operation/CreatedModel.ts"
+import { failureStatus } from "../../operation/failureStatus.ts"
 import { findNamed } from "../../operation/modelNames.ts"
 import type { Gguf } from "../gguf/Gguf.ts"
 import { GgufError } from "../gguf/GgufFile.ts"
@@ -56,7 +57,7 @@ export class ModelRecord extends Schema.Class<ModelRecord>("ModelRecord")({
 export class ModelNotFound extends Schema.TaggedError<ModelNotFound>()(
   "ModelNotFound",
   { id: Schema.String, folder: Schema.String },
-  { httpApiStatus: 404 }
+  { httpApiStatus: failureStatus.ModelNotFound }
 ) {
   override get message() {
     return (

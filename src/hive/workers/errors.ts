@@ -1,6 +1,7 @@
 import * as Schema from "effect/Schema"
 import { redact } from "../../http/Redaction.ts"
 import type { Failure } from "../../job/log/JobEvent.ts"
+import { failureStatus } from "../../operation/failureStatus.ts"
 
 const listed = (names: ReadonlyArray<string>) => (names.length === 0 ? "none" : names.join(", "))
 
@@ -11,7 +12,7 @@ const sanitized = (lines: ReadonlyArray<string>) =>
 export class WorkerNotFound extends Schema.TaggedError<WorkerNotFound>()(
   "WorkerNotFound",
   { worker: Schema.String, known: Schema.Array(Schema.String) },
-  { httpApiStatus: 404 }
+  { httpApiStatus: failureStatus.WorkerNotFound }
 ) {
   override get message() {
     return `Worker '${this.worker}' not found on this hive; known workers: ${listed(this.known)}`

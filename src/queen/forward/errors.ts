@@ -1,6 +1,7 @@
 import * as Schema from "effect/Schema"
 import { reasonText } from "../../job/client/clientErrors.ts"
 import { JobCancelled, JobFailed } from "../../job/errors.ts"
+import { failureStatus } from "../../operation/failureStatus.ts"
 
 /** No hive has this id: it is not configured and sent no heartbeat. */
 export class HiveNotFound extends Schema.TaggedError<HiveNotFound>()(
@@ -11,7 +12,7 @@ export class HiveNotFound extends Schema.TaggedError<HiveNotFound>()(
     /** Why the hive cannot be used although it sent heartbeats. */
     reason: Schema.optionalKey(Schema.String)
   },
-  { httpApiStatus: 404 }
+  { httpApiStatus: failureStatus.HiveNotFound }
 ) {
   override get message() {
     if (this.reason !== undefined) return this.reason
@@ -48,7 +49,7 @@ export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()(
     reason: Schema.Literals(["refused", "unresolved", "timeout", "reset", "restarted"]),
     cause: Schema.optional(Schema.Defect())
   },
-  { httpApiStatus: 502 }
+  { httpApiStatus: failureStatus.ConnectionFailed }
 ) {
   override get message() {
     return this.reason === "restarted"
@@ -61,7 +62,7 @@ export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()(
 export class HiveUnreachable extends Schema.TaggedError<HiveUnreachable>()(
   "HiveUnreachable",
   { hive: Schema.String, reason: Schema.String },
-  { httpApiStatus: 503 }
+  { httpApiStatus: failureStatus.HiveUnreachable }
 ) {
   override get message() {
     return `Hive '${this.hive}' does not answer: ${this.reason}; try again`
@@ -72,7 +73,7 @@ export class HiveUnreachable extends Schema.TaggedError<HiveUnreachable>()(
 export class InvalidResponse extends Schema.TaggedError<InvalidResponse>()(
   "InvalidResponse",
   { hive: Schema.String, detail: Schema.String, status: Schema.optionalKey(Schema.Int) },
-  { httpApiStatus: 502 }
+  { httpApiStatus: failureStatus.InvalidResponse }
 ) {
   override get message() {
     return `Hive ${this.detail} (hive '${this.hive}')`
@@ -87,7 +88,7 @@ export class HiveTimeout extends Schema.TaggedError<HiveTimeout>()(
     limit: Schema.Literals(["submit", "silence", "first_event", "idle", "total"]),
     seconds: Schema.Finite
   },
-  { httpApiStatus: 504 }
+  { httpApiStatus: failureStatus.HiveTimeout }
 ) {
   override get message() {
     const what = this.limit === "total" ? "was not done after" : "sent nothing for"

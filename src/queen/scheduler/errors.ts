@@ -2,13 +2,14 @@ import * as Schema from "effect/Schema"
 import { redact } from "../../http/Redaction.ts"
 import type { Failure } from "../../job/log/JobEvent.ts"
 import { CapabilityMissing } from "../../operation/Capabilities.ts"
+import { failureStatus } from "../../operation/failureStatus.ts"
 import type { Refusal } from "./messages.ts"
 
 /** As many requests wait for the model as may wait. */
 export class QueueFull extends Schema.TaggedError<QueueFull>()(
   "QueueFull",
   { model: Schema.String, limit: Schema.Int },
-  { httpApiStatus: 429 }
+  { httpApiStatus: failureStatus.QueueFull }
 ) {
   override get message() {
     return `${this.limit} requests wait for '${this.model}' already (scheduler.queue_length); try again in a moment`
@@ -19,7 +20,7 @@ export class QueueFull extends Schema.TaggedError<QueueFull>()(
 export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()(
   "QueueTimeout",
   { model: Schema.String, waitedMs: Schema.Finite, why: Schema.String },
-  { httpApiStatus: 503 }
+  { httpApiStatus: failureStatus.QueueTimeout }
 ) {
   override get message() {
     return `No worker was free for '${this.model}' within ${Math.round(this.waitedMs)} ms (timeouts.queue, or x-rbee-deadline-ms): ${this.why}; try again later`
@@ -41,7 +42,7 @@ export class NoOtherWorker extends Schema.TaggedError<NoOtherWorker>()(
 export class NotPlaceable extends Schema.TaggedError<NotPlaceable>()(
   "NotPlaceable",
   { model: Schema.String, reason: Schema.String },
-  { httpApiStatus: 503 }
+  { httpApiStatus: failureStatus.NotPlaceable }
 ) {
   override get message() {
     return `Model '${this.model}' cannot be loaded: ${this.reason}; 'rbee status' shows the devices and their memory`
@@ -52,7 +53,7 @@ export class NotPlaceable extends Schema.TaggedError<NotPlaceable>()(
 export class NoHiveAnswers extends Schema.TaggedError<NoHiveAnswers>()(
   "NoHiveAnswers",
   {},
-  { httpApiStatus: 503 }
+  { httpApiStatus: failureStatus.NoHiveAnswers }
 ) {
   override get message() {
     return "No hive answers; 'rbee hive list' shows the hives and 'rbee hive start' starts one"
@@ -66,7 +67,7 @@ export class NoHiveAnswers extends Schema.TaggedError<NoHiveAnswers>()(
 export class LoadFailed extends Schema.TaggedError<LoadFailed>()(
   "LoadFailed",
   { model: Schema.String, reason: Schema.String, retryAfter: Schema.optional(Schema.Int) },
-  { httpApiStatus: 503 }
+  { httpApiStatus: failureStatus.LoadFailed }
 ) {
   override get message() {
     return `Model '${this.model}' could not be loaded: ${this.reason}`
@@ -102,7 +103,7 @@ export class NotExplained extends Schema.TaggedError<NotExplained>()("NotExplain
 export class HiveGaveUp extends Schema.TaggedError<HiveGaveUp>()(
   "HiveGaveUp",
   { hive: Schema.String },
-  { httpApiStatus: 503 }
+  { httpApiStatus: failureStatus.HiveGaveUp }
 ) {
   override get message() {
     return `Hive '${this.hive}' gave the request up: it was stopped, or the job was cancelled there; ask again`
