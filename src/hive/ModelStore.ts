@@ -105,7 +105,7 @@ export class ModelStore extends Context.Service<
           // What ships with rbee or was put here by hand is here already.
           const isHere = parsed._tag === "Bundled" || parsed._tag === "Name"
           if (isHere && Result.isSuccess(yield* Effect.result(models.resolve(id)))) {
-            yield* narrate("model_ready", `${ModelId.format(parsed)} is on this hive already`)
+            yield* narrate("model_ready", `${ModelId.format(parsed)} is already on this hive`)
             return yield* models.get(id)
           }
           yield* downloads.run(id, narrate, report)

@@ -57,10 +57,7 @@ describe("downloads by a hive", () => {
           assert.isTrue(progress.every(({ current }, i) => i === 0 || current >= progress[i - 1].current))
           assert.isUndefined(progress[0].eta_ms)
         }
-        assert.include(
-          narrationOf(one) + narrationOf(other),
-          "Joining the download of big-q8_0.gguf that runs"
-        )
+        assert.include(narrationOf(one) + narrationOf(other), "Joining the running download of big-q8_0.gguf")
         assert.isAtMost(hub.sent(), 5_000_000)
         assert.strictEqual((yield* list).length, 2)
         for (const id of ["acme/big", "hf:acme/big", "hf:acme/big:Q8_0", "HF:acme/big".toLowerCase()]) {
@@ -70,7 +67,7 @@ describe("downloads by a hive", () => {
           assert.strictEqual(found.architecture, "llama")
         }
         const again = yield* client.events(download)
-        assert.include(narrationOf(again), "is on this hive already")
+        assert.include(narrationOf(again), "is already on this hive")
         assert.isAtMost(hub.sent(), 5_000_000)
       }).pipe((test) => withHive(test, { settings: { models: { hfEndpoint: hub.url } } }))
     })
