@@ -88,7 +88,7 @@ const view: PlacementView = {
   hives: fleet,
   freeBytes: (_hive, { freeBytes }) => freeBytes,
   useOf: (worker) => uses.get(worker),
-  restOf: () => undefined
+  cooldownOf: () => undefined
 }
 const wish = (model: string) => ({ model, tokens: 500, prefixes: [] })
 

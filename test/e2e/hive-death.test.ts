@@ -101,8 +101,8 @@ describe("a killed hive", () => {
   it.live("while loading a model: the other hive loads it without delay", () =>
     Effect.gen(function* () {
       const fleet = yield* twoHives({ slow: "loading" })
-      const asked = yield* askAll(fleet, [request, bound], (log) => log.includes("a worker loads it on"))
-      const lost = ids.find((id) => asked.logs.some((log) => log.includes(`a worker loads it on ${id}`)))
+      const asked = yield* askAll(fleet, [request, bound], (log) => log.includes("loading it on"))
+      const lost = ids.find((id) => asked.logs.some((log) => log.includes(`loading it on ${id}`)))
       yield* until(fleet.hive(lost ?? "").workers, (workers) =>
         workers.some(({ pid, state }) => state === "starting" && pid !== undefined)
       ).pipe(Effect.orDie)

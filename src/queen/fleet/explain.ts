@@ -3,8 +3,9 @@ import * as Schema from "effect/Schema"
 import { Upstream } from "../../gateway/upstream/Upstream.ts"
 import type { Explain } from "../../operation/fleetOperations.ts"
 import { NotExplained } from "../scheduler/errors.ts"
+import type { Explanation } from "../scheduler/Explanations.ts"
 import { keyOf } from "../scheduler/Fleet.ts"
-import { type Explanation, Scheduler } from "../scheduler/Scheduler.ts"
+import { Scheduler } from "../scheduler/Scheduler.ts"
 import { requirementsOf } from "./FleetUpstream.ts"
 
 /** It was not said what is to be explained. */

@@ -73,6 +73,9 @@ export class HiveRegistry extends Context.Service<
   )
 }
 
+const notFound = (hive: string, known: ReadonlyArray<string>, reason: string | undefined) =>
+  new HiveNotFound({ hive, known, ...(reason === undefined ? {} : { reason }) })
+
 const make = Effect.gen(function* () {
   const { heartbeat, hive } = yield* Settings
   const hivesConf = yield* HivesConf
@@ -116,12 +119,7 @@ const make = Effect.gen(function* () {
     find: Effect.fnUntraced(function* (alias) {
       const all = yield* addresses
       if (all.has(alias)) return yield* known(alias, all.get(alias))
-      const reason = rejected.get(alias)?.reason
-      return yield* new HiveNotFound({
-        hive: alias,
-        known: [...all.keys()],
-        ...(reason === undefined ? {} : { reason })
-      })
+      return yield* notFound(alias, [...all.keys()], rejected.get(alias)?.reason)
     }),
     recordHeartbeat: Effect.fn("HiveRegistry.recordHeartbeat")(function* (heartbeat, sender) {
       const { hive_id: id, instance, url, workers } = heartbeat

@@ -1,8 +1,8 @@
 import type { Capabilities } from "../../operation/Capabilities.ts"
 
-/** A device of a hive, as the hive measured it last. Sizes in bytes. */
+/** A device of a hive with its last measurements. Sizes in bytes. */
 export interface DeviceView {
-  /** In short, such as `gpu-0`. */
+  /** In lower case, such as `gpu-0`. */
   readonly id: string
   readonly kind: "gpu" | "cpu"
   readonly totalBytes: number
@@ -14,7 +14,7 @@ export interface DeviceView {
 /** Whether a requested device, `gpu-0` or the index `0` of either kind, is the one with this id. */
 export const isDevice = (requested: string, id: string) => requested === id || id.endsWith(`-${requested}`)
 
-/** Whether a requested device says if it is a GPU or a CPU. */
+/** Whether a requested device is given with its kind, GPU or CPU. */
 export const namesKind = (requested: string | undefined) => requested?.includes("-") === true
 
 /** An engine that can serve a model. */
@@ -26,25 +26,25 @@ export interface EngineView {
 /** A model whose file is on a hive. */
 export interface ModelView {
   readonly id: string
-  /** What a worker of each engine of the hive can do with it, the default engine first; not known of an older hive. */
+  /** The capabilities of each engine of the hive with this model, the default engine first; absent on an older hive. */
   readonly engines?: ReadonlyArray<EngineView> | undefined
   /** Changes when the file is replaced. */
   readonly revision?: string
-  /** What a worker with it takes, in bytes, … */
+  /** The memory of a worker of the usual size, in bytes. */
   readonly memoryBytes: number
-  /** … if it has this context length and so many requests at the same time; each token more takes `tokenBytes`. */
+  /** The usual size: context length and slots; `tokenBytes` is the memory per additional token of context. */
   readonly usual?: {
     readonly contextSize: number
     readonly slots: number
     readonly tokenBytes: number
-    /** How far the context may shrink where memory is short; not at all when it is not said. */
+    /** The least context length if memory is short; absent: `contextSize`. */
     readonly minContext?: number | undefined
-    /** What the model was trained for, in tokens. */
+    /** The context length that the model was trained for. */
     readonly maxContext?: number | undefined
   }
 }
 
-/** A worker, as its hive tells of it. */
+/** A worker as its hive reports it. */
 export interface WorkerView {
   readonly hive: string
   readonly id: string
@@ -52,29 +52,29 @@ export interface WorkerView {
   readonly state: string
   readonly engine: string
   readonly device: string
-  /** Requests that it works on at the same time. */
+  /** Requests that it serves concurrently. */
   readonly slots: number
-  /** Tokens that one request may have. */
+  /** Tokens of one request, prompt and answer. */
   readonly contextSize: number
   readonly memoryBytes: number
-  /** What it can do; not known of an older hive's. */
+  /** Absent on an older hive. */
   readonly capabilities?: Capabilities | undefined
 }
 
-/** A hive, with all that a decision needs of it. */
+/** The facts about a hive on which decisions depend. */
 export interface HiveView {
   readonly id: string
-  /** Why the hive takes no work now; only its models are known then. */
+  /** Why the hive is away; then only its models are known. */
   readonly away?: string | undefined
   readonly devices: ReadonlyArray<DeviceView>
   readonly models: ReadonlyArray<ModelView>
-  /** The devices that each of its engines can use; not known of an older hive. */
+  /** The devices that each of its engines can use; absent on an older hive. */
   readonly engineDevices?: ReadonlyMap<string, ReadonlyArray<string>> | undefined
   readonly workers: ReadonlyArray<WorkerView>
 }
 
-/** The name of a worker in the whole fleet: ids are unique on a hive only. */
+/** The name of a worker in the fleet; its id is unique only on its hive. */
 export const keyOf = ({ hive, id }: Pick<WorkerView, "hive" | "id">) => `${hive}/${id}`
 
-/** Whether the worker takes requests. */
+/** Whether the worker accepts requests. */
 export const isServing = ({ state }: Pick<WorkerView, "state">) => state === "ready" || state === "busy"

@@ -10,24 +10,24 @@ import type { KnownHive } from "../registry/HiveRecord.ts"
 import { HiveRegistry } from "../registry/HiveRegistry.ts"
 import { type HiveModels, KnownModels } from "../registry/KnownModels.ts"
 
-/** A hive with what it told last. */
+/** The last inventory of a hive. */
 export interface HiveSnapshot {
   readonly hive: string
   readonly inventory: HiveInventory
-  /** Why nothing can run on the hive now: it is away, and only the models that it had are known. */
+  /** Why the hive is away: nothing can run on it, and only its models are known. */
   readonly away?: string
 }
 
-/** What the hives have, as they told last. */
+/** The last inventories of all hives. */
 export class FleetView extends Context.Service<
   FleetView,
   {
     /**
-     * What is known, asked anew if it is older than `maxAge` milliseconds, or a hive was lost or came back since. Takes
-     * two seconds at most.
+     * The inventories, requested again if they are older than `maxAge` milliseconds, or if a hive was lost or recovered
+     * since. Takes two seconds at most.
      */
     readonly snapshot: (maxAge: number) => Effect.Effect<ReadonlyArray<HiveSnapshot>>
-    /** What the hives have now: they are asked after this call, at most four times a second for all callers. */
+    /** Inventories requested after this call, at most four times a second for all callers. */
     readonly refresh: Effect.Effect<ReadonlyArray<HiveSnapshot>>
   }
 >()("rbee/queen/scheduler/FleetView") {
@@ -41,100 +41,124 @@ const requestTimeout = "2 seconds"
 const maxConcurrentRequests = 16
 const refreshPause = 250
 
-const awayStock = (hive: string, { models }: Pick<HiveModels, "models">, away: string): HiveSnapshot => ({
+const awaySnapshot = (hive: string, { models }: Pick<HiveModels, "models">, away: string): HiveSnapshot => ({
   hive,
   inventory: { devices: [], models, workers: [] },
   away
 })
 
-/** Why a hive is away that was not asked. */
-const whyAway = (hive: KnownHive | undefined) =>
+/** Why a hive without an inventory is away. */
+const awayReason = (hive: KnownHive | undefined) =>
   hive?.record.reason ??
-  (hive?.record.state === "stale" ? "it has not been heard of lately" : "it has not been heard of yet")
+  (hive?.record.state === "stale" ? "its heartbeat is late" : "no heartbeat has arrived yet")
 
-const make = Effect.gen(function* () {
+/** Requests inventories; `previous` is the last inventory of a hive, kept if an active hive is slow to answer. */
+const makeReader = Effect.gen(function* () {
   const registry = yield* HiveRegistry
-  const memory = yield* KnownModels
   const client = yield* JobsClient
-  const clock = yield* Clock.Clock
-  // Whoever comes while somebody looks waits for what he sees.
-  const turn = yield* Semaphore.make(1)
-  let known: ReadonlyArray<HiveSnapshot> = []
-  let seenAt = Number.NEGATIVE_INFINITY
-  let seenChanges = -1
 
-  // A hive that is active and late with its answer has what it had.
-  const onFailure = ({ record }: KnownHive, error: PeerError | undefined): HiveSnapshot | undefined => {
+  const onFailure = (
+    { record }: KnownHive,
+    previous: HiveSnapshot | undefined,
+    error: PeerError | undefined
+  ): HiveSnapshot | undefined => {
     if (error?._tag === "PeerUnreachable" && error.reason === "refused") {
       if (record.state === "active") registry.markUnreachable(record.alias, reasonText.refused)
       return undefined
     }
-    const had = known.find(({ hive }) => hive === record.alias)
-    return record.state === "active" && had?.away === undefined ? had : undefined
+    return record.state === "active" && previous?.away === undefined ? previous : undefined
   }
 
-  const ask = (hive: KnownHive) =>
+  return (hive: KnownHive, previous: HiveSnapshot | undefined) =>
     client.get(hive.peer, "/v1/inventory", HiveInventory).pipe(
       Effect.timeout(requestTimeout),
       Effect.map((inventory): HiveSnapshot | undefined => ({ hive: hive.record.alias, inventory })),
-      Effect.catchTag("TimeoutError", () => Effect.sync(() => onFailure(hive, undefined))),
-      Effect.catch((error) => Effect.sync(() => onFailure(hive, error)))
+      Effect.catchTag("TimeoutError", () => Effect.sync(() => onFailure(hive, previous, undefined))),
+      Effect.catch((error) => Effect.sync(() => onFailure(hive, previous, error)))
     )
+})
 
-  const lookNow = Effect.gen(function* () {
+/** Remembers the models of hives that answer; adds those of hives that are away. */
+const makeAwayHives = Effect.gen(function* () {
+  const registry = yield* HiveRegistry
+  const knownModels = yield* KnownModels
+
+  return Effect.fnUntraced(function* (hives: ReadonlyArray<KnownHive>, answers: ReadonlyArray<HiveSnapshot>) {
+    const byAlias = new Map(hives.map((hive) => [hive.record.alias, hive]))
+    yield* knownModels.record(
+      new Map(
+        answers.map(({ hive, inventory: { models } }) => {
+          const isConfigured = byAlias.get(hive)?.record.source === "config"
+          return [hive, { models, isConfigured }]
+        })
+      )
+    )
+    const present = new Set(answers.map(({ hive }) => hive))
+    // The requests may have changed the state of hives.
+    const current = new Map((yield* registry.list).map((hive) => [hive.record.alias, hive]))
+    const away: Array<HiveSnapshot> = []
+    for (const [alias, models] of yield* knownModels.all) {
+      if (present.has(alias)) continue
+      const isRemoved = models.isConfigured && !byAlias.has(alias)
+      if (isRemoved || byAlias.get(alias)?.sameAs !== undefined) yield* knownModels.forget(alias)
+      else away.push(awaySnapshot(alias, models, awayReason(current.get(alias))))
+    }
+    return away
+  })
+})
+
+const make = Effect.gen(function* () {
+  const registry = yield* HiveRegistry
+  const clock = yield* Clock.Clock
+  const readInventory = yield* makeReader
+  const awayHives = yield* makeAwayHives
+  // Callers that arrive during a refresh wait for its result.
+  const lock = yield* Semaphore.make(1)
+  let known: ReadonlyArray<HiveSnapshot> = []
+  let refreshedAt = Number.NEGATIVE_INFINITY
+  let seenChanges = -1
+
+  const refreshNow = Effect.gen(function* () {
     const startedAt = clock.currentTimeMillisUnsafe()
-    // A hive that is lost or comes back meanwhile may have been asked before: the next look asks again.
+    // A hive that is lost or recovers during the requests makes this result stale.
     const changes = registry.changes()
     const hives = yield* registry.list
     const reachable = hives.filter(
       ({ record, sameAs }) =>
         sameAs === undefined && (record.state === "active" || record.state === "unknown")
     )
-    const answers = yield* Effect.forEach(reachable, ask, { concurrency: maxConcurrentRequests })
-    const stocks = answers.filter((stock) => stock !== undefined)
-    const byAlias = new Map(hives.map((hive) => [hive.record.alias, hive]))
-    yield* memory.record(
-      new Map(
-        stocks.map(({ hive, inventory: { models } }) => {
-          const isConfigured = byAlias.get(hive)?.record.source === "config"
-          return [hive, { models, isConfigured }]
-        })
-      )
-    )
-    const present = new Set(stocks.map(({ hive }) => hive))
-    const after = new Map((yield* registry.list).map((hive) => [hive.record.alias, hive]))
-    const away: Array<HiveSnapshot> = []
-    for (const [alias, models] of yield* memory.all) {
-      if (present.has(alias)) continue
-      const isGone = models.isConfigured && !byAlias.has(alias)
-      if (isGone || byAlias.get(alias)?.sameAs !== undefined) yield* memory.forget(alias)
-      else away.push(awayStock(alias, models, whyAway(after.get(alias))))
-    }
-    known = [...stocks, ...away]
-    seenAt = startedAt
+    const previous = new Map(known.map((snapshot) => [snapshot.hive, snapshot]))
+    const answers = (yield* Effect.forEach(
+      reachable,
+      (hive) => readInventory(hive, previous.get(hive.record.alias)),
+      { concurrency: maxConcurrentRequests }
+    )).filter((answer) => answer !== undefined)
+    known = [...answers, ...(yield* awayHives(hives, answers))]
+    refreshedAt = startedAt
     seenChanges = changes
   })
 
-  const isOlder = (since: number) => seenAt < since || seenChanges !== registry.changes()
+  const isOlder = (since: number) => refreshedAt < since || seenChanges !== registry.changes()
 
   const pause = Effect.suspend(() => {
-    const age = clock.currentTimeMillisUnsafe() - seenAt
+    const age = clock.currentTimeMillisUnsafe() - refreshedAt
     return age < refreshPause ? Effect.sleep(refreshPause - age) : Effect.void
   })
 
   return FleetView.of({
-    // Callers that came before a look began share what it sees.
     snapshot: Effect.fnUntraced(function* (maxAge) {
       const since = clock.currentTimeMillisUnsafe() - maxAge
       if (isOlder(since)) {
-        yield* turn.withPermit(Effect.suspend(() => (isOlder(since) ? lookNow : Effect.void)))
+        yield* lock.withPermit(Effect.suspend(() => (isOlder(since) ? refreshNow : Effect.void)))
       }
       return known
     }),
     refresh: Effect.suspend(() => {
       const since = clock.currentTimeMillisUnsafe()
-      const again = Effect.suspend(() => (seenAt <= since ? Effect.andThen(pause, lookNow) : Effect.void))
-      return Effect.map(turn.withPermit(again), () => known)
+      const refreshIfOlder = Effect.suspend(() =>
+        refreshedAt <= since ? Effect.andThen(pause, refreshNow) : Effect.void
+      )
+      return Effect.map(lock.withPermit(refreshIfOlder), () => known)
     })
   })
 })

@@ -16,29 +16,30 @@ import { HiveRegistry } from "../registry/HiveRegistry.ts"
 import { LoadStalled } from "./errors.ts"
 import { isServing, type WorkerView } from "./Fleet.ts"
 import { FleetView } from "./FleetView.ts"
+import { workerView } from "./hiveView.ts"
 import type { Command } from "./messages.ts"
 
-type LoadOrder = Extract<Command, { readonly _tag: "Load" }>
+type LoadCommand = Extract<Command, { readonly _tag: "Load" }>
 
-/** A hive said that a worker is ready, and not which. */
-export class WorkerNotTold extends Schema.TaggedError<WorkerNotTold>()("WorkerNotTold", {
+/** A hive completed `worker_spawn`, but its inventory does not list the worker. */
+export class WorkerNotReported extends Schema.TaggedError<WorkerNotReported>()("WorkerNotTold", {
   hive: Schema.String
 }) {
   override get message() {
-    return `Hive '${this.hive}' started a worker and did not tell its id and memory; is it an older version? 'rbee hive install' upgrades it`
+    return `Hive '${this.hive}' started a worker but did not report it; if it is outdated, run 'rbee hive install'`
   }
 }
 
-/** Has hives start and stop workers. */
+/** Starts and stops workers on hives. */
 export class Loader extends Context.Service<
   Loader,
   {
-    /** Returns when the worker is ready. `say` hears what the hive tells meanwhile. */
+    /** Returns when the worker is ready. `narrate` gets the hive's narration meanwhile. */
     readonly load: (
-      order: LoadOrder,
+      command: LoadCommand,
       narrate: (sentence: string) => void
-    ) => Effect.Effect<WorkerView, ForwardError | HiveUnreachable | LoadStalled | WorkerNotTold>
-    /** Returns when the worker is gone, or its hive could not be asked. */
+    ) => Effect.Effect<WorkerView, ForwardError | HiveUnreachable | LoadStalled | WorkerNotReported>
+    /** Returns when the worker has exited, or its hive cannot be reached. */
     readonly unload: (worker: WorkerView, reason: string) => Effect.Effect<void>
   }
 >()("rbee/queen/scheduler/Loader") {
@@ -48,9 +49,41 @@ export class Loader extends Context.Service<
   )
 }
 
-const lookAgain = Schedule.spaced("250 millis").pipe(Schedule.upTo({ times: 8 }))
+const reportPolls = Schedule.spaced("250 millis").pipe(Schedule.upTo({ times: 8 }))
 
 const readWorker = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ id: Schema.String })))
+
+const spawnOperation = ({ demand, device, engine, hive }: LoadCommand) =>
+  new WorkerSpawn({
+    hive_id: hive,
+    model: demand.model,
+    worker: engine ?? device,
+    device: Number(device.split("-")[1] ?? 0),
+    ...(demand.contextSize === undefined ? {} : { ctx_size: demand.contextSize }),
+    ...(demand.parallel === undefined ? {} : { parallel: demand.parallel })
+  })
+
+/** The progress of one load: the time of the last event, and the worker's id once it is known. */
+class LoadProgress {
+  readonly #clock: Clock.Clock
+  readonly #narrate: (sentence: string) => void
+  lastEventAt: number
+  workerId: string | undefined
+
+  constructor(clock: Clock.Clock, narrate: (sentence: string) => void) {
+    this.#clock = clock
+    this.#narrate = narrate
+    this.lastEventAt = clock.currentTimeMillisUnsafe()
+  }
+
+  observe(event: JobEvent) {
+    this.lastEventAt = this.#clock.currentTimeMillisUnsafe()
+    if (event.kind === "result") this.workerId = Option.getOrUndefined(readWorker(event.json))?.id
+    if (event.kind === "narration") {
+      Option.map(readNarration(event.json), ({ message }) => this.#narrate(message))
+    }
+  }
+}
 
 const make = Effect.gen(function* () {
   const forwarder = yield* HiveForwarder
@@ -58,105 +91,70 @@ const make = Effect.gen(function* () {
   const registry = yield* HiveRegistry
   const clock = yield* Clock.Clock
   const { timeouts } = yield* Settings
+  const stallMillis = Duration.toMillis(timeouts.loadStall)
 
-  const spawn = ({ device, engine, hive, demand }: LoadOrder) =>
-    new WorkerSpawn({
-      hive_id: hive,
-      model: demand.model,
-      worker: engine ?? device,
-      device: Number(device.split("-")[1] ?? 0),
-      ...(demand.contextSize === undefined ? {} : { ctx_size: demand.contextSize }),
-      ...(demand.parallel === undefined ? {} : { parallel: demand.parallel })
-    })
-
-  const stalled = (order: LoadOrder, heardAt: () => number) =>
-    Effect.gen(function* () {
-      const most = Duration.toMillis(timeouts.loadStall)
-      while (true) {
-        const left = heardAt() + most - clock.currentTimeMillisUnsafe()
-        if (left <= 0) {
-          const { hive, demand } = order
-          return yield* new LoadStalled({ model: demand.model, hive, seconds: most / 1000 })
-        }
-        yield* Effect.sleep(left)
+  const failWhenStalled = Effect.fnUntraced(function* (
+    { demand, hive }: LoadCommand,
+    progress: LoadProgress
+  ) {
+    while (true) {
+      const left = progress.lastEventAt + stallMillis - clock.currentTimeMillisUnsafe()
+      if (left <= 0) {
+        return yield* new LoadStalled({ model: demand.model, hive, seconds: stallMillis / 1000 })
       }
-    })
+      yield* Effect.sleep(left)
+    }
+  })
 
-  const untilLost = (hive: string) =>
+  const failWhenLost = (hive: string) =>
     Effect.callback<never, HiveUnreachable>((resume) => {
-      const leave = registry.onLost(hive, (reason) => resume(new HiveUnreachable({ hive, reason })))
-      return Effect.sync(leave)
+      const unsubscribe = registry.onLost(hive, (reason) => resume(new HiveUnreachable({ hive, reason })))
+      return Effect.sync(unsubscribe)
     })
 
-  // What a hive tells that has much to do may be older than its worker.
-  const told = (hive: string, id: string | undefined) =>
-    Effect.map(fleet.snapshot(0), (stocks) =>
-      stocks.find((stock) => stock.hive === hive)?.inventory.workers.find(({ worker_id }) => worker_id === id)
+  /** Runs `worker_spawn` to its end, unless the load stalls or the hive is lost. */
+  const spawn = Effect.fnUntraced(function* (command: LoadCommand, progress: LoadProgress) {
+    let isAbandoned = false
+    const abandon = Effect.sync(() => {
+      isAbandoned = true
+    })
+    // A stopping queen leaves the load to the hive; the restarted queen finds the worker.
+    const events = forwarder.forward(spawnOperation(command), { isLeftRunning: () => !isAbandoned })
+    yield* Effect.raceAllFirst([
+      Stream.runForEach(events, (event) => Effect.sync(() => progress.observe(event))),
+      Effect.tapError(failWhenStalled(command, progress), () => abandon),
+      Effect.tapError(failWhenLost(command.hive), () => abandon)
+    ])
+  })
+
+  const findWorker = (hive: string, id: string | undefined) =>
+    Effect.map(fleet.snapshot(0), (snapshots) =>
+      snapshots
+        .find((snapshot) => snapshot.hive === hive)
+        ?.inventory.workers.find(({ worker_id }) => worker_id === id)
     )
 
   return Loader.of({
-    load: Effect.fn("Loader.load")(function* (order, narrate) {
-      let heardAt = clock.currentTimeMillisUnsafe()
-      let id: string | undefined
-      const hear = (event: JobEvent) =>
-        Effect.sync(() => {
-          heardAt = clock.currentTimeMillisUnsafe()
-          if (event.kind === "result") id = Option.getOrUndefined(readWorker(event.json))?.id
-          if (event.kind === "narration") {
-            Option.map(readNarration(event.json), ({ message }) => narrate(message))
-          }
-        })
-      yield* Effect.logInfo("loading a model", {
-        model: order.demand.model,
-        hive: order.hive,
-        device: order.device
-      })
-      let isGivenUp = false
-      const giveUp = Effect.sync(() => {
-        isGivenUp = true
-      })
-      // A queen that stops leaves the hive to its loading; one that comes back finds the worker.
-      const spawning = forwarder.forward(spawn(order), { isLeftRunning: () => !isGivenUp })
-      yield* Effect.raceAllFirst([
-        Stream.runForEach(spawning, hear),
-        Effect.tapError(
-          stalled(order, () => heardAt),
-          () => giveUp
-        ),
-        Effect.tapError(untilLost(order.hive), () => giveUp)
-      ])
-      const worker = yield* Effect.repeat(told(order.hive, id), {
+    load: Effect.fn("Loader.load")(function* (command, narrate) {
+      const { demand, device, hive } = command
+      yield* Effect.logInfo("loading a model", { model: demand.model, hive, device })
+      const progress = new LoadProgress(clock, narrate)
+      yield* spawn(command, progress)
+      // The inventory of a busy hive may be older than its new worker.
+      const worker = yield* Effect.repeat(findWorker(hive, progress.workerId), {
         until: (worker) => worker !== undefined && isServing(worker),
-        schedule: lookAgain
+        schedule: reportPolls
       })
-      if (worker === undefined) return yield* new WorkerNotTold({ hive: order.hive })
-      return {
-        hive: order.hive,
-        id: worker.worker_id,
-        model: worker.model_id,
-        state: worker.state,
-        engine: worker.engine,
-        device: worker.device.toLowerCase(),
-        slots: worker.slots,
-        contextSize: worker.context_size,
-        memoryBytes: worker.memory_bytes,
-        capabilities: worker.capabilities
-      }
+      if (worker === undefined) return yield* new WorkerNotReported({ hive })
+      return workerView(hive, worker)
     }),
-    unload: Effect.fn("Loader.unload")(function* (worker, reason) {
-      yield* Effect.logInfo("unloading a model", {
-        model: worker.model,
-        worker: worker.id,
-        hive: worker.hive,
-        reason
-      })
+    unload: Effect.fn("Loader.unload")(function* ({ hive, id, model }, reason) {
+      yield* Effect.logInfo("unloading a model", { model, worker: id, hive, reason })
       yield* Stream.runDrain(
-        forwarder.forward(new WorkerDelete({ hive_id: worker.hive, id: worker.id }), {
-          isLeftRunning: () => true
-        })
+        forwarder.forward(new WorkerDelete({ hive_id: hive, id }), { isLeftRunning: () => true })
       ).pipe(
         Effect.catch(({ message }) =>
-          Effect.logWarning("a worker could not be unloaded", { worker: worker.id, reason: message })
+          Effect.logWarning("a worker could not be unloaded", { worker: id, reason: message })
         )
       )
     })

@@ -1,8 +1,8 @@
-import { mismatch, type WorkerUse } from "./decide.ts"
+import { type Decision, mismatch, type WorkerUse } from "./decide.ts"
 import { type DeviceView, type HiveView, isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
-import { type LoadPlace, LoadRests } from "./LoadRests.ts"
-import type { LoadFault, InternalEvent, Command, WorkerDemand } from "./messages.ts"
+import { type LoadPlace, LoadCooldowns } from "./LoadCooldowns.ts"
+import type { Command, InternalEvent, LoadFault, Refusal, WorkerDemand } from "./messages.ts"
 import { type PlacementView, placeWorker } from "./placeWorker.ts"
 
 interface Loading extends LoadPlace {
@@ -11,15 +11,15 @@ interface Loading extends LoadPlace {
 
 interface Leaving {
   readonly worker: WorkerView
-  /** The model that the room is for; nothing when the worker only goes. */
+  /** The model that needs its memory; undefined when the worker expired. */
   readonly room: string | undefined
-  /** Its queue has let it go, and its hive was told. */
+  /** Its queue has drained it, and its hive deletes it. */
   readonly granted: boolean
 }
 
 /**
- * Decides which workers are started and which go, for all models: the one who knows what memory is free, on its way or
- * about to be given back. Told messages one after the other, like a `ModelQueue`.
+ * Decides which workers are started and evicted, for all models. It accounts for memory that is free, reserved for loading
+ * workers, or about to be freed. Handles one message at a time, like a `ModelQueue`.
  */
 export class PlacementManager {
   readonly #limits: SchedulerLimits
@@ -27,16 +27,16 @@ export class PlacementManager {
   readonly #wanted = new Map<string, WorkerDemand>()
   readonly #loading = new Map<string, Loading>()
   readonly #leaving = new Map<string, Leaving>()
-  readonly #rests: LoadRests
-  /** By hive and by id: a decision asks for hundreds of them. */
+  readonly #cooldowns: LoadCooldowns
+  /** By hive and by id: one decision reads hundreds of them. */
   readonly #uses = new Map<string, Map<string, WorkerUse>>()
-  /** Workers that this scheduler started, and so may end when nobody asks for them. */
+  /** Workers that this scheduler started, and may stop when they are idle. */
   readonly #own = new Set<string>()
   #loads = 0
 
   constructor(limits: SchedulerLimits) {
     this.#limits = limits
-    this.#rests = new LoadRests(limits.loadPause)
+    this.#cooldowns = new LoadCooldowns(limits.loadPause)
   }
 
   get loading() {
@@ -66,24 +66,24 @@ export class PlacementManager {
     const loading = this.#loading.get(load)
     if (loading === undefined) return []
     this.#loading.delete(load)
-    this.#rests.loaded(loading)
+    this.#cooldowns.loaded(loading)
     this.#own.add(keyOf(worker))
     const hive = this.#hives.get(worker.hive)
-    const told = hive?.workers.find(({ id }) => id === worker.id)
-    // Until the hive tells of itself again. If it told of a worker that was still starting, its memory was free by then.
-    if (hive !== undefined && (told === undefined || !isServing(told))) {
+    const reported = hive?.workers.find(({ id }) => id === worker.id)
+    // Corrects the view until the hive's next inventory, which the worker's memory is missing from while it starts.
+    if (hive !== undefined && (reported === undefined || !isServing(reported))) {
       const devices = hive.devices.map((device) =>
         device.id === worker.device ? { ...device, freeBytes: device.freeBytes - worker.memoryBytes } : device
       )
-      const others = hive.workers.filter((other) => other !== told)
+      const others = hive.workers.filter((other) => other !== reported)
       this.#put({ ...hive, devices, workers: [...others, worker] })
     }
-    // Its queue wants again what this worker does not serve.
+    // The queue demands again what this worker cannot serve.
     this.#wanted.delete(worker.model)
     return [{ _tag: "Placed", worker }, ...this.#place(now)]
   }
 
-  /** It is tried again where that may help; if there is no such place, those who want the model are refused. */
+  /** Tries another place; if there is none, the waiting requests are refused. */
   loadFailed(
     load: string,
     fault: LoadFault,
@@ -93,9 +93,9 @@ export class PlacementManager {
     const loading = this.#loading.get(load)
     if (loading === undefined) return []
     this.#loading.delete(load)
-    this.#rests.failed(loading, fault, reason, now)
-    const again = this.#place(now)
-    return fault === "full" ? [...again, { _tag: "Pending", model: loading.model, why: reason }] : again
+    this.#cooldowns.failed(loading, fault, reason, now)
+    const retry = this.#place(now)
+    return fault === "full" ? [...retry, { _tag: "Pending", model: loading.model, why: reason }] : retry
   }
 
   drained(worker: WorkerView, granted: boolean): ReadonlyArray<InternalEvent | Command> {
@@ -103,16 +103,14 @@ export class PlacementManager {
     if (leaving === undefined) return []
     if (!granted) {
       this.#leaving.delete(keyOf(worker))
-      // How it is used is not what was thought: its queue says it anew, if it knows the worker. The next tick tries
-      // again; to do so at once could go on for ever.
+      // The use of the worker was out of date; its queue reports it again, if it knows the worker. Only the next tick tries
+      // again, since trying at once could loop forever.
       this.#uses.get(worker.hive)?.delete(worker.id)
       return []
     }
     this.#leaving.set(keyOf(worker), { ...leaving, granted: true })
     const reason =
-      leaving.room === undefined
-        ? "nobody asked for it for a while"
-        : `its memory is needed for ${leaving.room}`
+      leaving.room === undefined ? "idle (scheduler.idle_ttl)" : `its memory is needed for ${leaving.room}`
     return [{ _tag: "Delete", worker, reason }]
   }
 
@@ -131,7 +129,7 @@ export class PlacementManager {
     return this.#place(now)
   }
 
-  /** The queue of its model tells how a worker is used. */
+  /** Records the use of a worker, reported by its queue. */
   used(use: WorkerUse) {
     const { hive, id } = use.worker
     const uses = this.#uses.get(hive) ?? new Map<string, WorkerUse>()
@@ -146,11 +144,11 @@ export class PlacementManager {
   }
 
   tick(now: number): ReadonlyArray<InternalEvent | Command> {
-    this.#rests.tick(now)
+    this.#cooldowns.tick(now)
     return this.#place(now)
   }
 
-  /** What a placement looks at. */
+  /** The state that placements consider. */
   view(now: number): PlacementView {
     return {
       hives: this.#hives.values(),
@@ -159,7 +157,7 @@ export class PlacementManager {
           ? undefined
           : this.#uses.get(worker.hive)?.get(worker.id),
       freeBytes: (hive, device) => this.#freeBytes(hive, device),
-      restOf: (place) => this.#rests.of(place, now)
+      cooldownOf: (place) => this.#cooldowns.of(place, now)
     }
   }
 
@@ -175,12 +173,12 @@ export class PlacementManager {
     return free
   }
 
-  /** Whether a hive starts a worker that will do, for whomever. */
+  /** Whether a hive is starting a worker that meets the demand, whoever requested it. */
   #isStarting(demand: WorkerDemand) {
     for (const { workers } of this.#hives.values()) {
-      const isComing = (worker: WorkerView) =>
+      const isSuitable = (worker: WorkerView) =>
         worker.model === demand.model && worker.state === "starting" && mismatch(worker, demand) === undefined
-      if (workers.some(isComing)) return true
+      if (workers.some(isSuitable)) return true
     }
     return false
   }
@@ -202,10 +200,10 @@ export class PlacementManager {
   #placeOne(demand: WorkerDemand, now: number): ReadonlyArray<InternalEvent | Command> {
     const { capabilities, contextSize, device, engine, extra, hive, minContext, model, parallel, since } =
       demand
-    const isOnItsWay =
+    const isLoading =
       [...this.#loading.values()].some((loading) => loading.demand.model === model) ||
       this.#isStarting(demand)
-    if (isOnItsWay || this.#isMakingRoomFor(model)) return []
+    if (isLoading || this.#isMakingRoomFor(model)) return []
     const rules = {
       mayEvict: !extra,
       mayDrain: !extra && now - since >= this.#limits.starvationBound,
@@ -225,45 +223,46 @@ export class PlacementManager {
         return extra ? [] : [{ _tag: "Pending", model, why: decision.reason }]
       case "Failed": {
         if (extra) return []
-        this.#wanted.delete(model)
         const { reason, until } = decision
-        const refusal = { _tag: "LoadFailed", reason, retryAfterMs: until - now } as const
-        return [{ _tag: "NotPlaced", demand, refusal }]
+        return this.#refuse(demand, { _tag: "LoadFailed", reason, retryAfterMs: until - now })
       }
-      case "Incapable": {
-        this.#wanted.delete(model)
-        return extra ? [] : [{ _tag: "NotPlaced", demand, refusal: decision }]
-      }
-      case "Impossible": {
-        this.#wanted.delete(model)
-        if (extra) return []
-        return [{ _tag: "NotPlaced", demand, refusal: { _tag: "Impossible", reason: decision.reason } }]
-      }
-      case "Place": {
-        if (decision.evict.length > 0) {
-          for (const worker of decision.evict) {
-            this.#leaving.set(keyOf(worker), { worker, room: model, granted: false })
-          }
-          const names = decision.evict.map(({ id }) => id).join(", ")
-          return [
-            { _tag: "Pending", model, why: `worker ${names} goes first, to make room` },
-            ...decision.evict.map((worker): InternalEvent => ({
-              _tag: "Drain",
-              worker,
-              force: rules.mayDrain
-            }))
-          ]
-        }
-        const load = `load-${++this.#loads}`
-        const { device: to, engine: by, hive: on, memoryBytes, revision, shape } = decision
-        this.#loading.set(load, { hive: on, device: to, model, revision, engine: by, memoryBytes, demand })
-        const sized =
-          shape === undefined ? demand : { ...demand, contextSize: shape.contextSize, parallel: shape.slots }
-        return [
-          { _tag: "Pending", model, why: `a worker loads it on ${on}/${to}` },
-          { _tag: "Load", load, hive: on, device: to, engine: by, demand: sized }
-        ]
-      }
+      case "Incapable":
+        return this.#refuse(demand, decision)
+      case "Impossible":
+        return this.#refuse(demand, { _tag: "Impossible", reason: decision.reason })
+      case "Place":
+        return decision.evict.length > 0
+          ? this.#evict(model, decision.evict, rules.mayDrain)
+          : this.#load(demand, decision)
     }
+  }
+
+  #refuse(demand: WorkerDemand, refusal: Refusal): ReadonlyArray<InternalEvent> {
+    this.#wanted.delete(demand.model)
+    return demand.extra ? [] : [{ _tag: "NotPlaced", demand, refusal }]
+  }
+
+  #evict(model: string, workers: ReadonlyArray<WorkerView>, force: boolean): ReadonlyArray<InternalEvent> {
+    for (const worker of workers) this.#leaving.set(keyOf(worker), { worker, room: model, granted: false })
+    const names = workers.map(({ id }) => id).join(", ")
+    return [
+      { _tag: "Pending", model, why: `evicting worker ${names} to free memory` },
+      ...workers.map((worker): InternalEvent => ({ _tag: "Drain", worker, force }))
+    ]
+  }
+
+  #load(
+    demand: WorkerDemand,
+    { device, engine, hive, memoryBytes, revision, shape }: Extract<Decision, { _tag: "Place" }>
+  ): ReadonlyArray<InternalEvent | Command> {
+    const { model } = demand
+    const load = `load-${++this.#loads}`
+    this.#loading.set(load, { hive, device, model, revision, engine, memoryBytes, demand })
+    const sized =
+      shape === undefined ? demand : { ...demand, contextSize: shape.contextSize, parallel: shape.slots }
+    return [
+      { _tag: "Pending", model, why: `loading it on ${hive}/${device}` },
+      { _tag: "Load", load, hive, device, engine, demand: sized }
+    ]
   }
 }

@@ -1,18 +1,18 @@
-// @effect-diagnostics nodeBuiltinImport:off -- Effect's Crypto has no hash that answers at once
+// @effect-diagnostics nodeBuiltinImport:off -- Effect's Crypto has no synchronous hash
 import { hash } from "node:crypto"
 
 const blockCharacters = 1024
 const charactersPerToken = 4
-/** Tokens of one block, as they are estimated. */
+/** The estimated tokens of one block. */
 export const blockTokens = blockCharacters / charactersPerToken
 
 const maxBlocks = 256
 const rememberedBlocks = 4096
 
-/** How many tokens a text has, as it is estimated before an engine has counted them. */
+/** Estimates the tokens of a text without an engine. */
 export const estimateTokens = (text: string) => Math.ceil(text.length / charactersPerToken)
 
-/** Names the beginnings of a prompt: one name for each whole block, which says everything that stands before its end. */
+/** Hashes of the prefixes of a prompt: one for each complete block, of all text up to its end. */
 export const prefixesOf = (prompt: string): ReadonlyArray<string> => {
   const names: Array<string> = []
   let before = ""
@@ -23,11 +23,11 @@ export const prefixesOf = (prompt: string): ReadonlyArray<string> => {
   return names
 }
 
-/** The beginnings of prompts that a worker has worked on lately, and most likely still has in its memory. */
+/** The prompt prefixes that a worker has recently evaluated and most likely still caches. */
 export class Prefixes {
   readonly #seen = new Set<string>()
 
-  /** How many blocks at the start of a prompt the worker knows. */
+  /** The number of blocks at the start of a prompt that the worker has cached. */
   shared(prefixes: ReadonlyArray<string>): number {
     const unknown = prefixes.findIndex((prefix) => !this.#seen.has(prefix))
     return unknown === -1 ? prefixes.length : unknown
@@ -38,7 +38,7 @@ export class Prefixes {
       this.#seen.delete(prefix)
       this.#seen.add(prefix)
     }
-    // A set keeps the order of insertion, so the oldest stand first.
+    // Insertion order: the oldest come first.
     for (const oldest of this.#seen) {
       if (this.#seen.size <= rememberedBlocks) return
       this.#seen.delete(oldest)

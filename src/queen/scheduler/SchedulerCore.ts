@@ -12,7 +12,7 @@ import { ModelQueue } from "./ModelQueue.ts"
 import { PlacementManager } from "./PlacementManager.ts"
 import { placeWorker } from "./placeWorker.ts"
 
-const orders: ReadonlySet<string> = new Set([
+const commands: ReadonlySet<string> = new Set([
   "Run",
   "Waits",
   "Refuse",
@@ -20,80 +20,87 @@ const orders: ReadonlySet<string> = new Set([
   "Delete"
 ] satisfies ReadonlyArray<Command["_tag"]>)
 
-const isOrder = (item: InternalEvent | Command): item is Command => orders.has(item._tag)
+const isCommand = (item: InternalEvent | Command): item is Command => commands.has(item._tag)
 
 /**
- * The queues of all models and the placer, with the post between them. A function of what it was told and when: the
- * daemon drives it with real hives, the simulation with invented ones.
+ * The queues of all models and the placement manager, and the delivery of events between them. It is deterministic in its
+ * messages and their times: the daemon drives it with real hives, the simulation with simulated ones.
  */
 export class SchedulerCore {
   readonly #limits: SchedulerLimits
   readonly #queues = new Map<string, ModelQueue>()
   readonly #modelOf = new Map<string, string>()
-  readonly #placer: PlacementManager
+  readonly #placement: PlacementManager
 
   constructor(limits: SchedulerLimits) {
     this.#limits = limits
-    this.#placer = new PlacementManager(limits)
+    this.#placement = new PlacementManager(limits)
   }
 
-  /** Takes a message; gives what is to be done, in order. `now` never goes back. */
+  /** Handles a message; returns the commands to execute, in order. `now` never decreases. */
   handle(message: Message, now: number): ReadonlyArray<Command> {
     const done: Array<Command> = []
-    const post: Array<InternalEvent | Command> = [...this.#take(message, now)]
-    for (let next = post.shift(); next !== undefined; next = post.shift()) {
-      if (isOrder(next)) {
+    const pending: Array<InternalEvent | Command> = [...this.#route(message, now)]
+    for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
+      if (isCommand(next)) {
         if (next._tag === "Refuse") this.#modelOf.delete(next.id)
         done.push(next)
-      } else post.push(...this.#deliver(next, now))
+      } else pending.push(...this.#deliver(next, now))
     }
     return done
   }
 
-  /** What would be decided now, and what was looked at, without reserving anything. */
+  /** The decision that a request would get now, with the candidates considered; reserves nothing. */
   explain(
-    wish: Requirements,
+    requirements: Requirements,
     now: number
   ): { readonly decision: Decision; readonly candidates: ReadonlyArray<Candidate> } {
     const candidates: Array<Candidate> = []
-    const look = (candidate: Candidate) => void candidates.push(candidate)
-    const workers: Iterable<LoadedWorker> = this.#queues.get(wish.model)?.workers ?? []
-    const best = chooseWorker(workers, wish, now, this.#limits, look)
+    const onCandidate = (candidate: Candidate) => void candidates.push(candidate)
+    const workers: Iterable<LoadedWorker> = this.#queues.get(requirements.model)?.workers ?? []
+    const best = chooseWorker(workers, requirements, now, this.#limits, onCandidate)
     if (best !== undefined) {
-      const sharedTokens = best.prefixes.shared(wish.prefixes)
+      const sharedTokens = best.prefixes.shared(requirements.prefixes)
       return { decision: { _tag: "Run", worker: best.worker, sharedTokens }, candidates }
     }
     const rules = {
       mayEvict: true,
       mayDrain: false,
-      hive: wish.hive,
-      device: wish.device,
-      contextSize: wish.contextSize,
-      minContext: wish.minContext,
-      engine: wish.engine,
-      capabilities: wish.capabilities
+      hive: requirements.hive,
+      device: requirements.device,
+      contextSize: requirements.contextSize,
+      minContext: requirements.minContext,
+      engine: requirements.engine,
+      capabilities: requirements.capabilities
     }
-    const decision = placeWorker(wish.model, this.#placer.view(now), rules, now, this.#limits, look)
+    const decision = placeWorker(
+      requirements.model,
+      this.#placement.view(now),
+      rules,
+      now,
+      this.#limits,
+      onCandidate
+    )
     return { decision, candidates }
   }
 
-  /** Where one more worker would be started now: where there is room, else where others would have to go first. */
-  place(wish: Requirements & { readonly parallel?: number | undefined }, now: number): Decision {
-    const { contextSize, device, hive, model, parallel } = wish
+  /** The place where one more worker would be started now, without evictions if possible. */
+  place(requirements: Requirements & { readonly parallel?: number | undefined }, now: number): Decision {
+    const { contextSize, device, hive, model, parallel } = requirements
     const decide = (mayEvict: boolean) => {
       const rules = { mayEvict, mayDrain: false, hive, device, contextSize, parallel }
-      return placeWorker(model, this.#placer.view(now), rules, now, this.#limits)
+      return placeWorker(model, this.#placement.view(now), rules, now, this.#limits)
     }
     const decision = decide(false)
     return decision._tag === "Wait" ? decide(true) : decision
   }
 
-  /** Where those stand who wait. */
+  /** The positions of all waiting requests. */
   positions(now: number): ReadonlyArray<Command> {
     return [...this.#queues.values()].flatMap((queue) => queue.positions(now))
   }
 
-  /** What is under way: requests that wait, reservations, loads. */
+  /** The numbers of waiting requests, reservations and loads. */
   get load() {
     let waiting = 0
     let requests = 0
@@ -103,7 +110,7 @@ export class SchedulerCore {
       requests += queue.reserved.requests
       tokens += queue.reserved.tokens
     }
-    return { waiting, requests, tokens, loading: this.#placer.loading }
+    return { waiting, requests, tokens, loading: this.#placement.loading }
   }
 
   #queue(model: string) {
@@ -114,7 +121,7 @@ export class SchedulerCore {
     return queue
   }
 
-  #take(message: Message, now: number): ReadonlyArray<InternalEvent | Command> {
+  #route(message: Message, now: number): ReadonlyArray<InternalEvent | Command> {
     switch (message._tag) {
       case "Asked":
         this.#modelOf.set(message.request.id, message.request.model)
@@ -124,20 +131,20 @@ export class SchedulerCore {
       case "Ended":
         return this.#finish(message.id, (queue) => queue.ended(message.id, message.outcome, now))
       case "Fleet":
-        return [...this.#update(message.hives, now), ...this.#placer.fleet(message.hives, now)]
+        return [...this.#update(message.hives, now), ...this.#placement.fleet(message.hives, now)]
       case "Loaded":
-        return this.#placer.loaded(message.load, message.worker, now)
+        return this.#placement.loaded(message.load, message.worker, now)
       case "LoadFailed":
-        return this.#placer.loadFailed(message.load, message.fault, message.reason, now)
+        return this.#placement.loadFailed(message.load, message.fault, message.reason, now)
       case "Deleted":
         return [
           ...this.#queue(message.worker.model).deleted(message.worker, now),
-          ...this.#placer.deleted(message.worker, now)
+          ...this.#placement.deleted(message.worker, now)
         ]
       case "Tick": {
         const done = [...this.#queues.values()].flatMap((queue) => queue.tick(now))
         for (const [model, queue] of this.#queues) if (queue.isEmpty) this.#queues.delete(model)
-        return [...done, ...this.#placer.tick(now)]
+        return [...done, ...this.#placement.tick(now)]
       }
     }
   }
@@ -162,29 +169,29 @@ export class SchedulerCore {
     return [...models].flatMap((model) => this.#queue(model).update(byModel.get(model) ?? [], now))
   }
 
-  #deliver(note: InternalEvent, now: number): ReadonlyArray<InternalEvent | Command> {
-    switch (note._tag) {
+  #deliver(event: InternalEvent, now: number): ReadonlyArray<InternalEvent | Command> {
+    switch (event._tag) {
       case "Wanted":
-        return this.#placer.want(note.demand, now)
+        return this.#placement.want(event.demand, now)
       case "Unwanted":
-        this.#placer.unwant(note.model)
+        this.#placement.unwant(event.model)
         return []
       case "Placed":
-        return this.#queue(note.worker.model).placed(note.worker, now)
+        return this.#queue(event.worker.model).placed(event.worker, now)
       case "NotPlaced":
-        return this.#queue(note.demand.model).notPlaced(note.demand, note.refusal, now)
+        return this.#queue(event.demand.model).notPlaced(event.demand, event.refusal, now)
       case "Used":
-        this.#placer.used(note.use)
+        this.#placement.used(event.use)
         return []
       case "Pending":
-        this.#queue(note.model).pending(note.why)
+        this.#queue(event.model).pending(event.why)
         return []
       case "Drain":
-        return this.#queue(note.worker.model).drain(note.worker, note.force)
+        return this.#queue(event.worker.model).drain(event.worker, event.force)
       case "Drained":
-        return this.#placer.drained(note.worker, note.granted)
+        return this.#placement.drained(event.worker, event.granted)
       case "Expired":
-        return this.#placer.expired(note.worker)
+        return this.#placement.expired(event.worker)
     }
   }
 }

@@ -7,11 +7,11 @@ import {
 import type { Constraints } from "./decide.ts"
 import type { DeviceView, HiveView, ModelView } from "./Fleet.ts"
 
-/** Which engine loads a model on a hive, on which devices; or what none of the hive's engines can do. */
+/** The engine that loads a model on a hive, and its devices; or a capability that the hive's engines lack. */
 export type EngineChoice =
   | {
       readonly _tag: "Engine"
-      /** The hive's default engine when it is not said. */
+      /** Absent: the hive's default engine. */
       readonly name?: string | undefined
       readonly canUse: (device: DeviceView) => boolean
     }
@@ -20,8 +20,8 @@ export type EngineChoice =
 const usable = ({ usable }: DeviceView) => usable
 
 /**
- * Takes the engine that a request names, else the hive's default engine, else another of the hive that is known to be
- * able to do what is needed. Of an older hive nothing is known, so its default engine may do it.
+ * Chooses the engine that a request names, else the hive's default engine, else another with the needed capabilities. The
+ * capabilities of an older hive are unknown, so its default engine is chosen.
  */
 export const chooseEngine = (
   { engineDevices }: HiveView,

@@ -4,23 +4,23 @@ import { isDevice, isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import { blockTokens, type Prefixes } from "./Prefixes.ts"
 
-/** What a request wants of its worker, whichever that is. */
+/** The constraints of a request on its worker. */
 export interface Constraints {
-  /** Tokens that the worker must be able to hold. */
+  /** The least context length of the worker, in tokens. */
   readonly contextSize?: number | undefined
-  /** Tokens that the prompt needs; a worker for it may be larger. Not said where `contextSize` is. */
+  /** Tokens that the prompt needs; the worker may be larger. Absent if `contextSize` is given. */
   readonly minContext?: number | undefined
-  /** Only there; anywhere when it is not said. */
+  /** Only this hive; absent: any. */
   readonly hive?: string | undefined
   /** A device's id, or an index. */
   readonly device?: string | undefined
-  /** Only of this engine. */
+  /** Only this engine. */
   readonly engine?: string | undefined
-  /** What it must be able to do. */
+  /** What the worker must be capable of. */
   readonly capabilities?: ReadonlyArray<Capability> | undefined
 }
 
-/** What a decision looks at in a request. */
+/** What a request needs, with its estimated size. */
 export interface Requirements extends Constraints {
   readonly model: string
   /** Tokens of the prompt and of the answer, as estimated. */
@@ -28,7 +28,7 @@ export interface Requirements extends Constraints {
   readonly prefixes: ReadonlyArray<string>
 }
 
-/** What a worker is not, that a request needs; nothing when it will do. */
+/** The first constraint that a worker does not meet; undefined when it meets all. */
 export const mismatch = (
   { capabilities, contextSize, device, engine, hive }: WorkerView,
   needs: Constraints
@@ -43,10 +43,10 @@ export const mismatch = (
   return missing === undefined ? undefined : lacks(missing)
 }
 
-/** Why an engine is no choice for a request. */
-export const lacks = (capability: Capability) => `it is not able to do what is needed: ${capability}`
+/** Why an engine or worker without a capability cannot serve a request. */
+export const lacks = (capability: Capability) => `it lacks a needed capability: ${capability}`
 
-/** A worker with what counts when it may have to go. Times in milliseconds of one clock. */
+/** The use of a worker, which decides on its eviction. Times in milliseconds of one clock. */
 export interface WorkerUse {
   readonly worker: WorkerView
   readonly running: number
@@ -54,30 +54,30 @@ export interface WorkerUse {
   readonly loadedAt: number
 }
 
-/** A worker with what is reserved on it and known of it. */
+/** A worker with its reservations, prefix cache and circuit breaker. */
 export interface LoadedWorker extends WorkerUse {
-  /** Tokens that are reserved and not finished. */
+  /** Reserved tokens of running requests. */
   readonly outstanding: number
   readonly prefixes: Prefixes
-  /** It is to go, and takes nothing new. */
+  /** It is about to be stopped and accepts no requests. */
   readonly draining: boolean
-  /** Until when it gets nothing because it failed again and again. */
+  /** The end of its open circuit breaker. */
   readonly openUntil: number
   readonly faults: number
-  /** Until when it gets nothing because it said that it is full. */
+  /** The end of its pause after it reported that it is full. */
   readonly pausedUntil: number
 }
 
-/** A worker or a device that was looked at: how good it is (less is better), or why not. */
+/** A worker or a device that was considered: its score (lower is better), or why it was rejected. */
 export interface Candidate {
   readonly where: string
   readonly score?: number
   readonly rejection?: string
-  /** What would have to go for it. */
+  /** The workers that would be evicted. */
   readonly evict?: ReadonlyArray<string>
 }
 
-/** Where a request runs now; what has to be waited for; that it can never run; or that its loads fail. */
+/** The decision for a request: run now, load a worker, wait, or refuse. */
 export type Decision =
   | { readonly _tag: "Run"; readonly worker: WorkerView; readonly sharedTokens: number }
   | {
@@ -86,61 +86,66 @@ export type Decision =
       readonly device: string
       readonly memoryBytes: number
       readonly revision?: string | undefined
-      /** How large the worker is to be; as its hive sees fit when it is not said. */
+      /** Context length and slots; absent: chosen by the hive. */
       readonly shape?: WorkerShape | undefined
-      /** The hive's default engine when it is not said. */
+      /** Absent: the hive's default engine. */
       readonly engine?: string | undefined
       readonly evict: ReadonlyArray<WorkerView>
     }
   | { readonly _tag: "Wait"; readonly reason: string }
   | { readonly _tag: "Impossible"; readonly reason: string }
-  /** No engine of the fleet can do what is needed. */
+  /** No engine of the fleet has the capability. */
   | { readonly _tag: "Incapable"; readonly capability: Capability }
-  /** Loads failed a moment ago wherever it could be loaded; `until` is when that is tried again. */
+  /** Recent loads failed at every possible place; `until`: the end of the first cooldown. */
   | { readonly _tag: "Failed"; readonly reason: string; readonly until: number }
 
-/** Why a worker takes no request now; nothing when it does. */
-const refusalOf = (loaded: LoadedWorker, wish: Requirements, now: number, limits: SchedulerLimits) => {
+/** Why a worker cannot start the request now; undefined when it can. */
+const rejectionOf = (
+  loaded: LoadedWorker,
+  requirements: Requirements,
+  now: number,
+  limits: SchedulerLimits
+) => {
   const { draining, faults, openUntil, pausedUntil, running, worker } = loaded
   if (!isServing(worker)) return `it is ${worker.state}`
   if (draining) return "it is about to be stopped"
-  if (openUntil > now) return `it failed ${faults} times in a row and rests`
-  if (pausedUntil > now) return "it said a moment ago that it is full"
-  const missing = mismatch(worker, wish)
+  if (openUntil > now) return `circuit breaker open after ${faults} consecutive failures`
+  if (pausedUntil > now) return "it recently reported that it is full"
+  const missing = mismatch(worker, requirements)
   if (missing !== undefined) return missing
   if (running >= worker.slots) return `all its ${worker.slots} slots are taken`
-  // After its rest it proves itself with one request.
-  if (faults >= limits.breakerFaults && running > 0) return "it is on probation"
+  // Half-open: one request at a time until one succeeds.
+  if (faults >= limits.breakerFaults && running > 0) return "circuit breaker half-open"
   return undefined
 }
 
 /**
- * Chooses among the workers of a model: the one with the fewest outstanding tokens, less those of the prompt that it
- * still has in its memory, unless it has far more to do than another. `look` is told of each.
+ * Chooses the worker with the fewest outstanding tokens, less the prompt's tokens in its prefix cache. The cache does not
+ * count for a worker with far more outstanding tokens than another. `onCandidate` gets each worker considered.
  */
 export const chooseWorker = (
   workers: Iterable<LoadedWorker>,
-  wish: Requirements,
+  requirements: Requirements,
   now: number,
   limits: SchedulerLimits,
-  look?: (candidate: Candidate) => void
+  onCandidate?: (candidate: Candidate) => void
 ): LoadedWorker | undefined => {
-  const fit: Array<LoadedWorker> = []
+  const available: Array<LoadedWorker> = []
   let least = Number.POSITIVE_INFINITY
   for (const loaded of workers) {
-    const rejection = refusalOf(loaded, wish, now, limits)
+    const rejection = rejectionOf(loaded, requirements, now, limits)
     if (rejection === undefined) {
-      fit.push(loaded)
+      available.push(loaded)
       least = Math.min(least, loaded.outstanding)
-    } else look?.({ where: keyOf(loaded.worker), rejection })
+    } else onCandidate?.({ where: keyOf(loaded.worker), rejection })
   }
   let best: LoadedWorker | undefined
   let bestScore = Number.POSITIVE_INFINITY
-  for (const loaded of fit) {
+  for (const loaded of available) {
     const { outstanding, prefixes, usedAt, worker } = loaded
     const isBalanced = outstanding - least <= limits.imbalanceTokens
-    const score = outstanding - (isBalanced ? prefixes.shared(wish.prefixes) * blockTokens : 0)
-    look?.({ where: keyOf(worker), score })
+    const score = outstanding - (isBalanced ? prefixes.shared(requirements.prefixes) * blockTokens : 0)
+    onCandidate?.({ where: keyOf(worker), score })
     if (score < bestScore || (score === bestScore && usedAt < (best?.usedAt ?? 0))) {
       best = loaded
       bestScore = score

@@ -5,18 +5,18 @@ import { CapabilityMissing } from "../../operation/Capabilities.ts"
 import { failureStatus } from "../../operation/failureStatus.ts"
 import type { Refusal } from "./messages.ts"
 
-/** As many requests wait for the model as may wait. */
+/** The queue of the model is full. */
 export class QueueFull extends Schema.TaggedError<QueueFull>()(
   "QueueFull",
   { model: Schema.String, limit: Schema.Int },
   { httpApiStatus: failureStatus.QueueFull }
 ) {
   override get message() {
-    return `${this.limit} requests wait for '${this.model}' already (scheduler.queue_length); try again in a moment`
+    return `The queue for '${this.model}' is full: ${this.limit} requests (scheduler.queue_length); retry later`
   }
 }
 
-/** The request waited for as long as it may. */
+/** The request waited until its deadline. */
 export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()(
   "QueueTimeout",
   { model: Schema.String, waitedMs: Schema.Finite, why: Schema.String },
@@ -27,7 +27,7 @@ export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()(
   }
 }
 
-/** The request wanted another worker that serves already, and there is none. */
+/** The request needs another worker that serves already, and none is left. */
 export class NoOtherWorker extends Schema.TaggedError<NoOtherWorker>()(
   "NoOtherWorker",
   { model: Schema.String },
@@ -38,7 +38,7 @@ export class NoOtherWorker extends Schema.TaggedError<NoOtherWorker>()(
   }
 }
 
-/** The model runs nowhere in this fleet, as it is now. */
+/** No hive of the fleet can run the model now. */
 export class NotPlaceable extends Schema.TaggedError<NotPlaceable>()(
   "NotPlaceable",
   { model: Schema.String, reason: Schema.String },
@@ -49,7 +49,7 @@ export class NotPlaceable extends Schema.TaggedError<NotPlaceable>()(
   }
 }
 
-/** There is no hive that an operation for any of them could go to. */
+/** No hive can accept an operation for any hive. */
 export class NoHiveAnswers extends Schema.TaggedError<NoHiveAnswers>()(
   "NoHiveAnswers",
   {},
@@ -61,8 +61,8 @@ export class NoHiveAnswers extends Schema.TaggedError<NoHiveAnswers>()(
 }
 
 /**
- * A worker was started for the model and did not come up, wherever it was tried, a moment ago or now. `retryAfter`: seconds
- * until it is tried again.
+ * Loading the model failed at every possible place, now or recently. `retryAfter`: seconds until the next load may be
+ * tried.
  */
 export class LoadFailed extends Schema.TaggedError<LoadFailed>()(
   "LoadFailed",
@@ -79,45 +79,45 @@ export class LoadFailed extends Schema.TaggedError<LoadFailed>()(
   }
 }
 
-/** A worker that loads its model told nothing for too long. */
+/** A loading worker reported no progress for too long. */
 export class LoadStalled extends Schema.TaggedError<LoadStalled>()("LoadStalled", {
   model: Schema.String,
   hive: Schema.String,
   seconds: Schema.Finite
 }) {
   override get message() {
-    return `Hive '${this.hive}' told nothing of '${this.model}' being loaded for ${this.seconds} s (timeouts.load_stall)`
+    return `Hive '${this.hive}' reported no progress loading '${this.model}' for ${this.seconds} s (timeouts.load_stall)`
   }
 }
 
-/** Nothing is known of how a job was placed. */
+/** No scheduling decision is stored for a job. */
 export class NotExplained extends Schema.TaggedError<NotExplained>()("NotExplained", {
   job: Schema.String
 }) {
   override get message() {
-    return `Nothing was scheduled for job '${this.job}', or it was too long ago; requests of applications are scheduled (rbee jobs list shows them as complete)`
+    return `No scheduling record for job '${this.job}': not an application request, or expired (rbee jobs list shows application requests as complete)`
   }
 }
 
-/** A hive ended its part of a request that nobody here has cancelled, as a hive does that stops. */
+/** A hive aborted a request that this queen did not cancel, such as a stopping hive. */
 export class HiveGaveUp extends Schema.TaggedError<HiveGaveUp>()(
   "HiveGaveUp",
   { hive: Schema.String },
   { httpApiStatus: failureStatus.HiveGaveUp }
 ) {
   override get message() {
-    return `Hive '${this.hive}' gave the request up: it was stopped, or the job was cancelled there; ask again`
+    return `Hive '${this.hive}' aborted the request (hive stopped or job cancelled there); retry`
   }
 }
 
-/** An answer had begun when its worker was lost, and no other could go on with it. */
+/** A worker was lost mid-stream, and no other could continue the answer. */
 export class AnswerLost extends Schema.TaggedError<AnswerLost>()("AnswerLost", {
   worker: Schema.String,
   reason: Schema.String,
   cause: Schema.optional(Schema.Defect())
 }) {
   override get message() {
-    return `The answer broke off in the middle: ${this.reason} (worker '${this.worker}'); ask again`
+    return `Response interrupted: ${this.reason} (worker '${this.worker}'); retry`
   }
   get failure(): Failure {
     return { code: this._tag, message: this.message, details: { worker: this.worker } }
@@ -132,7 +132,7 @@ export type ScheduleError =
   | QueueFull
   | QueueTimeout
 
-/** The error of a refusal. */
+/** The error that a refused request fails with. */
 export const toError = (model: string, refusal: Refusal): ScheduleError => {
   switch (refusal._tag) {
     case "QueueFull":

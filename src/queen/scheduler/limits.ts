@@ -1,21 +1,37 @@
-/** What the scheduler is bound by. Times in milliseconds, sizes in tokens. */
+import * as Duration from "effect/Duration"
+import type { Settings } from "../../settings/Settings.ts"
+
+/** The limits of the scheduler. Times in milliseconds, sizes in tokens. */
 export interface SchedulerLimits {
-  /** How many requests may wait for one model. */
+  /** Requests that may wait for one model. */
   readonly queueLength: number
-  /** How far apart the loads of two workers may be before a shared prefix counts no more. */
+  /** The largest difference between the outstanding tokens of two workers at which a cached prefix still counts. */
   readonly imbalanceTokens: number
-  /** How long a worker stays at least, once it is loaded. */
+  /** The least time between loading and evicting a worker. */
   readonly minResidency: number
-  /** After this time of waiting a request goes before all others, and a busy worker may have to go for a cold load. */
+  /** The waiting time after which a request comes before all others, and busy workers may be drained for it. */
   readonly starvationBound: number
-  /** After this time of waiting a second worker is started, if there is room without evicting another. */
+  /** The waiting time after which another worker is started, if that needs no eviction. */
   readonly scaleAfter: number
-  /** After this time without a request a worker that the scheduler started goes; infinity is off. */
+  /** The idle time after which a worker that the scheduler started is stopped; infinity: never. */
   readonly idleTtl: number
-  /** Failures in a row after which a worker gets no requests for a while. */
+  /** Consecutive faults that open a worker's circuit breaker. */
   readonly breakerFaults: number
-  /** For how long. */
+  /** The time for which a circuit breaker stays open. */
   readonly breakerPause: number
-  /** How long a model gets no second try on a hive that failed to load it. */
+  /** The cooldown of a model on a hive that failed to load it. */
   readonly loadPause: number
 }
+
+/** The limits from the settings. */
+export const schedulerLimits = (settings: Settings["Service"]["scheduler"]): SchedulerLimits => ({
+  queueLength: settings.queueLength,
+  imbalanceTokens: settings.imbalanceTokens,
+  minResidency: Duration.toMillis(settings.minResidency),
+  starvationBound: Duration.toMillis(settings.starvationBound),
+  scaleAfter: Duration.toMillis(settings.scaleAfter),
+  idleTtl: Duration.toMillis(settings.idleTtl),
+  breakerFaults: settings.breakerFaults,
+  breakerPause: Duration.toMillis(settings.breakerPause),
+  loadPause: Duration.toMillis(settings.loadPause)
+})

@@ -5,7 +5,7 @@ import type { LoadFault } from "./messages.ts"
 
 const fullErrors: ReadonlySet<string> = new Set(["ModelDoesNotFit", "TooManyJobs"])
 
-/** Errors of the hive, or of the way to it: they say nothing of the model. */
+/** Errors of the hive or its connection, which do not depend on the model. */
 const hiveErrors: ReadonlySet<string> = new Set([
   "ConnectionFailed",
   "HiveNotFound",
@@ -18,7 +18,7 @@ const hiveErrors: ReadonlySet<string> = new Set([
 
 const decodeDetails = Schema.decodeUnknownOption(Schema.Struct({ killed: Schema.Boolean }))
 
-/** What was at fault when a worker was not loaded. */
+/** The cause of a failed load. */
 export const loadFaultOf = ({ _tag, failure }: OperationError): LoadFault => {
   const code = failure?.code ?? _tag
   if (fullErrors.has(code)) return "full"

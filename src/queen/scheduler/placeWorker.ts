@@ -12,7 +12,7 @@ import {
   type WorkerView
 } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
-import type { LoadPlace, Rest } from "./LoadRests.ts"
+import type { Cooldown, LoadPlace } from "./LoadCooldowns.ts"
 import { makeRoom, minBytes, type SizeRules, type WorkerSizes, workerSizes } from "./workerSizes.ts"
 
 /** The state of the fleet that a placement considers. */
@@ -23,7 +23,7 @@ export interface PlacementView {
   /** The use of a worker; undefined when unknown or while the worker is being evicted. */
   readonly useOf: (worker: WorkerView) => WorkerUse | undefined
   /** The cooldown of a place; undefined when the model may be loaded there. */
-  readonly restOf: (place: LoadPlace) => Rest | undefined
+  readonly cooldownOf: (place: LoadPlace) => Cooldown | undefined
 }
 
 /** The constraints of a placement. */
@@ -55,7 +55,7 @@ class PlacementSearch {
   #couldFit = false
   #mustWait = false
   readonly #away: Array<HiveView> = []
-  #failed: Rest | undefined
+  #failed: Cooldown | undefined
   #lacking: Capability | undefined
   readonly #model: string
   readonly #view: PlacementView
@@ -127,7 +127,7 @@ class PlacementSearch {
     const never = neverFits(needed, hive, device, this.#rules, engine.canUse)
     if (never !== undefined) return this.#reject(where, never)
     this.#couldFit = true
-    const rest = this.#view.restOf({
+    const cooldown = this.#view.cooldownOf({
       hive: hive.id,
       device: device.id,
       model: this.#model,
@@ -135,10 +135,10 @@ class PlacementSearch {
       engine: engine.name,
       memoryBytes: needed
     })
-    if (rest !== undefined) {
-      if (rest.isFailure) this.#failed ??= rest
+    if (cooldown !== undefined) {
+      if (cooldown.isFailure) this.#failed ??= cooldown
       else this.#mustWait = true
-      return this.#reject(where, `a recent load failed there: ${rest.reason}`)
+      return this.#reject(where, `a recent load failed there: ${cooldown.reason}`)
     }
     this.#offer(option, device, where, needed)
   }

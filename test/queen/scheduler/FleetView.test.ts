@@ -161,7 +161,7 @@ describe("FleetView", () => {
         fleet.answers(later)
         assert.deepStrictEqual(yield* fleet.look(500), ["1 1 here"])
         fleet.becomes("stale")
-        assert.deepStrictEqual(yield* fleet.look(500), ["1 0 it has not been heard of lately"])
+        assert.deepStrictEqual(yield* fleet.look(500), ["1 0 its heartbeat is late"])
       }
     }).pipe(Effect.scoped)
   )
@@ -190,7 +190,7 @@ describe("FleetView", () => {
         fleet.answers(Effect.fail(new PeerUnreachable({ url, reason: "timeout" })))
         fleet.becomes(state)
         assert.deepStrictEqual(yield* fleet.look(Number.POSITIVE_INFINITY), [
-          "1 0 it has not been heard of yet"
+          "1 0 no heartbeat has arrived yet"
         ])
       }
     }).pipe(Effect.scoped)
@@ -209,7 +209,7 @@ describe("FleetView", () => {
         yield* fleet.look(0)
         fleet.becomes("unreachable")
         yield* TestClock.adjust("23 hours")
-        assert.deepStrictEqual(yield* fleet.look(0), ["1 0 it has not been heard of yet"])
+        assert.deepStrictEqual(yield* fleet.look(0), ["1 0 no heartbeat has arrived yet"])
         yield* TestClock.adjust("1 hour")
         assert.deepStrictEqual(yield* fleet.look(0), [])
 

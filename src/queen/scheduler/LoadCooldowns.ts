@@ -1,31 +1,31 @@
 import type { LoadFault } from "./messages.ts"
 
-/** Where a model would be loaded, and how. */
+/** A place where a model may be loaded, and how. */
 export interface LoadPlace {
   readonly hive: string
   readonly device: string
   readonly model: string
-  /** Which file of the model: another one that replaces it is not at rest. */
+  /** Identifies the model's file: a replaced file has no cooldown. */
   readonly revision?: string | undefined
-  /** The hive's default engine when it is not said. */
+  /** Absent: the hive's default engine. */
   readonly engine?: string | undefined
   readonly memoryBytes: number
 }
 
-/** Why nothing is loaded at a place now. `isFailure`: a load failed there; else there is only no room at the moment. */
-export interface Rest {
+/** A cooldown of a place. `isFailure`: a load failed there; false: the place only had no room. */
+export interface Cooldown {
   readonly until: number
   readonly reason: string
   readonly isFailure: boolean
 }
 
-interface ModelRest extends Rest {
+interface ModelCooldown extends Cooldown {
   readonly memoryBytes: number
 }
 
 const noRoomPause = 1_000
 const hivePause = 1_000
-/** Loads of a model that may be killed one after the other before that counts as the model's own failure. */
+/** Consecutive killed loads of a model that count as the model's own failure. */
 const maxKilled = 3
 
 const deviceKey = ({ device, hive }: LoadPlace) => `${hive}/${device}`
@@ -33,15 +33,14 @@ const modelKey = ({ engine = "", hive, model, revision = "" }: LoadPlace) =>
   JSON.stringify([hive, model, revision, engine])
 
 /**
- * Where nothing is loaded for a while, because a load failed there. A model whose file or engine fails rests on that hive
- * only, for loads that need as much memory or more; a hive that fails rests for a moment with all its models; a worker
- * that was killed from outside is loaded again at once.
+ * The cooldowns after failed loads. A model whose file or engine failed has one on that hive, for loads that need as much
+ * memory or more. A failed hive has a short one for all models. A worker killed by another process is loaded again at once.
  */
-export class LoadRests {
+export class LoadCooldowns {
   readonly #loadPause: number
-  readonly #devices = new Map<string, Rest>()
-  readonly #hives = new Map<string, Rest>()
-  readonly #models = new Map<string, ModelRest>()
+  readonly #devices = new Map<string, Cooldown>()
+  readonly #hives = new Map<string, Cooldown>()
+  readonly #models = new Map<string, ModelCooldown>()
   readonly #killed = new Map<string, number>()
 
   constructor(loadPause: number) {
@@ -59,11 +58,11 @@ export class LoadRests {
       case "killed": {
         const killed = (this.#killed.get(modelKey(place)) ?? 0) + 1
         this.#killed.set(modelKey(place), killed)
-        if (killed >= maxKilled) this.#restModel(place, reason, now)
+        if (killed >= maxKilled) this.#coolDownModel(place, reason, now)
         return
       }
       case "model":
-        this.#restModel(place, reason, now)
+        this.#coolDownModel(place, reason, now)
     }
   }
 
@@ -72,24 +71,24 @@ export class LoadRests {
     this.#killed.delete(modelKey(place))
   }
 
-  /** Why nothing is to be loaded at the place now; nothing when it may be. */
-  of(place: LoadPlace, now: number): Rest | undefined {
+  /** The cooldown of the place; undefined when a model may be loaded there. */
+  of(place: LoadPlace, now: number): Cooldown | undefined {
     const model = this.#models.get(modelKey(place))
     const applies = model !== undefined && place.memoryBytes >= model.memoryBytes
     return [
       applies ? model : undefined,
       this.#hives.get(place.hive),
       this.#devices.get(deviceKey(place))
-    ].find((rest) => rest !== undefined && rest.until > now)
+    ].find((cooldown) => cooldown !== undefined && cooldown.until > now)
   }
 
   tick(now: number) {
-    for (const isCoolingDown of [this.#devices, this.#hives, this.#models]) {
-      for (const [key, { until }] of isCoolingDown) if (until <= now) isCoolingDown.delete(key)
+    for (const cooldowns of [this.#devices, this.#hives, this.#models]) {
+      for (const [key, { until }] of cooldowns) if (until <= now) cooldowns.delete(key)
     }
   }
 
-  #restModel(place: LoadPlace, reason: string, now: number) {
+  #coolDownModel(place: LoadPlace, reason: string, now: number) {
     const { memoryBytes } = place
     this.#killed.delete(modelKey(place))
     this.#models.set(modelKey(place), {
