@@ -1,9 +1,15 @@
-import { mismatch } from "../../src/queen/scheduler/decide.ts"
-import { type HiveView, keyOf, type WorkerView } from "../../src/queen/scheduler/Fleet.ts"
+import { keyOf, type WorkerView } from "../../src/queen/scheduler/Fleet.ts"
 import type { SchedulerLimits } from "../../src/queen/scheduler/limits.ts"
 import type { QueuedRequest, Message, Command, Outcome } from "../../src/queen/scheduler/messages.ts"
 import { SchedulerCore } from "../../src/queen/scheduler/SchedulerCore.ts"
 import { Random } from "../support/Random.ts"
+import { devicesHoldTheirWorkers } from "./checks/devicesHoldTheirWorkers.ts"
+import { nobodyIsOvertaken } from "./checks/nobodyIsOvertaken.ts"
+import { nobodyWaitsBeyondDeadline } from "./checks/nobodyWaitsBeyondDeadline.ts"
+import { nobodyWaitsForNothing } from "./checks/nobodyWaitsForNothing.ts"
+import { queuesAreBounded } from "./checks/queuesAreBounded.ts"
+import { requestRunsWhereItMay } from "./checks/requestRunsWhereItMay.ts"
+import { workerMayGo } from "./checks/workerMayGo.ts"
 import { Timeline } from "./Timeline.ts"
 import { type Hive, World } from "./World.ts"
 
@@ -131,7 +137,8 @@ export class Simulation {
     this.#note(message)
     if (message._tag === "Ended") this.#giveBack(message.id)
     for (const order of this.#core.handle(message, this.#timeline.now)) this.#perform(order)
-    this.#checkNobodyWaitsForNothing(this.#modelOf(message))
+    const explain: Core["explain"] = (wish, now) => this.#core.explain(wish, now)
+    this.#hold(nobodyWaitsForNothing(this.#waitingFor(this.#modelOf(message)), explain, this.#timeline.now))
   }
 
   /** The model whose requests a message is about; nothing for one about all of them. */
@@ -162,7 +169,8 @@ export class Simulation {
       this.#fleet()
     }
     this.#tell({ _tag: "Tick" })
-    this.#checkDeadlines()
+    this.#hold(nobodyWaitsBeyondDeadline(this.#waitingFor(), this.#timeline.now))
+    this.#hold(queuesAreBounded(this.#waitingFor(), limits.queueLength))
     if (this.#isQuiet) return
     const rests = this.#waiting.size === 0 && loading === 0 && this.#leaving.size === 0
     this.#timeline.after(rests ? lookWhenIdle : lookEvery, () => this.#round())
@@ -174,7 +182,12 @@ export class Simulation {
       hives.flatMap(({ devices, id }) => devices.map((device) => [`${id}/${device.id}`, device.freeBytes]))
     )
     this.#tell({ _tag: "Fleet", hives })
-    this.#checkFleet(hives)
+    this.#hold(
+      devicesHoldTheirWorkers(
+        this.#world,
+        hives.map(({ id }) => id)
+      )
+    )
   }
 
   #arrivals() {
@@ -280,14 +293,13 @@ export class Simulation {
     const random = this.#random
     const request = this.#requests.get(id)
     if (request?.state !== "waiting") return this.#fail(`${id} is to run and does not wait`)
-    const missing = mismatch(view, request.asked)
-    if (missing !== undefined) this.#fail(`${id} runs where it may not: ${missing}`)
+    const { asked } = request
+    const { now } = this.#timeline
     const worker = keyOf(view)
-    if (this.#leaving.has(worker)) this.#fail(`${id} runs on ${worker}, which is being deleted`)
-    this.#checkOrder(request, view)
     const running = (this.#onWorker.get(worker) ?? 0) + 1
     const slots = this.#world.worker(view)?.slots ?? view.slots
-    if (running > slots) this.#fail(`${worker} has ${running} requests and ${slots} slots`)
+    this.#hold(requestRunsWhereItMay(asked, view, { isLeaving: this.#leaving.has(worker), running, slots }))
+    this.#hold(nobodyIsOvertaken(asked, view, this.#waitingFor(), now, limits.starvationBound))
     this.#onWorker.set(worker, running)
     this.counts.run++
     request.state = "running"
@@ -365,12 +377,15 @@ export class Simulation {
 
   #delete(view: WorkerView) {
     const key = keyOf(view)
-    if ((this.#onWorker.get(key) ?? 0) > 0) this.#fail(`${key} is deleted and works`)
-    if (this.#leaving.has(key)) this.#fail(`${key} is deleted twice`)
     const worker = this.#world.worker(view)
-    if (worker !== undefined && this.#timeline.now - worker.loadedAt < this.#limits.minResidency) {
-      this.#fail(`${key} is deleted ${this.#timeline.now - worker.loadedAt} ms after it was loaded`)
-    }
+    this.#hold(
+      workerMayGo(key, {
+        isLeaving: this.#leaving.has(key),
+        running: this.#onWorker.get(key) ?? 0,
+        loadedFor: worker === undefined ? undefined : this.#timeline.now - worker.loadedAt,
+        minResidency: this.#limits.minResidency
+      })
+    )
     this.#leaving.add(key)
     this.counts.deletes++
     this.#timeline.after(this.#random.whole(50, 3_000), () => {
@@ -386,51 +401,12 @@ export class Simulation {
     })
   }
 
-  // Warm traffic never waits: not for a cold load, and for nothing else that is not its own worker's load.
-  #checkNobodyWaitsForNothing(model: string | undefined) {
-    // Those who need the same get the same answer.
-    const answered = new Set<string>()
-    for (const { asked } of this.#waiting) {
-      if (model !== undefined && asked.model !== model) continue
-      const needs = `${asked.model} ${asked.contextSize} ${asked.hive}`
-      if (answered.has(needs)) continue
-      answered.add(needs)
-      const { decision } = this.#core.explain(asked, this.#timeline.now)
-      if (decision._tag === "Run") this.#fail(`${asked.id} waits and could run on ${keyOf(decision.worker)}`)
-    }
+  #hold(broken: string | undefined) {
+    if (broken !== undefined) this.#fail(broken)
   }
 
-  // Who has waited for too long goes first, and of those who came first.
-  #checkOrder({ asked }: Request, view: WorkerView) {
-    const { now } = this.#timeline
-    for (const { asked: other } of this.#waiting) {
-      if (other === asked || other.model !== asked.model || mismatch(view, other) !== undefined) continue
-      const isStarving = now - other.askedAt >= limits.starvationBound
-      if (isStarving && other.askedAt < asked.askedAt) {
-        this.#fail(`${asked.id} overtakes ${other.id}, which has waited for ${now - other.askedAt} ms`)
-      }
-    }
-  }
-
-  #checkDeadlines() {
-    const perModel = new Map<string, number>()
-    for (const { asked } of this.#waiting) {
-      if (asked.deadline <= this.#timeline.now) this.#fail(`${asked.id} waits beyond its deadline`)
-      perModel.set(asked.model, (perModel.get(asked.model) ?? 0) + 1)
-    }
-    for (const [model, count] of perModel) {
-      if (count > limits.queueLength) this.#fail(`${count} requests wait for ${model}`)
-    }
-  }
-
-  #checkFleet(hives: ReadonlyArray<HiveView>) {
-    for (const { id } of hives) {
-      const hive = this.#world.hive(id)
-      for (const device of hive?.devices ?? []) {
-        if (hive === undefined) continue
-        const used = device.bytes - device.foreign - this.#world.free(hive, device)
-        if (used > device.bytes) this.#fail(`${id}/${device.id} has ${used} bytes of workers`)
-      }
-    }
+  /** The requests that wait, of one model or of all. */
+  *#waitingFor(model?: string) {
+    for (const { asked } of this.#waiting) if (model === undefined || asked.model === model) yield asked
   }
 }

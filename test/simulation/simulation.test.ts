@@ -4,7 +4,7 @@ import type { Message, Command } from "../../src/queen/scheduler/messages.ts"
 import { SchedulerCore } from "../../src/queen/scheduler/SchedulerCore.ts"
 import { BrokenInvariant, type Core, Simulation } from "./Simulation.ts"
 
-const seeds = Number(process.env["RBEE_TEST_SEEDS"] ?? 500)
+const seeds = Number(process.env["RBEE_TEST_SEEDS"] ?? 250)
 const hour = 3_600_000
 
 describe("the scheduler in invented fleets", () => {
