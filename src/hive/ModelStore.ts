@@ -9,9 +9,11 @@ import type { ModelDefinition } from "../operation/CreatedModel.ts"
 import { type DownloadFailure, Downloads } from "./download/Downloads.ts"
 import type { GgufError } from "./gguf/GgufFile.ts"
 import type { InvalidModelDefinition, ModelNotCreated } from "./models/CreatedModels.ts"
+import type { ModelNotFound, ModelNotRemovable } from "./models/modelErrors.ts"
 import * as ModelId from "./models/ModelId.ts"
+import type { ModelRecord } from "./models/ModelRecord.ts"
 import type { ModelIsSource, ModelNotDeleted } from "./models/ModelRemoval.ts"
-import { type ModelNotFound, type ModelNotRemovable, type ModelRecord, Models } from "./models/Models.ts"
+import { Models } from "./models/Models.ts"
 import { Workers } from "./workers/Workers.ts"
 
 /** A worker has the model loaded. */

@@ -197,7 +197,7 @@ describe("errors", () => {
       const model = yield* run("op", JSON.stringify({ ...request, worker: "cpu", device: 0 }))
       assert.match(
         model.stderr,
-        /❌ Error: Model 'llama2' is not on this hive; 'rbee model download ID' brings one/
+        /❌ Error: Model 'llama2' is not on this hive; download one with 'rbee model download ID'/
       )
     })
   )

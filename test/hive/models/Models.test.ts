@@ -4,7 +4,8 @@ import { Effect, FileSystem, Layer, PlatformError, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { ggufOnly } from "../../../src/hive/engines/Engine.ts"
 import { templateTraits } from "../../../src/hive/gguf/GgufTraits.ts"
-import { ModelRecord, Models } from "../../../src/hive/models/Models.ts"
+import { ModelRecord } from "../../../src/hive/models/ModelRecord.ts"
+import { Models } from "../../../src/hive/models/Models.ts"
 import { smallModel, writeGguf } from "../../support/ggufWriter.ts"
 
 const small = writeGguf(smallModel)
@@ -132,7 +133,7 @@ describe("Models", () => {
       }
       assert.strictEqual(
         (yield* Effect.flip(models.get("llama2"))).message,
-        "Model 'llama2' is not on this hive; 'rbee model download ID' brings one (hf:org/repo, ollama:name, https://…), " +
+        "Model 'llama2' is not on this hive; download one with 'rbee model download ID' (hf:org/repo, ollama:name, https://…), " +
           `or put a GGUF file into ${folder}, name one as file:/path/to/model.gguf, or use rbee:tiny`
       )
       for (const id of ["", "../x", "s3:x", "/etc/passwd"]) {
@@ -342,7 +343,7 @@ describe("Models", () => {
       )
       assert.deepStrictEqual(
         skipped.map(({ reason }) => reason),
-        ["the model 'base', which it was made from, is missing"]
+        ["the model 'base', from which it was created, is missing"]
       )
     }).pipe(Effect.provide(NodeServices.layer))
   )
