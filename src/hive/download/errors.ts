@@ -3,32 +3,32 @@ import * as Schema from "effect/Schema"
 import { bytes } from "../../job/view/progressSentence.ts"
 import { systemCode, systemProblem } from "../../settings/systemProblem.ts"
 
-/** A URL as it may be shown: a signed link carries secrets in its query. */
+/** A URL without its query, which may contain the secrets of a signed link. */
 export const shownUrl = (url: string) => url.split(/[?#]/)[0] ?? url
 
-/** The server wants to know who asks (401), or does not give it to this one (403). */
+/** The server requires credentials (401) or denies access (403). */
 export class DownloadUnauthorized extends Schema.TaggedError<DownloadUnauthorized>()("DownloadUnauthorized", {
   url: Schema.String,
   status: Schema.Int
 }) {
   override get message() {
     return (
-      `${this.url} answered ${this.status}: it is not open to everybody, or not there; check its name, and for Hugging Face ` +
+      `${this.url} answered ${this.status}: access denied or not found; check the name, and for Hugging Face ` +
       "accept the model's licence there and start the hive with HF_TOKEN"
     )
   }
 }
 
-/** There is nothing at the address. */
+/** The address does not exist. */
 export class DownloadNotFound extends Schema.TaggedError<DownloadNotFound>()("DownloadNotFound", {
   url: Schema.String
 }) {
   override get message() {
-    return `${this.url} answered 404: there is no such model; check its name`
+    return `${this.url} answered 404: model not found; check its name`
   }
 }
 
-/** The server has had too many requests; `seconds` is how long it wants to be left alone. */
+/** The server rejected too many requests; `seconds` is the pause that it requested. */
 export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited", {
   url: Schema.String,
   seconds: Schema.UndefinedOr(Schema.Finite)
@@ -39,59 +39,59 @@ export class RateLimited extends Schema.TaggedError<RateLimited>()("RateLimited"
   }
 }
 
-/** The server answered with a status that nothing can be made of. */
+/** The server returned an unusable status. */
 export class ServerFailed extends Schema.TaggedError<ServerFailed>()("ServerFailed", {
   url: Schema.String,
   status: Schema.Int
 }) {
   override get message() {
-    return `${this.url} answered ${this.status}; try again later: what has come is kept`
+    return `${this.url} answered ${this.status}; retry later to resume`
   }
 }
 
-/** No connection came about, or it broke, or nothing came any more. */
+/** The connection failed, broke, or fell silent. */
 export class DownloadInterrupted extends Schema.TaggedError<DownloadInterrupted>()("DownloadInterrupted", {
   url: Schema.String,
   reason: Schema.String
 }) {
   override get message() {
-    return `The download of ${this.url} broke off: ${this.reason}; ask for it again: what has come is kept`
+    return `Download of ${this.url} interrupted: ${this.reason}; retry to resume`
   }
 }
 
-/** One address led to the next, too often or in a circle. */
+/** The server redirects too often or in a circle. */
 export class TooManyRedirects extends Schema.TaggedError<TooManyRedirects>()("TooManyRedirects", {
   url: Schema.String
 }) {
   override get message() {
-    return `${this.url} redirects too often or in a circle; check the address`
+    return `Too many redirects from ${this.url}; check the address`
   }
 }
 
-/** An address that only the owner of this machine may name. */
+/** A private address that the owner of this machine has not allowed. */
 export class PrivateAddress extends Schema.TaggedError<PrivateAddress>()("PrivateAddress", {
   url: Schema.String,
   host: Schema.String
 }) {
   override get message() {
     return (
-      `${this.url} leads to a private address (${this.host}), where models are not taken from; if it is yours, add the ` +
-      "host to models.private_hosts in config.toml"
+      `${this.url} resolves to a private address (${this.host}), which is not allowed; to allow it, add the host to ` +
+      "models.private_hosts in config.toml"
     )
   }
 }
 
-/** The server's answer makes no sense. */
+/** The server's response is invalid. */
 export class InvalidAnswer extends Schema.TaggedError<InvalidAnswer>()("InvalidAnswer", {
   url: Schema.String,
   detail: Schema.String
 }) {
   override get message() {
-    return `${this.url} ${this.detail}; it does not seem to be a server of models`
+    return `${this.url} ${this.detail}; this does not look like a model server`
   }
 }
 
-/** Why something on a server could not be read. */
+/** Why a server could not be read. */
 export const FetchError = Schema.Union([
   DownloadUnauthorized,
   DownloadNotFound,
@@ -104,7 +104,7 @@ export const FetchError = Schema.Union([
 ])
 export type FetchError = typeof FetchError.Type
 
-/** The file has another size than was announced. Both in bytes. */
+/** The file does not have the announced size. Both in bytes. */
 export class WrongSize extends Schema.TaggedError<WrongSize>()("WrongSize", {
   file: Schema.String,
   expected: Schema.Finite,
@@ -112,13 +112,13 @@ export class WrongSize extends Schema.TaggedError<WrongSize>()("WrongSize", {
 }) {
   override get message() {
     return (
-      `${this.file} has ${this.got} bytes where ${this.expected} were announced, and was thrown away; ` +
-      "try again, or take another source"
+      `Size mismatch for ${this.file}: expected ${this.expected} bytes, got ${this.got}; the file was discarded; ` +
+      "retry, or use another source"
     )
   }
 }
 
-/** The file is not the one that was announced. */
+/** The file does not have the announced checksum. */
 export class WrongChecksum extends Schema.TaggedError<WrongChecksum>()("WrongChecksum", {
   file: Schema.String,
   expected: Schema.String,
@@ -126,13 +126,13 @@ export class WrongChecksum extends Schema.TaggedError<WrongChecksum>()("WrongChe
 }) {
   override get message() {
     return (
-      `${this.file} has the SHA-256 ${this.got.slice(0, 12)}… where ${this.expected.slice(0, 12)}… was announced, and was ` +
-      "thrown away; try again, or take another source"
+      `Checksum mismatch for ${this.file}: expected SHA-256 ${this.expected.slice(0, 12)}…, got ${this.got.slice(0, 12)}…; ` +
+      "the file was discarded; retry, or use another source"
     )
   }
 }
 
-/** The disk has too little room. Both in bytes. */
+/** The disk has too little free space. Both in bytes. */
 export class DiskFull extends Schema.TaggedError<DiskFull>()("DiskFull", {
   folder: Schema.String,
   needed: Schema.Finite,
@@ -140,8 +140,8 @@ export class DiskFull extends Schema.TaggedError<DiskFull>()("DiskFull", {
 }) {
   override get message() {
     return (
-      `The model needs ${bytes(this.needed)} more in ${this.folder}, which has ${bytes(this.free)} free; make room ` +
-      "('rbee model list' shows what is there), then ask again: what has come is kept"
+      `The model needs ${bytes(this.needed)} more in ${this.folder}, which has ${bytes(this.free)} free; free some space ` +
+      "(see 'rbee model list'), then retry to resume"
     )
   }
 }
@@ -156,7 +156,7 @@ export class FileNotWritable extends Schema.TaggedError<FileNotWritable>()("File
   }
 }
 
-/** A file of this machine, one that is to be adopted or one that was downloaded, cannot be read. */
+/** A local file, adopted or downloaded, cannot be read. */
 export class FileNotReadable extends Schema.TaggedError<FileNotReadable>()("FileNotReadable", {
   path: Schema.String,
   reason: Schema.String
@@ -174,13 +174,13 @@ const placeOf = (error: unknown) =>
     ? error.reason.pathOrDescriptor
     : undefined
 
-/** What a system error means for a file of the models folder. */
+/** Maps a system error to one of a file of the models folder. */
 export const diskError = (path: string) => (error: unknown) =>
   systemCode(error) === "ENOENT"
     ? new FileNotReadable({ path: placeOf(error) ?? path, reason: systemProblem(error) })
     : new FileNotWritable({ path, reason: systemProblem(error) })
 
-/** Why a file did not come, whole and checked. */
+/** Why a file could not be downloaded and verified. */
 export const DownloadError = Schema.Union([
   ...FetchError.members,
   WrongSize,
