@@ -65,7 +65,7 @@ const services = Layer.mergeAll(
   Layer.provideMerge(JobsClient.layerNoDeps),
   Layer.provideMerge([HiveRegistry.directory, KnownModels.layerNoDeps]),
   Layer.provideMerge(HiveRegistry.layerNoDeps),
-  // Each daemon in a process has jobs and operations of its own.
+  // Each daemon in a process has its own jobs and operations.
   Layer.provideMerge([Layer.fresh(Jobs.layer), Layer.fresh(Handlers.layer)])
 )
 
@@ -83,14 +83,14 @@ const server = Layer.unwrap(
 
 const ownHandlers = Layer.effectDiscard(Effect.flatMap(queenHandlers, addQueenHandlers))
 
-const runFile = Layer.effectDiscard(
+const pidFile = Layer.effectDiscard(
   Effect.gen(function* () {
-    const runFiles = yield* PidFile
-    yield* runFiles.write("queen", yield* boundUrl)
+    const pidFiles = yield* PidFile
+    yield* pidFiles.write("queen", yield* boundUrl)
   })
 )
 
-const layerNoDeps = Layer.mergeAll(ownHandlers, runFile, hiveHealth).pipe(
+const layerNoDeps = Layer.mergeAll(ownHandlers, pidFile, hiveHealth).pipe(
   Layer.provideMerge(server),
   Layer.provide(queenRouter),
   Layer.provideMerge(services)
@@ -110,11 +110,11 @@ const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
     isolated
   )
 
-/** The queen: its HTTP server with all that is behind it, and `Handlers`, to which an application adds its own. */
+/** The queen: its HTTP server, its services, and `Handlers`, to which an application adds its own. */
 export const Queen = {
-  /** Needs the settings, the token, an `HttpClient`, and what touches the machine. */
+  /** Needs the settings, the token, an `HttpClient`, and the services of the machine. */
   layerNoDeps,
-  /** With settings that win over environment and file, such as `{ "queen.port": "8500" }`, and a file with the token. */
+  /** With settings that override environment and file, such as `{ "queen.port": "8500" }`, and a token file. */
   layerWith,
   /** With everything from the environment and the configuration folder. */
   layer: layerWith({})

@@ -14,9 +14,21 @@ import { FleetView } from "./scheduler/FleetView.ts"
 
 const router = "qn-router"
 
+/** Replaces the model's alias by its id, which hives know; the rest of the request stays unchanged. */
+const withModelId = (
+  request: OperationRequest,
+  aliases: Settings["Service"]["aliases"]
+): OperationRequest => {
+  const { model: name } = request.fields
+  const alias = typeof name === "string" && Object.hasOwn(aliases, name) ? aliases[name] : undefined
+  if (alias === undefined) return request
+  const fields = { ...request.fields, model: alias.model }
+  return { ...request, fields, json: JSON.stringify(fields) }
+}
+
 /**
- * Answers the queen's own operations by their handlers and forwards the others: those that its catalog says run on a
- * hive, and those that it does not know but that name a hive.
+ * Routes the queen's own operations to their handlers, and forwards operations of hives and unknown operations that name a
+ * hive.
  */
 export const queenRouter = Layer.effect(
   OperationRouter,
@@ -26,23 +38,14 @@ export const queenRouter = Layer.effect(
     const auto = yield* AutoForwarder
     const { aliases } = yield* Settings
     const fleet = yield* FleetView
-    // Before success is reported, so that the model can be asked for at once.
-    const knowModels = Stream.fromEffectDrain(fleet.refresh)
-
-    // Hives know models by their ids; everything else of the request stays as it came.
-    const withModelOfAlias = (request: OperationRequest): OperationRequest => {
-      const { model: name } = request.fields
-      const alias = typeof name === "string" && Object.hasOwn(aliases, name) ? aliases[name] : undefined
-      if (alias === undefined) return request
-      const fields = { ...request.fields, model: alias.model }
-      return { ...request, fields, json: JSON.stringify(fields) }
-    }
+    // Before success is reported, so that the model can be used at once.
+    const refreshModels = Stream.fromEffectDrain(fleet.refresh)
 
     const forwardTo =
       (hiveId: string, json: string, request: OperationRequest, routing: Routing): Work =>
       (job) => {
         const events = forwarder.forwardJson({ operation: request.name, hiveId, json, routing, job })
-        return routing.changesModels === true ? Stream.concat(events, knowModels) : events
+        return routing.changesModels === true ? Stream.concat(events, refreshModels) : events
       }
 
     const forward = Effect.fnUntraced(function* (
@@ -78,7 +81,7 @@ export const queenRouter = Layer.effect(
         const work = yield* Effect.fromResult(known.prepare(request))
         const { routing } = known.operation
         if (work !== undefined) return { operation: request.name, routing, router, work }
-        return yield* forward(withModelOfAlias(request), request.hiveId ?? "auto", routing)
+        return yield* forward(withModelId(request, aliases), request.hiveId ?? "auto", routing)
       })
     })
   })

@@ -100,7 +100,7 @@ describe("the main use case", () => {
       // One that has taken the address of the hive that is meant is not that hive.
       yield* run("stop", "--hive-id", "other")
       yield* serve(env.RBEE_HIVE_PORT)
-      assert.include((yield* run("hive", "stop", "localhost")).stderr, "does not run")
+      assert.include((yield* run("hive", "stop", "localhost")).stderr, "is not running")
       assert.include(hiveCommandOf(home), "--hive-id other")
     })
   )

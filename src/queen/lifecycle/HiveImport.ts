@@ -20,7 +20,7 @@ import type { Narrate } from "../../job/withNarration.ts"
 import { variable } from "../../settings/environment.ts"
 import type { LockHeld } from "../../system/FileLock.ts"
 
-/** What became of each host of an ssh configuration. */
+/** The result of an import, for each host of the ssh configuration. */
 export type ImportReport = {
   readonly imported: number
   readonly existing: number
@@ -32,11 +32,11 @@ export type ImportReport = {
   }>
 }
 
-/** Takes the hosts of an ssh configuration over into `hives.conf`. */
+/** Imports the hosts of an ssh configuration into `hives.conf`. */
 export class HiveImport extends Context.Service<
   HiveImport,
   {
-    /** An entry that is there wins; a host that `hives.conf` could not take is skipped, with the reason. */
+    /** Keeps existing entries; skips hosts that are not valid in `hives.conf`, with the reason. */
     readonly run: (
       request: { readonly path: string; readonly defaultHivePort: number },
       narrate: Narrate
@@ -53,7 +53,7 @@ const ownUser = Effect.gen(function* () {
   const login = yield* variable("LOGNAME")
   const named = Option.orElse(yield* variable("USER"), () => login)
   if (Option.isSome(named)) return named.value
-  // A user id without a name has none.
+  // A user id may have no name.
   return yield* Effect.orElseSucceed(
     Effect.try(() => os.userInfo().username),
     () => ""
@@ -68,7 +68,7 @@ const aliasesIn = (text: string) => {
 const refuse = (field: string, expected: string, value: string) =>
   Result.fail(`${field}: expected ${expected}, got '${value.replace(/\p{C}/gu, "?")}'`)
 
-/** The entry, or why `hives.conf` could not take it. */
+/** The entry for `hives.conf`, or why it is invalid. */
 const entryOf = (host: SshHost, user: string, hivePort: number): Result.Result<HiveEntry, string> => {
   const { alias, hostName } = host
   if (!isAlias(alias)) return refuse("Host", "letters, digits, '.', '_' and '-'", alias)
@@ -107,7 +107,7 @@ const make = Effect.gen(function* () {
       entry: entryOf(host, user, request.defaultHivePort)
     }))
 
-    // What is there is looked at with the lock held: somebody may have written it since.
+    // Existing entries are read with the lock held, since the file may have changed.
     let known: ReadonlySet<string> = new Set()
     yield* hivesConf.update((text) => {
       known = aliasesIn(text)

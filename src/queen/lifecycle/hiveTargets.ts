@@ -3,7 +3,7 @@ import { HivesConf } from "../../hives/HivesConf.ts"
 import { HiveNotConfigured } from "../forward/errors.ts"
 import type { SshTarget } from "../ssh/SshTarget.ts"
 
-/** Makes what finds a hive's machine in `hives.conf`: its entry, and how ssh reaches it. */
+/** A function that finds a hive's entry in `hives.conf` and its ssh target. */
 export const hiveTargets = Effect.gen(function* () {
   const hivesConf = yield* HivesConf
   return Effect.fnUntraced(function* (alias: string) {

@@ -18,7 +18,7 @@ import { Ssh } from "./Ssh.ts"
 import { type SshTarget } from "./SshTarget.ts"
 import { makeDelivery } from "./upload.ts"
 
-/** What an installation came to. `engine`: whether llama models can be run there. */
+/** The result of an installation. `engine`: whether the machine can run llama models. */
 export type Installed = {
   readonly alias: string
   readonly version: string
@@ -28,7 +28,7 @@ export type Installed = {
   readonly engine: "installed" | "missing"
 }
 
-/** What a removal came to. */
+/** The result of an uninstallation. */
 export type Uninstalled = {
   readonly alias: string
   readonly state: "uninstalled"
@@ -36,8 +36,8 @@ export type Uninstalled = {
 }
 
 /**
- * Puts this rbee on another machine, and removes it there. Both may be repeated. What is there stays in use until the
- * new program is whole and has run; the switch to it is one rename.
+ * Installs this rbee on another machine, and removes it. Both are idempotent. The old program stays in use until the new
+ * one is complete and has run; the switch is one rename.
  */
 export class Installer extends Context.Service<
   Installer,
@@ -47,7 +47,7 @@ export class Installer extends Context.Service<
       entry: HiveEntry,
       narrate: Narrate
     ) => Effect.Effect<Installed, InstallError>
-    /** Stops the hive first. Models stay. */
+    /** Stops the hive first. Models are kept. */
     readonly uninstall: (
       target: SshTarget,
       entry: HiveEntry,
@@ -63,23 +63,21 @@ export class Installer extends Context.Service<
 
 const tokenBytes = 32
 
-const make = Effect.gen(function* () {
+/** The steps of an installation that run scripts on the machine. */
+const makeMachineSteps = Effect.gen(function* () {
   const ssh = yield* Ssh
-  const plan = yield* makePlanner
-  const deliver = yield* makeDelivery
   const tokens = yield* HiveTokens
-  const remoteHive = yield* RemoteHive
 
-  const look = Effect.fnUntraced(function* (target: SshTarget, binaryPath: string) {
-    const said = parseScriptOutput(yield* ssh.run(target, probe, [binaryPath]))
-    const foreignFile = said.first("stranger")
+  const inspectMachine = Effect.fnUntraced(function* (target: SshTarget, binaryPath: string) {
+    const output = parseScriptOutput(yield* ssh.run(target, probe, [binaryPath]))
+    const foreignFile = output.first("stranger")
     if (foreignFile !== undefined) return yield* new OtherProgram({ hive: target.alias, file: foreignFile })
-    const machine = machineFrom(said, yield* requireValue(said, target.alias, "data"))
+    const machine = machineFrom(output, yield* requireValue(output, target.alias, "data"))
     if (!("unknown" in machine)) return machine
     return yield* new UnknownPlatform({ hive: target.alias, platform: machine.unknown })
   })
 
-  const switchTo = Effect.fnUntraced(function* (
+  const activateProgram = Effect.fnUntraced(function* (
     target: SshTarget,
     entry: HiveEntry,
     { node, program }: InstallPlan
@@ -89,39 +87,53 @@ const make = Effect.gen(function* () {
     const token = Option.getOrElse(kept, fresh)
     const must = Option.isSome(kept) ? "yes" : "no"
     const args = [entry.binaryPath ?? "", program, node.file, Redacted.value(token), must]
-    const said = parseScriptOutput(yield* ssh.run(target, activate, args))
-    // Another queen, or its owner, may have given that machine a token before.
-    const existingToken = said.first("token")
+    const output = parseScriptOutput(yield* ssh.run(target, activate, args))
+    // The machine may already have a token from another queen or its owner.
+    const existingToken = output.first("token")
     yield* tokens.save(target.alias, existingToken === undefined ? token : Redacted.make(existingToken))
-    return said
+    return output
   })
+
+  return { activateProgram, inspectMachine }
+})
+
+const make = Effect.gen(function* () {
+  const ssh = yield* Ssh
+  const { activateProgram, inspectMachine } = yield* makeMachineSteps
+  const plan = yield* makePlanner
+  const deliver = yield* makeDelivery
+  const tokens = yield* HiveTokens
+  const remoteHive = yield* RemoteHive
 
   const install = Effect.fn("Installer.install")(function* (
     target: SshTarget,
     entry: HiveEntry,
     narrate: Narrate
   ) {
-    yield* narrate("hive_install", `Looking at machine '${target.alias}'`)
-    const machine = yield* look(target, entry.binaryPath ?? "")
+    yield* narrate("hive_install", `Inspecting machine '${target.alias}'`)
+    const machine = yield* inspectMachine(target, entry.binaryPath ?? "")
     const planned = yield* plan(target, machine)
     yield* deliver(target, machine, planned.parts, planned.node, narrate)
-    const said = yield* switchTo(target, entry, planned)
+    const output = yield* activateProgram(target, entry, planned)
 
-    const changed = planned.parts.length > 0 || said.first("switched") !== undefined
+    const changed = planned.parts.length > 0 || output.first("switched") !== undefined
     yield* narrate(
       "hive_install",
       changed
         ? `rbee ${version} is installed on '${target.alias}', with Node ${planned.node.version}`
-        : `rbee ${version} is installed on '${target.alias}' already`
+        : `rbee ${version} is already installed on '${target.alias}'`
     )
     if (!planned.hasEngine) {
-      yield* narrate("hive_install", "The llama engine is not there; run 'rbee engine install llama' there")
-    }
-    if (said.all("kept").length > 0) {
-      const again = `'rbee hive stop ${target.alias}' and 'rbee hive start ${target.alias}'`
       yield* narrate(
         "hive_install",
-        `What runs there still runs from the program before; ${again} change that`
+        "The llama engine is not installed there; run 'rbee engine install llama' on that machine"
+      )
+    }
+    if (output.all("kept").length > 0) {
+      const restart = `'rbee hive stop ${target.alias}' and 'rbee hive start ${target.alias}'`
+      yield* narrate(
+        "hive_install",
+        `Running daemons still use the previous version; restart them with ${restart}`
       )
     }
     return {
@@ -143,19 +155,19 @@ const make = Effect.gen(function* () {
       .stop(target, entry, narrate)
       .pipe(
         Effect.catchTag("ProgramMissing", () =>
-          narrate("hive_uninstall", "No hive to stop: rbee is not there")
+          narrate("hive_uninstall", "No hive to stop: rbee is not installed there")
         )
       )
     const token = yield* tokens.find(target.alias)
     const value = Option.match(token, { onNone: () => "", onSome: Redacted.value })
-    const said = parseScriptOutput(yield* ssh.run(target, remove, [entry.binaryPath ?? "", value]))
+    const output = parseScriptOutput(yield* ssh.run(target, remove, [entry.binaryPath ?? "", value]))
     yield* tokens.delete(target.alias)
-    const changed = said.all("removed").length > 0
-    const data = said.first("data") ?? "the data folder"
+    const changed = output.all("removed").length > 0
+    const data = output.first("data") ?? "the data folder"
     yield* narrate(
       "hive_uninstall",
       changed
-        ? `rbee is removed from '${target.alias}'; its models stay in ${data}/models`
+        ? `rbee was removed from '${target.alias}'; its models remain in ${data}/models`
         : `rbee was not installed on '${target.alias}'`
     )
     return { alias: target.alias, state: "uninstalled", changed } as const

@@ -16,34 +16,33 @@ import { scriptFailure, sshFailure } from "./sshFailure.ts"
 import type { SshTarget } from "./SshTarget.ts"
 
 /**
- * Runs commands on other machines by the system's own `ssh` and `scp`: the user's configuration, agent and
- * `known_hosts` apply, and nothing is ever asked. Each call is a connection of its own, which ends with it: with its
- * time-out and its interruption too, though what it ran there may then go on.
+ * Runs commands on other machines with the system's `ssh` and `scp`. The user's configuration, agent and `known_hosts`
+ * apply; ssh never prompts. Each call opens a connection and closes it, also on timeout and interruption, but the remote
+ * command may then continue.
  */
 export class Ssh extends Context.Service<
   Ssh,
   {
     /**
-     * Runs a POSIX shell script with these arguments (`$1`, `$2`…) there and gives the first million characters of
-     * its stdout. It has no stdin, and is done when all that holds its stdout and stderr has ended. Fails when its
-     * exit code is not 0. `within` is `timeouts.ssh` when absent.
+     * Runs a POSIX shell script with these arguments (`$1`, `$2`…) on the machine and returns the first million characters
+     * of its stdout. It has no stdin, and ends when every process holding its stdout or stderr has exited. Fails unless
+     * its exit code is 0. `timeout`: `timeouts.ssh` when absent.
      */
     readonly run: (
       target: SshTarget,
       script: string,
       args?: ReadonlyArray<string>,
-      within?: Duration.Input
+      timeout?: Duration.Input
     ) => Effect.Effect<string, SshError>
     /**
-     * Copies local files, given by absolute paths, into a folder that exists there, within `timeouts.copy`. The
-     * folder's path is absolute.
+     * Copies local files into an existing folder of the machine, within `timeouts.copy`. All paths are absolute.
      */
     readonly copy: (
       target: SshTarget,
       files: ReadonlyArray<string>,
       folder: string
     ) => Effect.Effect<void, SshError>
-    /** Runs an `echo` there, and gives what came and after how many milliseconds. */
+    /** Runs an `echo` on the machine; returns its output and the time in milliseconds. */
     readonly test: (
       target: SshTarget
     ) => Effect.Effect<{ readonly output: string; readonly millis: number }, SshError>
@@ -58,13 +57,13 @@ export class Ssh extends Context.Service<
 const maxCharacters = 1_000_000
 const maxStderrCharacters = 16_000
 
-// What goes before the user's configuration. Of it, all stays in force that says how to get there.
+// These override the user's configuration, of which the rest applies, such as jump hosts.
 const fixedOptions = [
   "BatchMode=yes",
   "ConnectTimeout=10",
-  // Quieter, and what happened would not be said.
+  // A quieter level would hide error messages.
   "LogLevel=ERROR",
-  // A master of connections would outlive this one, and hold its stderr.
+  // A connection master would outlive this connection and hold its stderr.
   "ControlMaster=no",
   "ControlPath=none",
   "ClearAllForwardings=yes",
@@ -81,23 +80,23 @@ const optionsFor = ({ hostName, port, user }: SshTarget) =>
     option
   ])
 
-// Before OpenSSH 9.0 scp gives the path to a shell there, to which these characters are themselves. Any other path goes
-// by the protocol that takes it literally; a scp that does not have it (before 8.7) refuses the option.
+// Before OpenSSH 9.0, scp passes the path to a remote shell, in which these characters have no special meaning. Other paths
+// need the SFTP protocol, which takes them literally; an scp without it (before 8.7) rejects the option.
 const protocolFor = (folder: string) => (/^[A-Za-z0-9._/+@%=,-]*$/.test(folder) ? [] : ["-s"])
 
-interface Running {
+interface Execution {
   readonly target: SshTarget
   readonly program: "scp" | "ssh"
   readonly args: ReadonlyArray<string>
   readonly input: string
-  readonly within: Duration.Input
+  readonly timeout: Duration.Input
 }
 
-const make = Effect.gen(function* () {
+/** Runs `ssh` or `scp` to its end, within a time limit. */
+const makeExecute = Effect.gen(function* () {
   const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
-  const { timeouts } = yield* Settings
 
-  const execute = ({ args, input, program, target, within }: Running) =>
+  return ({ args, input, program, target, timeout }: Execution) =>
     Effect.gen(function* () {
       const child = yield* spawner.spawn(
         ChildProcess.make(program, args, {
@@ -116,22 +115,27 @@ const make = Effect.gen(function* () {
         Effect.fail(
           new SshNotInstalled({
             program,
-            reason: error.reason._tag === "NotFound" ? "it is not there" : systemProblem(error)
+            reason: error.reason._tag === "NotFound" ? "not found" : systemProblem(error)
           })
         )
       ),
       Effect.timeoutOrElse({
-        duration: within,
+        duration: timeout,
         orElse: () =>
-          Effect.fail(new SshTimeout({ hive: target.alias, program, millis: Duration.toMillis(within) }))
+          Effect.fail(new SshTimeout({ hive: target.alias, program, millis: Duration.toMillis(timeout) }))
       })
     )
+})
+
+const make = Effect.gen(function* () {
+  const execute = yield* makeExecute
+  const { timeouts } = yield* Settings
 
   const run = Effect.fn("Ssh.run")(function* (
     target: SshTarget,
     script: string,
     args: ReadonlyArray<string> = [],
-    within: Duration.Input = timeouts.ssh
+    timeout: Duration.Input = timeouts.ssh
   ) {
     yield* checkTarget(target)
     yield* checkArguments(target, args)
@@ -140,10 +144,10 @@ const make = Effect.gen(function* () {
       program: "ssh",
       args: [...optionsFor(target), "--", target.alias, "/bin/sh", "-s"],
       input: shellInput(script, args),
-      within
+      timeout
     })
     if (code === 0) return stdout
-    // 255 is ssh's own (ssh(1), EXIT STATUS), though a script may end with it too.
+    // ssh itself exits with 255 (ssh(1), EXIT STATUS), but so may a script.
     const failure = code === 255 ? sshFailure(target, stderr) : undefined
     return yield* failure ?? scriptFailure(target, "ssh", code, stderr, args)
   })
@@ -160,7 +164,7 @@ const make = Effect.gen(function* () {
       program: "scp",
       args: [...protocolFor(folder), ...optionsFor(target), "--", ...files, `${target.alias}:${folder}/`],
       input: "",
-      within: timeouts.copy
+      timeout: timeouts.copy
     })
     if (code === 0) return
     return yield* sshFailure(target, stderr) ?? scriptFailure(target, "scp", code, stderr, [])
@@ -175,7 +179,7 @@ const make = Effect.gen(function* () {
   return Ssh.of({ run, copy, test })
 })
 
-// Both read all that comes: a program whose pipe is full would wait forever.
+// Both read all output: a program whose pipe is full would block forever.
 const beginning = (bytes: Stream.Stream<Uint8Array, PlatformError.PlatformError>) =>
   Stream.runFold(
     Stream.decodeText(bytes),
