@@ -1,3 +1,4 @@
+import * as Data from "effect/Data"
 import * as Schema from "effect/Schema"
 import { redact } from "../../http/Redaction.ts"
 import type { Failure } from "../../job/log/JobEvent.ts"
@@ -7,6 +8,9 @@ const listed = (names: ReadonlyArray<string>) => (names.length === 0 ? "none" : 
 
 const sanitized = (lines: ReadonlyArray<string>) =>
   lines.length === 0 ? "it wrote nothing to its log" : `its last lines: ${lines.join(" | ")}`
+
+/** The connection to a worker broke, or could not be made: most likely the worker's process has ended. */
+export class ConnectionLost extends Data.TaggedError("WorkerGone")<{ readonly reason: string }> {}
 
 /** No worker of this hive has this id. */
 export class WorkerNotFound extends Schema.TaggedError<WorkerNotFound>()(

@@ -2,8 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { Devices } from "../../../src/hive/devices/Devices.ts"
 import { Infer } from "../../../src/hive/inference/Infer.ts"
-import { WorkerFailed, WorkerNotFound, WorkerRefused } from "../../../src/hive/workers/errors.ts"
-import { type CompletionError, WorkerClient, ConnectionLost } from "../../../src/hive/workers/WorkerClient.ts"
+import {
+  ConnectionLost,
+  WorkerFailed,
+  WorkerNotFound,
+  WorkerRefused
+} from "../../../src/hive/workers/errors.ts"
+import { type CompletionError, WorkerClient } from "../../../src/hive/workers/WorkerClient.ts"
 import { Workers } from "../../../src/hive/workers/Workers.ts"
 import type { LeaseRequest } from "../../../src/hive/workers/WorkerSelection.ts"
 import type { RunningJob } from "../../../src/job/Submission.ts"

@@ -1,0 +1,52 @@
+import * as Effect from "effect/Effect"
+import type * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import { readEngineError } from "../../http/engineErrors.ts"
+import { causeCode } from "../../settings/systemProblem.ts"
+import { connectionLost, shortText } from "./answerBody.ts"
+import type { CompletionRequest, WorkerAddress } from "./CompletionRequest.ts"
+import { withFittingLimit } from "./fittingLimit.ts"
+import { refusal } from "./workerRefusal.ts"
+
+export const workerUrl = (port: number, path: string) => `http://127.0.0.1:${port}${path}`
+
+const closedCodes: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"])
+
+// An engine may close an idle connection in the moment in which a request is sent on it; a new one shows whether it runs.
+const isStale = ({ reason }: HttpClientError.HttpClientError) =>
+  reason._tag === "TransportError" && closedCodes.has(causeCode(reason.cause))
+
+const post = Effect.fnUntraced(function* (
+  http: HttpClient.HttpClient,
+  { id, port }: WorkerAddress,
+  requestId: string,
+  { api, body }: CompletionRequest
+) {
+  const response = yield* http
+    .post(workerUrl(port, `/v1/${api}`), {
+      headers: { "x-request-id": requestId },
+      body: HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.empty, body).body
+    })
+    .pipe(Effect.retry({ times: 1, while: isStale }), Effect.mapError(connectionLost))
+  if (response.status === 200) return response
+  const text = yield* Effect.mapError(shortText(response), connectionLost)
+  return yield* refusal(id, response.status, readEngineError(text))
+})
+
+/**
+ * Sends a request to a worker; every status but 200 fails. vLLM, SGLang and TGI refuse a limit of tokens that other
+ * engines cut to what the prompt leaves of the context: such a request is sent again with the limit cut.
+ */
+export const sendCompletion = (
+  http: HttpClient.HttpClient,
+  worker: WorkerAddress,
+  requestId: string,
+  request: CompletionRequest
+) =>
+  Effect.catchTag(post(http, worker, requestId, request), "ContextLengthExceeded", (error) => {
+    const { contextSize } = worker
+    const body =
+      contextSize === undefined ? undefined : withFittingLimit(request.body, contextSize, error.detail)
+    return body === undefined ? Effect.fail(error) : post(http, worker, requestId, { ...request, body })
+  })
