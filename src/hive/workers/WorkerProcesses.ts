@@ -1,6 +1,5 @@
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -15,17 +14,19 @@ import type { WorkerSpec } from "../engines/WorkerSpec.ts"
 import { WorkerFailed } from "./errors.ts"
 import { FreePorts } from "./FreePorts.ts"
 import { lastLines } from "./LogTail.ts"
+import { exitSentence, isKilled, type ProcessExit } from "./ProcessExit.ts"
+import { untilReady } from "./untilReady.ts"
 import { WorkerClient } from "./WorkerClient.ts"
 import type { StoredWorker, WorkerProcess } from "./WorkerRecord.ts"
 import { WorkerStore } from "./WorkerStore.ts"
 
-/** What is told of a process while it lives. */
+/** Callbacks for the life of a process. */
 export interface ProcessEvents {
-  /** It was started, by an engine that may not be in the settings any more; it does not answer yet. */
+  /** The process was started and does not answer yet. The engine is absent when it is not in the settings any more. */
   readonly started: (process: WorkerProcess, engine: Engine | undefined) => Effect.Effect<void>
-  /** It tells how far its model is loaded, in percent. */
+  /** How much of the model is loaded, in percent. */
   readonly loading: (percent: number) => Effect.Effect<void>
-  /** It answers and serves the model. */
+  /** The process answers and serves the model. */
   readonly ready: (process: WorkerProcess) => Effect.Effect<void>
 }
 
@@ -34,8 +35,8 @@ export class WorkerProcesses extends Context.Service<
   WorkerProcesses,
   {
     /**
-     * Starts a process and returns when it has ended after it was ready, with how it ended. Fails when it does not
-     * become ready. Interrupting ends the process.
+     * Starts a process. Fails when it does not become ready; otherwise returns when it has ended, with the reason.
+     * Interrupting ends the process.
      */
     readonly run: (spec: WorkerSpec, events: ProcessEvents) => Effect.Effect<WorkerFailed, WorkerFailed>
     /** The same for a process that an earlier hive started. */
@@ -50,16 +51,11 @@ export class WorkerProcesses extends Context.Service<
   )
 }
 
-interface Ending {
-  readonly code: number | null
-  readonly signal: string | null
-}
-
-interface Live {
+interface LiveProcess {
   readonly process: WorkerProcess
-  /** Lets it do its work, once it is recorded. */
+  /** Lets the program begin, once the process is recorded. */
   readonly begin: Effect.Effect<void>
-  readonly exited: Effect.Effect<Ending>
+  readonly exited: Effect.Effect<ProcessExit>
 }
 
 class PortTaken extends Data.TaggedError("PortTaken")<{ readonly failure: WorkerFailed }> {}
@@ -67,25 +63,36 @@ class PortTaken extends Data.TaggedError("PortTaken")<{ readonly failure: Worker
 const startAttempts = 5
 const pollInterval = "1 second"
 
-const readyPolls = Schedule.min([Schedule.exponential("20 millis", 1.3), Schedule.spaced("500 millis")])
+/** Waits for the end of a process that is not a child of this hive. The system does not report how it ended. */
+const exitOf = (pids: Pids["Service"], process: ProcessId): Effect.Effect<ProcessExit> =>
+  Effect.repeat(pids.isAlive(process), {
+    while: (alive) => alive,
+    schedule: Schedule.spaced(pollInterval)
+  }).pipe(Effect.as({ code: null, signal: null }))
 
-const sentence = ({ code, signal }: Ending) => {
-  if (signal !== null) return `its process was ended by ${signal}`
-  return code === null ? "its process ended" : `its process ended with code ${code}`
-}
+const lastLinesOf = (fs: FileSystem.FileSystem, file: string) =>
+  Effect.provideService(lastLines(file), FileSystem.FileSystem, fs)
 
-/** Signals by which a process is ended from outside; a crash of its own has others. */
-const outsideSignals: ReadonlySet<string> = new Set(["SIGHUP", "SIGINT", "SIGKILL", "SIGQUIT", "SIGTERM"])
+const failureOf = (
+  { id, model }: WorkerSpec,
+  reason: string,
+  killed: boolean,
+  log: Effect.Effect<ReadonlyArray<string>>
+) => Effect.map(log, (lines) => new WorkerFailed({ worker: id, model, reason, lastLines: lines, killed }))
 
-/** What programs exit with that end in order when they get such a signal: nothing, or 128 and its number. */
-const outsideCodes: ReadonlySet<number> = new Set([0, 129, 130, 131, 137, 143])
-
-const isKilled = ({ code, signal }: Ending) =>
-  (signal !== null && outsideSignals.has(signal)) || (code !== null && outsideCodes.has(code))
+/** Fails when the process ends; another port is tried where its port was taken. */
+const exitedEarly = Effect.fnUntraced(function* (
+  exited: Effect.Effect<ProcessExit>,
+  failure: (reason: string, killed: boolean) => Effect.Effect<WorkerFailed>
+) {
+  const exit = yield* exited
+  const error = yield* failure(`${exitSentence(exit)} before it was ready`, isKilled(exit))
+  return yield* exit.code === portInUse ? new PortTaken({ failure: error }) : error
+})
 
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
-  const processes = yield* DetachedProcess
+  const detached = yield* DetachedProcess
   const pids = yield* Pids
   const engines = yield* Engines
   const ports = yield* FreePorts
@@ -93,114 +100,73 @@ const make = Effect.gen(function* () {
   const store = yield* WorkerStore
   const { timeouts } = yield* Settings
 
-  const failure = (spec: WorkerSpec, reason: string, killed = false) =>
-    Effect.map(
-      Effect.provideService(lastLines(store.logFile(spec.id)), FileSystem.FileSystem, fs),
-      (lines) => new WorkerFailed({ worker: spec.id, model: spec.model, reason, lastLines: lines, killed })
-    )
+  const engineOf = (spec: WorkerSpec) => Effect.map(engines.all, (all) => all.get(spec.engine))
 
-  const fail = (spec: WorkerSpec, reason: string) =>
-    Effect.flatMap(failure(spec, reason), (error) => Effect.fail(error))
+  const logOf = (spec: WorkerSpec) => lastLinesOf(fs, store.logFile(spec.id))
+  const failure = (spec: WorkerSpec, reason: string, killed = false) =>
+    failureOf(spec, reason, killed, logOf(spec))
+  const fail = (spec: WorkerSpec, reason: string) => Effect.flip(failure(spec, reason))
 
   const launch = Effect.fnUntraced(function* (spec: WorkerSpec) {
-    const engine = (yield* engines.all).get(spec.engine)
+    const engine = yield* engineOf(spec)
     if (engine === undefined) return yield* fail(spec, `the engine '${spec.engine}' is not in the settings`)
     const port = yield* Effect.catch(ports.next, ({ message }) => fail(spec, message))
-    const started = yield* Effect.catch(
-      processes.hold({ ...engine.command(spec, port), logFile: store.logFile(spec.id) }),
+    const { begin, exited, pid } = yield* Effect.catch(
+      detached.hold({ ...engine.command(spec, port), logFile: store.logFile(spec.id) }),
       ({ message }) => fail(spec, message)
     )
-    const startTime = Option.getOrElse(yield* pids.startTime(started.pid), () => "")
-    const { begin, exited, pid } = started
-    const live: Live = { process: { pid, startTime, port }, begin, exited }
+    const startTime = Option.getOrElse(yield* pids.startTime(pid), () => "")
+    const live: LiveProcess = { process: { pid, startTime, port }, begin, exited }
     return live
   })
 
-  const diedEarly = (spec: WorkerSpec, exited: Live["exited"]) =>
-    Effect.gen(function* () {
-      const ending = yield* exited
-      const error = yield* failure(spec, `${sentence(ending)} before it was ready`, isKilled(ending))
-      return yield* ending.code === portInUse ? new PortTaken({ failure: error }) : error
-    })
-
-  const engineOf = (spec: WorkerSpec) => Effect.map(engines.all, (all) => all.get(spec.engine))
-
-  const reportLoading = Effect.fnUntraced(function* (
+  const use = Effect.fnUntraced(function* (
     spec: WorkerSpec,
-    engine: Engine | undefined,
+    { begin, exited, process }: LiveProcess,
     events: ProcessEvents
   ) {
-    if (engine?.loaded === undefined) return
-    const lines = yield* Effect.provideService(lastLines(store.logFile(spec.id)), FileSystem.FileSystem, fs)
-    const percent = lines.map(engine.loaded).findLast((found) => found !== undefined)
-    if (percent !== undefined) yield* events.loading(percent)
-  })
-
-  const answers = Effect.fnUntraced(function* (
-    spec: WorkerSpec,
-    { port }: WorkerProcess,
-    events: ProcessEvents
-  ) {
+    // The program waits for `begin` and ends without it, so a hive that is killed leaves no process without a record.
+    yield* store.save({ spec, process })
+    yield* begin
     const engine = yield* engineOf(spec)
-    const isReady = client.isReady(port, engine?.readyPath)
-    yield* isReady.pipe(
-      Effect.tap((ready) => (ready ? Effect.void : reportLoading(spec, engine, events))),
-      Effect.repeat({ until: (ready) => ready, schedule: readyPolls }),
-      Effect.andThen(client.models(port)),
-      Effect.flatMap((models) =>
-        models.includes(spec.model)
-          ? Effect.void
-          : fail(spec, `port ${port} serves ${models.join(", ") || "nothing"} instead`)
-      ),
-      Effect.timeoutOrElse({
-        duration: timeouts.workerStart,
-        orElse: () =>
-          fail(
-            spec,
-            `it was not ready after ${Duration.toSeconds(timeouts.workerStart)} s (timeouts.worker_start)`
-          )
-      })
+    yield* events.started(process, engine)
+    const { loading } = events
+    const worker = { port: process.port, model: spec.model, engine, log: logOf(spec), loading }
+    const problem = yield* Effect.raceFirst(
+      untilReady(client, worker, timeouts.workerStart),
+      exitedEarly(exited, (reason, killed) => failure(spec, reason, killed))
     )
+    if (problem !== undefined) return yield* fail(spec, problem)
+    yield* events.ready(process)
+    return yield* failure(spec, exitSentence(yield* exited))
   })
 
-  const live = (spec: WorkerSpec, acquire: Effect.Effect<Live, WorkerFailed>, events: ProcessEvents) =>
+  const live = (spec: WorkerSpec, acquire: Effect.Effect<LiveProcess, WorkerFailed>, events: ProcessEvents) =>
     Effect.acquireUseRelease(
       acquire,
-      ({ begin, exited, process }) =>
-        Effect.gen(function* () {
-          // A hive that is killed leaves no worker without a record: one ends itself that may not begin yet.
-          yield* store.save({ spec, process })
-          yield* begin
-          yield* events.started(process, yield* engineOf(spec))
-          yield* Effect.raceFirst(answers(spec, process, events), diedEarly(spec, exited))
-          yield* events.ready(process)
-          return yield* failure(spec, sentence(yield* exited))
-        }).pipe(Effect.catchTag("StateNotWritable", ({ message }) => fail(spec, message))),
-      // Also of a process that ended by itself something may be left: what it had started.
+      (process) =>
+        Effect.catchTag(use(spec, process, events), "StateNotWritable", ({ message }) => fail(spec, message)),
+      // A process that has ended by itself may have left children.
       ({ process }) => pids.terminate(process, timeouts.shutdown)
     )
 
-  const run = (spec: WorkerSpec, events: ProcessEvents) =>
-    live(spec, launch(spec), events).pipe(
-      Effect.retry({ times: startAttempts - 1, while: ({ _tag }) => _tag === "PortTaken" }),
-      Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure))
-    )
-
-  const endOf = (process: ProcessId): Effect.Effect<Ending> =>
-    Effect.repeat(pids.isAlive(process), {
-      while: (alive) => alive,
-      schedule: Schedule.spaced(pollInterval)
-    }).pipe(Effect.as({ code: null, signal: null }))
-
   return WorkerProcesses.of({
-    run,
-    isHealthy: ({ process, spec }) =>
-      Effect.flatMap(engineOf(spec), (engine) => client.isReady(process.port, engine?.readyPath)),
+    run: (spec, events) =>
+      live(spec, launch(spec), events).pipe(
+        Effect.retry({ times: startAttempts - 1, while: ({ _tag }) => _tag === "PortTaken" }),
+        Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure))
+      ),
     adopt: ({ process, spec }, events) =>
       live(
         spec,
-        Effect.as(ports.reserve(process.port), { process, begin: Effect.void, exited: endOf(process) }),
+        Effect.as(ports.reserve(process.port), {
+          process,
+          begin: Effect.void,
+          exited: exitOf(pids, process)
+        }),
         events
-      ).pipe(Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure)))
+      ).pipe(Effect.catchTag("PortTaken", ({ failure }) => Effect.fail(failure))),
+    isHealthy: ({ process, spec }) =>
+      Effect.flatMap(engineOf(spec), (engine) => client.isReady(process.port, engine?.readyPath))
   })
 })

@@ -64,7 +64,7 @@ const complete = Effect.fnUntraced(function* (answer: Answer) {
 })
 
 describe("WorkerClient", () => {
-  it.live("sends the request with its id, and reads pieces that are cut anywhere", () =>
+  it.live("sends the request with its id, and reads events wherever chunks cut them", () =>
     Effect.gen(function* () {
       const seen: Array<unknown> = []
       const bytes = Buffer.from(`: hello\n\n${piece("grüß")}${piece("dich", "stop")}data: [DONE]\n\n`)
@@ -98,7 +98,7 @@ describe("WorkerClient", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.live("types what a worker refuses", () =>
+  it.live("turns a worker's refusal into a typed error", () =>
     Effect.gen(function* () {
       const refusal = (status: number, error: object | string) =>
         Effect.flip(
@@ -127,7 +127,7 @@ describe("WorkerClient", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.live("cuts a limit of tokens that an engine refuses to what the prompt leaves of the context", () =>
+  it.live("cuts a refused token limit to what the prompt leaves of the context", () =>
     Effect.gen(function* () {
       const contextSize = 4096
       const sentences = {
@@ -176,7 +176,7 @@ describe("WorkerClient", () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
-  it.live("tells a broken connection from silence", () =>
+  it.live("distinguishes a broken connection from silence", () =>
     Effect.gen(function* () {
       const broken = yield* Effect.flip(
         complete((_, response) => {
@@ -203,7 +203,7 @@ describe("WorkerClient", () => {
   )
 
   it.live(
-    "sends a request again whose idle connection the worker closed, and fails when it closes the next too",
+    "repeats a request whose idle connection the worker closed, and fails when the next one closes too",
     () =>
       Effect.gen(function* () {
         let posts = 0
@@ -223,7 +223,7 @@ describe("WorkerClient", () => {
       }).pipe(Effect.provide(layer))
   )
 
-  it.live("fails when an answer breaks off or the worker says that it failed", () =>
+  it.live("fails when an answer breaks off or contains an error", () =>
     Effect.gen(function* () {
       const cut = yield* Effect.flip(complete((_, response) => void sse(response).end(piece("a", "stop"))))
       assert.strictEqual(cut._tag, "WorkerGone")
@@ -237,7 +237,7 @@ describe("WorkerClient", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.live("asks for health and models, and takes no answer for an answer", () =>
+  it.live("reads health and models, and treats a missing answer as unhealthy", () =>
     Effect.gen(function* () {
       const client = yield* WorkerClient
       const { port } = yield* worker((request, response) => {

@@ -58,7 +58,7 @@ const setUp = Effect.fnUntraced(function* (logBytes = 4_000_000) {
 })
 
 describe("WorkerLog", () => {
-  it.live("gives the last lines, across both files and cut anywhere", () =>
+  it.live("gives the last lines of both files, wherever reads cut them", () =>
     Effect.gen(function* () {
       const { file, lines, older } = yield* setUp()
       assert.deepStrictEqual(yield* lines(5), [])
@@ -75,7 +75,7 @@ describe("WorkerLog", () => {
     })
   )
 
-  it.live("follows what is appended, also after the file was emptied, until the worker is gone", () =>
+  it.live("follows appended lines, also after the file was truncated, until the worker is removed", () =>
     Effect.gen(function* () {
       const { end, file, read } = yield* setUp()
       writeFileSync(file, "old\n")
@@ -95,7 +95,7 @@ describe("WorkerLog", () => {
     })
   )
 
-  it.live("says that a worker is not there", () =>
+  it.live("fails for an unknown worker", () =>
     Effect.gen(function* () {
       const { read } = yield* setUp()
       const error = yield* Effect.flip(Stream.runCollect(read("w-2", { follow: true, lines: 1 })))
@@ -103,7 +103,7 @@ describe("WorkerLog", () => {
     })
   )
 
-  it.live("keeps two files of bounded size, and the process goes on appending", () =>
+  it.live("keeps two files of bounded size while the process continues to append", () =>
     Effect.gen(function* () {
       const { file, lines, older } = yield* setUp(1000)
       writeFileSync(file, "x".repeat(1500) + "\nkept\n")

@@ -119,7 +119,7 @@ const setUp = Effect.fnUntraced(function* ({ cannotStart = false, hesitates = 0,
 })
 
 describe("WorkerProcesses", () => {
-  it.live("records the process, and returns with its end and its last lines", () =>
+  it.live("records the process, and returns its exit with its last lines", () =>
     Effect.gen(function* () {
       const { endings, ready, run, stored, terminated } = yield* setUp({ starts: [{ serves: ["m"] }] })
       const fiber = yield* Effect.forkChild(run)
@@ -138,7 +138,7 @@ describe("WorkerProcesses", () => {
     })
   )
 
-  it.live("tells how far the model is loaded, as the process's log says", () =>
+  it.live("reports the loading progress from the process's log", () =>
     Effect.gen(function* () {
       const { loading, ready, run } = yield* setUp({ starts: [{ serves: ["m"] }], hesitates: 1 })
       const fiber = yield* Effect.forkChild(run)
@@ -190,7 +190,7 @@ describe("WorkerProcesses", () => {
     })
   )
 
-  it.live("says that a program could not be started", () =>
+  it.live("fails when the program cannot be started", () =>
     Effect.gen(function* () {
       const { run } = yield* setUp({ starts: [], cannotStart: true })
       assert.include((yield* Effect.flip(run)).message, "Could not start w: ENOENT")

@@ -36,7 +36,7 @@ const storeAt = (home: string, id = "test") =>
 const folderOf = (home: string) => path.join(home, "state", "hives", "test", "workers")
 
 describe("WorkerStore", () => {
-  it.live("keeps records for the owner alone, and drops what is none", () =>
+  it.live("keeps records readable for the owner only, and removes other files", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       const fs = yield* FileSystem.FileSystem
@@ -61,7 +61,7 @@ describe("WorkerStore", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("belongs to one hive at a time; a lock that nobody holds is taken over", () =>
+  it.live("belongs to one hive at a time; a stale lock is taken over", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       const fs = yield* FileSystem.FileSystem
@@ -80,7 +80,7 @@ describe("WorkerStore", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("says when it cannot keep its state", () =>
+  it.live("fails when its folder is not writable", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       const fs = yield* FileSystem.FileSystem
