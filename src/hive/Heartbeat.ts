@@ -15,7 +15,7 @@ import type { WorkerState } from "./workers/WorkerRecord.ts"
 import { type ListedWorker, Workers } from "./workers/Workers.ts"
 
 const heartbeatTimeout = "2 seconds"
-// Failures are told at the first, the second, the fourth, the eighth, … and at each of these steps from here on.
+// Failures 1, 2, 4, 8, … are logged up to this number; from here on every 64th.
 const quietFrom = 64
 
 const health: Record<WorkerState, string> = {
@@ -39,20 +39,20 @@ const workerBeat = (now: string, { record, requests }: ListedWorker) => ({
   busy: requests
 })
 
-/** Whether the n-th failure in a row is worth a line in the log. */
+/** Whether the n-th failure in a row is logged. */
 export const shouldLogFailure = (failures: number) =>
   failures < quietFrom ? Number.isInteger(Math.log2(failures)) : failures % quietFrom === 0
 
-/** The heartbeat of a hive at one moment, without the address that a sent one adds. */
+/** A hive's heartbeat, without the address that is added when it is sent. */
 export interface Beat {
   readonly hive_id: string
-  /** Changes each time the daemon starts, so that a queen can tell one daemon known by two names. */
+  /** Unique for each start of the daemon, so that a queen recognizes one daemon that is known under two ids. */
   readonly instance: string
   readonly timestamp: string
   readonly workers: ReadonlyArray<ReturnType<typeof workerBeat>>
 }
 
-/** What this hive reports about itself and its workers, to its queen and at `GET /v1/heartbeat`. */
+/** The report of this hive and its workers, for its queen and for `GET /v1/heartbeat`. */
 export class HeartbeatSource extends Context.Service<
   HeartbeatSource,
   { readonly beat: Effect.Effect<Beat> }
@@ -78,7 +78,7 @@ export class HeartbeatSource extends Context.Service<
   )
 }
 
-/** Tells the queen of this hive and its workers: at once, then again and again. A queen that is away is no error. */
+/** Sends heartbeats to the queen: one at once, then one every `heartbeat.every`. An unreachable queen is not an error. */
 export const heartbeat = Layer.effectDiscard(
   Effect.gen(function* () {
     const http = yield* HttpClient.HttpClient
@@ -109,13 +109,14 @@ export const heartbeat = Layer.effectDiscard(
     const beat = Effect.gen(function* () {
       const problem = yield* send
       if (problem === undefined) {
-        if (failures > 0) yield* Effect.logInfo("the queen takes heartbeats again", { queen: hive.queenUrl })
+        if (failures > 0)
+          yield* Effect.logInfo("the queen accepts heartbeats again", { queen: hive.queenUrl })
         failures = 0
         return
       }
       failures++
       if (!shouldLogFailure(failures)) return
-      yield* Effect.logWarning("the queen took no heartbeat", {
+      yield* Effect.logWarning("the queen did not accept a heartbeat", {
         queen: hive.queenUrl,
         reason: problem,
         failures

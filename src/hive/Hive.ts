@@ -61,7 +61,7 @@ const services = Layer.mergeAll(
   Layer.provideMerge(WorkerProcesses.layerNoDeps),
   Layer.provideMerge([WorkerStore.layerNoDeps, WorkerClient.layerNoDeps, FreePorts.layer]),
   Layer.provideMerge(models),
-  // Each daemon in a process has jobs and operations of its own.
+  // Each daemon in a process has its own jobs and operations.
   Layer.provideMerge([Layer.fresh(Jobs.layer), Layer.fresh(Handlers.layer)])
 )
 
@@ -85,7 +85,7 @@ const layerNoDeps = Layer.mergeAll(ownHandlers, heartbeat, runFile).pipe(
   Layer.provideMerge(server),
   Layer.provide(hiveRouter),
   Layer.provideMerge(services),
-  // A hive that cannot listen must not take over the workers of the one that can.
+  // A hive that cannot listen must not adopt the workers of the running one.
   Layer.provide(Layer.effectDiscard(Effect.flatMap(Settings, ({ hive }) => checkPort(hive))))
 )
 
@@ -103,12 +103,12 @@ const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
     isolated
   )
 
-/** A hive: its HTTP server with all that is behind it, and `Handlers`, to which an application adds its own. */
+/** A hive: its HTTP server, all services behind it, and `Handlers`, to which an application adds its own operations. */
 export const Hive = {
-  /** Needs the engines, the devices, the settings, the token, an `HttpClient`, and what touches the machine. */
+  /** Needs the engines, the devices, the settings, the token, an `HttpClient`, and the services of `src/system`. */
   layerNoDeps,
-  /** With settings that win over environment and file, such as `{ "hive.port": "8081" }`, and a file with the token. */
+  /** With settings that override environment and file, such as `{ "hive.port": "8081" }`, and a token file. */
   layerWith,
-  /** With everything from the environment and the configuration folder. */
+  /** With all settings from the environment and the configuration folder. */
   layer: layerWith({})
 }

@@ -8,7 +8,7 @@ import { Settings } from "../settings/Settings.ts"
 
 const router = "hv-router"
 
-/** Answers the operations of a hive by their handlers, whatever hive they name, and refuses those of the queen. */
+/** Runs the operations of a hive with their handlers, whatever hive they name, and refuses the queen's. */
 export const hiveRouter = Layer.effect(
   OperationRouter,
   Effect.gen(function* () {

@@ -12,7 +12,7 @@ import { Settings } from "../settings/Settings.ts"
 import { Completions } from "./inference/Completions.ts"
 import { Inventory } from "./Inventory.ts"
 
-/** The hive's own workers behind its front doors: a model that has none gets one, if there is room. */
+/** Serves the public endpoints of a hive with its own workers; a model without a worker gets one if memory allows. */
 export const hiveUpstream = Layer.effect(
   Upstream,
   Effect.gen(function* () {
@@ -30,7 +30,7 @@ export const hiveUpstream = Layer.effect(
       ),
       complete: (request) => (job) => {
         const { api, body, model, onPlaced, waitMs = Duration.toMillis(timeouts.queue) } = request
-        const askedAt = clock.currentTimeMillisUnsafe()
+        const requestedAt = clock.currentTimeMillisUnsafe()
         const operation = new Complete({ hive_id: hive.id, model: model.id, api, body })
         const { context_size: contextSize, engine, parallel } = model.alias ?? {}
         const run = (minContext: number | undefined) =>
@@ -43,11 +43,11 @@ export const hiveUpstream = Layer.effect(
             inLine: true,
             waitMs,
             onWorker: (worker, loadMs) => {
-              const queueMs = clock.currentTimeMillisUnsafe() - askedAt
+              const queueMs = clock.currentTimeMillisUnsafe() - requestedAt
               onPlaced({ hive: hive.id, worker, queueMs, loadMs })
             }
           })
-        // No memory for such a context: any worker may find that the prompt is shorter than it seems.
+        // Without memory for such a context any worker is tried: the prompt may be shorter than estimated.
         const answerWith = (minContext: number | undefined) =>
           Stream.catchIf(
             run(minContext),

@@ -85,7 +85,10 @@ describe("downloads by a hive", () => {
           yield* client.cancel(first)
           const requests = hub.seen.length
           const remove = { operation: "model_delete", hive_id: "test", id: "hf:acme/big" }
-          assert.include(narrationOf(yield* client.events(remove)), "Removed what had come of hf:acme/big")
+          assert.include(
+            narrationOf(yield* client.events(remove)),
+            "Removed the partial download of hf:acme/big"
+          )
           assert.strictEqual(failureOf(yield* client.events(remove)).code, "ModelNotFound")
           assert.strictEqual(hub.seen.length, requests)
         }).pipe((test) => withHive(test, { settings: { models: { hfEndpoint: hub.url } } }))
@@ -116,7 +119,7 @@ describe("downloads by a hive", () => {
         assert.strictEqual(refused.code, "ModelInUse")
         assert.include(refused.message, worker.id)
         yield* client.events({ operation: "worker_delete", hive_id: "test", id: worker.id })
-        assert.include(narrationOf(yield* client.events(remove)), "the file stays where it is")
+        assert.include(narrationOf(yield* client.events(remove)), "the file is kept")
         assert.isTrue(existsSync(file))
         const shipped = failureOf(yield* client.events({ ...remove, id: "rbee:tiny" }))
         assert.include(shipped.message, "it ships with rbee")

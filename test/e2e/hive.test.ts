@@ -273,7 +273,7 @@ describe("a hive with real workers", () => {
 
         const gpu = yield* failing({ ...spawnTiny, model: "llama2", worker: "gpu-9", device: 9 })
         assert.strictEqual(gpu.code, "DeviceNotFound")
-        assert.include(gpu.message, "There is no device 'gpu-9'")
+        assert.include(gpu.message, "Device 'gpu-9' not found")
         assert.include(gpu.message, "cpu-0")
 
         const model = yield* failing({ ...spawnTiny, model: "llama2" })

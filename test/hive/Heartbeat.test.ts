@@ -49,7 +49,7 @@ describe("Heartbeat", () => {
     assert.notInclude(reachableUrl("0.0.0.0", 9000, false), "0.0.0.0")
   })
 
-  it.effect("come at once and every 5 s, and a queen that is away is told of less and less often", () =>
+  it.effect("are sent at once and every 5 s; an unreachable queen is logged less and less often", () =>
     Effect.gen(function* () {
       let status = 200
       const { beats, told } = yield* beating(() => status)
@@ -63,16 +63,16 @@ describe("Heartbeat", () => {
       assert.lengthOf(beats, 13)
       assert.deepStrictEqual(
         told,
-        Array.from({ length: 4 }, () => "the queen took no heartbeat")
+        Array.from({ length: 4 }, () => "the queen did not accept a heartbeat")
       )
       status = 200
       yield* TestClock.adjust("10 seconds")
-      assert.strictEqual(told.at(-1), "the queen takes heartbeats again")
+      assert.strictEqual(told.at(-1), "the queen accepts heartbeats again")
       assert.lengthOf(told, 5)
     })
   )
 
-  it("tells of failures less and less often", () => {
+  it("logs failures less and less often", () => {
     const told = Array.from({ length: 200 }, (_, index) => index + 1).filter(shouldLogFailure)
     assert.deepStrictEqual(told, [1, 2, 4, 8, 16, 32, 64, 128, 192])
   })

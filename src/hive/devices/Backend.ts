@@ -1,5 +1,5 @@
 import * as Schema from "effect/Schema"
 
-/** Through what a device computes. */
+/** The compute API of a device. */
 export const Backend = Schema.Literals(["cuda", "rocm", "metal", "vulkan", "cpu"])
 export type Backend = typeof Backend.Type

@@ -9,7 +9,7 @@ import { systemProblem } from "../../settings/systemProblem.ts"
 import { noSecrets } from "../../system/childEnvironment.ts"
 import type { Backend } from "./Backend.ts"
 
-/** One GPU as a tool tells of it; its index is the one by which the backend is told to use it. */
+/** One GPU in a tool's output; `index` selects it in its backend. */
 export interface Gpu {
   readonly backend: Backend
   readonly index: number
@@ -19,7 +19,7 @@ export interface Gpu {
   readonly computeCapability: string | null
 }
 
-/** What one run of a tool gave: GPUs in the order of their index, and sentences about what was passed over. */
+/** The result of one run of a tool: GPUs in the order of their index, and notes about skipped output. */
 export interface Report {
   readonly gpus: ReadonlyArray<Gpu>
   readonly notes: ReadonlyArray<string>
@@ -29,7 +29,7 @@ export interface Report {
 export interface DeviceTool {
   readonly name: string
   readonly command: ChildProcess.StandardCommand
-  /** Reads what it printed to stdout, and never throws. */
+  /** Reads the tool's stdout; never throws. */
   readonly parse: (output: string) => Report
 }
 
@@ -38,9 +38,8 @@ const maxChunks = 16
 const maxNotes = 8
 
 /**
- * Makes the question for the GPUs that the tool knows. Each asking runs it, because memory that was free before
- * may not be now; only that there is no GPU is remembered, for 10 seconds. A run takes 2 seconds at most.
- * Whatever the tool does is logged once and is not an error.
+ * An effect that lists the tool's GPUs. Each evaluation runs the tool, because free memory changes; only an empty list is
+ * cached, for 10 seconds. A run takes at most 2 seconds. Problems are logged once and are not errors.
  */
 export const make = Effect.fn("DeviceTool.make")(function* (
   tool: DeviceTool,
@@ -51,7 +50,7 @@ export const make = Effect.fn("DeviceTool.make")(function* (
     const report = yield* run(tool, spawner)
     const notes = report.notes.slice(0, maxNotes).join("; ")
     if (notes !== (yield* Ref.getAndSet(lastNotes, notes)) && notes !== "") {
-      yield* Effect.logWarning("output of a device tool passed over", { tool: tool.name, notes })
+      yield* Effect.logWarning("skipped output of a device tool", { tool: tool.name, notes })
     }
     return report.gpus
   })
@@ -60,8 +59,7 @@ export const make = Effect.fn("DeviceTool.make")(function* (
   )
 })
 
-// The tool runs in a fiber of its own: behind a broken driver it may not even die of SIGKILL, and nobody
-// waits for that.
+// The tool runs in a fiber of its own, because with a broken driver it may not even end on SIGKILL.
 const run = Effect.fnUntraced(function* (
   { command, parse }: DeviceTool,
   spawner: ChildProcessSpawner.ChildProcessSpawner["Service"]
@@ -85,7 +83,7 @@ const run = Effect.fnUntraced(function* (
   )
 })
 
-/** How every tool is run: it gets no input and no secrets, and dies half a second after it was told to end. */
+/** Options of every tool: no input, no secrets, and SIGKILL half a second after SIGTERM. */
 export const runOptions = {
   stdin: "ignore",
   forceKillAfter: "500 millis",
@@ -93,17 +91,17 @@ export const runOptions = {
   env: noSecrets
 } as const
 
-/** A foreign text as it may be shown: without control characters, and not longer than the given number of characters. */
-export const sanitized = (text: string, most: number) =>
-  text.trimStart().slice(0, most).replace(/\p{C}/gu, " ").trim()
+/** A foreign text for messages: without control characters, and at most `maxLength` characters long. */
+export const sanitized = (text: string, maxLength: number) =>
+  text.trimStart().slice(0, maxLength).replace(/\p{C}/gu, " ").trim()
 
-/** The report of what was read: a GPU by its index, or a sentence about what is none. The first of an index counts. */
+/** The report of a tool's entries: GPUs, or notes about unusable entries. The first GPU with an index wins. */
 export const report = (read: ReadonlyArray<Gpu | string>): Report => {
   const gpus = new Map<number, Gpu>()
   const notes: Array<string> = []
   for (const one of read) {
     if (typeof one === "string") notes.push(one)
-    else if (gpus.has(one.index)) notes.push(`'${one.name}' has the index ${one.index} of another`)
+    else if (gpus.has(one.index)) notes.push(`'${one.name}' has the same index ${one.index} as another GPU`)
     else gpus.set(one.index, one)
   }
   return { gpus: [...gpus.values()].sort((left, right) => left.index - right.index), notes }

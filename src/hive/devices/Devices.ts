@@ -16,8 +16,8 @@ import { nvidiaSmi } from "./NvidiaSmi.ts"
 import { rocmSmi } from "./RocmSmi.ts"
 
 /**
- * A device with what the hive needs to place a worker on it. The number in its id is its own among all GPUs; its
- * `index` is the one by which its backend counts, and is its own only there. Memory is in bytes.
+ * A device with the data that placement needs. The number in the id is unique among all GPUs; `index` is the backend's own
+ * number, unique within the backend. Memory is in bytes.
  */
 export class Device extends Capability.extend<Device>("Device")({
   backend: Backend,
@@ -25,26 +25,26 @@ export class Device extends Capability.extend<Device>("Device")({
   total_bytes: Schema.Finite,
   free_bytes: Schema.Finite
 }) {
-  /** The id as it is typed: `gpu-0`, `cpu-0`. */
+  /** The id in lower case, as users type it: `gpu-0`, `cpu-0`. */
   get short(): string {
     return this.id.toLowerCase()
   }
 
-  /** For a sentence: `cpu-0 (CPU (2 cores), 23.5 GiB)`. */
+  /** The device in a message: `cpu-0 (CPU (2 cores), 23.5 GiB)`. */
   get description(): string {
     return `${this.short} (${this.name}, ${gib(this.total_bytes)} GiB)`
   }
 }
 
-/** The devices of this machine: NVIDIA's GPUs, AMD's, else those that the llama engine finds; the CPU is the last. */
+/** The devices of this machine: NVIDIA and AMD GPUs, otherwise those that the llama engine finds; the CPU comes last. */
 export class Devices extends Context.Service<
   Devices,
   {
-    /** Asks the machine anew, so that free memory is as of now; takes 4 seconds at most, and never fails. */
+    /** Measures the devices, so that free memory is current; takes at most 4 seconds and never fails. */
     readonly list: Effect.Effect<ReadonlyArray<Device>>
   }
 >()("rbee/hive/devices/Devices") {
-  /** With the given file as the program of a worker, which is asked for the engine's devices. */
+  /** With the given file as the worker's program, which lists the engine's devices. */
   static readonly layerWith = (worker: string) =>
     Layer.effect(
       Devices,
@@ -60,7 +60,7 @@ export class Devices extends Context.Service<
         const engine = yield* EngineDevices.make(files, fs, path, spawner)
         const list = Effect.gen(function* () {
           const found = yield* Effect.all([nvidia, amd], { concurrency: "unbounded" })
-          // The engine would list the same cards again, by another backend.
+          // The engine would list the same cards again with another backend.
           const all = found.flat().length > 0 ? found : [yield* engine]
           return [...gpuDevices(all), cpuDevice(measure())]
         }).pipe(Effect.withSpan("Devices.list"))
@@ -70,7 +70,7 @@ export class Devices extends Context.Service<
 
   static readonly layerNoDeps = this.layerWith(workerFile)
 
-  /** These devices and no others, for tests. */
+  /** Exactly these devices, for tests. */
   static readonly layerMemory = (devices: ReadonlyArray<Device>) =>
     Layer.succeed(Devices, Devices.of({ list: Effect.succeed(devices) }))
 }
@@ -78,8 +78,8 @@ export class Devices extends Context.Service<
 const gib = (bytes: number) => Math.round((bytes / 1024 ** 3) * 10) / 10
 const wholeGib = (bytes: number) => Math.floor(bytes / 1024 ** 3)
 
-// Each list's numbers begin after the highest of the list before it, so that a GPU keeps its own when another one of
-// its list is passed over.
+// Each list's numbers start after the highest index of the previous list, so that a GPU keeps its number when another one
+// of its list is skipped.
 const gpuDevices = (lists: ReadonlyArray<ReadonlyArray<DeviceTool.Gpu>>) => {
   let first = 0
   return lists.flatMap((gpus) => {

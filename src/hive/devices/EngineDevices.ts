@@ -7,7 +7,7 @@ import type * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Schema from "effect/Schema"
 import * as DeviceTool from "./DeviceTool.ts"
 
-/** What `--list-devices` of a worker prints in one line. */
+/** The line that a worker prints for `--list-devices`. */
 const Listing = Schema.fromJsonString(Schema.Struct({ devices: Schema.Array(Schema.Unknown) }))
 
 const Listed = Schema.Struct({
@@ -21,16 +21,16 @@ const decodeListing = Schema.decodeOption(Listing)
 const decodeListed = Schema.decodeUnknownOption(Listed)
 const maxDevices = 64
 
-/** Where things are: the folder in which the engine is installed, and the file of the worker's program. */
+/** The folder in which the engine is installed, and the file of the worker's program. */
 export interface EngineFiles {
   readonly folder: string
   readonly worker: string
 }
 
 /**
- * Makes the question for the GPUs that the llama engine reaches through Vulkan or Metal. No tool tells of them, so
- * a worker is started that loads the engine and lists them; only where the engine has such a backend installed.
- * On Apple's machines the memory is what Metal advises to use of the memory that the GPU shares with the CPU.
+ * An effect that lists the GPUs which the llama engine reaches through Vulkan or Metal. No tool reports them, so a worker
+ * process loads the engine and lists them, where such a backend is installed. On Apple machines the memory is the part of
+ * the shared memory that Metal recommends to use.
  */
 export const make = (
   { folder, worker }: EngineFiles,
@@ -57,7 +57,7 @@ export const make = (
   )
 }
 
-/** Reads the worker's line; what the engine or a driver printed before it does not matter. */
+/** Reads the worker's line, the last one; the engine or a driver may print others before it. */
 export const parse = (output: string): DeviceTool.Report => {
   const line = output.split(/\r?\n/).findLast((line) => line.trim() !== "")
   if (line === undefined) return DeviceTool.report([])
@@ -70,8 +70,8 @@ const readDevice = (value: unknown, index: number): DeviceTool.Gpu | string => {
   const device = Option.getOrUndefined(decodeListed(value))
   if (device === undefined) return `device ${index}`
   const name = DeviceTool.sanitized(device.name, 200)
-  // The engine tells the memory of all devices together: of several it is not known how much each has.
-  if (device.total_bytes <= 0) return `'${name}', whose own memory the engine does not tell`
+  // The engine reports the memory of all devices together: with several it is unknown how much each of them has.
+  if (device.total_bytes <= 0) return `'${name}', whose own memory the engine does not report`
   if (device.free_bytes < 0 || device.free_bytes > device.total_bytes) return `device '${name}'`
   return {
     backend: device.backend,

@@ -11,10 +11,9 @@ export interface HostInfo {
 }
 
 /**
- * Measures the machine; a limit on the process (a container's) counts as the total. On Linux free memory is what can
- * be had without swapping: libuv, and with it `os.freemem`, reads `MemAvailable` of `/proc/meminfo`. On macOS it is
- * the free pages alone, without those that the system would give back, so it is less than what can be had. Tests
- * replace it by `Effect.provideService`.
+ * Measures the machine; a limit on the process, such as a container's, counts as the total. On Linux free memory is what
+ * is available without swapping: `os.freemem` reads `MemAvailable` of `/proc/meminfo`. On macOS it counts free pages only,
+ * without those that the system could reclaim. Tests replace it with `Effect.provideService`.
  */
 export const HostResources = Context.Reference<() => HostInfo>("rbee/hive/Machine", {
   defaultValue: () => () => {

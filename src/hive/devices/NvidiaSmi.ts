@@ -5,7 +5,7 @@ const maxGpus = 256
 const maxRow = 1000
 const mebi = 1024 * 1024
 
-/** The tool of NVIDIA's driver. It counts GPUs in the order of the bus, and memory in MiB. */
+/** The tool of NVIDIA's driver. It numbers GPUs in bus order, and reports memory in MiB. */
 export const nvidiaSmi: DeviceTool = {
   name: "nvidia-smi",
   command: ChildProcess.make(
@@ -23,11 +23,11 @@ export const nvidiaSmi: DeviceTool = {
     )
 }
 
-// A name may itself have commas; the other four fields do not.
+// A name may contain commas; the other four fields do not.
 const row = /^\s*(\d{1,4})\s*,\s*(.*\S)\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\S.*?)\s*$/
 
 const readRow = (line: string): Gpu | undefined => {
-  // In a longer line the search for the commas may take very long.
+  // The pattern takes very long on a longer line.
   if (line.length > maxRow) return undefined
   const [, index, name, total, free, capability = ""] = row.exec(line) ?? []
   if (name === undefined || Number(total) === 0 || Number(free) > Number(total)) return undefined

@@ -6,9 +6,8 @@ import { type DeviceTool, type Gpu, report, runOptions, sanitized } from "./Devi
 const maxCards = 256
 
 /**
- * The tool of AMD's ROCm. It prints one object with a member for each card (`card0`) and some for other things
- * (`system`); their fields are texts, and versions write the same name with capitals or without. Warnings may
- * stand before the object. Bytes are bytes.
+ * The tool of AMD's ROCm. It prints one object with a member for each card (`card0`) and others (`system`). Field values
+ * are texts, and the case of field names differs between versions. Warnings may precede the object. Memory is in bytes.
  */
 export const rocmSmi: DeviceTool = {
   name: "rocm-smi",
@@ -51,8 +50,8 @@ const readCard = ([label, value]: [string, unknown]): ReadonlyArray<Card> => {
 }
 
 /**
- * The tool counts cards in its own order, but the runtime that is told which cards to use counts them by their
- * node in the kernel (github.com/ROCm/rocm-systems, pull request 4406). Before ROCm 6.1 no node is printed.
+ * The tool numbers cards in its own order, but the runtime numbers them by their node in the kernel
+ * (github.com/ROCm/rocm-systems, pull request 4406). Before ROCm 6.1 the tool prints no node.
  */
 const indexOf = (card: Card, cards: ReadonlyArray<Card>) => {
   const nodes = new Set(cards.flatMap(({ fields }) => wholeNumber(fields.get("node id")) ?? []))
@@ -80,7 +79,7 @@ const readGpu = ({ fields }: Card, index: number): Gpu | undefined => {
 const wholeNumber = (text: string | undefined) =>
   text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 
-// Of some cards one of these is only the number of the PCI device.
+// For some cards one of these fields contains only the number of the PCI device.
 const nameOf = (fields: Fields) =>
   ["card series", "device name", "card model"]
     .map((name) => fields.get(name) ?? "")

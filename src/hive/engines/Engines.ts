@@ -20,20 +20,20 @@ import { makeLlamaServer } from "./LlamaServer.ts"
 import { makeTemplate } from "./Template.ts"
 import { makeVllm } from "./Vllm.ts"
 
-/** The exit code of a worker that found its port in use: another port is worth a try. */
+/** The exit code of a worker whose port is in use; the hive tries another port. */
 export const portInUse = 98
 
 /** The engines of this hive. */
 export class Engines extends Context.Service<
   Engines,
   {
-    /** By name, as they are installed now. */
+    /** The engines by name, with what is installed now. */
     readonly all: Effect.Effect<ReadonlyMap<string, Engine>>
   }
 >()("rbee/hive/engines/Engines") {
   /**
-   * The built-in llama engine, whose worker is the given file of JavaScript or TypeScript; llama-server and vLLM, where
-   * they are found; and those of the settings.
+   * The built-in llama engine, whose worker is the given JavaScript or TypeScript file; llama-server and vLLM, where they
+   * are found; and the engines of the settings.
    */
   static readonly layerWith = (worker: string) =>
     Layer.effect(
@@ -43,11 +43,11 @@ export class Engines extends Context.Service<
 
   static readonly layerNoDeps = this.layerWith(workerFile)
 
-  /** These engines and no others. */
+  /** Exactly these engines. */
   static readonly layerMemory = (engines: ReadonlyArray<Engine>) =>
     Layer.succeed(Engines, Engines.of({ all: Effect.succeed(byName(engines)) }))
 
-  /** Engines of an application beside those of another layer; one of the same name takes the other's place. */
+  /** Adds an application's engines to those of another layer; an engine with the same name replaces the other. */
   static readonly layerAdding = (engines: ReadonlyArray<Engine>) =>
     Layer.effect(
       Engines,
@@ -79,7 +79,7 @@ const make = Effect.fnUntraced(function* (worker: string) {
 
   const folder = path.join(data, "engines", builtInEngine)
   const packages = path.join(folder, "node_modules", "@node-llama-cpp")
-  // Of a package that was left out an empty one of another name stands in its folder.
+  // npm leaves an empty package with another name in the folder of an optional package that it did not install.
   const isReal = (entry: string) =>
     fs.readFileString(path.join(packages, entry, "package.json")).pipe(
       Effect.map((text) =>
@@ -104,7 +104,7 @@ const make = Effect.fnUntraced(function* (worker: string) {
     return Option.getOrUndefined(yield* Effect.findFirst(places, isProgram))
   })
 
-  // Asking the program takes a moment, and what it was built with does not change.
+  // Running the program takes a moment, and its build does not change.
   const devicesOf = yield* Cache.make({
     capacity: maxPrograms,
     timeToLive: listed,

@@ -3,7 +3,7 @@ import type { Backend } from "../devices/Backend.ts"
 import type { ModelTraits } from "../gguf/GgufTraits.ts"
 import { type Engine, ggufOnly, onlyDevice } from "./Engine.ts"
 
-/** How far the worker's log says that it is: `Loaded 40% of the model`. */
+/** The loading progress in the worker's log: `Loaded 40% of the model`. */
 export const loadedIn = (line: string) => {
   const percent = /^Loaded (\d{1,3})% of the model$/.exec(line)?.[1]
   return percent === undefined ? undefined : Number(percent)
@@ -26,8 +26,8 @@ const capabilities = ({ chatTemplate, purpose, reasons }: ModelTraits): Capabili
 const gpuBackends: ReadonlyArray<Backend> = ["cuda", "vulkan", "metal"]
 
 /**
- * The built-in engine, llama.cpp inside Node: its worker's file, and the packages of its folder, of which
- * `linux-x64-cuda` and the like bring a GPU's backend.
+ * The built-in engine, llama.cpp inside Node. `worker` is its program; `packages` are those in its folder, where names
+ * such as `linux-x64-cuda` show a GPU backend.
  */
 export const makeLlama = (
   name: string,

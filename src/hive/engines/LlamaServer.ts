@@ -7,7 +7,7 @@ import type { ModelTraits } from "../gguf/GgufTraits.ts"
 import { type Engine, ggufOnly, onlyDevice } from "./Engine.ts"
 import type { WorkerSpec } from "./WorkerSpec.ts"
 
-/** What the program calls the devices of each backend, as `--list-devices` prints them: `CUDA0`, `Vulkan1`. */
+/** The prefixes of device names in the output of `--list-devices`, such as `CUDA0` and `Vulkan1`, with their backends. */
 const prefixes: ReadonlyArray<readonly [prefix: string, backend: Backend]> = [
   ["CUDA", "cuda"],
   ["ROCm", "rocm"],
@@ -17,13 +17,13 @@ const prefixes: ReadonlyArray<readonly [prefix: string, backend: Backend]> = [
   ["MTL", "metal"]
 ]
 
-/** The backends that the program was built with, from what `--list-devices` printed. */
+/** The backends that the program was built with, from the output of `--list-devices`. */
 export const backendsIn = (listed: string): ReadonlyArray<Backend> => {
   const found = prefixes.filter(([prefix]) => new RegExp(`^\\s*${prefix}\\d+:`, "m").test(listed))
   return [...new Set(found.map(([, backend]) => backend)), "cpu"]
 }
 
-// CUDA and HIP show one GPU only, which is the first then.
+// With `onlyDevice`, CUDA and HIP show a single GPU, which has the number 0.
 const deviceOf = ({ backend, device }: WorkerSpec, listed: string) => {
   if (backend === "cpu") return "none"
   const prefix = prefixes.find(
@@ -33,21 +33,21 @@ const deviceOf = ({ backend, device }: WorkerSpec, listed: string) => {
 }
 
 /**
- * How far its log says that it is: llama.cpp prints a dot each time that another percent of the model is loaded
- * (`llama_model_load_from_file_impl` in llama.cpp), so there are at most as many dots as percent.
+ * The loading progress in the log: llama.cpp prints one dot for each further percent of the model that is loaded
+ * (`llama_model_load_from_file_impl` in llama.cpp).
  */
 export const loadedIn = (line: string) => (/^\.{1,100}$/.test(line) ? line.length : undefined)
 
 const Slots = Schema.fromJsonString(Schema.Array(Schema.Struct({ is_processing: Schema.Boolean })))
 const readSlots = Schema.decodeUnknownOption(Slots)
 
-/** How many of its slots work on a request, by its `/slots`. */
+/** How many slots work on a request, from the body of `/slots`. */
 export const processingIn = (slots: string) =>
   Option.getOrUndefined(
     Option.map(readSlots(slots), (all) => all.filter((slot) => slot.is_processing).length)
   )
 
-// It learns at the end of one batch that its client is gone, and stops at the end of the next: after 256 tokens at most.
+// It notices at the end of one batch that the client has left, and stops at the end of the next: after at most 256 tokens.
 const batchSize = "128"
 const oneBatch = new Set(["--embedding", "--embeddings", "--rerank", "--reranking"])
 
@@ -57,8 +57,8 @@ const has = ({ args = [] }: ProgramSetting, ...flags: ReadonlyArray<string>) =>
   args.some((arg) => flags.some((flag) => arg === flag || arg.startsWith(`${flag}=`)))
 
 /**
- * What it can do, by its flags: it makes embeddings only where it was started for them. A model without a chat template
- * chats by a common one. A chat template without a place for tools has it answer as if the request had none.
+ * What a worker can do, from its flags: embeddings only with a flag for them. A model without a chat template chats with a
+ * common one. With a chat template that does not support tools, llama-server ignores the request's tools.
  */
 const capabilitiesWith =
   (setting: ProgramSetting) =>
@@ -78,8 +78,8 @@ const capabilitiesWith =
   }
 
 /**
- * llama.cpp's own server. Its flags are those of tools/server/README.md in ggml-org/llama.cpp; its context is for all
- * requests together.
+ * llama.cpp's own server. Its flags are documented in tools/server/README.md of ggml-org/llama.cpp. Its context is shared
+ * by all slots.
  */
 export const makeLlamaServer = (
   name: string,
@@ -89,11 +89,11 @@ export const makeLlamaServer = (
 ): Engine => ({
   name,
   cancellation: { _tag: "Disconnect", activity: { path: "/slots", running: processingIn } },
-  // While it evaluates a prompt it sees a closed connection only when it writes: after each batch, with this.
+  // During prefill it notices a closed connection only when it writes; with this it writes after each batch.
   streamFields: { return_progress: true },
   backends: program === undefined ? [] : backendsIn(listed),
   install: `install llama.cpp so that llama-server is on the PATH, or set program in [engines.${name}] of config.toml`,
-  ...(program === undefined ? { missing: "there is no llama-server on the PATH" } : {}),
+  ...(program === undefined ? { missing: "llama-server is not on the PATH" } : {}),
   readyPath: "/health",
   loaded: loadedIn,
   capabilities: capabilitiesWith(setting),
@@ -123,7 +123,7 @@ export const makeLlamaServer = (
       ...(spec.capabilities?.embeddings === true && !has(setting, "--embedding", "--embeddings")
         ? ["--embeddings"]
         : []),
-      // An embedding model evaluates a text in one batch, whatever its length.
+      // An embedding model evaluates each text in one batch.
       ...(spec.capabilities?.embeddings === true || setting.args?.some((word) => oneBatch.has(word)) === true
         ? []
         : ["--batch-size", batchSize]),

@@ -14,7 +14,7 @@ const valuesOf = (spec: WorkerSpec, port: number): Readonly<Record<string, strin
   threads: String(spec.threads)
 })
 
-/** An engine that is a command of the owner's, whose placeholders are filled in word by word. */
+/** An engine from the settings: a command whose placeholders are replaced word by word. */
 export const makeTemplate = (name: string, setting: TemplateSetting): Engine => ({
   name,
   cancellation: { _tag: "Disconnect" },

@@ -1,12 +1,12 @@
 import { createServer } from "node:net"
-// @effect-diagnostics nodeBuiltinImport:off -- Effect has no way to ask the system for a free port
+// @effect-diagnostics nodeBuiltinImport:off -- Effect has no service for free ports
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { systemProblem } from "../../settings/systemProblem.ts"
 
-/** The system had no port on loopback that was not used before. */
+/** The system offered no unused port on loopback. */
 export class NoFreePort extends Schema.TaggedError<NoFreePort>()("NoFreePort", {
   reason: Schema.String
 }) {
@@ -15,13 +15,13 @@ export class NoFreePort extends Schema.TaggedError<NoFreePort>()("NoFreePort", {
   }
 }
 
-/** Gives ports on loopback that nobody listens on. */
+/** Allocates free ports on loopback. */
 export class FreePorts extends Context.Service<
   FreePorts,
   {
-    /** A port that was never given before, nor reserved. */
+    /** A free port that was neither allocated nor reserved before. */
     readonly next: Effect.Effect<number, NoFreePort>
-    /** Keeps a port from being given, because a worker has it. */
+    /** Excludes a port that a worker uses from allocation. */
     readonly reserve: (port: number) => Effect.Effect<void>
   }
 >()("rbee/hive/workers/FreePorts") {
@@ -37,7 +37,7 @@ export class FreePorts extends Context.Service<
           return port
         }
         return yield* new NoFreePort({
-          reason: `${attempts} in a row had been used before; restart the hive`
+          reason: `${attempts} in a row were already used; restart the hive`
         })
       })
       return FreePorts.of({ next, reserve: (port) => Effect.sync(() => used.add(port)) })
@@ -56,7 +56,7 @@ const askSystem = Effect.callback<number, NoFreePort>((resume) => {
       resume(
         typeof address === "object" && address !== null
           ? Effect.succeed(address.port)
-          : Effect.fail(new NoFreePort({ reason: "the system named none" }))
+          : Effect.fail(new NoFreePort({ reason: "the system offered none" }))
       )
     )
   })

@@ -4,7 +4,7 @@ import * as FileSystem from "effect/FileSystem"
 const maxBytes = 8192
 const maxLines = 10
 
-/** The last ten lines of a log file, however long it is; none when it cannot be read. */
+/** The last ten lines that are not blank of the last 8 KiB of a log file; none when it cannot be read. */
 export const lastLines = Effect.fn("LogTail.lastLines")(
   function* (file: string) {
     const fs = yield* FileSystem.FileSystem

@@ -5,13 +5,13 @@ import { Backend } from "../devices/Backend.ts"
 import { type Device } from "../devices/Devices.ts"
 import { builtInEngine } from "../engines/Engine.ts"
 
-/** The device that was asked for is not there. Another one is never taken in its place. */
+/** The requested device does not exist. No other device replaces it. */
 export class DeviceNotFound extends Schema.TaggedError<DeviceNotFound>()("DeviceNotFound", {
   device: Schema.String,
   available: Schema.Array(Schema.String)
 }) {
   override get message() {
-    return `There is no device '${this.device}' on this machine; it has: ${this.available.join(", ")}`
+    return `Device '${this.device}' not found; available devices: ${this.available.join(", ")}`
   }
 }
 
@@ -25,7 +25,7 @@ export class DeviceConflict extends Schema.TaggedError<DeviceConflict>()("Device
   }
 }
 
-/** `worker` is no kind, no device and no engine. */
+/** `worker` is neither a kind, nor a device, nor an engine. */
 export class UnknownWorkerKind extends Schema.TaggedError<UnknownWorkerKind>()("UnknownWorkerKind", {
   worker: Schema.String,
   known: Schema.Array(Schema.String)
@@ -35,7 +35,7 @@ export class UnknownWorkerKind extends Schema.TaggedError<UnknownWorkerKind>()("
   }
 }
 
-/** The device is there, and the engine as it is installed cannot compute on it. */
+/** The device exists, but the installed engine cannot compute on it. */
 export class BackendNotSupported extends Schema.TaggedError<BackendNotSupported>()("BackendNotSupported", {
   engine: Schema.String,
   device: Schema.String,
@@ -43,8 +43,8 @@ export class BackendNotSupported extends Schema.TaggedError<BackendNotSupported>
   supports: Schema.Array(Backend)
 }) {
   override get message() {
-    const can = this.supports.length === 0 ? "nothing" : this.supports.join(", ")
-    return `The engine '${this.engine}' cannot use ${this.device}: that needs ${this.needs}, and it is installed for ${can}`
+    const installed = this.supports.length === 0 ? "no backend" : this.supports.join(", ")
+    return `The engine '${this.engine}' cannot use ${this.device}: it is installed for ${installed}, not for ${this.needs}`
   }
 }
 
@@ -58,12 +58,12 @@ export class ModelDoesNotFit extends Schema.TaggedError<ModelDoesNotFit>()("Mode
   override get message() {
     return (
       `Model '${this.model}' needs ${size(this.needed)} and ${this.device} has ${size(this.free)} free; ` +
-      "take a smaller quantisation or context, another device, or delete a worker"
+      "use a smaller quantization or context, another device, or delete a worker"
     )
   }
 }
 
-/** Why no device was chosen. */
+/** Why placement failed. */
 export const PlacementError = Schema.Union([
   DeviceNotFound,
   DeviceConflict,
@@ -72,16 +72,16 @@ export const PlacementError = Schema.Union([
 ])
 export type PlacementError = typeof PlacementError.Type
 
-/** The engines of this hive by name, each with the backends that it is installed for. */
+/** The engines of this hive by name, each with its installed backends. */
 export type Engines = ReadonlyMap<string, ReadonlyArray<Backend>>
 
-/** What is asked for. `device` is an index; absent, it is not said. */
+/** The placement fields of a request. `device` is an index. */
 export interface PlacementRequest {
   readonly worker: string
   readonly device?: number | undefined
 }
 
-/** Where a worker runs and what runs it. */
+/** The device and the engine of a new worker. */
 export interface Placement {
   readonly engine: string
   readonly device: Device
@@ -93,9 +93,8 @@ const devicePattern = /^([a-z]+)-(\d{1,10})$/
 type Kind = (typeof kinds)[number]
 
 /**
- * Chooses the engine and the device. `auto` and the name of an engine take the GPU with the most free memory
- * that the engine can use, else the CPU; an index beside them is binding. With everything else the device is
- * the one that was named, or the request is refused.
+ * Chooses the engine and the device. For `auto` and the name of an engine the device is the GPU with the most free memory
+ * that the engine can use, else the CPU; an index restricts the choice. Any other `worker` names the device exactly.
  */
 export const place = (
   request: PlacementRequest,
@@ -137,7 +136,7 @@ export const checkFit = (
         })
       )
 
-/** The workers that a request accepts, by where they run. */
+/** The devices that a request accepts. */
 export interface DeviceFilter {
   readonly backend?: Backend | "gpu" | undefined
   readonly index?: number | undefined
@@ -166,11 +165,11 @@ export const readDeviceName = (
     : Result.succeed({ backend: device.backend, index: device.index })
 }
 
-/** The name of the device that a filter describes, as `worker` of a spawn takes it. */
+/** The name of the device that a filter describes, in the format of `worker` in `worker_spawn`. */
 export const deviceName = ({ backend, index }: DeviceFilter) =>
   backend === undefined || index === undefined ? backend : `${backend}-${index}`
 
-/** Whether a device of a backend passes. */
+/** Whether the filter accepts a device. */
 export const passes = (
   { backend, index }: DeviceFilter,
   device: { readonly backend: Backend; readonly index: number }

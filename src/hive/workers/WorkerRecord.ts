@@ -3,13 +3,13 @@ import { WorkerId } from "../../operation/fields.ts"
 import { WorkerSpec } from "../engines/WorkerSpec.ts"
 
 /**
- * `busy` is a worker that is ready and has requests; `draining` lasts until the process has ended; `stopped` is one that
- * ended because it should; `failed` is final until somebody restarts the worker.
+ * `busy`: ready, and it has requests. `draining`: stopping, until the process has ended. `stopped`: ended by a stop.
+ * `failed`: not restarted automatically any more.
  */
 export const WorkerState = Schema.Literals(["starting", "ready", "busy", "draining", "stopped", "failed"])
 export type WorkerState = typeof WorkerState.Type
 
-/** A worker as the wire shows it. `pid` and `port` are there only while a process lives. */
+/** A worker in the wire's format. `pid` and `port` are present only while a process is alive. */
 export const WorkerRecord = Schema.Struct({
   id: WorkerId,
   model: Schema.String,
@@ -22,15 +22,15 @@ export const WorkerRecord = Schema.Struct({
 })
 export type WorkerRecord = typeof WorkerRecord.Type
 
-/** A worker's process and where it listens on loopback. */
+/** A worker's process and its port on loopback. */
 export const WorkerProcess = Schema.Struct({
   pid: Schema.Int,
-  /** When the process started, as the system tells it: the same number may be another process later. */
+  /** The process's start time as the system reports it, because pids are reused. */
   startTime: Schema.String,
   port: Schema.Int
 })
 export type WorkerProcess = typeof WorkerProcess.Type
 
-/** What a hive leaves about a running worker, for the hive that comes after it. */
+/** The record of a running worker, from which a restarted hive adopts it. */
 export const StoredWorker = Schema.Struct({ spec: WorkerSpec, process: WorkerProcess })
 export type StoredWorker = typeof StoredWorker.Type

@@ -16,25 +16,25 @@ import { HiveAlreadyRuns, StateNotWritable } from "./errors.ts"
 import { StoredWorker } from "./WorkerRecord.ts"
 
 /**
- * The records of the workers that run, and their logs: `<state>/hives/<hive id>/workers/`. One process at a time has
- * them.
+ * The records and logs of the running workers, in `<state>/hives/<hive id>/workers/`. One process at a time may use the
+ * folder.
  */
 export class WorkerStore extends Context.Service<
   WorkerStore,
   {
-    /** The records that an earlier hive left. What is none is removed. */
+    /** The records that an earlier hive left. Files that are not records or their logs are removed. */
     readonly list: Effect.Effect<ReadonlyArray<StoredWorker>>
     readonly save: (worker: StoredWorker) => Effect.Effect<void, StateNotWritable>
-    /** Removes the record; an absent one is fine. */
+    /** Removes the record, if it exists. */
     readonly remove: (id: string) => Effect.Effect<void>
     /** Removes the worker's log. */
     readonly removeLog: (id: string) => Effect.Effect<void>
     readonly logFile: (id: string) => string
-    /** Where the older part of a log is, when it has grown long. */
+    /** The file with the older part of a long log. */
     readonly olderLogFile: (id: string) => string
   }
 >()("rbee/hive/workers/WorkerStore") {
-  /** Fails with `HiveAlreadyRuns` when another process has the folder. */
+  /** Fails with `HiveAlreadyRuns` when another process uses the folder. */
   static readonly layerNoDeps = Layer.effect(
     WorkerStore,
     Effect.suspend(() => make)

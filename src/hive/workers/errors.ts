@@ -7,7 +7,7 @@ import { failureStatus } from "../../operation/failureStatus.ts"
 const listed = (names: ReadonlyArray<string>) => (names.length === 0 ? "none" : names.join(", "))
 
 const sanitized = (lines: ReadonlyArray<string>) =>
-  lines.length === 0 ? "it wrote nothing to its log" : `its last lines: ${lines.join(" | ")}`
+  lines.length === 0 ? "its log is empty" : `its last lines: ${lines.join(" | ")}`
 
 /** The connection to a worker broke, or could not be made: most likely the worker's process has ended. */
 export class ConnectionLost extends Data.TaggedError("WorkerGone")<{ readonly reason: string }> {}
@@ -25,7 +25,7 @@ export class WorkerNotFound extends Schema.TaggedError<WorkerNotFound>()(
 
 /**
  * The worker's process could not start, or ended. `lastLines` are the last of its log; `killed` is set when it was ended
- * from outside, which says nothing of its model.
+ * from outside, so that its model is not the cause.
  */
 export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFailed", {
   worker: Schema.String,
@@ -43,7 +43,7 @@ export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFail
   }
 }
 
-/** The worker is there and takes no request now. */
+/** The worker exists, but takes no requests in its state. */
 export class WorkerNotReady extends Schema.TaggedError<WorkerNotReady>()("WorkerNotReady", {
   worker: Schema.String,
   state: Schema.String,
@@ -51,11 +51,11 @@ export class WorkerNotReady extends Schema.TaggedError<WorkerNotReady>()("Worker
 }) {
   override get message() {
     const why = this.reason === undefined ? "" : ` (${this.reason})`
-    return `Worker '${this.worker}' is ${this.state}${why}; restart it with worker_restart, or leave worker_id out`
+    return `Worker '${this.worker}' is ${this.state}${why}; restart it with worker_restart, or omit worker_id`
   }
 }
 
-/** The worker was to be stopped only if nobody uses it. */
+/** The worker has requests and was to be stopped only when idle. */
 export class WorkerBusy extends Schema.TaggedError<WorkerBusy>()(
   "WorkerBusy",
   { worker: Schema.String, requests: Schema.Int },
@@ -66,38 +66,38 @@ export class WorkerBusy extends Schema.TaggedError<WorkerBusy>()(
   }
 }
 
-/** As many requests wait for the model as may wait. */
+/** The queue for the model is full. */
 export class QueueFull extends Schema.TaggedError<QueueFull>()("QueueFull", {
   model: Schema.String,
   limit: Schema.Int
 }) {
   override get message() {
-    return `${this.limit} requests wait for '${this.model}' already (scheduler.queue_length); try again in a moment`
+    return `The queue for '${this.model}' is full: ${this.limit} requests (scheduler.queue_length); retry later`
   }
 }
 
-/** The request waited for a worker for as long as it may. */
+/** The request has waited for a worker for the maximum time. */
 export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeout", {
   model: Schema.String,
   waitedMs: Schema.Finite
 }) {
   override get message() {
-    return `No worker of this hive was free for '${this.model}' within ${this.waitedMs} ms (timeouts.queue, or x-rbee-deadline-ms); try again later`
+    return `Queue timeout: no free worker for '${this.model}' on this hive within ${this.waitedMs} ms (timeouts.queue, or x-rbee-deadline-ms); retry later`
   }
 }
 
-/** The worker that was named serves another model. */
+/** The request names a worker that serves another model. */
 export class WrongModel extends Schema.TaggedError<WrongModel>()("WrongModel", {
   worker: Schema.String,
   serves: Schema.String,
   asked: Schema.String
 }) {
   override get message() {
-    return `Worker '${this.worker}' serves ${this.serves}, not ${this.asked}; name its model, or leave worker_id out`
+    return `Worker '${this.worker}' serves ${this.serves}, not ${this.asked}; request ${this.serves} or omit worker_id`
   }
 }
 
-/** The worker that was named runs on another device. */
+/** The request names a worker that runs on another device. */
 export class WrongDevice extends Schema.TaggedError<WrongDevice>()("WrongDevice", {
   worker: Schema.String,
   runsOn: Schema.String,
@@ -110,7 +110,7 @@ export class WrongDevice extends Schema.TaggedError<WrongDevice>()("WrongDevice"
 
 const EngineWord = Schema.optional(Schema.NullOr(Schema.String))
 
-/** The prompt, or the prompt and its answer, do not fit the worker's context; the sentence is the engine's. */
+/** The prompt, or prompt and answer together, exceed the worker's context; `detail` is the engine's message. */
 export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExceeded>()(
   "ContextLengthExceeded",
   { worker: Schema.String, detail: Schema.String, type: EngineWord, param: EngineWord }
@@ -125,10 +125,10 @@ export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExcee
   }
 }
 
-/** The worker refused a request, in its own words. */
+/** The worker refused a request; `detail` is the engine's message. */
 export class WorkerRefused extends Schema.TaggedError<WorkerRefused>()("WorkerRefused", {
   worker: Schema.String,
-  /** 200 when the worker failed in the middle of its answer without a code that is a status. */
+  /** The HTTP status; 200 when the worker failed mid-response without a status of its own. */
   status: Schema.Int,
   detail: Schema.String,
   type: EngineWord,
@@ -148,7 +148,7 @@ export class WorkerRefused extends Schema.TaggedError<WorkerRefused>()("WorkerRe
   }
 }
 
-/** The worker said nothing for longer than it may. */
+/** The worker sent nothing for longer than a time limit. */
 export class WorkerSilent extends Schema.TaggedError<WorkerSilent>()("WorkerSilent", {
   worker: Schema.String,
   limit: Schema.Literals(["first_token", "between_tokens"]),
@@ -165,26 +165,26 @@ export class WorkerUnhealthy extends Schema.TaggedError<WorkerUnhealthy>()("Work
   reason: Schema.String
 }) {
   override get message() {
-    return `Worker '${this.worker}' does not answer its health check: ${this.reason}; 'rbee worker logs ${this.worker}' shows its log, 'rbee worker restart' restarts it`
+    return `Worker '${this.worker}' does not answer its health check: ${this.reason}; see 'rbee worker logs ${this.worker}', or restart it with 'rbee worker restart ${this.worker}'`
   }
 }
 
-/** The files that say which workers run could not be kept. */
+/** The hive's state files cannot be written. */
 export class StateNotWritable extends Schema.TaggedError<StateNotWritable>()("StateNotWritable", {
   folder: Schema.String,
   reason: Schema.String
 }) {
   override get message() {
-    return `The hive cannot keep its state in ${this.folder}: ${this.reason}`
+    return `The hive cannot write its state to ${this.folder}: ${this.reason}`
   }
 }
 
-/** Another process is the hive of this id in this home. */
+/** Another process runs the hive with this id in this home. */
 export class HiveAlreadyRuns extends Schema.TaggedError<HiveAlreadyRuns>()("HiveAlreadyRuns", {
   hive: Schema.String,
   pid: Schema.Int
 }) {
   override get message() {
-    return `Hive '${this.hive}' runs already, as process ${this.pid}; stop it, or take another id with --hive-id`
+    return `Hive '${this.hive}' is already running (pid ${this.pid}); stop it or choose another --hive-id`
   }
 }

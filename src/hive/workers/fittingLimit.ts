@@ -3,8 +3,8 @@ import { promptTokensIn } from "../../http/engineErrors.ts"
 const limitFields = ["max_tokens", "max_completion_tokens"]
 
 /**
- * The body of a request with its limit of tokens cut to what the prompt leaves of the worker's context, after an engine
- * refused prompt and limit together. Absent when the limit is not what exceeds the context, or must not be changed.
+ * The request's body with its token limit cut to what the prompt leaves of the worker's context, after an engine refused
+ * prompt and limit together. Absent when the prompt alone exceeds the context, or the limit must not be changed.
  */
 export const withFittingLimit = (
   body: Readonly<Record<string, unknown>>,

@@ -1,18 +1,18 @@
 import type { WorkerState } from "./WorkerRecord.ts"
 
-/** What happens to a worker. That it is busy follows from its requests, and is no event. */
+/** Events of a worker's life. A worker is busy while it has requests, which is not an event. */
 export type WorkerEvent =
-  /** It answers and serves its model. */
+  /** The worker answers and serves its model. */
   | "answered"
-  /** Its process ended, and another follows. */
+  /** Its process ended and is restarted. */
   | "crashed"
-  /** Its process ended, and none follows. */
+  /** Its process ended and is not restarted. */
   | "gave_up"
-  /** It is to end. */
+  /** The hive stops the worker. */
   | "stop"
-  /** It ended because it should. */
+  /** The process has ended after a stop. */
   | "ended"
-  /** It is to start again. */
+  /** The stopped worker starts again. */
   | "start"
 
 type Lasting = Exclude<WorkerState, "busy">
@@ -25,8 +25,8 @@ const moves: Readonly<Record<Lasting, Partial<Record<WorkerEvent, Lasting>>>> = 
   failed: { stop: "draining" }
 }
 
-/** The state after an event; the same one where the event has no meaning. */
+/** The state after an event; unchanged when the event does not apply to the state. */
 export const next = (state: Lasting, event: WorkerEvent): Lasting => moves[state][event] ?? state
 
-/** The states in which a worker stays until something happens. */
+/** The states that change only by an event. */
 export type LastingState = Lasting

@@ -84,7 +84,7 @@ const lists = (devices: ReadonlyArray<unknown>) =>
 const ids = (devices: ReadonlyArray<Device>) => devices.map(({ id }) => id)
 
 describe("NvidiaSmi", () => {
-  it.effect("reads recorded output, and passes over what is no usable GPU", () =>
+  it.effect("reads recorded output, and skips unusable GPUs", () =>
     Effect.gen(function* () {
       const one = parse(yield* read("nvidia-one.csv"))
       assert.deepStrictEqual(one, {
@@ -144,7 +144,7 @@ describe("NvidiaSmi", () => {
 })
 
 describe("Devices", () => {
-  it.live("lists GPUs before the CPU, and writes of them what the capabilities show", () =>
+  it.live("lists GPUs before the CPU, in the format of the capabilities", () =>
     Effect.gen(function* () {
       const { list } = yield* withTools({ nvidia: prints("nvidia-two.csv") })
       const devices = yield* list
@@ -181,7 +181,7 @@ describe("Devices", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("has the CPU when the tool fails, says nonsense, is silent, or cannot be run", () =>
+  it.live("lists the CPU when the tool fails, prints garbage, prints nothing, or cannot be run", () =>
     Effect.gen(function* () {
       const scripts = [
         `/bin/cat ${recorded("nvidia-driver-error.txt")}; exit 9`,
@@ -204,7 +204,7 @@ describe("Devices", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("does not wait for tools that hang, and leaves no process of them behind", () =>
+  it.live("does not wait for tools that hang, and leaves none of their processes", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const hangs = 'trap "" TERM; echo $$ > "$0.pid"; while :; do /bin/sleep 60; done'
@@ -254,7 +254,7 @@ describe("Devices", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("asks the engine for GPUs that no tool tells of, where it has a backend for them", () =>
+  it.live("asks the engine for GPUs that no tool reports, where it has a backend for them", () =>
     Effect.gen(function* () {
       const gpu = { name: "Apple M3", backend: "metal", total_bytes: 12 * gibi, free_bytes: 11 * gibi }
       const { list } = yield* withTools({ packages: ["mac-arm64-metal"], worker: lists([gpu]) })
@@ -269,7 +269,7 @@ describe("Devices", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("passes over what the engine does not tell well", () =>
+  it.live("skips incomplete entries of the engine", () =>
     Effect.gen(function* () {
       const good = { name: "Intel Arc", backend: "vulkan", total_bytes: 16, free_bytes: 8 }
       const listings = [
@@ -290,7 +290,7 @@ describe("Devices", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("measures free memory each time, and remembers for 10 seconds only that there is no GPU", () =>
+  it.effect("measures free memory each time, and caches only an empty list, for 10 seconds", () =>
     Effect.gen(function* () {
       let freeBytes = 20 * gibi
       const { list, install, runs } = yield* withTools({}, () => ({ ...machine, freeBytes }))
@@ -316,7 +316,7 @@ describe("Devices", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("measures this machine by itself", () =>
+  it.live("measures this machine", () =>
     Effect.gen(function* () {
       const devices = yield* Devices.use(({ list }) => list)
       const last = devices.at(-1)

@@ -11,7 +11,7 @@ const parseRecorded = (name: string) =>
   ).pipe(Effect.map(parse), Effect.provide(NodeServices.layer))
 
 describe("RocmSmi", () => {
-  it.effect("reads what version 6 printed", () =>
+  it.effect("reads the output of version 6", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* parseRecorded("rocm-6-one.json"), {
         gpus: [
@@ -43,7 +43,7 @@ describe("RocmSmi", () => {
     })
   )
 
-  it.effect("reads the names of version 5, which are written in another case", () =>
+  it.effect("reads the names of version 5, which differ in case", () =>
     Effect.gen(function* () {
       const { gpus, notes } = yield* parseRecorded("rocm-5-two.json")
       assert.deepStrictEqual(
@@ -62,7 +62,7 @@ describe("RocmSmi", () => {
     })
   )
 
-  it.effect("reads the object behind a warning, and counts cards by their node as the runtime does", () =>
+  it.effect("reads the object after a warning, and numbers cards by their node as the runtime does", () =>
     Effect.gen(function* () {
       const { gpus, notes } = yield* parseRecorded("rocm-7-low-power.txt")
       assert.deepStrictEqual(
@@ -76,7 +76,7 @@ describe("RocmSmi", () => {
     })
   )
 
-  it.effect("passes over what is no usable card", () =>
+  it.effect("skips unusable cards", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(parse(" \n"), { gpus: [], notes: [] })
       assert.deepStrictEqual(parse('{"system": {}}'), { gpus: [], notes: [] })
@@ -94,7 +94,7 @@ describe("RocmSmi", () => {
         "'card1'",
         "'card2'",
         "'card3'",
-        "'AMD GPU' has the index 4 of another"
+        "'AMD GPU' has the same index 4 as another GPU"
       ])
     })
   )

@@ -23,7 +23,7 @@ const spec: WorkerSpec = {
 }
 
 describe("Engines", () => {
-  it.live("can use what is installed, and starts a worker with one argument for each value", () =>
+  it.live("reports the installed backends, and starts a worker with one argument for each value", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       const fs = yield* FileSystem.FileSystem

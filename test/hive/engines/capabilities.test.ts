@@ -26,7 +26,7 @@ const bare = traitsOf(new Map(), "llama")
 const embedding = traitsOf(new Map(), "bert")
 
 describe("traitsOf", () => {
-  it("tells models that write from those that make embeddings or ranks", () => {
+  it("distinguishes text models from embedding and rerank models", () => {
     const purposes = [
       [new Map(), "llama", "text"],
       [new Map([["llama.pooling_type", 0]]), "llama", "text"],
@@ -42,7 +42,7 @@ describe("traitsOf", () => {
     assert.deepStrictEqual([reasoning.reasons, chatting.reasons], [true, false])
   })
 
-  it("knows by the chat template whether the model is shown tools", () => {
+  it("finds tool support in the chat template", () => {
     const templates = [
       ["{%- if tools %}{{ tools | tojson }}{% endif %}", true],
       ["{% if available_tools is defined %}", true],
@@ -63,14 +63,14 @@ describe("traitsOf", () => {
 })
 
 describe("what an engine can do", () => {
-  it("follows for the built-in engine from the model", () => {
+  it("follows from the model for the built-in engine", () => {
     const of = makeLlama("llama", "worker.js", "/engines", []).capabilities
     assert.deepInclude(of?.(chatting), { chat: true, completions: true, embeddings: true, tools: false })
     assert.deepInclude(of?.(bare), { chat: false, completions: true, images: false, json_schema: true })
     assert.deepInclude(of?.(embedding), { chat: false, completions: false, embeddings: true })
   })
 
-  it("follows for llama-server from its flags, too, and an embedding model starts it for embeddings", () => {
+  it("follows from the model and the flags for llama-server, which gets --embeddings for an embedding model", () => {
     const server = (args: ReadonlyArray<string>) => makeLlamaServer("llama-server", "/bin/ls", "", { args })
     const plain = server([])
     assert.deepInclude(plain.capabilities?.(bare), { chat: true, embeddings: false, images: false })
@@ -97,7 +97,7 @@ describe("what an engine can do", () => {
     )
   })
 
-  it("is what the settings say, and else not known", () => {
+  it("follows from the settings, and is unknown otherwise", () => {
     const command = ["engine"] as const
     assert.deepStrictEqual(makeTemplate("mine", { command }).capabilities?.(chatting), {})
     const said = makeTemplate("mine", { command, capabilities: ["chat", "tools"] }).capabilities?.(chatting)

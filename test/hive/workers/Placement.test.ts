@@ -52,7 +52,7 @@ const refused = (
 ) => Result.getOrThrow(Result.flip(place({ worker, device: index }, devices, engines)))
 
 describe("Placement", () => {
-  it("takes the device that was named, however it was written", () => {
+  it("takes the named device, in every spelling", () => {
     for (const worker of ["gpu-1", "GPU-1", "Gpu-1", "cuda-1"]) {
       assert.strictEqual(placed(worker, 1, gpus), "llama on gpu-1")
       assert.strictEqual(placed(worker, undefined, gpus), "llama on gpu-1")
@@ -81,29 +81,23 @@ describe("Placement", () => {
     assert.strictEqual(placed("vllm", 0, gpus), "vllm on gpu-0")
     assert.strictEqual(placed("auto", 0, gpus, cpuOnly), "llama on cpu-0")
     assert.strictEqual(placed("auto", 0, [cpu]), "llama on cpu-0")
-    assert.strictEqual(
-      refused("auto", 2, gpus).message.split(";")[0],
-      "There is no device 'gpu-2' on this machine"
-    )
-    assert.strictEqual(
-      refused("auto", 1, [cpu]).message.split(";")[0],
-      "There is no device 'cpu-1' on this machine"
-    )
+    assert.strictEqual(refused("auto", 2, gpus).message.split(";")[0], "Device 'gpu-2' not found")
+    assert.strictEqual(refused("auto", 1, [cpu]).message.split(";")[0], "Device 'cpu-1' not found")
   })
 
-  it("never takes the CPU for a GPU that is not there", () => {
+  it("never replaces a missing GPU by the CPU", () => {
     const error = refused("gpu-0", 0, [cpu])
     assert.instanceOf(error, DeviceNotFound)
     assert.strictEqual(
       error.message,
-      "There is no device 'gpu-0' on this machine; it has: cpu-0 (CPU (2 cores), 23.5 GiB)"
+      "Device 'gpu-0' not found; available devices: cpu-0 (CPU (2 cores), 23.5 GiB)"
     )
     for (const worker of ["gpu", "cuda", "metal", "vulkan", "rocm", "cuda-0"]) {
       assert.instanceOf(refused(worker, 0, [cpu]), DeviceNotFound, worker)
     }
     assert.strictEqual(
       refused("cuda", 2, gpus).message,
-      "There is no device 'cuda-2' on this machine; it has: gpu-0 (Card 0, 24 GiB), gpu-1 (Card 1, 16 GiB), " +
+      "Device 'cuda-2' not found; available devices: gpu-0 (Card 0, 24 GiB), gpu-1 (Card 1, 16 GiB), " +
         "cpu-0 (CPU (2 cores), 23.5 GiB)"
     )
     assert.instanceOf(refused("cpu", 1, gpus), DeviceNotFound)
@@ -123,7 +117,7 @@ describe("Placement", () => {
     )
     assert.strictEqual(
       refused("auto", 0, [cpu], new Map([["llama", []]])).message,
-      "The engine 'llama' cannot use cpu-0 (CPU (2 cores), 23.5 GiB): that needs cpu, and it is installed for nothing"
+      "The engine 'llama' cannot use cpu-0 (CPU (2 cores), 23.5 GiB): it is installed for no backend, not for cpu"
     )
   })
 
@@ -134,7 +128,7 @@ describe("Placement", () => {
     assert.instanceOf(refused("cpu-0", 3, gpus), DeviceConflict)
   })
 
-  it("lists the words for a worker that it does not know", () => {
+  it("refuses an unknown worker with the known ones", () => {
     const error = refused("tpu", 0, gpus)
     assert.instanceOf(error, UnknownWorkerKind)
     assert.strictEqual(
@@ -147,7 +141,7 @@ describe("Placement", () => {
     }
   })
 
-  it("says what a model needs and what is free", () => {
+  it("refuses a model that does not fit, with the needed and the free memory", () => {
     assert.isTrue(Result.isSuccess(checkFit({ id: "a", memoryBytes: gibi }, busy)))
     const error = Result.getOrThrow(
       Result.flip(checkFit({ id: "hf:org/big", memoryBytes: 5.25 * gibi }, busy))
@@ -157,7 +151,7 @@ describe("Placement", () => {
     assert.strictEqual(
       error.message,
       "Model 'hf:org/big' needs 5.3 GiB and gpu-0 (Card 0, 24 GiB) has 1.0 GiB free; " +
-        "take a smaller quantisation or context, another device, or delete a worker"
+        "use a smaller quantization or context, another device, or delete a worker"
     )
   })
 })

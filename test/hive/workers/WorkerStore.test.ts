@@ -69,7 +69,7 @@ describe("WorkerStore", () => {
       yield* Effect.gen(function* () {
         const error = yield* Effect.flip(Effect.scoped(Layer.build(Layer.fresh(storeAt(home)))))
         assert.strictEqual(error._tag, "HiveAlreadyRuns")
-        assert.include(error.message, `Hive 'test' runs already, as process ${process.pid}`)
+        assert.include(error.message, `Hive 'test' is already running (pid ${process.pid})`)
         yield* Effect.scoped(Layer.build(storeAt(home, "another")))
       }).pipe(Effect.provide(storeAt(home)))
       assert.isFalse(yield* fs.exists(lock))

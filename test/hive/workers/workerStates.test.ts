@@ -8,7 +8,7 @@ const after = (...happened: ReadonlyArray<WorkerEvent>) =>
   happened.reduce<ReturnType<typeof next>>(next, "starting")
 
 describe("the states of a worker", () => {
-  it("go from the start to the end", () => {
+  it("follow the events from start to end", () => {
     assert.strictEqual(after("answered"), "ready")
     assert.strictEqual(after("answered", "crashed"), "starting")
     assert.strictEqual(after("answered", "crashed", "gave_up"), "failed")
