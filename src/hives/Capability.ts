@@ -14,8 +14,7 @@ export class Capability extends Schema.Class<Capability>("Capability")({
 }) {}
 
 /**
- * The body of `/v1/capabilities`. A hive's own device may stand for a `Capability`: what the hive knows besides is not
- * written.
+ * The body of `/v1/capabilities`. A device of a hive is a `Capability` with more fields, which are not encoded.
  */
 export const Capabilities = Schema.Struct({ devices: Schema.Array(Capability) })
 export type Capabilities = typeof Capabilities.Type

@@ -16,7 +16,7 @@ interface Block {
   readonly end: number
 }
 
-// Lines keep their breaks, so that each is written as it was.
+// Lines keep their breaks, so that unchanged lines stay identical.
 const linesOf = (text: string): ReadonlyArray<string> => text.match(/[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+/g) ?? []
 
 const lineBreakOf = (text: string) => /\r\n|\r|\n/.exec(text)?.[0] ?? "\n"
@@ -68,7 +68,7 @@ const propertiesOf = (entry: HiveEntry): ReadonlyArray<Property> => [
 const withProperty = (body: ReadonlyArray<string>, property: Property, lineBreak: string) => {
   const { absent, key, value } = property
   if (value === undefined) return body.filter((line) => !hasKey(key)(line))
-  // The last one of a name is the one that counts.
+  // The last property of a name counts.
   const at = body.findLastIndex(hasKey(key))
   if (at >= 0) return body.with(at, withValue(body[at] ?? "", value))
   if (value === absent) return body
@@ -80,7 +80,7 @@ const withProperty = (body: ReadonlyArray<string>, property: Property, lineBreak
 const withAliases = (line: string, aliases: ReadonlyArray<string>) =>
   read(line)?.value.split(/\s+/).join(" ") === aliases.join(" ") ? line : withValue(line, aliases.join(" "))
 
-/** Adds a hive to the text of `hives.conf`, or changes the one that has its aliases. All other lines stay as they are. */
+/** Adds a hive to the text of `hives.conf`, or changes the one with one of its aliases. Other lines stay unchanged. */
 export const put = (text: string, entry: HiveEntry): string => {
   const lines = linesOf(text)
   const lineBreak = lineBreakOf(text)
@@ -98,7 +98,7 @@ export const put = (text: string, entry: HiveEntry): string => {
   return before + gap + filled([`Host ${entry.aliases.join(" ")}${lineBreak}`]).join("")
 }
 
-/** Takes an alias out of the text; its block too, when it was the only one. All other lines stay as they are. */
+/** Removes an alias from the text, and its block if it was the only one. Other lines stay unchanged. */
 export const remove = (text: string, alias: string): string => {
   const lines = linesOf(text)
   const block = blocksOf(lines).find(({ aliases }) => aliases.includes(alias))

@@ -1,7 +1,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
-/** A hive on another machine, as `hives.conf` has it. */
+/** An entry of `hives.conf`: a hive on another machine. */
 export interface HiveEntry {
   readonly aliases: ReadonlyArray<string>
   readonly hostName: string
@@ -13,7 +13,7 @@ export interface HiveEntry {
   readonly binaryPath?: string
 }
 
-/** Something in `hives.conf` that cannot be taken. */
+/** `hives.conf` has an invalid line, or cannot be read or written. */
 export class HivesConfError extends Schema.TaggedError<HivesConfError>()("HivesConfError", {
   file: Schema.String,
   line: Schema.Int,
@@ -45,10 +45,10 @@ const hostForm = /^[A-Za-z0-9:][A-Za-z0-9._:-]{0,254}$/
 const userForm = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/
 const pathForm = /^[A-Za-z0-9._/~][A-Za-z0-9._/~ -]{0,1023}$/
 
-/** Whether a hive may have this name. */
+/** Whether a text is a valid alias. */
 export const isAlias = (name: string) => aliasForm.test(name)
 
-/** The port that a text names, 1 to 65535. */
+/** The port in a text, 1 to 65535. */
 export const portOf = (value: string) => {
   const port = /^\d{1,5}$/.test(value) ? Number(value) : 0
   return port >= 1 && port <= 65_535 ? port : undefined
@@ -56,7 +56,7 @@ export const portOf = (value: string) => {
 
 const matching = (form: RegExp) => (value: string) => (form.test(value) ? value : undefined)
 
-/** Reads the text of `hives.conf`. Keys may be in any case; unknown ones, and those of `Host *`, are passed over. */
+/** Parses the text of `hives.conf`. Keys are case-insensitive; unknown keys and `Host *` are skipped. */
 export const parseHivesConf = (
   text: string,
   file: string
@@ -74,7 +74,7 @@ export const parseHivesConf = (
         if (!isAlias(alias))
           return yield* refuse(block.line, "Host", alias, "letters, digits, '.', '_' and '-'")
         if (seen.has(alias))
-          return yield* refuse(block.line, "Host", alias, "an alias that is not there twice")
+          return yield* refuse(block.line, "Host", alias, "an alias that is not used twice")
         seen.add(alias)
       }
 

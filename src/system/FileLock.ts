@@ -7,13 +7,13 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { Pids, ProcessId } from "./Pids.ts"
 
-/** A running process has the lock. */
+/** A running process holds the lock. */
 export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", {
   file: Schema.String,
   pid: Schema.Int
 }) {
   override get message() {
-    return `Process ${this.pid} has ${this.file}; wait until it is done, or stop it`
+    return `${this.file} is locked by process ${this.pid}; wait for it to finish or stop it`
   }
 }
 
@@ -24,15 +24,15 @@ const encode = Schema.encodeSync(HolderJson)
 const waits = Schedule.spaced("20 millis").pipe(Schedule.upTo({ times: 500 }))
 
 /**
- * Takes a lock: a file that says which process has it, until the scope closes. One that a process left behind which runs
- * no more is taken over. The folder must be there.
+ * Holds a lock until the scope closes: a file that names the process. The lock of a process that no longer runs is taken over.
+ * The folder must exist.
  */
 export const acquire = Effect.fn("FileLock.acquire")(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
   const pids = yield* Pids
   const startTime = Option.getOrElse(yield* pids.startTime(process.pid), () => "")
   const own = encode({ pid: process.pid, startTime })
-  // One that is there and cannot be read would be tried again without end.
+  // An unreadable lock is an error; otherwise the attempts would never end.
   const read = (lock: string) =>
     fs.readFileString(lock).pipe(
       Effect.map(Option.some),
@@ -45,7 +45,7 @@ export const acquire = Effect.fn("FileLock.acquire")(function* (file: string) {
     (number) => `${file}.${process.pid}-${number}`
   )
 
-  // It comes to its place with its content: an empty one would look as if nobody held it.
+  // The lock appears with its content: an empty one would look abandoned.
   const create = Effect.fnUntraced(function* (lock: string) {
     const written = yield* unique
     yield* fs.writeFileString(written, own, { mode: 0o600 })
@@ -67,8 +67,8 @@ export const acquire = Effect.fn("FileLock.acquire")(function* (file: string) {
       return yield* attempt(lock)
     })
 
-  // One at a time looks again and removes, so that nobody removes what another has just made in the stale one's place.
-  // The right to do so is a lock too, which somebody may have left behind.
+  // A second lock serializes the removal of a stale one, so that no process removes its successor. The second lock may be
+  // stale too.
   const sweep = Effect.fnUntraced(function* (lock: string, text: string) {
     const holder = decode(text)
     if (Option.isSome(holder) && (yield* pids.isAlive(holder.value))) {
@@ -88,7 +88,7 @@ export const acquire = Effect.fn("FileLock.acquire")(function* (file: string) {
   yield* Effect.acquireRelease(attempt(file), () => remove(file))
 })
 
-/** Runs work that one at a time may do, among all processes; waits for its turn, ten seconds at most. */
+/** Runs work under a lock, one process at a time; waits for the lock for at most ten seconds. */
 export const withLock =
   (file: string) =>
   <A, E, R>(work: Effect.Effect<A, E, R>) =>

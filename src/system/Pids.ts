@@ -9,25 +9,25 @@ import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 
-/** A process as it is told from another that got the same number later. */
+/** A process, distinguished from a later one with the same number. */
 export const ProcessId = Schema.Struct({
   pid: Schema.Int.check(Schema.isGreaterThan(0)),
-  /** When it started, in the operating system's own words. */
+  /** The start time in the format of the operating system. */
   startTime: Schema.String
 })
 export type ProcessId = typeof ProcessId.Type
 
-/** Looks at processes of this machine and ends them. */
+/** Inspects and ends processes of this machine. */
 export class Pids extends Context.Service<
   Pids,
   {
-    /** When a process started; none when there is no such process. */
+    /** The start time of a process; none when it does not exist. */
     readonly startTime: (pid: number) => Effect.Effect<Option.Option<string>>
-    /** Whether this very process runs. */
+    /** Whether the process runs, and its number was not reused. */
     readonly isAlive: (process: ProcessId) => Effect.Effect<boolean>
     /**
-     * TERM, then KILL when the grace has passed, to the process and those of its group. Returns when it has ended, and
-     * kills what is left of its group then; does nothing to another process with the same number.
+     * Sends TERM, and KILL after the grace period, to the process and its group. Returns once the process has ended and the
+     * rest of its group is killed. Never affects another process with the same number.
      */
     readonly terminate: (process: ProcessId, grace: Duration.Input) => Effect.Effect<void>
   }
@@ -41,7 +41,7 @@ export class Pids extends Context.Service<
 const killTimeout = Duration.seconds(5)
 const pollEvery = "20 millis"
 
-// A zombie has ended: only its parent has not asked for its exit code yet.
+// A zombie has ended; its parent has not read the exit code.
 const fromStat = (stat: string) => {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
   const [state] = fields
@@ -55,7 +55,7 @@ const signal = (pid: number, name: NodeJS.Signals) =>
         process.kill(target, name)
         return
       } catch {
-        // Not the leader of a group, or gone already.
+        // Not the leader of a group, or already ended.
       }
     }
   })
@@ -86,15 +86,14 @@ const make = Effect.gen(function* () {
   const ended = (process: ProcessId) =>
     Effect.repeat(isAlive(process), { while: (alive) => alive, schedule: Schedule.spaced(pollEvery) })
 
-  // A number is not given to a new process while a group has it: where there is no such process, those of the group are
-  // what the process left behind.
+  // The number of a group is not reused, so without a process of this number the group consists of its descendants.
   const sweep = Effect.fnUntraced(function* (pid: number) {
     if (Option.isSome(yield* startTime(pid))) return
     yield* Effect.sync(() => {
       try {
         process.kill(-pid, "SIGKILL")
       } catch {
-        // It left nothing.
+        // The group is empty.
       }
     })
   })

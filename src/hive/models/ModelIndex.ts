@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import type * as PlatformError from "effect/PlatformError"
 import * as Result from "effect/Result"
 import { findNamed } from "../../operation/modelNames.ts"
 import type { Gguf } from "../gguf/Gguf.ts"
@@ -72,7 +73,7 @@ export const resolveCreated = (
 }
 
 const optionalCache = <A>(
-  load: (file: string) => Effect.Effect<Option.Option<A>, unknown, FileSystem.FileSystem>
+  load: (file: string) => Effect.Effect<Option.Option<A>, PlatformError.PlatformError, FileSystem.FileSystem>
 ) =>
   Effect.map(
     FileCache.make({

@@ -15,7 +15,8 @@ import {
   parseHivesConf,
   portOf
 } from "../../hives/HivesConfFormat.ts"
-import { readSshConfig, type SshConfigUnreadable, type SshHost } from "../../hives/SshConfig.ts"
+import { readSshConfig, type SshHost } from "../../hives/SshConfig.ts"
+import type { SshConfigUnreadable } from "../../hives/sshSections.ts"
 import type { Narrate } from "../../job/withNarration.ts"
 import { variable } from "../../settings/environment.ts"
 import type { LockHeld } from "../../system/FileLock.ts"
