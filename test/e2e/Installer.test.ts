@@ -141,7 +141,7 @@ describe("Installer.install", () => {
         assert.isTrue(existsSync(old))
         assert.isFalse(existsSync(older))
         assert.strictEqual(runs(machine), `rbee v${version}`)
-        assert.include(said.join("\n"), "still runs from the program before")
+        assert.include(said.join("\n"), "still use the previous version")
 
         yield* Effect.callback<void>((resume) => {
           running.on("exit", () => resume(Effect.void))
@@ -335,7 +335,7 @@ describe("Installer.uninstall", () => {
           join(config, "tokens", "atlas")
         ]
         assert.deepStrictEqual(gone.filter(existsSync), [])
-        assert.include(said.at(-1), `its models stay in ${machine.rbeeHome}/data/models`)
+        assert.include(said.at(-1), `its models remain in ${machine.rbeeHome}/data/models`)
 
         assert.isFalse((yield* uninstall()).changed)
         assert.include(said.at(-1), "was not installed")

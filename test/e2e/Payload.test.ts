@@ -93,7 +93,7 @@ describe("the program's archive", () => {
         .pack({ root: folder, files: ["missing"], bytes: 0 }, "rbee")
         .pipe(Effect.flip)
       assert.strictEqual(error._tag, "PayloadError")
-      assert.match(error.message, /Could not pack rbee of this machine: tar: .*missing/)
+      assert.match(error.message, /Could not pack rbee: tar: .*missing/)
     }).pipe(withPayload, Effect.scoped)
   )
 })

@@ -3,7 +3,7 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 
-/** Files that belong together: their names below one folder, and their sum in bytes. */
+/** Files below one folder, with their total size in bytes. */
 export interface FileSet {
   readonly root: string
   readonly files: ReadonlyArray<string>
@@ -12,7 +12,7 @@ export interface FileSet {
 
 const statsAtOnce = 16
 
-/** The files of these folders and these files below `root`, links followed, without what `keep` does not want. */
+/** The given files and the files of the given folders below `root`, following links, filtered by `keep`. */
 export const contentsOf = Effect.fnUntraced(function* (
   root: string,
   names: ReadonlyArray<string>,
@@ -42,7 +42,7 @@ export const contentsOf = Effect.fnUntraced(function* (
   } satisfies FileSet
 })
 
-/** The SHA-256, in hexadecimal digits, of the names and bytes of files, whatever their times and owners. */
+/** The SHA-256, in hexadecimal digits, of names and contents of files, regardless of times and owners. */
 export const checksumOf = Effect.fnUntraced(function* ({ files, root }: FileSet) {
   const fs = yield* FileSystem.FileSystem
   const hash = createHash("sha256")

@@ -17,32 +17,32 @@ import { programFile } from "../../system/Program.ts"
 import { findEngine, type Kind } from "./enginePackages.ts"
 import { checksumOf, type FileSet, contentsOf } from "./FileSet.ts"
 
-/** What is to be carried to another machine could not be packed on this one. */
+/** A part of an installation could not be packed. */
 export class PayloadError extends Schema.TaggedError<PayloadError>()("PayloadError", {
   what: Schema.String,
   reason: Schema.String
 }) {
   override get message() {
-    return `Could not pack ${this.what} of this machine: ${this.reason}`
+    return `Could not pack ${this.what}: ${this.reason}`
   }
 }
 
-/** A `.tar.gz` of this machine that is there as long as the scope is. `sha256` in hexadecimal digits. */
+/** A `.tar.gz` file that is deleted with its scope. `sha256` in hexadecimal digits. */
 export interface Archive {
   readonly file: string
   readonly bytes: number
   readonly sha256: string
 }
 
-/** What this machine has to give to another one: rbee itself, the Node that runs it, the llama engine. */
+/** The parts that this machine can install on another: rbee, the Node that runs it, the llama engine. */
 export class InstallBundle extends Context.Service<
   InstallBundle,
   {
-    /** The files that rbee runs from, and a checksum that tells one build from another. */
+    /** The files of rbee, and a checksum that identifies the build. */
     readonly program: Effect.Effect<FileSet & { readonly checksum: string }, PayloadError>
     /** The Node of this process, as `bin/node`. */
     readonly node: Effect.Effect<FileSet, PayloadError, Scope.Scope>
-    /** The llama engine for such a machine as `node_modules`; none when this machine does not have it. */
+    /** The llama engine for such a machine, as `node_modules`; none when this machine lacks it. */
     readonly engine: (
       kind: Kind
     ) => Effect.Effect<Option.Option<FileSet & { readonly version: string }>, PayloadError>
@@ -55,7 +55,7 @@ export class InstallBundle extends Context.Service<
   )
 }
 
-// The package's own folder, and what `bin.js`, a hive's thread and a worker load from it.
+// The package's folder, and the files that `bin.js`, a hive's thread and a worker load from it.
 const home = path.dirname(path.dirname(programFile))
 const programParts = [
   "package.json",
@@ -96,7 +96,7 @@ const make = Effect.gen(function* () {
   )
 
   const tar = Effect.fnUntraced(function* (file: string, list: string, root: string) {
-    // macOS would add a file of its own attributes beside every other one.
+    // macOS would add a file of attributes for each file.
     const child = yield* spawner.spawn(
       ChildProcess.make("tar", ["-czhf", file, "-C", root, "-T", list], {
         stdin: "ignore",

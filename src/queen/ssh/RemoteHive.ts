@@ -12,22 +12,22 @@ import { UnexpectedScriptOutput, parseScriptOutput } from "./ScriptOutput.ts"
 import { Ssh } from "./Ssh.ts"
 import { type SshTarget } from "./SshTarget.ts"
 
-/** A hive's daemon as it runs on its machine: the process there, and where it listens there. */
+/** A running hive daemon: its pid and its URL on its machine. */
 export const RemoteDaemon = Schema.Struct({ pid: Schema.Int, url: Schema.String })
 export type RemoteDaemon = typeof RemoteDaemon.Type
 
-/** Starts and stops hives on other machines, by the rbee that is installed there. Both may be repeated. */
+/** Starts and stops hives on other machines with the rbee installed there. Both are idempotent. */
 export class RemoteHive extends Context.Service<
   RemoteHive,
   {
-    /** Returns when it answers on its machine. Without `queenUrl` the hive tells no queen of itself. */
+    /** Returns when the hive answers on its machine. Without `queenUrl` the hive sends no heartbeats. */
     readonly start: (
       target: SshTarget,
       entry: HiveEntry,
       options: { readonly queenUrl?: string },
       narrate: Narrate
     ) => Effect.Effect<RemoteDaemon, RemoteHiveError>
-    /** Returns when that hive and its workers have ended. */
+    /** Returns when the hive and its workers have exited. */
     readonly stop: (
       target: SshTarget,
       entry: HiveEntry,
@@ -41,10 +41,10 @@ export class RemoteHive extends Context.Service<
   )
 }
 
-// TERM, the grace, KILL, for the hive and then for its workers; ten looks at one that starts.
+// TERM, grace period and KILL, for the hive and then its workers; ten health polls of a starting hive.
 const within = "1 minute"
 const linesShown = 10
-// What a shell ends with when it cannot run the file, or does not find it.
+// The exit codes of a shell that cannot run or find a file.
 const cannotRun = new Set([126, 127])
 
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(RemoteDaemon))
@@ -91,7 +91,10 @@ const make = Effect.gen(function* () {
     const daemon = lines.flatMap((line) => Option.toArray(decode(line)))[0]
     if (daemon === undefined)
       return yield* new UnexpectedScriptOutput({ hive: target.alias, missing: "hive's process" })
-    yield* narrate("hive_start", `Hive '${target.alias}' runs on ${target.hostName}, process ${daemon.pid}`)
+    yield* narrate(
+      "hive_start",
+      `Hive '${target.alias}' is running on ${target.hostName} (pid ${daemon.pid})`
+    )
     return daemon
   })
 

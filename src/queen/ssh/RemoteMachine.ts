@@ -1,25 +1,25 @@
 import type { ScriptOutput } from "./ScriptOutput.ts"
 
-/** A Node that was found: its version without the `v`, and its file. */
+/** An installed Node: its version without the `v`, and its file. */
 export interface FoundNode {
   readonly version: string
   readonly file: string
 }
 
-/** A machine as the probing script found it. */
+/** A machine as reported by the probe script. */
 export interface RemoteMachine {
-  /** As npm's manifests have it: `linux`, `darwin`; `linux-musl` is neither. */
+  /** As in npm manifests: `linux` or `darwin`; `linux-musl` is distinct. */
   readonly platform: string
   readonly arch: string
   readonly backends: ReadonlyArray<string>
   /** The folder of rbee's programs and models. */
   readonly data: string
   readonly nodes: ReadonlyArray<FoundNode>
-  /** The folders of programs that are whole. */
+  /** The folders of complete programs. */
   readonly programs: ReadonlyArray<string>
-  /** The version of the llama engine, and whether npm put it there: then it is not ours to replace. */
+  /** The version of the llama engine, and whether npm installed it; then rbee does not replace it. */
   readonly engine: { readonly version: string; readonly byNpm: boolean } | undefined
-  /** Infinite when the machine does not say. */
+  /** Infinite when unknown. */
   readonly freeBytes: number
 }
 
@@ -31,7 +31,7 @@ const machines: Readonly<Record<string, string>> = {
   arm64: "arm64"
 }
 
-/** The oldest Node that runs rbee, as in its manifest. */
+/** The oldest Node that runs rbee, as in package.json. */
 export const neededNode = "22.19"
 
 /** Whether rbee runs on this version of Node. */
@@ -41,30 +41,31 @@ export const isNewEnough = (version: string) => {
   return major > neededMajor || (major === neededMajor && minor >= neededMinor)
 }
 
-/** What `uname` said, when rbee does not run on such a machine. */
+/** The output of `uname` of an unsupported platform. */
 export interface Unknown {
   readonly unknown: string
 }
 
-/** Reads the answers of the probing script; gives what `uname` said when rbee does not run on such a machine. */
-export const machineFrom = (said: ScriptOutput, data: string): RemoteMachine | Unknown => {
-  const system = said.first("system") ?? ""
-  const machine = said.first("machine") ?? ""
+/** Reads the output of the probe script; an unsupported platform gives `Unknown`. */
+export const machineFrom = (output: ScriptOutput, data: string): RemoteMachine | Unknown => {
+  const system = output.first("system") ?? ""
+  const machine = output.first("machine") ?? ""
   const platform = systems[system]
   const arch = machines[machine]
   if (platform === undefined || arch === undefined) return { unknown: `${system} ${machine}`.trim() }
-  const engine = said.first("engine")
+  const engine = output.first("engine")
   return {
-    platform: said.first("libc") === "musl" ? `${platform}-musl` : platform,
+    platform: output.first("libc") === "musl" ? `${platform}-musl` : platform,
     arch,
-    backends: said.all("backend"),
+    backends: output.all("backend"),
     data,
-    nodes: said.all("node").flatMap((line) => {
+    nodes: output.all("node").flatMap((line) => {
       const [, version, file] = /^v(\d+\.\d+\.\d+)\S* (\/.*)$/.exec(line) ?? []
       return version === undefined || file === undefined ? [] : [{ version, file }]
     }),
-    programs: said.all("program"),
-    engine: engine === undefined ? undefined : { version: engine, byNpm: said.first("engine_by") === "npm" },
-    freeBytes: Number(said.first("free") ?? Number.POSITIVE_INFINITY) * 1024
+    programs: output.all("program"),
+    engine:
+      engine === undefined ? undefined : { version: engine, byNpm: output.first("engine_by") === "npm" },
+    freeBytes: Number(output.first("free") ?? Number.POSITIVE_INFINITY) * 1024
   }
 }

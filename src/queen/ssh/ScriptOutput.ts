@@ -1,13 +1,13 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
-/** The answers of a script make no sense. */
+/** The output of a script lacks a value. */
 export class UnexpectedScriptOutput extends Schema.TaggedError<UnexpectedScriptOutput>()("OddAnswer", {
   hive: Schema.String,
   missing: Schema.String
 }) {
   override get message() {
-    return `Machine '${this.hive}' did not say its ${this.missing}; does its login shell run commands?`
+    return `Unexpected script output from machine '${this.hive}': missing ${this.missing}; check its login shell`
   }
 }
 
@@ -17,7 +17,7 @@ export interface ScriptOutput {
   readonly first: (key: string) => string | undefined
 }
 
-/** Reads a script's output; lines of others, such as a login shell's, are passed over. */
+/** Reads a script's output; other lines, such as those of a login shell, are skipped. */
 export const parseScriptOutput = (output: string): ScriptOutput => {
   const lines = output.split(/\r?\n/).flatMap((line) => {
     const [, key, value = ""] = /^rbee:([a-z_]+) (.*)$/.exec(line) ?? []

@@ -11,34 +11,34 @@ interface Login {
 
 const loginAs = ({ hostName, port, user }: Login) => `${port === 22 ? "" : `-p ${port} `}${user}@${hostName}`
 
-/** Nothing there speaks ssh with this machine. */
+/** No ssh connection to the machine. */
 export class SshUnreachable extends Schema.TaggedError<SshUnreachable>()("SshUnreachable", {
   ...place,
   reason: Schema.Literals(["unresolved", "refused", "timeout", "noRoute", "lost"])
 }) {
   override get message() {
     const reasons = {
-      unresolved: `its name could not be resolved; correct HostName in hives.conf`,
-      refused: "connection refused; is its ssh server running, and Port in hives.conf right?",
-      timeout: "it did not answer in time; is it running?",
-      noRoute: "no network leads there; is this machine connected?",
+      unresolved: "the host name could not be resolved; correct HostName in hives.conf",
+      refused: "connection refused; check its ssh server and Port in hives.conf",
+      timeout: "no answer in time; check that it is running",
+      noRoute: "no route to host; check the network",
       lost: "the connection was closed; try again"
     }
     return `Machine '${this.hive}' (${this.hostName}, port ${this.port}) is not reachable by ssh: ${reasons[this.reason]}`
   }
 }
 
-/** The machine took no key of this one; ssh is not allowed to ask for a password. */
+/** The machine rejected this machine's ssh keys; ssh may not prompt for a password. */
 export class SshAuthenticationFailed extends Schema.TaggedError<SshAuthenticationFailed>()(
   "SshAuthenticationFailed",
   login
 ) {
   override get message() {
-    return `Machine '${this.hive}' took no ssh key for user '${this.user}'; load yours with 'ssh-add', or bring it there with 'ssh-copy-id ${loginAs(this)}'`
+    return `Machine '${this.hive}' rejected all ssh keys for user '${this.user}'; load a key with 'ssh-add', or install it with 'ssh-copy-id ${loginAs(this)}'`
   }
 }
 
-/** The machine's host key is not in `known_hosts`, or is another than the one that is there. */
+/** The machine's host key is not in `known_hosts`, or differs from the one there. */
 export class SshHostKeyUntrusted extends Schema.TaggedError<SshHostKeyUntrusted>()("SshHostKeyUntrusted", {
   ...login,
   changed: Schema.Boolean
@@ -46,12 +46,12 @@ export class SshHostKeyUntrusted extends Schema.TaggedError<SshHostKeyUntrusted>
   override get message() {
     const name = this.port === 22 ? this.hostName : `[${this.hostName}]:${this.port}`
     return this.changed
-      ? `Machine '${this.hive}' shows another host key than before, so another machine may answer in its place; if you know why, run 'ssh-keygen -R ${name}' and then 'ssh ${loginAs(this)}'`
-      : `The host key of machine '${this.hive}' is not known yet; run 'ssh ${loginAs(this)}' once to look at it and accept it`
+      ? `Machine '${this.hive}' presents a different host key than before, so it may be another machine; if the change is expected, run 'ssh-keygen -R ${name}' and then 'ssh ${loginAs(this)}'`
+      : `The host key of machine '${this.hive}' is unknown; run 'ssh ${loginAs(this)}' once to check and accept it`
   }
 }
 
-/** This machine cannot run its `ssh` or `scp`. */
+/** This machine cannot run `ssh` or `scp`. */
 export class SshNotInstalled extends Schema.TaggedError<SshNotInstalled>()("SshNotInstalled", {
   program: Schema.Literals(["ssh", "scp"]),
   reason: Schema.String
@@ -61,7 +61,7 @@ export class SshNotInstalled extends Schema.TaggedError<SshNotInstalled>()("SshN
   }
 }
 
-/** It took longer than it may, and was stopped here. What it ran on the other machine may go on there. */
+/** The command exceeded its timeout and was stopped on this machine; it may continue on the other machine. */
 export class SshTimeout extends Schema.TaggedError<SshTimeout>()("SshTimeout", {
   hive: Schema.String,
   program: Schema.Literals(["ssh", "scp"]),
@@ -72,7 +72,7 @@ export class SshTimeout extends Schema.TaggedError<SshTimeout>()("SshTimeout", {
   }
 }
 
-/** What ran there, or scp, ended with another code than 0; `lastLines` are the last that it wrote to stderr. */
+/** A remote script, or scp, exited with a code other than 0; `lastLines`: the end of its stderr. */
 export class RemoteScriptFailed extends Schema.TaggedError<RemoteScriptFailed>()("RemoteScriptFailed", {
   hive: Schema.String,
   program: Schema.Literals(["ssh", "scp"]),
@@ -81,13 +81,12 @@ export class RemoteScriptFailed extends Schema.TaggedError<RemoteScriptFailed>()
 }) {
   override get message() {
     const what = this.program === "ssh" ? "A script on" : "Copying to"
-    const lines =
-      this.lastLines.length === 0 ? "it wrote nothing" : `its last lines: ${this.lastLines.join(" | ")}`
-    return `${what} machine '${this.hive}' ended with code ${this.code}; ${lines}`
+    const lines = this.lastLines.length === 0 ? "no output" : `its last lines: ${this.lastLines.join(" | ")}`
+    return `${what} machine '${this.hive}' exited with code ${this.code}; ${lines}`
   }
 }
 
-/** A value that must not come near a command line; nothing was run. */
+/** A value that is unsafe in a command line; nothing was run. */
 export class InvalidTarget extends Schema.TaggedError<InvalidTarget>()("InvalidTarget", {
   hive: Schema.String,
   field: Schema.String,
@@ -95,11 +94,11 @@ export class InvalidTarget extends Schema.TaggedError<InvalidTarget>()("InvalidT
   expected: Schema.String
 }) {
   override get message() {
-    return `Machine '${this.hive}' was not asked: ${this.field} '${this.value}' is not ${this.expected}`
+    return `Invalid ssh target '${this.hive}': ${this.field} '${this.value}' is not ${this.expected}`
   }
 }
 
-/** Whatever a command on another machine may fail with. */
+/** The failures of a command on another machine. */
 export const SshError = Schema.Union([
   SshUnreachable,
   SshAuthenticationFailed,

@@ -1,4 +1,4 @@
-/** A machine that ssh leads to. `alias` is what the user's ssh configuration may know it by. */
+/** A machine reachable by ssh. `alias` may be a host of the user's ssh configuration. */
 export interface SshTarget {
   readonly alias: string
   readonly hostName: string

@@ -7,7 +7,7 @@ interface Form {
   readonly expected: string
 }
 
-// No form lets a value begin with `-`, or hold what a shell or ssh itself would take for more than a name.
+// No pattern allows a leading `-` or characters with a special meaning for a shell or ssh.
 const word: Form = {
   form: /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/,
   expected: "a word of letters, digits, '.', '_' and '-'"
@@ -21,7 +21,7 @@ const port: Form = {
   expected: "a port from 1 to 65535"
 }
 const folder: Form = { form: /^\/\P{C}{0,1023}$/u, expected: "an absolute path" }
-// Before its first `/`, scp would take a `:` for the end of a host's name.
+// In a relative path, scp would take a `:` for the end of a host name.
 const file: Form = { form: /^\/[^\0]+$/, expected: "an absolute path" }
 const argument: Form = { form: /^[^\0]*$/, expected: "text without NUL" }
 
@@ -39,7 +39,7 @@ const check = (hive: string, field: string, value: string, { expected, form }: F
 
 const sanitized = (value: string) => value.replace(/\p{C}/gu, " ").slice(0, 120)
 
-/** Refuses a target that must not come near a command line, whoever made it. */
+/** Rejects a target that is unsafe in a command line. */
 export const checkTarget = Effect.fnUntraced(function* (target: SshTarget) {
   yield* check(target.alias, "alias", target.alias, word)
   yield* check(target.alias, "HostName", target.hostName, host)
@@ -47,11 +47,11 @@ export const checkTarget = Effect.fnUntraced(function* (target: SshTarget) {
   yield* check(target.alias, "Port", String(target.port), port)
 })
 
-/** Refuses arguments that a shell cannot be given. */
+/** Rejects arguments that a shell cannot receive. */
 export const checkArguments = ({ alias }: SshTarget, args: ReadonlyArray<string>) =>
   Effect.forEach(args, (arg) => check(alias, "argument", arg, argument), { discard: true })
 
-/** Refuses what scp could take for something else than a file here and a folder there. */
+/** Rejects paths that scp could misread as a host or an option. */
 export const checkCopy = Effect.fnUntraced(function* (
   { alias }: SshTarget,
   files: ReadonlyArray<string>,

@@ -4,7 +4,7 @@ import { PayloadError } from "./InstallBundle.ts"
 import { UnexpectedScriptOutput } from "./ScriptOutput.ts"
 import { SshError } from "./SshErrors.ts"
 
-/** rbee does not run on that kind of machine, as `uname` names it. */
+/** rbee does not support the platform that `uname` reports. */
 export class UnknownPlatform extends Schema.TaggedError<UnknownPlatform>()("UnknownPlatform", {
   hive: Schema.String,
   platform: Schema.String
@@ -14,7 +14,7 @@ export class UnknownPlatform extends Schema.TaggedError<UnknownPlatform>()("Unkn
   }
 }
 
-/** No Node there is new enough, and this machine's would not run there. */
+/** The machine has no suitable Node, and this machine's build is incompatible. */
 export class NodeMissing extends Schema.TaggedError<NodeMissing>()("NodeMissing", {
   hive: Schema.String,
   found: Schema.Array(Schema.String),
@@ -27,7 +27,7 @@ export class NodeMissing extends Schema.TaggedError<NodeMissing>()("NodeMissing"
   }
 }
 
-/** The disk there is too full. */
+/** The disk of the machine has too little free space. */
 export class NoSpace extends Schema.TaggedError<NoSpace>()("NoSpace", {
   hive: Schema.String,
   folder: Schema.String,
@@ -40,7 +40,7 @@ export class NoSpace extends Schema.TaggedError<NoSpace>()("NoSpace", {
   }
 }
 
-/** What arrived is not what was sent. */
+/** The checksum of a copied part does not match. */
 export class TransferDamaged extends Schema.TaggedError<TransferDamaged>()("TransferDamaged", {
   hive: Schema.String,
   part: Schema.String
@@ -50,17 +50,17 @@ export class TransferDamaged extends Schema.TaggedError<TransferDamaged>()("Tran
   }
 }
 
-/** rbee came there whole and does not run. */
+/** The copied rbee is complete but does not run. */
 export class ProgramBroken extends Schema.TaggedError<ProgramBroken>()("ProgramBroken", {
   hive: Schema.String,
   output: Schema.String
 }) {
   override get message() {
-    return `rbee does not run on machine '${this.hive}' and was not installed; asked for its version it said: ${this.output}`
+    return `rbee failed its version check on machine '${this.hive}' and was not installed: ${this.output}`
   }
 }
 
-/** Where rbee's launcher should be there is a file that rbee did not write. */
+/** The path of rbee's launcher holds a file that rbee did not write. */
 export class OtherProgram extends Schema.TaggedError<OtherProgram>()("OtherProgram", {
   hive: Schema.String,
   file: Schema.String
@@ -70,7 +70,7 @@ export class OtherProgram extends Schema.TaggedError<OtherProgram>()("OtherProgr
   }
 }
 
-/** rbee is not installed there. */
+/** rbee is not installed on the machine. */
 export class ProgramMissing extends Schema.TaggedError<ProgramMissing>()("ProgramMissing", {
   hive: Schema.String,
   file: Schema.String
@@ -80,7 +80,7 @@ export class ProgramMissing extends Schema.TaggedError<ProgramMissing>()("Progra
   }
 }
 
-/** rbee ran there and failed. */
+/** An rbee command failed on the machine. */
 export class RemoteCommandFailed extends Schema.TaggedError<RemoteCommandFailed>()("RemoteCommandFailed", {
   hive: Schema.String,
   command: Schema.String,
@@ -88,12 +88,12 @@ export class RemoteCommandFailed extends Schema.TaggedError<RemoteCommandFailed>
   lastLines: Schema.Array(Schema.String)
 }) {
   override get message() {
-    const lines = this.lastLines.length === 0 ? "it wrote nothing" : this.lastLines.join(" | ")
+    const lines = this.lastLines.length === 0 ? "no output" : this.lastLines.join(" | ")
     return `'${this.command}' failed on machine '${this.hive}' with code ${this.code}: ${lines}`
   }
 }
 
-/** Whatever starting or stopping a hive on another machine may fail with. */
+/** The failures of starting or stopping a hive on another machine. */
 export const RemoteHiveError = Schema.Union([
   SshError,
   ProgramMissing,
@@ -102,7 +102,7 @@ export const RemoteHiveError = Schema.Union([
 ])
 export type RemoteHiveError = typeof RemoteHiveError.Type
 
-/** Whatever installing rbee on another machine may fail with. */
+/** The failures of installing rbee on another machine. */
 export const InstallError = Schema.Union([
   SshError,
   HiveTokenError,
@@ -117,6 +117,6 @@ export const InstallError = Schema.Union([
 ])
 export type InstallError = typeof InstallError.Type
 
-/** Whatever removing rbee from another machine may fail with. */
+/** The failures of uninstalling rbee from another machine. */
 export const UninstallError = Schema.Union([RemoteHiveError, HiveTokenError])
 export type UninstallError = typeof UninstallError.Type

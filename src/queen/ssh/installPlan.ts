@@ -8,9 +8,9 @@ import { type FoundNode, isNewEnough, neededNode, type RemoteMachine } from "./R
 import type { SshTarget } from "./SshTarget.ts"
 import type { Part } from "./upload.ts"
 
-/** What is to be there at the end, and the parts of it that are not there yet, in the order of their delivery. */
+/** The target state of a machine, and the missing parts in the order of upload. */
 export interface InstallPlan {
-  /** The folder of the program among the programs there. */
+  /** The program's folder below the machine's programs. */
   readonly program: string
   readonly node: FoundNode
   readonly hasEngine: boolean
@@ -19,7 +19,7 @@ export interface InstallPlan {
 
 const checksumDigits = 12
 
-/** Makes what decides what another machine needs from this one. */
+/** A function that plans which parts another machine needs. */
 export const makePlanner = Effect.gen(function* () {
   const payload = yield* InstallBundle
 
@@ -39,7 +39,7 @@ export const makePlanner = Effect.gen(function* () {
         hive: target.alias,
         found: machine.nodes.map(({ version }) => version),
         needed: neededNode,
-        why: `this machine's does not run on ${machine.platform} ${machine.arch}`
+        why: `this machine's build is incompatible with ${machine.platform} ${machine.arch}`
       })
     }
     const node = carriedNode(machine)

@@ -1,9 +1,9 @@
-/** The text as one word of a POSIX shell, whatever it has in it. */
+/** Quotes any text as one word of a POSIX shell. */
 export const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
 
 /**
- * What `/bin/sh -s` reads so that it runs the script with these arguments. The shell reads all of it before it runs
- * any of it: of a script that was cut off on its way, nothing runs.
+ * The input for `/bin/sh -s` that runs the script with these arguments. The shell reads it completely before it runs
+ * anything, so that a truncated script runs nothing.
  */
 export const shellInput = (script: string, args: ReadonlyArray<string>) =>
   `{ set -- ${args.map(quote).join(" ")}\n${script}\n}\n`

@@ -11,8 +11,8 @@ import type { SshTarget } from "./SshTarget.ts"
 const maxLines = 10
 const maxCharacters = 500
 
-// What OpenSSH's client says, as its sources have it (ssh.c, sshconnect.c, sshconnect2.c, packet.c), the names of
-// errors as strerror gives them; tried with 9.2p1. It speaks no other language than this one.
+// The messages of OpenSSH's client (ssh.c, sshconnect.c, sshconnect2.c, packet.c) with strerror's error names; tested with
+// 9.2p1. They are not localized.
 const authentication = /^\S+: Permission denied \(|: Too many authentication failures/m
 const hostKey = /^Host key verification failed/m
 const changedHostKey = /REMOTE HOST IDENTIFICATION HAS CHANGED|^Host key for .* has changed|REVOKED HOST KEY/m
@@ -27,21 +27,21 @@ const unreachable = [
   ]
 ] as const
 
-/** What ssh itself could not do, as it says on stderr; undefined when it says nothing of the kind. */
+/** The failure that ssh's stderr reports; undefined when it reports none of its own. */
 export const sshFailure = (target: SshTarget, stderr: string): SshError | undefined => {
   const { alias: hive, hostName, port, user } = target
   if (hostKey.test(stderr)) {
     return new SshHostKeyUntrusted({ hive, hostName, port, user, changed: changedHostKey.test(stderr) })
   }
   if (authentication.test(stderr)) return new SshAuthenticationFailed({ hive, hostName, port, user })
-  const [reason] = unreachable.find(([, said]) => said.test(stderr)) ?? []
+  const [reason] = unreachable.find(([, pattern]) => pattern.test(stderr)) ?? []
   return reason === undefined ? undefined : new SshUnreachable({ hive, hostName, port, reason })
 }
 
-// A shell may name in its complaint what it was given.
+// An error message of a shell may contain its arguments.
 const looksLikeToken = /^[A-Za-z0-9._~+=-]{16,}$/
 
-/** What failed there, with the end of what it said, without what may be a secret. */
+/** The failure of a script with the end of its output; likely secrets are redacted. */
 export const scriptFailure = (
   { alias: hive }: SshTarget,
   program: "scp" | "ssh",

@@ -11,13 +11,13 @@ import { requireValue, parseScriptOutput } from "./ScriptOutput.ts"
 import { Ssh } from "./Ssh.ts"
 import { type SshTarget } from "./SshTarget.ts"
 
-/** A part that is to be carried there. */
+/** A part of an installation to upload. */
 export interface Part {
   readonly kind: "engine" | "node" | "program"
   readonly contents: FileSet
-  /** The folder among the programs there. */
+  /** Its folder below the machine's programs. */
   readonly name: string
-  /** What it must answer when it is asked for its version. */
+  /** The version that it must report. */
   readonly names: string
 }
 
@@ -28,8 +28,8 @@ const describe = {
 }
 
 /**
- * Makes what carries parts to another machine. Each is looked at there before it comes to its place: its SHA-256, and
- * whether it runs. Nothing of a delivery that failed or was left stays there.
+ * A function that uploads parts to another machine. Each part is verified there, by its SHA-256 and by running it, before it
+ * is moved into place. A failed or interrupted upload leaves nothing behind.
  */
 export const makeDelivery = Effect.gen(function* () {
   const ssh = yield* Ssh
@@ -41,7 +41,7 @@ export const makeDelivery = Effect.gen(function* () {
     { data, freeBytes }: RemoteMachine,
     parts: ReadonlyArray<Part>
   ) {
-    // While it is unpacked, what came is there twice, once compressed.
+    // Unpacking needs the archive and its contents.
     const neededBytes = 2 * parts.reduce((sum, { contents }) => sum + contents.bytes, 0)
     if (freeBytes < neededBytes) {
       return yield* new NoSpace({ hive: target.alias, folder: data, freeBytes, neededBytes })
@@ -55,21 +55,21 @@ export const makeDelivery = Effect.gen(function* () {
     node: FoundNode,
     narrate: Narrate
   ) {
-    const parcel = yield* payload.pack(part.contents, part.kind)
-    const size = `${(parcel.bytes / 1_000_000).toFixed(1)} MB`
+    const archive = yield* payload.pack(part.contents, part.kind)
+    const size = `${(archive.bytes / 1_000_000).toFixed(1)} MB`
     yield* narrate("hive_install", `Copying ${describe[part.kind]} to '${target.alias}' (${size})`)
-    yield* ssh.copy(target, [parcel.file], incoming)
-    const args = [incoming, part.kind, parcel.sha256, part.name, node.file, part.names]
-    const said = parseScriptOutput(yield* ssh.run(target, unpack, args, timeouts.copy))
-    if (said.first("placed") !== undefined) return
-    const output = said.first("broken")
+    yield* ssh.copy(target, [archive.file], incoming)
+    const args = [incoming, part.kind, archive.sha256, part.name, node.file, part.names]
+    const report = parseScriptOutput(yield* ssh.run(target, unpack, args, timeouts.copy))
+    if (report.first("placed") !== undefined) return
+    const output = report.first("broken")
     if (output === undefined) return yield* new TransferDamaged({ hive: target.alias, part: part.kind })
     if (part.kind === "program") return yield* new ProgramBroken({ hive: target.alias, output })
     return yield* new NodeMissing({
       hive: target.alias,
       found: [],
       needed: neededNode,
-      why: `this machine's does not run there (${output})`
+      why: `this machine's build is incompatible (${output})`
     })
   }, Effect.scoped)
 

@@ -106,7 +106,7 @@ describeWithSshd("Ssh", () => {
       Effect.gen(function* () {
         const error = yield* Effect.flip(ssh.run(target, "echo first >&2; echo last >&2; exit 7"))
         assert.strictEqual(error._tag, "RemoteScriptFailed")
-        assert.include(error.message, "ended with code 7; its last lines: first | last")
+        assert.include(error.message, "exited with code 7; its last lines: first | last")
         const long = yield* ssh.run(target, "head -c 3000000 /dev/zero | tr '\\0' x")
         assert.strictEqual(long.length, 1_000_000)
       })
@@ -168,10 +168,10 @@ describeWithSshd("Ssh", () => {
         server.forgetHost()
         assert.match(
           yield* tagOf({}),
-          /^SshHostKeyUntrusted: .* not known yet; run 'ssh -p \d+ \S+@127\.0\.0\.1' once/
+          /^SshHostKeyUntrusted: .* is unknown; run 'ssh -p \d+ \S+@127\.0\.0\.1' once/
         )
         server.changeHost()
-        assert.match(yield* tagOf({}), /^SshHostKeyUntrusted: .* another host key than before/)
+        assert.match(yield* tagOf({}), /^SshHostKeyUntrusted: .* a different host key than before/)
       })
     )
   )
