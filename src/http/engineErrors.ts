@@ -158,7 +158,7 @@ export const isRequestFault = ({ message = "" }: EngineError) =>
 /** How engines state the length of a prompt that they refuse. */
 const countSentences = [
   /prompt has (\d+) tokens/i,
-  /request \((\d+) tokens\)/i,
+  /(?:request|prompt) \((\d+) tokens\)/i,
   /(?:request|prompt) (?:has|contains)(?: at least)? (\d+) (?:input )?tokens/i,
   /(\d+) (?:tokens )?(?:in|from) the (?:input )?(?:messages|prompt|input)/i,
   /(?:resulted in|given:|input length:?|prompt \(length) (\d+)/i

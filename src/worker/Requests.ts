@@ -1,35 +1,36 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Layer from "effect/Layer"
 import { BadRequest } from "./errors.ts"
 
-interface Open {
+interface ActiveRequest {
   readonly controller: AbortController
   readonly closed: Promise<void>
   readonly close: () => void
 }
 
-/** The requests that generate now, so that each can be stopped from outside. */
+/** The active requests, which clients can cancel by id. */
 export class Requests extends Context.Service<
   Requests,
   {
-    /** Takes the caller's id, or makes one. The signal comes when the request is cancelled. */
+    /** Registers a request under the client's id or a new one. The signal aborts when the request is cancelled. */
     readonly open: (
       id: string | undefined
     ) => Effect.Effect<{ readonly id: string; readonly signal: AbortSignal }, BadRequest>
     readonly close: (id: string) => Effect.Effect<void>
-    /** Returns when the generation has stopped and its slot is free; false when there is no such request. */
+    /** Returns true once the generation has stopped and its slot is free; false if the request is unknown. */
     readonly cancel: (id: string) => Effect.Effect<boolean>
   }
 >()("rbee/worker/Requests") {
   static readonly layer = Layer.sync(Requests, () => {
-    const requests = new Map<string, Open>()
+    const requests = new Map<string, ActiveRequest>()
     return Requests.of({
-      open: (given) =>
+      open: (clientId) =>
         Effect.suspend(() => {
-          const id = given ?? crypto.randomUUID()
+          const id = clientId ?? crypto.randomUUID()
           if (!/^[A-Za-z0-9_-]{1,128}$/.test(id) || requests.has(id)) {
-            const reason = "x-request-id must be new, and 1 to 128 letters, digits, '_' and '-'"
+            const reason = "x-request-id must be unique, with 1 to 128 letters, digits, '_' or '-'"
             return Effect.fail(new BadRequest({ reason, param: "x-request-id", code: "invalid_value" }))
           }
           const controller = new AbortController()
@@ -57,3 +58,7 @@ export class Requests extends Context.Service<
     })
   })
 }
+
+/** Registers the current HTTP request under its `x-request-id`. */
+export const openRequest = (requests: Requests["Service"]) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => requests.open(headers["x-request-id"]))

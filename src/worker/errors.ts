@@ -1,6 +1,6 @@
 import * as Schema from "effect/Schema"
 
-/** The worker cannot serve its model at all; the process ends with this sentence. */
+/** The worker cannot serve its model; the process prints this message and exits. */
 export class EngineFailed extends Schema.TaggedError<EngineFailed>()("EngineFailed", {
   reason: Schema.String
 }) {
@@ -9,7 +9,7 @@ export class EngineFailed extends Schema.TaggedError<EngineFailed>()("EngineFail
   }
 }
 
-/** The prompt does not fit the context; with `maxTokens`, not together with the tokens that the answer was to have. */
+/** The prompt does not fit the context; with `maxTokens`, prompt plus answer do not fit. */
 export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExceeded>()(
   "ContextLengthExceeded",
   {
@@ -22,18 +22,18 @@ export class ContextLengthExceeded extends Schema.TaggedError<ContextLengthExcee
     const { contextSize, maxTokens, promptTokens } = this
     return maxTokens === undefined
       ? `The prompt has ${promptTokens} tokens, and the context is ${contextSize} tokens; shorten the prompt`
-      : `The prompt has ${promptTokens} tokens and max_tokens is ${maxTokens}: together they go beyond the context of ${contextSize} tokens; shorten the prompt or lower max_tokens`
+      : `Prompt (${promptTokens} tokens) plus max_tokens (${maxTokens}) exceeds the context length of ${contextSize} tokens; shorten the prompt or lower max_tokens`
   }
 }
 
-/** As many requests wait for a slot as may wait. */
+/** The queue for a slot is full. */
 export class Busy extends Schema.TaggedError<Busy>()("Busy", { waiting: Schema.Int }) {
   override get message() {
-    return `${this.waiting} requests are waiting for this worker already; try again in a moment`
+    return `The worker's queue is full: ${this.waiting} requests; retry later`
   }
 }
 
-/** The engine failed in the middle of its work. */
+/** The engine failed while it worked on a request. */
 export class GenerationFailed extends Schema.TaggedError<GenerationFailed>()("GenerationFailed", {
   reason: Schema.String
 }) {
@@ -42,7 +42,7 @@ export class GenerationFailed extends Schema.TaggedError<GenerationFailed>()("Ge
   }
 }
 
-/** The request asks for something in a way that this worker cannot take. */
+/** The request has an invalid or unsupported value. */
 export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", {
   reason: Schema.String,
   param: Schema.optionalKey(Schema.String),
@@ -53,12 +53,20 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", {
   }
 }
 
-/** The request names another model than the one that this worker serves. */
+/** The request names a model that this worker does not serve. */
 export class ModelNotServed extends Schema.TaggedError<ModelNotServed>()("ModelNotServed", {
   model: Schema.String,
   served: Schema.String
 }) {
   override get message() {
-    return `The model '${this.model}' is not served here; this worker serves '${this.served}'`
+    return `Model '${this.model}' is not served by this worker; it serves '${this.served}'`
   }
 }
+
+/** The error of an invalid value of a field. */
+export const invalidParameter = (param: string, reason: string) =>
+  new BadRequest({ reason: `'${param}': ${reason}`, param, code: "invalid_value" })
+
+/** The error of a failed engine call. */
+export const generationFailed = (cause: unknown) =>
+  new GenerationFailed({ reason: cause instanceof Error ? cause.message : String(cause) })

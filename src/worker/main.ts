@@ -12,10 +12,11 @@ import * as Layer from "effect/Layer"
 import { printDevices } from "./devices.ts"
 import { type Engine, openEngine } from "./Engine.ts"
 import { EngineFailed } from "./errors.ts"
-import { app, Served } from "./http.ts"
+import { app } from "./http.ts"
 import { Requests } from "./Requests.ts"
+import { Served } from "./Served.ts"
 
-const portTaken = 98
+const portInUse = 98
 
 const usage =
   "usage: main.js --model FILE --model-id ID --port PORT [--host 127.0.0.1] [--ctx-size N] [--parallel N] [--threads N] [--device cpu-0|gpu-N] [--engine-dir DIR] [--chat-template-file FILE]\n       main.js --list-devices [--engine-dir DIR]"
@@ -39,17 +40,17 @@ const readFlags = () => {
     }
   })
   if (values["list-devices"] === true) return { lists: true as const, engineDir: values["engine-dir"] }
-  const whole = (name: "ctx-size" | "parallel" | "port" | "threads") => {
+  const positiveInteger = (name: "ctx-size" | "parallel" | "port" | "threads") => {
     const value = values[name]
     if (value === undefined) return undefined
     if (/^[1-9]\d{0,8}$/.test(value)) return Number(value)
-    throw new Error(`--${name} must be a whole number above 0, got '${value}'`)
+    throw new Error(`--${name} must be a positive integer, got '${value}'`)
   }
   const { device = "cpu-0", "engine-dir": engineDir, host = "127.0.0.1", model, "model-id": modelId } = values
-  const port = whole("port")
+  const port = positiveInteger("port")
   const template = values["chat-template-file"]
   if (model === undefined || modelId === undefined || port === undefined) {
-    throw new Error("--model, --model-id and --port are needed")
+    throw new Error("--model, --model-id and --port are required")
   }
   return {
     lists: false as const,
@@ -59,17 +60,17 @@ const readFlags = () => {
     engine: {
       modelPath: model,
       chatTemplate: template === undefined ? undefined : readFileSync(template, "utf8"),
-      contextSize: whole("ctx-size"),
-      parallel: whole("parallel") ?? 4,
-      // As many spinning threads as cores make one wait for another: a small model gets twenty times slower.
-      threads: whole("threads") ?? Math.max(1, availableParallelism() - 1),
+      contextSize: positiveInteger("ctx-size"),
+      parallel: positiveInteger("parallel") ?? 4,
+      // With as many spinning threads as cores, threads wait for each other: a small model gets twenty times slower.
+      threads: positiveInteger("threads") ?? Math.max(1, availableParallelism() - 1),
       gpu: !device.startsWith("cpu"),
       engineDir
     }
   }
 }
 
-// Without this the backend's threads may keep a process alive, or hang it.
+// The backend's threads may keep the process alive or hang it, so it exits explicitly.
 const exit = (code: number) => Effect.sync((): never => process.exit(code))
 
 const fail = (message: string, code: number) => Effect.andThen(Console.error(message), exit(code))
@@ -94,7 +95,7 @@ const main = Effect.gen(function* () {
     )
   )
   yield* Effect.catchTag(Layer.build(server), "ServeError", () =>
-    fail(`Port ${flags.port} on ${flags.host} is taken`, portTaken)
+    fail(`Port ${flags.port} on ${flags.host} is in use`, portInUse)
   )
   engine = yield* openEngine(flags.engine)
   yield* Console.log(
@@ -110,6 +111,6 @@ const main = Effect.gen(function* () {
 )
 
 NodeRuntime.runMain(main, {
-  // After the server has closed nothing is left to wait for, and taking the backend down may hang.
+  // Releasing the backend may hang, so the process exits after the server has closed.
   teardown: (exit, onExit) => onExit(exit._tag === "Success" ? 0 : 130)
 })

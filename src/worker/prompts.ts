@@ -1,7 +1,8 @@
 import * as Effect from "effect/Effect"
 import type { ChatMessage } from "./ChatTemplate.ts"
-import type { Engine, TextOrTokens } from "./Engine.ts"
+import type { Engine } from "./Engine.ts"
 import { BadRequest } from "./errors.ts"
+import type { TextOrTokens } from "./Tokenizer.ts"
 import type { ChatRequest, CompletionRequest, Message } from "./Wire.ts"
 
 type List = string | ReadonlyArray<number> | ReadonlyArray<TextOrTokens>
@@ -9,11 +10,11 @@ type List = string | ReadonlyArray<number> | ReadonlyArray<TextOrTokens>
 const isTokens = (list: Exclude<List, string>): list is ReadonlyArray<number> =>
   list.length > 0 && list.every((item) => typeof item === "number")
 
-/** OpenAI's four forms of a text: one, a list of them, the ids of its tokens, a list of those. */
+/** Converts OpenAI's four forms of input to a list: a text, texts, token ids, lists of token ids. */
 export const inputsOf = (input: List): ReadonlyArray<TextOrTokens> =>
   typeof input === "string" || isTokens(input) ? [input] : input
 
-/** The prompts of a completion, each as tokens. */
+/** The tokenized prompts of a completion. */
 export const completionPrompts = (engine: Engine["Service"], { prompt }: CompletionRequest) => {
   const inputs = inputsOf(prompt)
   return Effect.forEach(inputs, (input, index) =>
@@ -21,7 +22,7 @@ export const completionPrompts = (engine: Engine["Service"], { prompt }: Complet
   )
 }
 
-// Templates tell a call of a tool by a content that is absent.
+// Templates recognize a tool call by absent content.
 const absentContent = ({ tool_calls }: Message) => ((tool_calls?.length ?? 0) > 0 ? undefined : "")
 
 const contentOf = (message: Message) => {
@@ -42,15 +43,15 @@ const toMessage = (message: Message): ChatMessage => ({
   name: message.name || undefined
 })
 
-/** The prompt of a chat, as tokens. */
+/** The tokenized prompt of a chat. */
 export const chatPrompt = Effect.fnUntraced(function* (engine: Engine["Service"], request: ChatRequest) {
-  const goesOn = request.continue_final_message === true
-  if (goesOn && request.messages.at(-1)?.role !== "assistant") {
+  const continuesLast = request.continue_final_message === true
+  if (continuesLast && request.messages.at(-1)?.role !== "assistant") {
     return yield* new BadRequest({
-      reason: "'continue_final_message' needs a last message of the assistant",
+      reason: "'continue_final_message' requires the last message to have the role assistant",
       param: "continue_final_message",
       code: "invalid_value"
     })
   }
-  return yield* engine.tokenizeChat(request.messages.map(toMessage), goesOn)
+  return yield* engine.tokenizeChat(request.messages.map(toMessage), continuesLast)
 })

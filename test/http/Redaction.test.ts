@@ -34,7 +34,7 @@ describe("redact", () => {
 
   it("leaves what only sounds alike", () => {
     const texts = [
-      "The prompt has 2 tokens and max_tokens is 600: together they go beyond the context",
+      "Prompt (2 tokens) plus max_tokens (600) exceeds the context length of 512 tokens",
       "max_tokens: 12000",
       "This daemon wants a token: Authorization: Bearer <token> (rbee reads it from RBEE_TOKEN or --token-file)",
       "Authentication required: send 'Authorization: Bearer <token>'",

@@ -178,7 +178,7 @@ describe("a worker's JSON", () => {
         [{ type: "integer", multipleOf: 7 }, "'multipleOf'"],
         [{ type: "strange" }, "strange"],
         [{ $ref: "#/$defs/none" }, "leads to nothing"],
-        [{ $ref: "#" }, "refers to itself"],
+        [{ $ref: "#" }, "recurses without end"],
         [{ enum: [] }, "'enum'"],
         [large, "65536 characters"],
         [undefined, "schema"]

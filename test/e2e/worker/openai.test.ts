@@ -236,7 +236,7 @@ describe("a worker's process", () => {
       const second = yield* start(["--model", tiny, "--model-id", "x", "--port", String(port)])
       const refused = yield* second.ended
       assert.strictEqual(refused.code, 98)
-      assert.include(refused.written, `Port ${port} on 127.0.0.1 is taken`)
+      assert.include(refused.written, `Port ${port} on 127.0.0.1 is in use`)
       child.kill("SIGTERM")
       yield* Effect.timeout(ended, "3 seconds")
     })
@@ -250,7 +250,7 @@ describe("a worker's process", () => {
       const port = String(yield* freePort)
       const model = yield* (yield* start(["--model", broken, "--model-id", "x", "--port", port])).ended
       assert.strictEqual(model.code, 1)
-      assert.include(model.written, "The model could not be loaded")
+      assert.include(model.written, "Failed to load the model")
       const flags = yield* (yield* start(["--model", tiny])).ended
       assert.strictEqual(flags.code, 1)
       assert.include(flags.written, "usage:")

@@ -110,11 +110,14 @@ describe("values that other servers accept", () => {
         assert.strictEqual(json.error.code, "context_length_exceeded")
         assert.match(json.error.message, /The prompt has 7\d\d tokens, and the context is 512 tokens/)
       }
-      // The operation `infer` asks for its tokens exactly.
+      // The operation `infer` requires all of its max_tokens.
       const exact = { prompt: "It was", max_tokens: 510, exact_max_tokens: true }
       const refused = yield* post("/v1/completions", exact)
       assert.strictEqual(refused.status, 400)
-      assert.include(refused.text, "The prompt has 3 tokens and max_tokens is 510")
+      assert.include(
+        refused.text,
+        "Prompt (3 tokens) plus max_tokens (510) exceeds the context length of 512 tokens"
+      )
       const fitting = yield* post("/v1/completions", { ...exact, max_tokens: 509 })
       assert.isAtMost(fitting.json.usage.total_tokens, 512)
     })
@@ -161,7 +164,7 @@ describe("prompts", () => {
         assert.strictEqual(status, 400, text)
         assert.match(json.error.param, /^prompt/)
       }
-      assert.include((yield* ask([99_999])).text, "so send text")
+      assert.include((yield* ask([99_999])).text, "send text instead of another tokenizer's ids")
     })
   )
 

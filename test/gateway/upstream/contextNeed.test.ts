@@ -46,6 +46,7 @@ describe("the context that a request needs", () => {
         : longerNeed({ model: served, api: "chat/completions", body: {} }, contextSize, sentence)
     for (const sentence of [
       "The prompt has 9000 tokens, and the context is 8192 tokens; shorten the prompt",
+      "Prompt (9000 tokens) plus max_tokens (100) exceeds the context length of 8192 tokens; shorten the prompt",
       "request (9000 tokens) exceeds the available context size (8192 tokens), try increasing it",
       "This model's maximum context length is 8192 tokens. However, you requested 9100 tokens (9000 in the messages, 100 in the completion).",
       "This model's maximum context length is 8192 tokens. However, your request has 9000 input tokens.",
