@@ -7,7 +7,6 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import type * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpRouter from "effect/http/HttpRouter"
-import * as HttpServer from "effect/http/HttpServer"
 import type * as HttpServerError from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -22,6 +21,7 @@ import {
   type DaemonAccess,
   type OpenAccess
 } from "./Access.ts"
+import { DaemonAddress } from "./DaemonAddress.ts"
 import { daemonHandlers } from "./daemonHandlers.ts"
 import { Document, documentOf } from "./Document.ts"
 import { guard } from "./Guard.ts"
@@ -138,7 +138,9 @@ export const daemon = <Groups extends HttpApiGroup.Constraint, E, R>(
         ),
         // The routes are built with this memo map; another's would give this daemon the router of that one.
         Layer.provide(Layer.effect(Layer.CurrentMemoMap, Layer.makeMemoMap)),
-        Layer.provideMerge(
+        Layer.provideMerge(DaemonAddress.layer),
+        // An application has an HTTP server of its own, which this one must not replace.
+        Layer.provide(
           NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "500 millis" }).pipe(
             Layer.catchTag("ServeError", cannotListen(host, port))
           )
@@ -149,25 +151,25 @@ export const daemon = <Groups extends HttpApiGroup.Constraint, E, R>(
     )
   )
 
-/** The base URL of the daemon that listens in this context. */
-export const boundUrl = Effect.map(HttpServer.HttpServer, ({ address }) => HttpServer.formatAddress(address))
-
 /**
- * A daemon with services of its own, there once for all who need it. Whoever starts it may have a `JobsClient`, over a
- * client of its own, which would be taken for the daemon's; and a fresh layer alone is built anew for each.
+ * A daemon with services of its own, built once for all that need it, of which only those that `offer` picks are provided.
+ * The application that starts it may have services of the same kind, such as a `JobsClient` or a `Path`, which must not be
+ * taken for the daemon's, nor the daemon's for them; and a fresh layer alone is built again for each that needs it.
  */
-export const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>) =>
-  Layer.effectContext(Layer.build(Layer.fresh(layer)))
+export const isolated = <A, B, E, R>(
+  layer: Layer.Layer<A, E, R>,
+  offer: (services: Context.Context<A>) => Context.Context<B>
+) => Layer.effectContext(Effect.map(Layer.build(Layer.fresh(layer)), offer))
 
 /** Runs a daemon until somebody asks it to stop, then stops it gracefully. Calls `onListening` with its base URL. */
 export const serve = <A, E, R>(
-  layer: Layer.Layer<A | HttpServer.HttpServer | Shutdown, E, R>,
+  layer: Layer.Layer<A | DaemonAddress | Shutdown, E, R>,
   onListening: (url: string) => Effect.Effect<void> = () => Effect.void
 ) =>
   Effect.scoped(
     Effect.gen(function* () {
       const context = yield* Layer.build(layer)
-      yield* onListening(HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address))
+      yield* onListening(Context.get(context, DaemonAddress).url)
       yield* Context.get(context, Shutdown).requested
     })
   )

@@ -3,11 +3,11 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { Token } from "../access/Token.ts"
+import { DaemonAddress } from "../daemon/DaemonAddress.ts"
 import { Settings } from "../settings/Settings.ts"
 import { isLoopback } from "../system/loopback.ts"
 import { reachableUrl } from "../system/reachableUrl.ts"
@@ -82,12 +82,10 @@ export class HeartbeatSource extends Context.Service<
 export const heartbeat = Layer.effectDiscard(
   Effect.gen(function* () {
     const http = yield* HttpClient.HttpClient
-    const server = yield* HttpServer.HttpServer
     const token = yield* Token
     const source = yield* HeartbeatSource
     const { heartbeat, hive } = yield* Settings
-    const { address } = server
-    const port = "port" in address ? address.port : hive.port
+    const { port = hive.port } = yield* DaemonAddress
     const url = reachableUrl(hive.host, port, isHere(hive.queenUrl))
     const target = `${hive.queenUrl.replace(/\/$/, "")}/v1/heartbeat`
     let failures = 0

@@ -1,16 +1,19 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { Token } from "../access/Token.ts"
-import { boundUrl, checkPort, daemon, isolated } from "../daemon/Daemon.ts"
+import { checkPort, daemon, isolated } from "../daemon/Daemon.ts"
+import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
+import { Shutdown } from "../daemon/Shutdown.ts"
 import { gatewayHandlers, publicRoutes } from "../gateway/Gateway.ts"
 import { workerPool } from "../http/workerPool.ts"
 import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { Paths } from "../settings/Paths.ts"
-import { type SettingOverrides, Settings } from "../settings/Settings.ts"
+import { type SettingChanges, type SettingOverrides, Settings } from "../settings/Settings.ts"
 import { DetachedProcess } from "../system/DetachedProcess.ts"
 import { PidFile } from "../system/PidFile.ts"
 import { Pids } from "../system/Pids.ts"
@@ -94,13 +97,30 @@ const machine = Layer.mergeAll(PidFile.layer, DetachedProcess.layer, Devices.lay
   Layer.provideMerge(workerPool)
 )
 
+/** The services that an application gets from a hive; all others stay inside of it. */
+export type HiveServices = DaemonAddress | Handlers | Inventory | Jobs | Shutdown
+
+const offered = Context.pick(DaemonAddress, Handlers, Inventory, Jobs, Shutdown)
+
 const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
   layerNoDeps.pipe(
     Layer.provide(Layer.merge(machine, Engines.layerNoDeps)),
     Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
     Layer.provideMerge(Paths.layer),
     Layer.provideMerge(NodeServices.layer),
-    isolated
+    (layer) => isolated(layer, offered)
+  )
+
+const layerTest = (changes: SettingChanges = {}) =>
+  layerNoDeps.pipe(
+    Layer.provide(Layer.merge(machine, Engines.layerNoDeps)),
+    Layer.provideMerge([
+      Settings.layerDefaults({ ...changes, hive: { port: 0, ...changes.hive } }),
+      Token.layerMemory()
+    ]),
+    Layer.provideMerge(Paths.layerTemporary),
+    Layer.provideMerge(NodeServices.layer),
+    (layer) => isolated(layer, offered)
   )
 
 /** A hive: its HTTP server, all services behind it, and `Handlers`, to which an application adds its own operations. */
@@ -110,5 +130,10 @@ export const Hive = {
   /** With settings that override environment and file, such as `{ "hive.port": "8081" }`, and a token file. */
   layerWith,
   /** With all settings from the environment and the configuration folder. */
-  layer: layerWith({})
+  layer: layerWith({}),
+  /**
+   * For tests: on a free port of loopback, with default settings besides the changes, such as `{ hive: { id, queenUrl } }`,
+   * without token, its files in a folder that is removed at the end. `boundUrl` has its address.
+   */
+  layerTest
 }

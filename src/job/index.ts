@@ -1,6 +1,8 @@
 export { Settings } from "../settings/Settings.ts"
 export * from "./client/clientErrors.ts"
 export * from "../daemon/Daemon.ts"
+export * from "../daemon/DaemonAddress.ts"
+export { Shutdown } from "../daemon/Shutdown.ts"
 export * from "./errors.ts"
 export * from "./Handlers.ts"
 export * from "./log/JobEvent.ts"

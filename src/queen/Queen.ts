@@ -1,9 +1,12 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { Token } from "../access/Token.ts"
-import { boundUrl, daemon, isolated } from "../daemon/Daemon.ts"
+import { daemon, isolated } from "../daemon/Daemon.ts"
+import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
+import { Shutdown } from "../daemon/Shutdown.ts"
 import { gatewayHandlers, publicRoutes } from "../gateway/Gateway.ts"
 import { CapabilitiesCache } from "../hives/CapabilitiesCache.ts"
 import { HivesConf } from "../hives/HivesConf.ts"
@@ -13,7 +16,7 @@ import { JobsClient } from "../job/client/JobsClient.ts"
 import { addQueenHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { Paths } from "../settings/Paths.ts"
-import { type SettingOverrides, Settings } from "../settings/Settings.ts"
+import { type SettingChanges, type SettingOverrides, Settings } from "../settings/Settings.ts"
 import { DetachedProcess } from "../system/DetachedProcess.ts"
 import { PidFile } from "../system/PidFile.ts"
 import { Pids } from "../system/Pids.ts"
@@ -101,13 +104,42 @@ const machine = Layer.mergeAll(HivesConf.layer, PidFile.layer, DetachedProcess.l
   Layer.provideMerge(hivePool)
 )
 
+/** The services that an application gets from a queen; all others stay inside of it. */
+export type QueenServices = DaemonAddress | Handlers | HiveForwarder | HiveRegistry | Jobs | Shutdown
+
+const offered = Context.pick(DaemonAddress, Handlers, HiveForwarder, HiveRegistry, Jobs, Shutdown)
+
 const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
   layerNoDeps.pipe(
     Layer.provide(machine),
     Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
     Layer.provideMerge(Paths.layer),
     Layer.provideMerge(NodeServices.layer),
-    isolated
+    (layer) => isolated(layer, offered)
+  )
+
+// Nothing listens there: a queen takes what answers at the hive's usual port for its own `localhost`.
+const unusedHivePort = 9
+
+const layerTest = (changes: SettingChanges = {}) =>
+  layerNoDeps.pipe(
+    Layer.provide(
+      Layer.mergeAll(HivesConf.layerMemory([]), PidFile.layer, DetachedProcess.layer).pipe(
+        Layer.provideMerge(Pids.layer),
+        Layer.provideMerge(hivePool)
+      )
+    ),
+    Layer.provideMerge([
+      Settings.layerDefaults({
+        ...changes,
+        queen: { port: 0, ...changes.queen },
+        hive: { port: unusedHivePort, ...changes.hive }
+      }),
+      Token.layerMemory()
+    ]),
+    Layer.provideMerge(Paths.layerTemporary),
+    Layer.provideMerge(NodeServices.layer),
+    (layer) => isolated(layer, offered)
   )
 
 /** The queen: its HTTP server, its services, and `Handlers`, to which an application adds its own. */
@@ -117,5 +149,10 @@ export const Queen = {
   /** With settings that override environment and file, such as `{ "queen.port": "8500" }`, and a token file. */
   layerWith,
   /** With everything from the environment and the configuration folder. */
-  layer: layerWith({})
+  layer: layerWith({}),
+  /**
+   * For tests: on a free port of loopback, with default settings besides the changes, without token and configured hives,
+   * its files in a folder that is removed at the end. `boundUrl` has its address.
+   */
+  layerTest
 }

@@ -2,6 +2,7 @@ import * as os from "node:os"
 import * as path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { variable } from "./environment.ts"
@@ -26,6 +27,14 @@ export class Paths extends Context.Service<
 
   /** All three below one folder. */
   static readonly layerAt = (folder: string) => Layer.succeed(Paths, below(folder))
+
+  /** All three below a temporary folder, which is removed with the scope: for tests. */
+  static readonly layerTemporary = Layer.effect(
+    Paths,
+    FileSystem.FileSystem.use((fs) =>
+      Effect.map(Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "rbee-" })), below)
+    )
+  )
 }
 
 const below = (folder: string) =>

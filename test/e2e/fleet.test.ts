@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import { HttpClient } from "effect/http"
-import { boundUrl } from "../../src/daemon/Daemon.ts"
+import { boundUrl } from "../../src/daemon/DaemonAddress.ts"
 import { handle } from "../../src/job/Handlers.ts"
 import { JobEvent } from "../../src/job/log/JobEvent.ts"
 import { HiveId } from "../../src/operation/fields.ts"

@@ -28,6 +28,11 @@ const program = HiveForwarder.use((forwarder) =>
 ).pipe(Effect.provide(forwarder), Effect.flip)
 
 const error = await Effect.runPromise(program)
+/** Exported, so that the compiler must be able to name its types. */
+export const queen = Queen.layer
+export const hive = Hive.layerWith({ "hive.id": "atlas" })
+export const forwarding = HiveForwarder.layer
+
 console.log(error._tag, typeof Queen.layer, typeof Hive.layer, typeof fakeForwarder, typeof RbeeLanguageModel.layer, JobEvent.token("x").kind)
 `
 
@@ -67,7 +72,9 @@ describe("the packed tarball", () => {
           strict: true,
           module: "NodeNext",
           target: "ES2024",
-          noEmit: true,
+          declaration: true,
+          emitDeclarationOnly: true,
+          outDir: "types",
           skipLibCheck: true,
           types: ["node"]
         }

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Layer, Logger } from "effect"
-import { HttpClient, HttpClientResponse, HttpServer } from "effect/http"
-import * as NetAddress from "effect/net/NetAddress"
+import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Token } from "../../src/access/Token.ts"
+import { DaemonAddress } from "../../src/daemon/DaemonAddress.ts"
 import { heartbeat, HeartbeatSource, shouldLogFailure } from "../../src/hive/Heartbeat.ts"
 import { Workers } from "../../src/hive/workers/Workers.ts"
 import { Settings } from "../../src/settings/Settings.ts"
@@ -27,9 +27,7 @@ const beating = Effect.fnUntraced(function* (status: () => number) {
       Layer.provide(HeartbeatSource.layerNoDeps),
       Layer.provide([
         Layer.succeed(HttpClient.HttpClient, client),
-        Layer.mock(HttpServer.HttpServer)({
-          address: NetAddress.inetAddressFromIpStringUnsafe("127.0.0.1", 8081)
-        }),
+        Layer.succeed(DaemonAddress, { url: "http://127.0.0.1:8081", port: 8081 }),
         Layer.mock(Workers)({ list: Effect.succeed([]) }),
         Settings.layerDefaults(),
         Token.layerMemory(),

@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { Context, Effect, Layer, Schema } from "effect"
-import { boundUrl } from "../../src/daemon/Daemon.ts"
+import { boundUrl } from "../../src/daemon/DaemonAddress.ts"
 import { HiveInventory } from "../../src/operation/Inventory.ts"
 import { ask } from "./daemon.ts"
 import { hiveLayer, temporaryHome } from "./hive.ts"

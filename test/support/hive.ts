@@ -1,7 +1,7 @@
 import { NodeServices } from "@effect/platform-node"
 import { Context, Duration, Effect, FileSystem, Layer, Schema, Stream } from "effect"
 import { Token } from "../../src/access/Token.ts"
-import { boundUrl } from "../../src/daemon/Daemon.ts"
+import { boundUrl } from "../../src/daemon/DaemonAddress.ts"
 import { Devices } from "../../src/hive/devices/Devices.ts"
 import { Engines } from "../../src/hive/engines/Engines.ts"
 import { Hive } from "../../src/hive/Hive.ts"

@@ -1,6 +1,6 @@
 import { assert } from "@effect/vitest"
 import { Context, Effect, Layer, Schema } from "effect"
-import { boundUrl } from "../../src/daemon/Daemon.ts"
+import { boundUrl } from "../../src/daemon/DaemonAddress.ts"
 import { HiveInventory } from "../../src/operation/Inventory.ts"
 import type { SettingChanges } from "../../src/settings/Settings.ts"
 import { ask } from "./daemon.ts"

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Deferred, Duration, Effect, Exit, Fiber, Layer, Logger, Scope, Stream } from "effect"
 import { HttpClient } from "effect/http"
-import { boundUrl } from "../../../src/daemon/Daemon.ts"
+import { boundUrl } from "../../../src/daemon/DaemonAddress.ts"
 import { CapabilitiesCache } from "../../../src/hives/CapabilitiesCache.ts"
 import { JobsClient } from "../../../src/job/client/JobsClient.ts"
 import { JobFailed } from "../../../src/job/errors.ts"

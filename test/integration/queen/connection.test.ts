@@ -1,7 +1,7 @@
 import { appendFileSync, globSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
-import { boundUrl } from "../../../src/daemon/Daemon.ts"
+import { boundUrl } from "../../../src/daemon/DaemonAddress.ts"
 import type { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import type { SettingChanges } from "../../../src/settings/Settings.ts"
 import { bigModel, bigModelHub } from "../../support/bigModel.ts"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
-import { boundUrl } from "../../../src/daemon/Daemon.ts"
+import { boundUrl } from "../../../src/daemon/DaemonAddress.ts"
 import type { SettingChanges } from "../../../src/settings/Settings.ts"
 import { bigModel, bigModelHub } from "../../support/bigModel.ts"
 import { ask } from "../../support/daemon.ts"
