@@ -8,6 +8,7 @@ import { Token } from "../access/Token.ts"
 import { checkPort, daemon, isolated } from "../daemon/Daemon.ts"
 import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
 import { Shutdown } from "../daemon/Shutdown.ts"
+import { testEnvironment } from "../daemon/testEnvironment.ts"
 import { gatewayHandlers, publicRoutes } from "../gateway/Gateway.ts"
 import { workerPool } from "../http/workerPool.ts"
 import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
@@ -114,12 +115,7 @@ const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
 const layerTest = (changes: SettingChanges = {}) =>
   layerNoDeps.pipe(
     Layer.provide(Layer.merge(machine, Engines.layerNoDeps)),
-    Layer.provideMerge([
-      Settings.layerDefaults({ ...changes, hive: { port: 0, ...changes.hive } }),
-      Token.layerMemory()
-    ]),
-    Layer.provideMerge(Paths.layerTemporary),
-    Layer.provideMerge(NodeServices.layer),
+    Layer.provideMerge(testEnvironment({ ...changes, hive: { port: 0, ...changes.hive } })),
     (layer) => isolated(layer, offered)
   )
 

@@ -7,6 +7,7 @@ import { Token } from "../access/Token.ts"
 import { daemon, isolated } from "../daemon/Daemon.ts"
 import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
 import { Shutdown } from "../daemon/Shutdown.ts"
+import { testEnvironment } from "../daemon/testEnvironment.ts"
 import { gatewayHandlers, publicRoutes } from "../gateway/Gateway.ts"
 import { CapabilitiesCache } from "../hives/CapabilitiesCache.ts"
 import { HivesConf } from "../hives/HivesConf.ts"
@@ -129,16 +130,13 @@ const layerTest = (changes: SettingChanges = {}) =>
         Layer.provideMerge(hivePool)
       )
     ),
-    Layer.provideMerge([
-      Settings.layerDefaults({
+    Layer.provideMerge(
+      testEnvironment({
         ...changes,
         queen: { port: 0, ...changes.queen },
         hive: { port: unusedHivePort, ...changes.hive }
-      }),
-      Token.layerMemory()
-    ]),
-    Layer.provideMerge(Paths.layerTemporary),
-    Layer.provideMerge(NodeServices.layer),
+      })
+    ),
     (layer) => isolated(layer, offered)
   )
 

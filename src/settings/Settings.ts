@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { keysOf, readConfigFile, valueAt } from "./configFile.ts"
 import { Paths } from "./Paths.ts"
@@ -10,6 +11,7 @@ import { providedSetting } from "./providedSetting.ts"
 import { type ReadSetting, readSettings } from "./settingGroups.ts"
 import { expectedOf } from "./settingSchemas.ts"
 import { SettingsError } from "./SettingsError.ts"
+import { tomlLine } from "./tomlLine.ts"
 
 /** All settings of rbee, as they were when the process started. Times are durations, sizes are bytes. */
 export type SettingValues = Effect.Success<ReturnType<typeof readSettings>>
@@ -47,6 +49,8 @@ export class Settings extends Context.Service<
   Settings,
   SettingValues & {
     readonly sources: ReadonlyArray<SettingSource>
+    /** Invalid values of `config.toml` that a flag or the environment overrides, so that they have no effect. */
+    readonly overridden: ReadonlyArray<SettingsError>
     /** The keys of `config.toml` that are not settings. */
     readonly unknown: ReadonlyArray<string>
   }
@@ -96,32 +100,45 @@ const makeFrom = Effect.fnUntraced(function* (changes: SettingChanges) {
     const isDecoded = Schema.is(Schema.toType(schema))
     return isDecoded(value) ? Effect.succeed(value) : decoded(key, schema, "Settings.layerDefaults", value)
   }
-  return Settings.of({ ...(yield* readSettings(read)), sources: [], unknown: [] })
+  return Settings.of({ ...(yield* readSettings(read)), sources: [], overridden: [], unknown: [] })
 })
 
 const make = Effect.fnUntraced(function* (overrides: SettingOverrides) {
   const { config } = yield* Paths
   const file = path.join(config, "config.toml")
-  const document = yield* readConfigFile(file)
+  const { document, text } = yield* readConfigFile(file)
   const sources: Array<SettingSource> = []
+  const overridden: Array<SettingsError> = []
 
   const find = Effect.fnUntraced(function* (key: string, alsoVariable: string | undefined) {
     const flag = overrides[key]
     if (flag !== undefined) return { source: "flags", raw: flag }
     const provided = yield* providedSetting(key, alsoVariable)
     if (provided !== undefined) return provided
-    const raw = valueAt(document, key)
-    return raw === undefined ? undefined : { source: file, raw }
+    return undefined
   })
 
+  const inFile = (key: string) => {
+    const raw = valueAt(document, key)
+    if (raw === undefined) return undefined
+    const line = tomlLine(text, key)
+    return { source: file, place: line === undefined ? file : `${file}, line ${line}`, raw }
+  }
+
   const read: ReadSetting = Effect.fnUntraced(function* (key, schema, fallback, alsoVariable) {
-    const found = yield* find(key, alsoVariable)
+    const fileValue = inFile(key)
+    const override = yield* find(key, alsoVariable)
+    const found = override === undefined ? fileValue : { ...override, place: override.source }
+    if (override !== undefined && fileValue !== undefined) {
+      const checked = yield* Effect.result(decoded(key, schema, fileValue.place, fileValue.raw))
+      if (Result.isFailure(checked)) overridden.push(checked.failure)
+    }
     sources.push({
       key,
       source: found?.source ?? "default",
       value: printed(found === undefined ? fallback : found.raw)
     })
-    return found === undefined ? fallback : yield* decoded(key, schema, found.source, found.raw)
+    return found === undefined ? fallback : yield* decoded(key, schema, found.place, found.raw)
   })
 
   const values = yield* readSettings(read)
@@ -130,5 +147,5 @@ const make = Effect.fnUntraced(function* (overrides: SettingOverrides) {
     (key) => key !== "" && !known.has(key) && !key.startsWith("engines.") && !key.startsWith("aliases.")
   )
   for (const key of unknown) yield* Effect.logWarning("unknown setting", { key, file })
-  return Settings.of({ ...values, sources, unknown })
+  return Settings.of({ ...values, sources, overridden, unknown })
 })

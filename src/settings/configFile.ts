@@ -6,7 +6,7 @@ import { isValueTooDeep, maxDepth } from "../operation/nesting.ts"
 import { unusableFile } from "./SettingsError.ts"
 import { systemProblem } from "./systemProblem.ts"
 
-/** Reads `config.toml`; an absent file is an empty document. */
+/** Reads `config.toml` and its text; an absent file is an empty document. */
 export const readConfigFile = Effect.fn("Settings.readConfigFile")(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
   const content = yield* Effect.catch(fs.readFileString(file), (error) =>
@@ -19,7 +19,7 @@ export const readConfigFile = Effect.fn("Settings.readConfigFile")(function* (fi
   const document = yield* Effect.mapError(Effect.fromResult(Toml.parse(content)), ({ message }) =>
     /call stack/.test(message) ? tooDeep : unusableFile(file, `is not a TOML document: ${message}`)
   )
-  return isValueTooDeep(document) ? yield* tooDeep : document
+  return isValueTooDeep(document) ? yield* tooDeep : { document, text: content }
 })
 
 /** The value of a dotted key in a document of tables. */

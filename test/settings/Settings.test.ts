@@ -32,6 +32,28 @@ const settings = Effect.fnUntraced(function* (given: Given) {
 })
 
 describe("Settings", () => {
+  it.live("names the line of a value in the file, also of one that is overridden and has no effect", () =>
+    Effect.gen(function* () {
+      const toml = `# ports\n[queen]\nhost = "127.0.0.1"\nport = 0\n\n[timeouts]\nidle = "soon"\n`
+      const { message } = yield* Effect.flip(settings({ toml }))
+      assert.match(message, /config\.toml, line 4\): expected a port from 1 to 65535, got 0$/)
+      const all = yield* settings({
+        toml,
+        flags: { "queen.port": "1000" },
+        env: { RBEE_TIMEOUTS_IDLE: "5s" }
+      })
+      assert.strictEqual(all.queen.port, 1000)
+      assert.deepStrictEqual(
+        all.overridden.map(({ key, source, value }) => [key, source.replace(/^.*\//, ""), value]),
+        [
+          ["queen.port", "config.toml, line 4", "0"],
+          ["timeouts.idle", "config.toml, line 7", `"soon"`]
+        ]
+      )
+      assert.deepStrictEqual((yield* settings({ env: { RBEE_QUEEN_PORT: "1" } })).overridden, [])
+    })
+  )
+
   it.live("prefers flags to the environment, the file and the defaults", () =>
     Effect.gen(function* () {
       const toml = `[queen]\nport = 3000\nhost = "127.0.0.2"\n[timeouts]\nfirst_event = "5s"\ntotal = "1h"\n`

@@ -11,7 +11,10 @@ export const configCheck = Command.make(
   Effect.fnUntraced(
     function* () {
       const output = yield* Output
-      const { unknown } = yield* Settings
+      const { overridden, unknown } = yield* Settings
+      const [problem, ...others] = overridden
+      for (const { message } of others) yield* output.note(message)
+      if (problem !== undefined) return yield* problem
       const hives = yield* HivesConf.use(({ load }) => load)
       const cached = yield* CapabilitiesCache.use(({ all }) => all)
       for (const key of unknown) yield* output.note(`config.toml: unknown setting '${key}' is ignored`)

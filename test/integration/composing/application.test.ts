@@ -12,7 +12,7 @@ import { queenQuery } from "../../../src/operation/Routing.ts"
 import { Queen } from "../../../src/queen/Queen.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { ask } from "../../support/daemon.ts"
-import { until } from "../../support/hive.ts"
+import { until } from "../../support/until.ts"
 
 const text = (url: string) =>
   HttpClient.get(url).pipe(
