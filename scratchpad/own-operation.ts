@@ -27,8 +27,8 @@ class Greet extends Schema.Class<Greet>("Greet")({
   static readonly routing = hiveQuery
 }
 
-const greeter = handle(Greet, ({ hive_id, name }, job) =>
-  withNarration(job, "greeter", (say) =>
+const greeter = handle(Greet, ({ hive_id, name }, job, emit) =>
+  withNarration(job, emit, "greeter", (say) =>
     Effect.as(say("greet", `Looking for a word for ${name}`), { greeting: `Hello ${name}, from ${hive_id}` })
   )
 )

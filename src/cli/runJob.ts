@@ -2,20 +2,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
-import { fromScopedPull } from "../http/fromScopedPull.ts"
-import { type PeerError, PeerHungUp, reasonText } from "../job/client/clientErrors.ts"
-import { JobsClient, type Peer } from "../job/client/JobsClient.ts"
-import { makeResumedEvents } from "../job/client/resumedEvents.ts"
-import {
-  type JobEvent,
-  isEnd,
-  readFailure,
-  readJson,
-  readNarration,
-  readProgress,
-  readText
-} from "../job/log/JobEvent.ts"
+import { type PeerError, reasonText } from "../job/client/clientErrors.ts"
+import { JobsClient } from "../job/client/JobsClient.ts"
+import type { Peer } from "../job/client/Peer.ts"
+import { endError } from "../job/endError.ts"
+import { type JobEvent, readJson, readNarration, readProgress, readText } from "../job/log/JobEvent.ts"
 import { readChunk, shownText } from "../job/view/EngineChunk.ts"
 import { narrationLine } from "../job/view/PlainView.ts"
 import { progressSentence } from "../job/view/progressSentence.ts"
@@ -36,11 +27,6 @@ const cancelTimeout = "5 seconds"
 
 const asLine = ({ id, json, kind }: JobEvent) =>
   `{"id":${id ?? null},"event":${JSON.stringify(kind)},"data":${json}}`
-
-const failureSentence = (end: JobEvent) => {
-  const failure = readFailure(end.json)
-  return Option.isSome(failure) ? failure.value.error.message : "The job failed"
-}
 
 /** Shows the events of one job as they come, and remembers what it must know of those before. */
 const makeScreen = (output: Output["Service"], show: Show) => {
@@ -133,36 +119,28 @@ const lossOf = (error: PeerError) => {
 }
 
 /** Follows a job to its end; a connection that breaks is resumed, and stderr says so. */
-const follow = (
+const follow = Effect.fnUntraced(function* (
   peer: Peer,
   jobId: string,
   screen: (event: JobEvent) => Effect.Effect<void>,
   { isKnown }: { readonly isKnown: boolean }
-) =>
-  Effect.gen(function* () {
-    const output = yield* Output
-    const resumedEvents = yield* makeResumedEvents
-    let end: JobEvent | undefined
-    const events = resumedEvents<PeerError>({
-      peer,
-      jobId,
-      isKnown,
-      canMove: () => false,
-      onLost: (error) => output.note(`Connection to the queen lost (${lossOf(error)}); reconnecting`),
-      onResumed: output.note("Reconnected to the queen"),
-      end: (error) => Effect.fail(error)
-    })
-    yield* Stream.runForEach(fromScopedPull(events), (event) => {
-      if (isEnd(event.kind)) end = event
-      return screen(event)
-    })
-    return end ?? (yield* new PeerHungUp({ url: peer.url }))
-  }).pipe(Effect.scoped)
+) {
+  const output = yield* Output
+  const client = yield* JobsClient
+  const end = yield* client.follow(peer, jobId, {
+    isKnown,
+    canMove: () => false,
+    onLost: (error) => output.note(`Connection to the queen lost (${lossOf(error)}); reconnecting`),
+    onResumed: output.note("Reconnected to the queen"),
+    take: (events) => Effect.forEach(events, screen, { discard: true })
+  })
+  yield* screen(end)
+  return end
+})
 
 const failUnlessDone = (end: JobEvent) => {
-  if (end.kind === "done") return Effect.void
-  const message = end.kind === "cancelled" ? "The job was cancelled" : failureSentence(end)
-  return Effect.fail(new JobEndedBadly({ message }))
+  const error = endError(end)
+  return error === undefined ? Effect.void : Effect.fail(new JobEndedBadly({ message: error.message }))
 }
 
 /** Shows a job that exists, without owning it: leaving it leaves it running. */

@@ -2,7 +2,6 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
 import { contextNeed, longerNeed } from "../gateway/upstream/contextNeed.ts"
 import { requiredCapabilities } from "../gateway/upstream/requiredCapabilities.ts"
 import { pickModel, publicModels, Upstream } from "../gateway/upstream/Upstream.ts"
@@ -28,13 +27,13 @@ export const hiveUpstream = Layer.effect(
       workers: Effect.map(inventory.snapshot, ({ workers }) =>
         workers.map((worker) => ({ hive: hive.id, worker }))
       ),
-      complete: (request) => (job) => {
+      complete: (request) => (job, emit) => {
         const { api, body, model, onPlaced, waitMs = Duration.toMillis(timeouts.queue) } = request
         const requestedAt = clock.currentTimeMillisUnsafe()
         const operation = new Complete({ hive_id: hive.id, model: model.id, api, body })
         const { context_size: contextSize, engine, parallel } = model.alias ?? {}
         const run = (minContext: number | undefined) =>
-          completions.run(operation, job, {
+          completions.run(operation, job, emit, {
             capabilities: requiredCapabilities(request),
             contextSize,
             minContext,
@@ -49,21 +48,19 @@ export const hiveUpstream = Layer.effect(
           })
         // Without memory for such a context any worker is tried: the prompt may be shorter than estimated.
         const answerWith = (minContext: number | undefined) =>
-          Stream.catchIf(
+          Effect.catchIf(
             run(minContext),
             ({ _tag }) => _tag === "ModelDoesNotFit" && (minContext ?? 0) > 0,
             () => run(undefined)
           )
-        return Stream.catchTag(answerWith(contextNeed(request)), "ContextLengthExceeded", (error) =>
-          Stream.unwrap(
-            Effect.map(inventory.known, ({ workers }) => {
-              const refusing = workers.find(({ worker_id }) => worker_id === error.worker)
-              const need = longerNeed(request, refusing?.context_size ?? 0, error.message)
-              return need === undefined
-                ? Stream.fail(error)
-                : Stream.catchTag(run(need), "ModelDoesNotFit", () => Stream.fail(error))
-            })
-          )
+        return Effect.catchTag(answerWith(contextNeed(request)), "ContextLengthExceeded", (error) =>
+          Effect.flatMap(inventory.known, ({ workers }) => {
+            const refusing = workers.find(({ worker_id }) => worker_id === error.worker)
+            const need = longerNeed(request, refusing?.context_size ?? 0, error.message)
+            return need === undefined
+              ? Effect.fail(error)
+              : Effect.catchTag(run(need), "ModelDoesNotFit", () => Effect.fail(error))
+          })
         )
       }
     })

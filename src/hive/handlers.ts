@@ -31,24 +31,25 @@ export const hiveHandlers = Effect.gen(function* () {
   const completions = yield* Completions
 
   const handlers: HandlersOf<"hive"> = {
-    worker_spawn: ({ ctx_size, device, model, parallel, worker }, job) =>
-      withNarration(job, actor, (narrate) =>
+    worker_spawn: ({ ctx_size, device, model, parallel, worker }, job, emit) =>
+      withNarration(job, emit, actor, (narrate) =>
         workers.spawn({ device, model, worker, contextSize: ctx_size, parallel }, narrate)
       ),
     worker_list: () =>
       answer(Effect.map(workers.list, (list) => ({ workers: list.map(({ record }) => record) }))),
     worker_get: ({ id }) => answer(workers.get(id)),
-    worker_delete: ({ id, only_idle }, job) =>
-      withNarration(job, actor, (narrate) =>
+    worker_delete: ({ id, only_idle }, job, emit) =>
+      withNarration(job, emit, actor, (narrate) =>
         narrate("worker_stop", `Stopping worker ${id}`).pipe(
           Effect.andThen(workers.stop(id, only_idle)),
           Effect.as({ id, state: "stopped" })
         )
       ),
-    worker_restart: ({ id }, job) => withNarration(job, actor, (narrate) => workers.restart(id, narrate)),
+    worker_restart: ({ id }, job, emit) =>
+      withNarration(job, emit, actor, (narrate) => workers.restart(id, narrate)),
     worker_logs: ({ follow, id, lines }) => Stream.map(log.read(id, { follow, lines }), JobEvent.line),
-    model_list: (_operation, job) =>
-      withNarration(job, modelActor, (narrate) =>
+    model_list: (_operation, job, emit) =>
+      withNarration(job, emit, modelActor, (narrate) =>
         Effect.gen(function* () {
           const survey = yield* models.survey
           for (const { path, reason } of survey.skipped) {
@@ -65,20 +66,20 @@ export const hiveHandlers = Effect.gen(function* () {
             : { ...toJson(record), ctx_size, memory_bytes: gguf.memoryBytes(ctx_size) }
         )
       ),
-    model_download: ({ model }, job) =>
-      withNarration(job, modelActor, (narrate, report) =>
+    model_download: ({ model }, job, emit) =>
+      withNarration(job, emit, modelActor, (narrate, report) =>
         Effect.map(store.download(model, narrate, report), toJson)
       ),
-    model_delete: ({ id }, job) =>
-      withNarration(job, modelActor, (narrate) =>
+    model_delete: ({ id }, job, emit) =>
+      withNarration(job, emit, modelActor, (narrate) =>
         Effect.map(store.remove(id, narrate), (freed_bytes) => ({ id, state: "deleted", freed_bytes }))
       ),
-    model_create: ({ from, hive_id: _hive, id, operation: _operation, ...definition }, job) =>
-      withNarration(job, modelActor, (narrate) =>
+    model_create: ({ from, hive_id: _hive, id, operation: _operation, ...definition }, job, emit) =>
+      withNarration(job, emit, modelActor, (narrate) =>
         Effect.map(store.create(id, from, definition, narrate), toJson)
       ),
-    infer: (operation, job) => infer.run(operation, job),
-    complete: (operation, job) => completions.run(operation, job)
+    infer: (operation, job, emit) => infer.run(operation, job, emit),
+    complete: (operation, job, emit) => completions.run(operation, job, emit)
   }
   return handlers
 })

@@ -1,25 +1,26 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
-/** A wait that has an end. */
+/** The time limit of one wait. */
 export interface Deadline<E> {
+  /** The longest wait, in milliseconds. */
   readonly millis: number
-  /** When the wait began; nothing while nobody waits. */
+  /** When the current wait began, on the clock; absent between two waits. */
   readonly since: () => number | undefined
   readonly error: () => E
 }
 
 /**
- * Fails with the error of the first bound that is overstepped. One fiber that looks at the clock, instead of a timer
- * around the wait for each event.
+ * Fails with the error of the first deadline that passes: one fiber that sleeps until the next deadline, in place of a
+ * timer for the wait before each event. Race it with the work as a whole.
  */
-export const enforceDeadlines = Effect.fnUntraced(function* <E>(bounds: ReadonlyArray<Deadline<E>>) {
+export const enforceDeadlines = Effect.fnUntraced(function* <E>(deadlines: ReadonlyArray<Deadline<E>>) {
   const clock = yield* Clock.Clock
   while (true) {
     const now = clock.currentTimeMillisUnsafe()
     let sleep = Number.POSITIVE_INFINITY
-    for (const { error, millis, since } of bounds) {
-      // A wait that has not begun may begin in the meantime.
+    for (const { error, millis, since } of deadlines) {
+      // A wait may begin while this fiber sleeps.
       const left = (since() ?? now) + millis - now
       if (left <= 0) return yield* Effect.fail(error())
       sleep = Math.min(sleep, left)

@@ -2,7 +2,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
 import {
   builtIn,
@@ -16,10 +16,14 @@ import type { InvalidOperation } from "../operation/errors.ts"
 import { type NamesOf, Operation, type OperationOf } from "../operation/Operation.ts"
 import type { OperationError } from "./errors.ts"
 import type { JobEvent } from "./log/JobEvent.ts"
-import type { RunningJob, Work } from "./Submission.ts"
+import { type Emit, type RunningJob, streamWork, type Work } from "./Submission.ts"
 
-/** Answers an operation: its events, in order, or why it failed. */
-export type Handler<A> = (operation: A, job: RunningJob) => Stream.Stream<JobEvent, OperationError>
+/** Answers an operation: emits its events, or returns a stream of them. Its failure becomes the job's. */
+export type Handler<A> = (
+  operation: A,
+  job: RunningJob,
+  emit: Emit
+) => Effect.Effect<void, OperationError> | Stream.Stream<JobEvent, OperationError>
 
 /** One handler for each built-in operation of a kind of daemon; a missing one does not compile. */
 export type HandlersOf<RunsOn extends "queen" | "hive"> = {
@@ -28,19 +32,26 @@ export type HandlersOf<RunsOn extends "queen" | "hive"> = {
 
 interface Known {
   readonly operation: OperationClass
-  /** The work of a request, or what is wrong with its fields. */
+  /** The work of a request, nothing without a handler, or the problems of its fields. */
   readonly prepare: (request: OperationRequest) => Result.Result<Work | undefined, InvalidOperation>
 }
 
-/** The operations that a daemon knows, and its handlers of those that it answers itself. */
+const workOf =
+  <A>(handler: Handler<A>, operation: A): Work =>
+  (job, emit) => {
+    const answer = handler(operation, job, emit)
+    return Stream.isStream(answer) ? streamWork(() => answer)(job, emit) : answer
+  }
+
+/** The operations that a daemon knows, and the handlers of those that it answers itself. */
 export class Handlers extends Context.Service<
   Handlers,
   {
-    /** Makes an operation known without a handler: it is checked, and answered elsewhere. */
+    /** Adds an operation without a handler: its fields are checked here, another daemon answers it. */
     readonly register: <A extends { readonly operation: string }>(
       operation: OperationClass<A>
     ) => Effect.Effect<void>
-    /** Makes an operation known, and answers it. A handler that was there before is replaced. */
+    /** Adds an operation and its handler, which replaces an earlier one. */
     readonly add: <A extends { readonly operation: string }>(
       operation: OperationClass<A>,
       handler: Handler<A>
@@ -49,7 +60,7 @@ export class Handlers extends Context.Service<
     readonly catalog: Effect.Effect<Catalog>
   }
 >()("rbee/job/Handlers") {
-  /** Knows the built-in operations and answers none of them. */
+  /** The built-in operations, without handlers. */
   static readonly layer = Layer.effect(
     Handlers,
     Effect.gen(function* () {
@@ -64,7 +75,7 @@ export class Handlers extends Context.Service<
             operation,
             prepare: (request) =>
               Result.map(decode(request.fields), (value) =>
-                handler === undefined ? undefined : (job) => handler(value, job)
+                handler === undefined ? undefined : workOf(handler, value)
               )
           })
         })
@@ -79,7 +90,7 @@ export class Handlers extends Context.Service<
   )
 }
 
-/** A layer that adds an operation of an application's own to the daemon below it. */
+/** A layer that adds an application's own operation and its handler to the daemon below it. */
 export const handle = <A extends { readonly operation: string }>(
   operation: OperationClass<A>,
   handler: Handler<A>

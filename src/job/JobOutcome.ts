@@ -20,30 +20,31 @@ export interface Outcome {
 
 const cancelled: Outcome = { state: "cancelled" }
 
-/** What is known of a job when its work has ended. */
+/** The facts about a job whose work has ended. */
 export interface CompletedWork {
   readonly id: string
   readonly operation: string
-  /** Somebody asked for its cancel. */
-  readonly cancelling: boolean
-  /** Why it was ended from outside of its stream. */
+  /** A cancel was requested. */
+  readonly isCancelling: boolean
+  /** The reason, when the work was interrupted for one. */
   readonly failure?: OperationError | undefined
 }
 
-/** Reads from the way the work ended how the job did. What nobody foresaw is logged and told of in a word. */
+/** Derives the job's end from the exit of its work. A defect is logged in full and becomes an `InternalError`. */
 export const outcomeOf = (
-  { cancelling, failure, id, operation }: CompletedWork,
+  { failure, id, isCancelling, operation }: CompletedWork,
   exit: Exit.Exit<void, OperationError>
 ): Effect.Effect<Outcome> => {
-  if (Exit.isSuccess(exit)) return Effect.succeed(cancelling ? cancelled : { state: "completed" })
+  if (Exit.isSuccess(exit)) return Effect.succeed(isCancelling ? cancelled : { state: "completed" })
   const error = failure ?? Option.getOrUndefined(Cause.findErrorOption(exit.cause))
   if (error?._tag === "JobCancelled") {
     const isConfirmed = error instanceof JobCancelled ? error.confirmed : undefined
     return Effect.succeed({ ...cancelled, isConfirmed })
   }
-  if (error !== undefined && !cancelling) return Effect.succeed({ state: "failed", error: failureOf(error) })
-  if (cancelling || Cause.hasInterruptsOnly(exit.cause)) return Effect.succeed(cancelled)
-  return Effect.as(Effect.logError("a job died", { job: id, operation }, exit.cause), {
+  if (error !== undefined && !isCancelling)
+    return Effect.succeed({ state: "failed", error: failureOf(error) })
+  if (isCancelling || Cause.hasInterruptsOnly(exit.cause)) return Effect.succeed(cancelled)
+  return Effect.as(Effect.logError("job failed unexpectedly", { job: id, operation }, exit.cause), {
     state: "failed",
     error: failureOf(new InternalError({ job: id }))
   })

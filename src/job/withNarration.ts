@@ -1,29 +1,29 @@
 import * as Effect from "effect/Effect"
-import * as Queue from "effect/Queue"
 import type * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import { JobEvent, type Progress } from "./log/JobEvent.ts"
-import type { RunningJob } from "./Submission.ts"
+import type { LogFull } from "./log/JobLog.ts"
+import type { Emit, RunningJob } from "./Submission.ts"
 
-/** Tells the followers of a job what is being done. */
+/** Narrates what a job is doing. */
 export type Narrate = (action: string, message: string) => Effect.Effect<void>
 
-/** Tells the followers of a job how far it has come. */
+/** Reports the progress of a job. */
 export type ReportProgress = (progress: typeof Progress.Type) => Effect.Effect<void>
 
-/** A handler's work as a stream: what it says while it goes on, and its answer at the end. */
+/**
+ * A handler's work that narrates while it runs, and whose value becomes the job's result. A log that is full drops
+ * narration and progress; the result then fails with `LogFull`.
+ */
 export const withNarration = <E>(
   job: RunningJob,
+  emit: Emit,
   actor: string,
   work: (narrate: Narrate, report: ReportProgress) => Effect.Effect<Schema.Json, E>
-): Stream.Stream<JobEvent, E> =>
-  Stream.callback<JobEvent, E>((queue) =>
+): Effect.Effect<void, E | LogFull> =>
+  Effect.flatMap(
     work(
-      (action, message) =>
-        Effect.asVoid(Queue.offer(queue, JobEvent.narration(actor, action, message, job.id))),
-      (progress) => Effect.asVoid(Queue.offer(queue, JobEvent.progress(progress)))
-    ).pipe(
-      Effect.flatMap((answer) => Queue.offer(queue, JobEvent.result(answer))),
-      Effect.andThen(Queue.end(queue))
-    )
+      (action, message) => Effect.ignore(emit([JobEvent.narration(actor, action, message, job.id)])),
+      (progress) => Effect.ignore(emit([JobEvent.progress(progress)]))
+    ),
+    (answer) => emit([JobEvent.result(answer)])
   )

@@ -1,6 +1,5 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
 import { Handlers } from "../job/Handlers.ts"
 import { OperationRouter } from "../job/OperationRouter.ts"
 import type { Work } from "../job/Submission.ts"
@@ -39,13 +38,16 @@ export const queenRouter = Layer.effect(
     const { aliases } = yield* Settings
     const fleet = yield* FleetView
     // Before success is reported, so that the model can be used at once.
-    const refreshModels = Stream.fromEffectDrain(fleet.refresh)
+    const refreshModels = Effect.asVoid(fleet.refresh)
 
     const forwardTo =
       (hiveId: string, json: string, request: OperationRequest, routing: Routing): Work =>
-      (job) => {
-        const events = forwarder.forwardJson({ operation: request.name, hiveId, json, routing, job })
-        return routing.changesModels === true ? Stream.concat(events, refreshModels) : events
+      (job, emit) => {
+        const forwarding = forwarder.forwardJson(
+          { operation: request.name, hiveId, json, routing, job },
+          emit
+        )
+        return routing.changesModels === true ? Effect.andThen(forwarding, refreshModels) : forwarding
       }
 
     const forward = Effect.fnUntraced(function* (

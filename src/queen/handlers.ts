@@ -86,11 +86,14 @@ export const queenHandlers = Effect.gen(function* () {
         })
       ),
     hive_status: ({ alias }) => answer(hiveStatus(alias)),
-    hive_start: ({ alias }, job) => withNarration(job, actor, (narrate) => lifecycle.start(alias, narrate)),
-    hive_stop: ({ alias }, job) => withNarration(job, actor, (narrate) => lifecycle.stop(alias, narrate)),
-    hive_install: ({ alias }, job) => withNarration(job, actor, (narrate) => remote.install(alias, narrate)),
-    hive_uninstall: ({ alias }, job) =>
-      withNarration(job, actor, (narrate) => remote.uninstall(alias, narrate)),
+    hive_start: ({ alias }, job, emit) =>
+      withNarration(job, emit, actor, (narrate) => lifecycle.start(alias, narrate)),
+    hive_stop: ({ alias }, job, emit) =>
+      withNarration(job, emit, actor, (narrate) => lifecycle.stop(alias, narrate)),
+    hive_install: ({ alias }, job, emit) =>
+      withNarration(job, emit, actor, (narrate) => remote.install(alias, narrate)),
+    hive_uninstall: ({ alias }, job, emit) =>
+      withNarration(job, emit, actor, (narrate) => remote.uninstall(alias, narrate)),
     hive_refresh_capabilities: ({ alias }) =>
       answer(
         Effect.map(capabilities.refresh(alias), (devices) => ({
@@ -98,9 +101,10 @@ export const queenHandlers = Effect.gen(function* () {
           devices: devices.map((device) => ({ ...device }))
         }))
       ),
-    ssh_test: ({ alias }, job) => withNarration(job, actor, (narrate) => remote.testSsh(alias, narrate)),
-    hive_import_ssh: ({ default_hive_port, ssh_config_path }, job) =>
-      withNarration(job, actor, (narrate) =>
+    ssh_test: ({ alias }, job, emit) =>
+      withNarration(job, emit, actor, (narrate) => remote.testSsh(alias, narrate)),
+    hive_import_ssh: ({ default_hive_port, ssh_config_path }, job, emit) =>
+      withNarration(job, emit, actor, (narrate) =>
         hiveImport.run({ path: ssh_config_path, defaultHivePort: default_hive_port }, narrate)
       )
   }

@@ -13,6 +13,7 @@ import { Jobs } from "../job/Jobs.ts"
 import { Ticker } from "../job/log/Follower.ts"
 import type { JobEvent } from "../job/log/JobEvent.ts"
 import { OperationRouter } from "../job/OperationRouter.ts"
+import { streamWork } from "../job/Submission.ts"
 import { type OperationRequest, readRequest } from "../operation/Catalog.ts"
 import { Operation } from "../operation/Operation.ts"
 import { unknownOperation } from "../operation/Routing.ts"
@@ -33,7 +34,7 @@ const scriptedRouter = (script: Script) =>
           hiveId: request.hiveId,
           routing: unknownOperation,
           router: "hv-router",
-          work: () => script(request)
+          work: streamWork(() => script(request))
         }))
     })
   )

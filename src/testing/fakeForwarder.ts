@@ -18,7 +18,7 @@ export const fakeForwarder = (script: Script<ForwardError>) => {
     HiveForwarder,
     HiveForwarder.of({
       forward: (operation) => answer(encode(operation)),
-      forwardJson: ({ json }) => answer(json)
+      forwardJson: ({ json }, emit) => Stream.runForEachArray(answer(json), emit)
     })
   )
 }

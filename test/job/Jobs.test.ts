@@ -6,17 +6,17 @@ import { JobEvent, type LoggedEvent } from "../../src/job/log/JobEvent.ts"
 import { LogFull } from "../../src/job/log/JobLog.ts"
 import { JobLogs } from "../../src/job/log/JobLogs.ts"
 import { MemoryLog } from "../../src/job/log/MemoryLog.ts"
-import type { Submission, Work } from "../../src/job/Submission.ts"
+import type { Submission } from "../../src/job/Submission.ts"
 import { hiveAnswer, hiveCommand, hiveQuery, queenQuery } from "../../src/operation/Routing.ts"
 import { Settings, type SettingValues } from "../../src/settings/Settings.ts"
-import { allOf, Broken, eventsOf, submission, tokens, written } from "../support/jobs.ts"
+import { allOf, Broken, eventsOf, submission, tokens, written, type StreamWork } from "../support/jobs.ts"
 
 const settings = (limits: Partial<SettingValues["limits"]>) => Settings.layerDefaults({ limits })
 
 const jobsWith = (limits: Partial<SettingValues["limits"]> = {}) =>
   Jobs.layer.pipe(Layer.provide(settings(limits)))
 
-const submit = (work: Work, more: Partial<Submission> = {}) =>
+const submit = (work: StreamWork, more: Partial<Submission> = {}) =>
   Effect.map(
     Jobs.use((jobs) => jobs.submit(submission(work, more))),
     ({ job_id }) => job_id
@@ -53,7 +53,7 @@ describe("submitting", () => {
     () =>
       Effect.gen(function* () {
         let started = 0
-        const work: Work = () =>
+        const work: StreamWork = () =>
           Stream.sync(() => {
             started++
             return JobEvent.token("x")
@@ -216,16 +216,40 @@ describe("the end", () => {
     }).pipe(Effect.provide(jobsWith()))
   )
 
-  it.effect("of work that is failed from outside carries that failure", () =>
+  it.effect("tells whether the process that did the work confirmed its stop", () =>
     Effect.gen(function* () {
+      for (const isConfirmed of [true, false]) {
+        const id = yield* submit((job) =>
+          Stream.unwrap(
+            Effect.map(job.runsAt({}), ({ unconfirmed }) =>
+              Stream.ensuring(
+                waiting,
+                Effect.sync(() => isConfirmed || unconfirmed())
+              )
+            )
+          )
+        )
+        yield* written(id, 1)
+        yield* Effect.yieldNow
+        yield* cancel(id)
+        assert.strictEqual((yield* allOf(id)).at(-1)?.json, `{"confirmed":${isConfirmed}}`)
+      }
+    }).pipe(Effect.provide(jobsWith()))
+  )
+
+  it.effect("asks no process that the work has left", () =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      const part = (name: string) => ({ stop: Effect.sync(() => asked.push(name) > 0) })
       const id = yield* submit((job) =>
         Stream.concat(
-          Stream.fromEffect(Effect.as(job.fail(new Broken("from outside")), JobEvent.token("x"))),
-          waiting
+          Stream.unwrap(Effect.as(job.runsAt(part("first")), tokens("a"))),
+          Stream.concat(tokens("b"), waiting)
         )
       )
-      const events = yield* allOf(id)
-      assert.include(events.at(-1)?.json, "from outside")
+      yield* written(id, 3)
+      yield* cancel(id)
+      assert.deepStrictEqual(asked, [])
     }).pipe(Effect.provide(jobsWith()))
   )
 
@@ -251,7 +275,7 @@ describe("the end", () => {
       const id = yield* submit((job) =>
         Stream.unwrap(
           Effect.as(
-            job.onCancel(Effect.as(Deferred.succeed(asked, undefined), true)),
+            job.runsAt({ stop: Effect.as(Deferred.succeed(asked, undefined), true) }),
             Stream.concat(
               tokens("a"),
               Stream.unwrap(Effect.as(Deferred.await(asked), tokens("made before", "and this")))
@@ -360,9 +384,12 @@ describe("cancelling", () => {
       const id = yield* submit((job) =>
         Stream.unwrap(
           Effect.as(
-            job.onCancel(
-              Effect.as(Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answered)), true)
-            ),
+            job.runsAt({
+              stop: Effect.as(
+                Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(answered)),
+                true
+              )
+            }),
             Stream.concat(tokens("a"), Stream.unwrap(Effect.as(Deferred.await(answered), tokens("b"))))
           )
         )
@@ -379,7 +406,7 @@ describe("cancelling", () => {
 
   it.effect("stops work that does not answer the request to stop", () =>
     Effect.gen(function* () {
-      const id = yield* submit((job) => Stream.unwrap(Effect.as(job.onCancel(Effect.never), waiting)))
+      const id = yield* submit((job) => Stream.unwrap(Effect.as(job.runsAt({ stop: Effect.never }), waiting)))
       yield* written(id, 1)
       yield* Effect.yieldNow
       const cancelling = yield* Effect.forkChild(cancel(id))
@@ -568,7 +595,7 @@ describe("the end of the daemon", () => {
       const context = yield* Layer.buildWithScope(jobsWith(), scope)
       const jobs = Context.get(context, Jobs)
       const said: Array<string> = []
-      const work: Work = () =>
+      const work: StreamWork = () =>
         Stream.fromEffectDrain(
           Effect.sync(() => said.push("begun")).pipe(
             Effect.andThen(Effect.never),

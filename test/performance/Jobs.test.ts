@@ -1,11 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Exit, Layer, Schedule, Scope, Stream } from "effect"
 import { Jobs } from "../../src/job/Jobs.ts"
-import type { Work } from "../../src/job/Submission.ts"
 import { hiveAnswer, hiveCommand } from "../../src/operation/Routing.ts"
 import { Settings } from "../../src/settings/Settings.ts"
 import { collectGarbage } from "../support/garbage.ts"
-import { allOf, Broken, submission, tokens, written } from "../support/jobs.ts"
+import { allOf, Broken, submission, tokens, written, type StreamWork } from "../support/jobs.ts"
 
 describe("many jobs", () => {
   it.live("ten thousand that ran and were dropped leave no fiber, no job and no memory behind", () =>
@@ -20,11 +19,11 @@ describe("many jobs", () => {
         scope
       )
       const jobs = Context.get(context, Jobs)
-      const works: Array<WeakRef<Work>> = []
+      const works: Array<WeakRef<StreamWork>> = []
       const endings = [
-        (): Work => () => tokens("a", "b".repeat(1000)),
-        (): Work => () => Stream.fail(new Broken("no")),
-        (): Work => () => Stream.concat(tokens("a"), Stream.never)
+        (): StreamWork => () => tokens("a", "b".repeat(1000)),
+        (): StreamWork => () => Stream.fail(new Broken("no")),
+        (): StreamWork => () => Stream.concat(tokens("a"), Stream.never)
       ]
       const runOne = Effect.fnUntraced(function* (i: number) {
         const work = endings[i % 3]?.() ?? (() => Stream.empty)

@@ -8,15 +8,19 @@ import { DaemonApi } from "../../src/daemon/DaemonApi.ts"
 import { Handlers } from "../../src/job/Handlers.ts"
 import { Jobs } from "../../src/job/Jobs.ts"
 import { OperationRouter } from "../../src/job/OperationRouter.ts"
-import type { Work } from "../../src/job/Submission.ts"
+import { streamWork } from "../../src/job/Submission.ts"
 import { readRequest } from "../../src/operation/Catalog.ts"
 import { UnknownOperation } from "../../src/operation/errors.ts"
 import { hiveCommand, type Routing } from "../../src/operation/Routing.ts"
 import { type SettingChanges, Settings } from "../../src/settings/Settings.ts"
+import type { StreamWork } from "./jobs.ts"
 
 /** The work of each operation of a daemon under test, made from the fields of a request. */
 export type Works = Readonly<
-  Record<string, (fields: Readonly<Record<string, unknown>>) => Work | { work: Work; routing: Routing }>
+  Record<
+    string,
+    (fields: Readonly<Record<string, unknown>>) => StreamWork | { work: StreamWork; routing: Routing }
+  >
 >
 
 export interface DaemonUnderTest {
@@ -40,7 +44,7 @@ const routerOf = (works: Works) =>
           typeof made === "function"
             ? { routing: { ...hiveCommand, occupiesWorker: true }, work: made }
             : made
-        return { operation: name, routing, router: "test-rtr", work }
+        return { operation: name, routing, router: "test-rtr", work: streamWork(work) }
       })
     })
   )

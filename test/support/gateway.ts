@@ -16,11 +16,12 @@ import {
 import { Handlers } from "../../src/job/Handlers.ts"
 import { Jobs } from "../../src/job/Jobs.ts"
 import { OperationRouter } from "../../src/job/OperationRouter.ts"
-import type { Submission, Work } from "../../src/job/Submission.ts"
+import { streamWork, type Submission } from "../../src/job/Submission.ts"
 import { UnknownOperation } from "../../src/operation/errors.ts"
 import type { StoredModel } from "../../src/operation/Inventory.ts"
 import type { AliasSetting } from "../../src/settings/AliasSettings.ts"
 import { type SettingChanges, Settings } from "../../src/settings/Settings.ts"
+import type { StreamWork } from "./jobs.ts"
 
 /** What a hive tells of a model of the name. */
 export const storedModel = (id: string): StoredModel => ({
@@ -41,7 +42,7 @@ export const storedModel = (id: string): StoredModel => ({
 
 export interface GatewayUnderTest {
   /** The fake of what stands behind the doors. */
-  readonly complete?: (request: GatewayRequest) => Work
+  readonly complete?: (request: GatewayRequest) => StreamWork
   readonly models?: ReadonlyArray<string>
   readonly aliases?: Readonly<Record<string, AliasSetting>>
   readonly keys?: ReadonlyArray<NewApiKey & { readonly key: string }>
@@ -62,7 +63,7 @@ const fakeUpstream = ({ aliases = {}, complete, models = ["rbee:tiny"] }: Gatewa
       complete: (request) => {
         request.onPlaced({ hive: "atlas", worker: "tiny-1", queueMs: 3.4, loadMs: 1.6 })
         if (complete === undefined) throw new Error("nothing was to be asked of a worker")
-        return complete(request)
+        return streamWork(complete(request))
       }
     })
   )

@@ -3,15 +3,18 @@ import type { OperationError } from "../../src/job/errors.ts"
 import { Jobs } from "../../src/job/Jobs.ts"
 import { batches } from "../../src/job/log/Follower.ts"
 import { JobEvent } from "../../src/job/log/JobEvent.ts"
-import type { Submission, Work } from "../../src/job/Submission.ts"
+import { streamWork, type Submission } from "../../src/job/Submission.ts"
 import { hiveCommand } from "../../src/operation/Routing.ts"
 
+/** Work as a stream of its events. */
+export type StreamWork = Parameters<typeof streamWork>[0]
+
 /** A submission of the work as an operation that occupies a worker. */
-export const submission = (work: Work, more: Partial<Submission> = {}): Submission => ({
+export const submission = (work: StreamWork, more: Partial<Submission> = {}): Submission => ({
   operation: "test",
   routing: { ...hiveCommand, occupiesWorker: true },
   router: "test-rtr",
-  work,
+  work: streamWork(work),
   ...more
 })
 

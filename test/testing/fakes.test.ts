@@ -115,7 +115,7 @@ describe("fakeForwarder", () => {
       const json = `{"operation":"dance","hive_id":"xyz"}`
       const { routing } = WorkerList
       const error = yield* Effect.flip(
-        Stream.runDrain(forwardJson({ operation: "dance", hiveId: "xyz", json, routing }))
+        forwardJson({ operation: "dance", hiveId: "xyz", json, routing }, () => Effect.void)
       )
       assert.deepStrictEqual(error, new HiveNotFound({ hive: "xyz", known: ["atlas"] }))
     }).pipe(

@@ -6,7 +6,6 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import { Caller } from "../../daemon/Caller.ts"
 import { fromScopedPull } from "../../http/fromScopedPull.ts"
 import { requestText } from "../../http/readBody.ts"
@@ -71,12 +70,12 @@ const headersOf = (jobId: string, placement: Placement | undefined) => ({
 
 const withNotes =
   ({ notes = [] }: EndpointRequest, work: Work): Work =>
-  (job) =>
+  (job, emit) =>
     notes.length === 0
-      ? work(job)
-      : Stream.concat(
-          Stream.fromIterable(notes.map((note) => JobEvent.narration(router, "omit", note, job.id))),
-          work(job)
+      ? work(job, emit)
+      : Effect.andThen(
+          emit(notes.map((note) => JobEvent.narration(router, "omit", note, job.id))),
+          work(job, emit)
         )
 
 const hasContent = ({ kind }: LoggedEvent) => kind === "chunk" || kind === "result" || isEnd(kind)

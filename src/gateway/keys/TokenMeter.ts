@@ -1,7 +1,7 @@
 import { readChunk, tokensOf } from "../../job/view/EngineChunk.ts"
 import type { CompletionApi } from "../../operation/fields.ts"
+import { estimateTokens } from "../../operation/promptSize.ts"
 
-const charactersPerToken = 4
 const usualAnswerTokens = 256
 
 const positive = (value: unknown) => (typeof value === "number" && value > 0 ? value : undefined)
@@ -47,6 +47,6 @@ export class TokenMeter {
   }
 
   get #promptTokens() {
-    return Math.ceil(this.#prompt.length / charactersPerToken)
+    return estimateTokens(this.#prompt.length)
   }
 }

@@ -1,9 +1,7 @@
 import * as Predicate from "effect/Predicate"
 import { promptTokensIn } from "../../http/engineErrors.ts"
+import { minTokens } from "../../operation/promptSize.ts"
 import type { GatewayRequest } from "./Upstream.ts"
-
-// Few texts have tokens so long. A prompt that is longer than it seems is refused by the engine, which counts.
-const charactersPerToken = 5
 
 const lengthOf = (content: unknown): number => {
   if (typeof content === "string") return content.length
@@ -38,7 +36,7 @@ const isOpen = ({ api, isCount, model }: Request) =>
 export const contextNeed = (request: Request): number | undefined => {
   if (!isOpen(request)) return undefined
   const { body, contextSize = 0, model } = request
-  const needed = Math.max(contextSize, Math.ceil(textLength(body) / charactersPerToken))
+  const needed = Math.max(contextSize, minTokens(textLength(body)))
   return Math.min(needed, model.facts.context_length)
 }
 

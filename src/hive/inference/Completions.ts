@@ -2,26 +2,27 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import * as Stream from "effect/Stream"
 import { JobEvent } from "../../job/log/JobEvent.ts"
-import type { RunningJob } from "../../job/Submission.ts"
+import type { LogFull } from "../../job/log/JobLog.ts"
+import type { Emit, RunningJob } from "../../job/Submission.ts"
 import type { Complete } from "../../operation/inferenceOperations.ts"
+import { estimateTokens } from "../../operation/promptSize.ts"
 import type { Lease } from "../workers/Lease.ts"
-import { WorkerClient } from "../workers/WorkerClient.ts"
+import { type CompletionError, WorkerClient } from "../workers/WorkerClient.ts"
 import { Workers } from "../workers/Workers.ts"
 import type { LeaseRequest } from "../workers/WorkerSelection.ts"
 import { embeddingBatches, withOffset } from "./embeddingBatches.ts"
 import { stopWhenLeft } from "./stopRequest.ts"
-import { type AnswerError, diagnosed, withLease } from "./WorkerLease.ts"
+import { type AnswerError, withLease } from "./WorkerLease.ts"
 
-/** What the worker of a request is to be like. */
+/** What a request requires of its worker. */
 export interface WorkerRequirements extends Pick<
   LeaseRequest,
   "capabilities" | "contextSize" | "engine" | "inLine" | "minContext" | "parallel"
 > {
-  /** How long it is waited for, in milliseconds. */
+  /** The longest wait for a worker, in milliseconds. */
   readonly waitMs?: number
-  /** Is told the worker's id, and how long it was waited for to load, in milliseconds. */
+  /** Called with the worker's id and the milliseconds for which it loaded. */
   readonly onWorker?: (id: string, loadMs: number) => void
 }
 
@@ -29,12 +30,13 @@ export interface WorkerRequirements extends Pick<
 export class Completions extends Context.Service<
   Completions,
   {
-    /** Says which worker it takes, then what the worker sends, unparsed. */
+    /** Narrates the choice of a worker, then emits the worker's data, unparsed. */
     readonly run: (
       operation: Complete,
       job: RunningJob,
-      wishes?: WorkerRequirements
-    ) => Stream.Stream<JobEvent, AnswerError>
+      emit: Emit,
+      requirements?: WorkerRequirements
+    ) => Effect.Effect<void, AnswerError>
   }
 >()("rbee/hive/inference/Completions") {
   static readonly layerNoDeps = Layer.effect(
@@ -43,75 +45,72 @@ export class Completions extends Context.Service<
   )
 }
 
-const charactersPerToken = 4
-
 const promptTokens = ({ input, messages, prompt }: Complete["body"]) =>
-  JSON.stringify([input, messages, prompt]).length / charactersPerToken
+  estimateTokens(JSON.stringify([input, messages, prompt]).length)
 
 const lengthOf = (value: unknown) => (Array.isArray(value) ? Math.max(1, value.length) : 1)
 
-/** How many answers a request asks for, at most: a list may also be the tokens of one text. */
+/** The number of answers to a request, at most: a list may also hold the tokens of one text. */
 const answersOf = ({ input, n, prompt }: Complete["body"]) =>
   lengthOf(input) * lengthOf(prompt) * (typeof n === "number" && n > 1 ? n : 1)
 
-const needsOf = ({ body, model, worker_id }: Complete) => ({
+const leaseRequestOf = ({ body, model, worker_id }: Complete) => ({
   model,
   workerId: worker_id,
   answers: answersOf(body)
 })
 
+/** The request as it is sent to a worker that streams its answer. */
+const streamed = (body: Complete["body"], lease: Lease) => {
+  const options = Predicate.isReadonlyObject(body["stream_options"]) ? body["stream_options"] : {}
+  return {
+    ...body,
+    ...lease.streamFields,
+    model: lease.model,
+    stream: true,
+    stream_options: { ...options, include_usage: true }
+  }
+}
+
+const toChunk = (data: string) => new JobEvent("chunk", data)
+const toResult = (text: string) => new JobEvent("result", text)
+
 const make = Effect.gen(function* () {
   const workers = yield* Workers
   const client = yield* WorkerClient
 
-  const answer = Effect.fnUntraced(function* ({ api, body }: Complete, job: RunningJob, lease: Lease) {
-    const sent = yield* stopWhenLeft(client, lease, job)
-    const whole = Stream.fromEffectDrain(Effect.sync(sent.complete))
-    const request = { api, promptTokens: promptTokens(body) }
-    if (api === "embeddings") {
-      const ask = (part: Complete["body"]) =>
-        client.ask(lease, job.id, { ...request, body: { ...part, model: lease.model } })
-      const batches = embeddingBatches(body)
-      const answers =
-        batches.length === 1
-          ? Stream.fromEffect(Effect.map(ask(body), toResult))
-          : Stream.mapEffect(Stream.fromIterable(batches), ({ body, offset }) =>
-              Effect.map(ask(body), (text) => toChunk(withOffset(text, offset)))
-            )
-      return Stream.concat(answers, whole)
+  const embed = Effect.fnUntraced(function* ({ body }: Complete, job: RunningJob, emit: Emit, lease: Lease) {
+    const request = { api: "embeddings", promptTokens: promptTokens(body) } as const
+    const batches = embeddingBatches(body)
+    for (const { body: part, offset } of batches) {
+      const text = yield* client.ask(lease, job.id, { ...request, body: { ...part, model: lease.model } })
+      yield* emit([batches.length === 1 ? toResult(text) : toChunk(withOffset(text, offset))])
     }
-    const options = Predicate.isReadonlyObject(body["stream_options"]) ? body["stream_options"] : {}
-    const asked = {
-      ...request,
-      body: {
-        ...body,
-        ...lease.streamFields,
-        model: lease.model,
-        stream: true,
-        stream_options: { ...options, include_usage: true }
-      }
-    }
-    const data = client.stream(lease, job.id, asked, (silent) => {
-      sent.failed()
-      return Effect.flatMap(diagnosed(lease, silent), job.fail)
-    })
-    return Stream.concat(Stream.map(data, toChunk), whole)
-  }, Stream.unwrap)
+  })
+
+  const answer = (
+    operation: Complete,
+    job: RunningJob,
+    emit: Emit,
+    lease: Lease
+  ): Effect.Effect<void, CompletionError | LogFull> => {
+    const { api, body } = operation
+    if (api === "embeddings") return embed(operation, job, emit, lease)
+    const request = { api, promptTokens: promptTokens(body), body: streamed(body, lease) }
+    return client.stream(lease, job.id, request, (data) => emit(data.map(toChunk)))
+  }
 
   return Completions.of({
-    run: (operation, job, { onWorker, waitMs, ...wishes } = {}) =>
-      withLease(workers, { ...wishes, ...needsOf(operation) }, job, {
+    run: (operation, job, emit, { onWorker, waitMs, ...requirements } = {}) =>
+      withLease(workers, { ...requirements, ...leaseRequestOf(operation) }, job, emit, {
         actor: "hv-gate",
         action: "complete",
         does: "answers the request",
         waitMs,
         answer: (lease, loadMs) => {
           onWorker?.(lease.id, loadMs)
-          return answer(operation, job, lease)
+          return stopWhenLeft(client, lease, job, answer(operation, job, emit, lease))
         }
       })
   })
 })
-
-const toChunk = (data: string) => new JobEvent("chunk", data)
-const toResult = (text: string) => new JobEvent("result", text)

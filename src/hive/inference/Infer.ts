@@ -1,11 +1,11 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
 import { JobEvent } from "../../job/log/JobEvent.ts"
-import type { RunningJob } from "../../job/Submission.ts"
+import type { Emit, RunningJob } from "../../job/Submission.ts"
 import { type EngineChunk, type EngineUsage, readChunk, shownText } from "../../job/view/EngineChunk.ts"
 import type { Infer as InferOperation } from "../../operation/inferenceOperations.ts"
+import { estimateTokens } from "../../operation/promptSize.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { Devices } from "../devices/Devices.ts"
 import { ConnectionLost } from "../workers/errors.ts"
@@ -14,14 +14,14 @@ import { readDeviceName } from "../workers/Placement.ts"
 import { WorkerClient } from "../workers/WorkerClient.ts"
 import { Workers } from "../workers/Workers.ts"
 import { stopWhenLeft } from "./stopRequest.ts"
-import { type AnswerError, diagnosed, withLease } from "./WorkerLease.ts"
+import { type AnswerError, withLease } from "./WorkerLease.ts"
 
 /** Continues prompts on the workers of this hive. */
 export class Infer extends Context.Service<
   Infer,
   {
-    /** Says which worker it takes, then the tokens as they come, then the whole answer. */
-    readonly run: (operation: InferOperation, job: RunningJob) => Stream.Stream<JobEvent, AnswerError>
+    /** Narrates the choice of a worker, then emits the tokens as they arrive, then the complete answer. */
+    readonly run: (operation: InferOperation, job: RunningJob, emit: Emit) => Effect.Effect<void, AnswerError>
   }
 >()("rbee/hive/inference/Infer") {
   static readonly layerNoDeps = Layer.effect(
@@ -30,15 +30,13 @@ export class Infer extends Context.Service<
   )
 }
 
-const charactersPerToken = 4
-
-/** Gathers an answer from its pieces. */
+/** Collects an answer from its pieces. */
 class Answer {
   #text = ""
   #finishReason: string | undefined
   #usage: EngineUsage | undefined
 
-  /** Gives the text of the piece. */
+  /** Adds a piece; returns its text. */
   add(chunk: EngineChunk) {
     const text = shownText(chunk)
     this.#text += text
@@ -47,8 +45,8 @@ class Answer {
     return text
   }
 
-  /** Without a reason for its end, an answer was cut off. */
-  get isWhole() {
+  /** An answer without a finish reason was cut off. */
+  get isComplete() {
     return this.#finishReason !== undefined
   }
 
@@ -61,6 +59,23 @@ class Answer {
   }
 }
 
+const bodyOf = (
+  { max_tokens, prompt, temperature, top_k, top_p }: InferOperation,
+  { model, streamFields }: Lease
+) => ({
+  ...streamFields,
+  model,
+  prompt,
+  max_tokens,
+  // An operation whose max_tokens exceeds the context is refused; an application's request is shortened.
+  exact_max_tokens: true,
+  temperature,
+  top_p,
+  top_k,
+  stream: true,
+  stream_options: { include_usage: true }
+})
+
 const make = Effect.gen(function* () {
   const devices = yield* Devices
   const workers = yield* Workers
@@ -68,66 +83,43 @@ const make = Effect.gen(function* () {
   const { aliases } = yield* Settings
   const modelOf = (name: string) => (Object.hasOwn(aliases, name) ? aliases[name] : undefined)?.model ?? name
 
-  const answer = Effect.fnUntraced(function* (operation: InferOperation, job: RunningJob, lease: Lease) {
-    const whole = new Answer()
-    const sent = yield* stopWhenLeft(client, lease, job)
-
-    const { max_tokens, prompt, temperature, top_k, top_p } = operation
-    const asked = {
-      api: "completions",
-      promptTokens: prompt.length / charactersPerToken,
-      body: {
-        ...lease.streamFields,
-        model: lease.model,
-        prompt,
-        max_tokens,
-        // An operation is refused where an application's request is cut.
-        exact_max_tokens: true,
-        temperature,
-        top_p,
-        top_k,
-        stream: true,
-        stream_options: { include_usage: true }
-      }
-    } as const
-    const data = client.stream(lease, job.id, asked, (silent) => {
-      sent.failed()
-      return Effect.flatMap(diagnosed(lease, silent), job.fail)
-    })
-    const toEvent = (text: string) => {
+  const answer = Effect.fnUntraced(function* (
+    operation: InferOperation,
+    job: RunningJob,
+    emit: Emit,
+    lease: Lease
+  ) {
+    const answer = new Answer()
+    const toEvents = (text: string) => {
       const chunk = readChunk(text)
-      if (chunk === undefined) return undefined
-      const piece = whole.add(chunk)
-      return operation.stream && piece !== "" ? JobEvent.token(piece) : undefined
+      const piece = chunk === undefined ? "" : answer.add(chunk)
+      return operation.stream && piece !== "" ? [JobEvent.token(piece)] : []
     }
-    const tokens = data.pipe(
-      Stream.map(toEvent),
-      Stream.filter((event) => event !== undefined)
-    )
-    const end = Stream.suspend(() => {
-      sent.complete()
-      return whole.isWhole
-        ? Stream.make(whole.result)
-        : Stream.fail(new ConnectionLost({ reason: "the answer has no reason for its end" }))
-    })
-    return Stream.concat(tokens, end)
-  }, Stream.unwrap)
+    const request = {
+      api: "completions",
+      promptTokens: estimateTokens(operation.prompt.length),
+      body: bodyOf(operation, lease)
+    } as const
+    yield* client.stream(lease, job.id, request, (data) => emit(data.flatMap(toEvents)))
+    if (!answer.isComplete) return yield* new ConnectionLost({ reason: "the answer has no finish reason" })
+    yield* emit([answer.result])
+  })
 
-  const where = Effect.fnUntraced(function* (device: InferOperation["device"]) {
+  const deviceOf = Effect.fnUntraced(function* (device: InferOperation["device"]) {
     if (typeof device !== "string") return { device }
     return { on: yield* Effect.fromResult(readDeviceName(device, yield* devices.list)) }
   })
 
-  const run = Effect.fnUntraced(function* (operation: InferOperation, job: RunningJob) {
+  const run = Effect.fnUntraced(function* (operation: InferOperation, job: RunningJob, emit: Emit) {
     const { device, model, worker_id: workerId } = operation
-    const request = { model: modelOf(model), workerId, ...(yield* where(device)) }
-    return withLease(workers, request, job, {
+    const request = { model: modelOf(model), workerId, ...(yield* deviceOf(device)) }
+    yield* withLease(workers, request, job, emit, {
       actor: "hv-infer",
       action: "infer",
       does: "continues the prompt",
-      answer: (lease) => answer(operation, job, lease)
+      answer: (lease) => stopWhenLeft(client, lease, job, answer(operation, job, emit, lease))
     })
-  }, Stream.unwrap)
+  })
 
   return Infer.of({ run })
 })

@@ -1,39 +1,38 @@
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { JobEvent } from "../../job/log/JobEvent.ts"
-import type { RunningJob } from "../../job/Submission.ts"
+import type { LogFull } from "../../job/log/JobLog.ts"
+import type { Emit, RunningJob } from "../../job/Submission.ts"
 import { type ConnectionLost, QueueTimeout, type WorkerFailed, WorkerUnhealthy } from "../workers/errors.ts"
 import type { Lease, LeaseError } from "../workers/Lease.ts"
 import type { CompletionError } from "../workers/WorkerClient.ts"
 import type { Workers } from "../workers/Workers.ts"
 import type { LeaseRequest } from "../workers/WorkerSelection.ts"
 
-/** Why a request got no answer, or a part of one. */
+/** Why a request got no answer, or only a part of one. */
 export type AnswerError =
   | Exclude<CompletionError, ConnectionLost>
   | LeaseError
+  | LogFull
   | QueueTimeout
   | WorkerUnhealthy
 
-/** What is done with a worker, and who says so in the job's log. */
+/** How a leased worker is used, and how the job's log reports it. */
 export interface Use {
   readonly actor: string
   readonly action: string
-  /** What the worker does now, for a sentence: `continues the prompt`. */
+  /** What the worker does, as the end of a sentence: `continues the prompt`. */
   readonly does: string
-  /** How long a worker is waited for, in milliseconds; as long as it takes when it is not said. */
+  /** The longest wait for a worker, in milliseconds; absent: no limit. */
   readonly waitMs?: number | undefined
-  /** Its events. Of a worker that is gone it may just tell so. `loadMs` is how long it was waited for to load. */
-  readonly answer: (lease: Lease, loadMs: number) => Stream.Stream<JobEvent, CompletionError>
+  /** Answers with the worker, which loaded for `loadMs`. */
+  readonly answer: (lease: Lease, loadMs: number) => Effect.Effect<void, CompletionError | LogFull>
 }
 
 const loading: ReadonlySet<string> = new Set(["worker_spawn", "worker_wait"])
 
-/** Fails after a time. A worker that is loading by then is waited for all the same: the next request will want it. */
+/** Fails after `waitMs`. A worker that is loading by then continues to load, because the next request will need it. */
 const queueDeadline = Effect.fnUntraced(function* (
   workers: Workers["Service"],
   request: LeaseRequest,
@@ -48,19 +47,19 @@ const queueDeadline = Effect.fnUntraced(function* (
   return yield* new QueueTimeout({ model: request.model, waitedMs: waitMs })
 })
 
-/** Whether a failure may come of a worker that is broken; 200 is the status of one that failed after it began. */
-const isSuspicious = (error: CompletionError) =>
+/** Whether the worker may be broken: it was silent, or failed the request before (5xx) or after (200) it began to answer. */
+const isSuspicious = (error: CompletionError | LogFull) =>
   error._tag === "WorkerSilent" ||
   (error._tag === "WorkerRefused" && (error.status >= 500 || error.status === 200))
 
 /**
- * Whose fault the failure of an answer is: a worker that is gone gives the reason for which it went, and one that failed
- * the request is asked for its health. A healthy engine's error comes through unchanged.
+ * The error that an answer fails with: for a lost connection why the worker's process ended, for a suspicious error
+ * `WorkerUnhealthy` unless the worker passes its health check, else the error unchanged.
  */
-export const diagnosed = (
+const diagnose = (
   lease: Lease,
-  error: CompletionError
-): Effect.Effect<Exclude<CompletionError, ConnectionLost> | WorkerFailed | WorkerUnhealthy> => {
+  error: CompletionError | LogFull
+): Effect.Effect<Exclude<CompletionError, ConnectionLost> | LogFull | WorkerFailed | WorkerUnhealthy> => {
   if (error._tag === "WorkerGone") return lease.exitReason
   if (!isSuspicious(error)) return Effect.succeed(error)
   return Effect.map(lease.isHealthy, (healthy) =>
@@ -68,46 +67,29 @@ export const diagnosed = (
   )
 }
 
-/**
- * Finds a worker and uses it as long as the stream lasts; what is said while it is sought comes out as it is said. A
- * worker that is gone is told of with the reason for which it went.
- */
+/** Leases a worker, narrating the wait for it, and answers with it. */
 export const withLease = Effect.fnUntraced(function* (
   workers: Workers["Service"],
   request: LeaseRequest,
   job: RunningJob,
+  emit: Emit,
   { action, actor, answer, does, waitMs }: Use
 ) {
-  const found = yield* Deferred.make<{ readonly lease: Lease; readonly loadMs: number }>()
   const scope = yield* Effect.scope
   const clock = yield* Clock.Clock
   let loadsSince: number | undefined
-  const seeking = Stream.callback<JobEvent, LeaseError | QueueTimeout>((queue) => {
-    const lease = workers
-      .lease(request, (action, message) => {
-        if (loading.has(action)) loadsSince ??= clock.currentTimeMillisUnsafe()
-        return Effect.asVoid(Queue.offer(queue, JobEvent.narration(actor, action, message, job.id)))
-      })
-      .pipe(Scope.provide(scope))
-    return (
-      waitMs === undefined ? lease : Effect.raceFirst(lease, queueDeadline(workers, request, waitMs))
-    ).pipe(
-      Effect.flatMap((lease) => {
-        const now = clock.currentTimeMillisUnsafe()
-        return Deferred.succeed(found, { lease, loadMs: now - (loadsSince ?? now) })
-      }),
-      Effect.andThen(Queue.end(queue))
-    )
-  })
-  const using = Stream.unwrap(
-    Effect.map(Deferred.await(found), ({ lease, loadMs }) =>
-      Stream.concat(
-        Stream.make(JobEvent.narration(actor, action, `Worker ${lease.id} ${does}`, job.id)),
-        Stream.catch(answer(lease, loadMs), (error) =>
-          Stream.fromEffect(Effect.flip(diagnosed(lease, error)))
-        )
-      )
-    )
+  const leasing = workers
+    .lease(request, (action, message) => {
+      if (loading.has(action)) loadsSince ??= clock.currentTimeMillisUnsafe()
+      return Effect.ignore(emit([JobEvent.narration(actor, action, message, job.id)]))
+    })
+    .pipe(Scope.provide(scope))
+  const lease = yield* waitMs === undefined
+    ? leasing
+    : Effect.raceFirst(leasing, queueDeadline(workers, request, waitMs))
+  const now = clock.currentTimeMillisUnsafe()
+  yield* emit([JobEvent.narration(actor, action, `Worker ${lease.id} ${does}`, job.id)])
+  yield* Effect.catch(answer(lease, now - (loadsSince ?? now)), (error) =>
+    Effect.flatMap(diagnose(lease, error), (diagnosed) => Effect.fail(diagnosed))
   )
-  return Stream.concat(seeking, using)
-}, Stream.unwrap)
+}, Effect.scoped)

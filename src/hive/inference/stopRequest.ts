@@ -2,7 +2,6 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import { addFinalizer } from "../../http/scopeFinalizers.ts"
 import type { RunningJob } from "../../job/Submission.ts"
 import type { Activity } from "../engines/Engine.ts"
 import type { Lease } from "../workers/Lease.ts"
@@ -11,31 +10,17 @@ import { stopDeadline } from "./stopDeadline.ts"
 
 const pollInterval = "25 millis"
 
-const answered: ReadonlySet<string> = new Set<CompletionError["_tag"]>([
+const finalErrors: ReadonlySet<string> = new Set<CompletionError["_tag"]>([
   "ContextLengthExceeded",
   "WorkerGone",
   "WorkerRefused"
 ])
 
-/** Whether the engine has ended the request itself, by an answer or with its process. */
-const hasEndedItself = (exit: Exit.Exit<unknown, unknown>) => {
-  if (!Exit.isFailure(exit)) return false
+/** Whether the engine ended the request itself: with an answer, an error, or the end of its process. */
+const wasEndedByEngine = (exit: Exit.Exit<unknown, { readonly _tag: string }>) => {
+  if (Exit.isSuccess(exit)) return true
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-  return (
-    typeof error === "object" &&
-    error !== null &&
-    "_tag" in error &&
-    typeof error._tag === "string" &&
-    answered.has(error._tag)
-  )
-}
-
-/** How a request that is sent to a worker ends. */
-export interface SentRequest {
-  /** The answer is complete: nothing is left to stop. */
-  readonly complete: () => void
-  /** The answer failed while the worker may still work on it: it is stopped, and the failure does not wait for that. */
-  readonly failed: () => void
+  return error !== undefined && finalErrors.has(error._tag)
 }
 
 type Client = Pick<WorkerClient["Service"], "cancel" | "read">
@@ -57,26 +42,24 @@ const hasStopped = Effect.fnUntraced(function* (
 })
 
 /**
- * Stops the request of a job at its worker when the job leaves it before its end: by the engine's way to cancel, until the
- * engine has confirmed it or its process has ended. A worker that does not confirm by the `stopDeadline` is restarted, and
- * the job's cancel counts as not confirmed.
+ * Runs a request of the job at the worker of the lease. When the job leaves the request before its end, the request is
+ * stopped by the engine's way to cancel, until the engine has confirmed it or its process has ended. A worker that does
+ * not confirm by the `stopDeadline` is restarted, and the job's cancel counts as not confirmed. `request` must close its
+ * connection when it is interrupted.
  */
-export const stopWhenLeft = Effect.fnUntraced(function* (
+export const stopWhenLeft = Effect.fnUntraced(function* <A, E extends { readonly _tag: string }>(
   client: Client,
   lease: WorkerInUse,
-  job: Pick<RunningJob, "id" | "onCancel" | "unconfirmed">
+  job: Pick<RunningJob, "id" | "runsAt">,
+  request: Effect.Effect<A, E>
 ) {
   const { cancellation } = lease
-  let isComplete = false
-  let hasFailed = false
   let overdue: string | undefined
   const deadline = Effect.map(stopDeadline(lease.isHealthy), (reason) => {
     overdue = reason
     return false
   })
   const exited = Effect.as(lease.exited, false)
-  const restart = (reason: string) => Effect.andThen(job.unconfirmed, lease.restart(reason))
-  const restartIfOverdue = Effect.suspend(() => (overdue === undefined ? Effect.void : restart(overdue)))
 
   /** Whether the worker has stopped the request, and so ends its answer. */
   const requestStop = Effect.suspend(() =>
@@ -86,10 +69,18 @@ export const stopWhenLeft = Effect.fnUntraced(function* (
       deadline
     ])
   )
+  // What the worker made before the stop is still delivered; other engines deliver nothing on a closed connection.
+  const stop = cancellation._tag === "Delete" ? requestStop : undefined
+  const remote = yield* job.runsAt({ stop })
+
+  const restartIfOverdue = Effect.suspend(() => {
+    if (overdue === undefined) return Effect.void
+    remote.unconfirmed()
+    return lease.restart(overdue)
+  })
   const byDelete = Effect.suspend(() =>
     overdue === undefined ? Effect.andThen(requestStop, restartIfOverdue) : restartIfOverdue
   )
-  // The scope has closed the connection by now.
   const byDisconnect = (activity: Activity | undefined) =>
     Effect.suspend(() => {
       const others = lease.withdraw()
@@ -99,22 +90,13 @@ export const stopWhenLeft = Effect.fnUntraced(function* (
       )
       return Effect.andThen(Effect.raceAllFirst([stopped, exited, deadline]), restartIfOverdue)
     })
+  const ensureStopped = cancellation._tag === "Delete" ? byDelete : byDisconnect(cancellation.activity)
 
-  const stop = cancellation._tag === "Delete" ? byDelete : byDisconnect(cancellation.activity)
-  yield* addFinalizer((exit) => {
-    if (isComplete || hasEndedItself(exit)) return Effect.void
-    const isCancel = !hasFailed && (Exit.isSuccess(exit) || Exit.hasInterrupts(exit))
-    return Effect.asVoid(isCancel ? stop : Effect.forkDetach(stop, { startImmediately: true }))
+  return yield* Effect.onExit(request, (exit) => {
+    if (wasEndedByEngine(exit)) return Effect.void
+    // A cancel waits for the confirmation; a failure is reported at once.
+    return Exit.hasInterrupts(exit)
+      ? ensureStopped
+      : Effect.asVoid(Effect.forkDetach(ensureStopped, { startImmediately: true }))
   })
-  // What was made before the stop is delivered still; of other engines nothing comes once the connection is closed.
-  if (cancellation._tag === "Delete") yield* job.onCancel(requestStop)
-  const sent: SentRequest = {
-    complete: () => {
-      isComplete = true
-    },
-    failed: () => {
-      hasFailed = true
-    }
-  }
-  return sent
-})
+}, Effect.scoped)

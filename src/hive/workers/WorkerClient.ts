@@ -6,7 +6,6 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { errorInEvent } from "../../http/engineErrors.ts"
-import { fromScopedPull, scopedPull } from "../../http/fromScopedPull.ts"
 import { readSse } from "../../http/SseReader.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { completeText, connectionLost, isShort, shortText } from "./answerBody.ts"
@@ -37,16 +36,16 @@ export class WorkerClient extends Context.Service<
     /** The ids of the models that are served at the port; none when it does not answer within a second. */
     readonly models: (port: number) => Effect.Effect<ReadonlyArray<string>>
     /**
-     * The data of an answer's events, unchanged, as they arrive. An answer that breaks off, or that the worker ends with
-     * an error, fails. `requestId` identifies the request for `cancel`. When the worker is silent for too long, `onSilent`
-     * must interrupt the reader: this spares each event the way through a second fiber.
+     * Gives the data of an answer's events to `take`, unchanged, batch by batch, and returns when the answer is complete.
+     * Fails when the answer breaks off, when the worker ends it with an error, and when the worker is silent for longer
+     * than the settings allow. The connection is closed by then. `requestId` identifies the request for `cancel`.
      */
-    readonly stream: (
+    readonly stream: <E>(
       worker: WorkerAddress,
       requestId: string,
       request: CompletionRequest,
-      onSilent: (error: WorkerSilent) => Effect.Effect<void>
-    ) => Stream.Stream<string, CompletionError>
+      take: (data: ReadonlyArray<string>) => Effect.Effect<void, E>
+    ) => Effect.Effect<void, CompletionError | E>
     /** A complete answer that is not streamed, unchanged. */
     readonly ask: (
       worker: WorkerAddress,
@@ -111,18 +110,14 @@ const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const { limits, timeouts } = yield* Settings
 
-  const stream = Effect.fnUntraced(function* (
+  const relay = Effect.fnUntraced(function* <E>(
     worker: WorkerAddress,
     requestId: string,
     request: CompletionRequest,
-    onSilent: (error: WorkerSilent) => Effect.Effect<void>
+    events: AnswerEvents,
+    take: (data: ReadonlyArray<string>) => Effect.Effect<void, E>
   ) {
     const { id } = worker
-    const events = new AnswerEvents(id, clock)
-    yield* answerDeadline(id, timeouts, request.promptTokens, () => events.lastAt).pipe(
-      Effect.catch(onSilent),
-      Effect.forkScoped
-    )
     const response = yield* sendCompletion(http, worker, requestId, request)
     if (response.headers["content-type"]?.startsWith("application/json") === true) {
       return yield* streamMissing(id, yield* Effect.mapError(shortText(response), connectionLost))
@@ -135,8 +130,22 @@ const make = Effect.gen(function* () {
       tooLarge: connectionLost,
       brokenOff: (): CompletionError | undefined => events.incomplete
     })
-    return yield* scopedPull(data)
-  }, fromScopedPull)
+    yield* Stream.runForEachArray(data, take)
+  })
+
+  const stream = <E>(
+    worker: WorkerAddress,
+    requestId: string,
+    request: CompletionRequest,
+    take: (data: ReadonlyArray<string>) => Effect.Effect<void, E>
+  ) =>
+    Effect.suspend(() => {
+      const events = new AnswerEvents(worker.id, clock)
+      return Effect.raceFirst(
+        relay(worker, requestId, request, events, take),
+        answerDeadline(worker.id, timeouts, request.promptTokens, () => events.lastAt)
+      )
+    })
 
   const ask = (worker: WorkerAddress, requestId: string, request: CompletionRequest) =>
     Effect.raceFirst(

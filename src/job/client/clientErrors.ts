@@ -74,3 +74,4 @@ export const PeerError = Schema.Union([
   PeerTimeout
 ])
 export type PeerError = typeof PeerError.Type
+export const isPeerError = Schema.is(PeerError)

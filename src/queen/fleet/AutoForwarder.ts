@@ -1,4 +1,3 @@
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -6,10 +5,9 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { type ServedModel, Upstream } from "../../gateway/upstream/Upstream.ts"
-import { fromScopedPull } from "../../http/fromScopedPull.ts"
-import { JobCancelled, type OperationError } from "../../job/errors.ts"
+import type { OperationError } from "../../job/errors.ts"
 import { JobEvent } from "../../job/log/JobEvent.ts"
-import type { RunningJob, Work } from "../../job/Submission.ts"
+import type { Emit, RunningJob, Work } from "../../job/Submission.ts"
 import { CapabilityMissing } from "../../operation/Capabilities.ts"
 import type { OperationRequest } from "../../operation/Catalog.ts"
 import type { Routing } from "../../operation/Routing.ts"
@@ -55,6 +53,7 @@ interface OperationRun {
   readonly request: OperationRequest
   readonly routing: Routing
   readonly job: RunningJob
+  readonly emit: Emit
   readonly avoidedHives: Set<string>
   readonly avoidedWorkers: Array<string>
   hasBegun: boolean
@@ -103,8 +102,8 @@ const make = Effect.gen(function* () {
   const { scheduler } = yield* Settings
   const runAside = yield* FiberSet.makeRuntime<never, void, never>()
 
-  const narrate = (job: RunningJob, action: string, message: string) =>
-    job.write([JobEvent.narration(actor, action, message, job.id)])
+  const narrate = ({ emit, job }: OperationRun, action: string, message: string) =>
+    emit([JobEvent.narration(actor, action, message, job.id)])
 
   const plainly = (hive: string): Chosen => ({ hive, ended: () => Effect.void })
 
@@ -158,7 +157,7 @@ const make = Effect.gen(function* () {
         attempt,
         avoid: avoidedWorkers
       },
-      (sentence) => void runAside(Effect.ignore(narrate(job, "wait", sentence)))
+      (sentence) => void runAside(Effect.ignore(narrate(course, "wait", sentence)))
     )
     return { hive: turn.worker.hive, worker: keyOf(turn.worker), ended: turn.release }
   })
@@ -216,9 +215,9 @@ const make = Effect.gen(function* () {
     course: OperationRun,
     number: number
   ): Effect.fn.Return<void, OperationError, Scope.Scope> {
-    const { avoidedHives, avoidedWorkers, job, request, routing } = course
+    const { avoidedHives, avoidedWorkers, emit, job, request, routing } = course
     const { ended, hive, worker } = yield* choose(course, number)
-    yield* narrate(job, "choose_hive", `Chose hive '${hive}'`)
+    yield* narrate(course, "choose_hive", `Chose hive '${hive}'`)
     const error = yield* attempts
       .run({
         operation: request.name,
@@ -230,7 +229,7 @@ const make = Effect.gen(function* () {
         hasBegun: () => course.hasBegun,
         take: (events) => {
           course.hasBegun ||= events.some(isAnswer)
-          return job.write(number === 1 ? events : events.map(withoutId))
+          return emit(number === 1 ? events : events.map(withoutId))
         }
       })
       .pipe(
@@ -242,26 +241,24 @@ const make = Effect.gen(function* () {
     if (!mayTryElsewhere(error, course, number)) return yield* Effect.fail(error)
     avoidedHives.add(hive)
     if (worker !== undefined) avoidedWorkers.push(worker)
-    // The hive's job, which a cancel would stop first, is over.
-    yield* job.onCancel(Effect.as(job.fail(new JobCancelled()), true))
     yield* fleet.snapshot(0)
-    yield* narrate(job, "retry", `Hive '${hive}' did not begin (${error.message}); trying another`)
+    yield* narrate(course, "retry", `Hive '${hive}' did not begin (${error.message}); trying another`)
     yield* attempt(course, number + 1)
   })
 
   return AutoForwarder.of({
-    work: (request, routing) => (job) => {
+    work: (request, routing) => (job, emit) => {
       const course: OperationRun = {
         request,
         routing,
         job,
+        emit,
         avoidedHives: new Set(),
         avoidedWorkers: [],
         hasBegun: false
       }
       const done = routing.changesModels === true ? Effect.asVoid(fleet.refresh) : Effect.void
-      const run = Effect.scoped(Effect.andThen(attempt(course, 1), done))
-      return fromScopedPull(Effect.succeed(Effect.andThen(run, Cause.done())))
+      return Effect.scoped(Effect.andThen(attempt(course, 1), done))
     }
   })
 })

@@ -1,4 +1,3 @@
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -13,16 +12,16 @@ import {
   type ServedModel,
   Upstream
 } from "../../gateway/upstream/Upstream.ts"
-import { fromScopedPull } from "../../http/fromScopedPull.ts"
-import { JobCancelled, type OperationError } from "../../job/errors.ts"
+import type { OperationError } from "../../job/errors.ts"
 import { JobEvent } from "../../job/log/JobEvent.ts"
-import type { RunningJob } from "../../job/Submission.ts"
+import type { Emit, RunningJob } from "../../job/Submission.ts"
 import { Complete } from "../../operation/inferenceOperations.ts"
+import { estimateTokens } from "../../operation/promptSize.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { AnswerLost } from "../scheduler/errors.ts"
 import { keyOf, type WorkerView } from "../scheduler/Fleet.ts"
 import { FleetView, type HiveSnapshot } from "../scheduler/FleetView.ts"
-import { estimateTokens, prefixesOf } from "../scheduler/Prefixes.ts"
+import { prefixesOf } from "../scheduler/Prefixes.ts"
 import { Scheduler, type Reservation, type ReservationRequest } from "../scheduler/Scheduler.ts"
 import { AnswerContinuation } from "./AnswerContinuation.ts"
 import { classifyFailure } from "./classifyFailure.ts"
@@ -44,7 +43,7 @@ export const requirementsOf = (
   body: GatewayRequest["body"]
 ) => ({
   model: id,
-  tokens: estimateTokens(prompt) + answerTokens(body, facts.context_length),
+  tokens: estimateTokens(prompt.length) + answerTokens(body, facts.context_length),
   prefixes: prefixesOf(prompt),
   contextSize: alias?.context_size,
   hive: alias?.hive,
@@ -60,6 +59,7 @@ const withoutId = ({ json, kind }: JobEvent) => new JobEvent(kind, json)
 interface RequestRun {
   readonly request: GatewayRequest
   readonly job: RunningJob
+  readonly emit: Emit
   readonly wish: Omit<ReservationRequest, "attempt" | "avoid" | "id">
   answer: AnswerContinuation
   /** The number of the last event of the job that is of an answer which was begun again, and no longer counts. */
@@ -107,8 +107,8 @@ export const fleetUpstream = Layer.effect(
           )
       )
 
-    const narrate = ({ job }: RequestRun, action: string, message: string) =>
-      job.write([JobEvent.narration(actor, action, message, job.id)])
+    const narrate = ({ emit, job }: RequestRun, action: string, message: string) =>
+      emit([JobEvent.narration(actor, action, message, job.id)])
 
     const attempt: Attempt = Effect.fnUntraced(function* (course, { body, number, servingOnly }) {
       const { avoid, job, startedAt, wish } = course
@@ -145,7 +145,7 @@ export const fleetUpstream = Layer.effect(
       { loadMs, queueMs, sharedTokens, worker }: Reservation,
       body: GatewayRequest["body"]
     ) {
-      const { answer, job, request } = course
+      const { answer, emit, job, request } = course
       request.onPlaced({ hive: worker.hive, worker: worker.id, queueMs, loadMs })
       const known = sharedTokens > 0 ? `, which knows about ${sharedTokens} tokens of the prompt` : ""
       yield* narrate(course, "choose_worker", `Chose worker '${worker.id}' of hive '${worker.hive}'${known}`)
@@ -166,7 +166,7 @@ export const fleetUpstream = Layer.effect(
         hasBegun: () => answer.hasBegun,
         take: (batch) => {
           const sanitized = batch.filter((event) => answer.observe(event))
-          return job.write(
+          return emit(
             number === 1 ? sanitized : sanitized.map((event) => withoutId(answer.withCorrectedUsage(event)))
           )
         }
@@ -195,8 +195,6 @@ export const fleetUpstream = Layer.effect(
           course.answer = new AnswerContinuation(request)
           request.onRestarted(course.before)
         } else answer.next(said)
-        // The hive's job, which a cancel would stop first, is over.
-        yield* job.onCancel(Effect.as(job.fail(new JobCancelled()), true))
         yield* narrate(course, action, message)
         const body = action === "restart" ? request.body : said.body
         yield* attempt(course, { number: number + 1, body, servingOnly: isOfEngine })
@@ -232,14 +230,13 @@ export const fleetUpstream = Layer.effect(
       { contextSize, id }: WorkerView,
       error: OperationError
     ) {
-      const { answer, isLongerSought, job, request } = course
+      const { answer, isLongerSought, request } = course
       const code = error.failure?.code ?? error._tag
       const isTooLong = code === "ContextLengthExceeded" && !answer.hasBegun && !isLongerSought
       const need = isTooLong ? longerNeed(request, contextSize, error.message) : undefined
       if (need === undefined) return yield* Effect.fail(error)
       course.isLongerSought = true
       course.minContext = need
-      yield* job.onCancel(Effect.as(job.fail(new JobCancelled()), true))
       yield* narrate(
         course,
         "retry",
@@ -248,11 +245,12 @@ export const fleetUpstream = Layer.effect(
       yield* attempt(course, { number: number + 1, body: request.body, servingOnly: false })
     })
 
-    const run = (request: GatewayRequest, job: RunningJob) => {
+    const run = (request: GatewayRequest, job: RunningJob, emit: Emit) => {
       const { key, priority, waitMs } = request
       const course: RequestRun = {
         request,
         job,
+        emit,
         wish: {
           ...requirementsOf(request.model, request.prompt, request.body),
           capabilities: requiredCapabilities(request),
@@ -301,8 +299,7 @@ export const fleetUpstream = Layer.effect(
       workers: Effect.map(fleet.snapshot(maxAge), (stocks) =>
         stocks.flatMap(({ hive, inventory }) => inventory.workers.map((worker) => ({ hive, worker })))
       ),
-      complete: (request) => (job) =>
-        fromScopedPull(Effect.succeed(Effect.andThen(run(request, job), Cause.done())))
+      complete: (request) => (job, emit) => run(request, job, emit)
     })
   })
 )

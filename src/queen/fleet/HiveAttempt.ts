@@ -2,8 +2,6 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { addFinalizer } from "../../http/scopeFinalizers.ts"
 import type { OperationError } from "../../job/errors.ts"
 import type { JobEvent } from "../../job/log/JobEvent.ts"
@@ -41,7 +39,7 @@ export const isHiveError = ({ _tag }: OperationError) => hiveErrors.has(_tag)
  */
 export class HiveAttempt extends Context.Service<
   HiveAttempt,
-  { readonly run: (attempt: Attempt) => Effect.Effect<void, OperationError, Scope.Scope> }
+  { readonly run: (attempt: Attempt) => Effect.Effect<void, OperationError> }
 >()("rbee/queen/fleet/HiveAttempt") {
   static readonly layerNoDeps = Layer.effect(
     HiveAttempt,
@@ -64,19 +62,18 @@ export class HiveAttempt extends Context.Service<
         })
         const here: RunningJob = {
           ...job,
-          fail: (error) => Effect.asVoid(Deferred.fail(lost, error)),
-          onCancel: (stop) => job.onCancel(Effect.andThen(noteCancel, stop))
+          runsAt: ({ stop = Effect.succeed(false), ...remote }) =>
+            job.runsAt({ ...remote, stop: Effect.andThen(noteCancel, stop) })
         }
-        // Not through the stream, which could not be left alone by what comes in `lost`.
         yield* Effect.raceFirst(
-          Stream.runForEachArray(forwarder.forwardJson({ ...request, job: here }), take),
+          forwarder.forwardJson({ ...request, job: here }, take),
           Deferred.await(lost)
         ).pipe(
           Effect.mapError((error) =>
             error._tag === "JobCancelled" && !isCancelled ? new HiveGaveUp({ hive: hiveId }) : error
           )
         )
-      })
+      }, Effect.scoped)
       return HiveAttempt.of({ run })
     })
   )

@@ -1,7 +1,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { Peer } from "../../job/client/JobsClient.ts"
+import type { Peer } from "../../job/client/Peer.ts"
 import { HiveNotFound } from "./errors.ts"
 
 /** Where the hives are: what the forwarder needs to know of them. */

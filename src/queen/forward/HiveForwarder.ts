@@ -1,37 +1,32 @@
-import * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import type * as Pull from "effect/Pull"
+import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { enforceDeadlines } from "../../http/deadlines.ts"
-import { fromScopedPull } from "../../http/fromScopedPull.ts"
 import { hivePool } from "../../http/hivePool.ts"
 import { acquireRelease, addFinalizer } from "../../http/scopeFinalizers.ts"
-import { type PeerError, reasonText } from "../../job/client/clientErrors.ts"
-import { JobsClient, type Peer, type StartedJob } from "../../job/client/JobsClient.ts"
-import { makeResumedEvents } from "../../job/client/resumedEvents.ts"
-import { JobCancelled, JobFailed } from "../../job/errors.ts"
-import { JobEvent, readCancelled, readFailure } from "../../job/log/JobEvent.ts"
-import type { RunningJob } from "../../job/Submission.ts"
+import { isPeerError, type PeerError, reasonText } from "../../job/client/clientErrors.ts"
+import { JobsClient } from "../../job/client/JobsClient.ts"
+import { endError } from "../../job/endError.ts"
+import { JobEvent } from "../../job/log/JobEvent.ts"
+import type { RemoteHandle, RunningJob } from "../../job/Submission.ts"
 import { hiveId, Operation, operationName } from "../../operation/Operation.ts"
 import type { Routing } from "../../operation/Routing.ts"
 import { Settings } from "../../settings/Settings.ts"
-import { type ForwardError, HiveTimeout } from "./errors.ts"
+import { ConnectionFailed, type ForwardError } from "./errors.ts"
 import { fromPeer } from "./fromPeer.ts"
 import { HiveDirectory } from "./HiveDirectory.ts"
+import { HiveJobs } from "./HiveJobs.ts"
+import { LostStreams } from "./LostStreams.ts"
+import { StreamActivity } from "./StreamActivity.ts"
 
-/** What leaving the stream of an operation does. */
+/** What an interrupt of the forwarding does to the hive's job. */
 export interface LeavingOptions {
-  /** Whether the hive is to continue when the stream is left now; when absent, the job decides, and without one it is cancelled. */
+  /** Whether the hive is to continue when the forwarding is interrupted; absent: the queen's job decides, without one it is cancelled. */
   readonly isLeftRunning?: (() => boolean) | undefined
 }
 
@@ -39,35 +34,37 @@ export interface LeavingOptions {
 export interface Forwarded extends LeavingOptions {
   readonly operation: string
   readonly hiveId: string
-  /** The JSON that the hive gets. */
+  /** The JSON that the hive receives. */
   readonly json: string
   readonly routing: Routing
-  /** Whether the caller can go on with the work on another hive now, if this one is gone. Absent: if it is repeatable. */
+  /** Whether the caller can do the work on another hive now, should this one be gone. Absent: if it is repeatable. */
   readonly canMove?: (() => boolean) | undefined
-  /** The queen's job that the hive's job stands for, when there is one. */
+  /** The queen's job whose work this is, if any. */
   readonly job?: RunningJob | undefined
 }
 
-/** Sends operations to hives, and gives what comes back. */
+/** Forwards operations to hives and relays their events. */
 export class HiveForwarder extends Context.Service<
   HiveForwarder,
   {
     /**
-     * Runs the operation on the hive that it names. The events come in the hive's order and with its ids, without its
-     * end event: the stream ends, or fails with what the hive failed with. Leaving the stream cancels the hive's job,
-     * unless it is to be left running. A
-     * connection that breaks is resumed, meanwhile and for up to `timeouts.reconnect` the hive's job goes on; if that
-     * fails, only work that nobody else waits for, such as an answer, is cancelled.
+     * Runs the operation on the hive that it names. The events have the hive's order and ids. The hive's end event is not
+     * among them: the stream ends, or fails as the hive's job failed. Leaving the stream cancels the hive's job, unless
+     * it is to be left running. A connection that breaks is resumed for up to `timeouts.reconnect`, while the hive's job
+     * continues; if that fails, only work that no one else needs, such as an answer, is cancelled.
      */
     readonly forward: (
       operation: Operation,
       options?: LeavingOptions
     ) => Stream.Stream<JobEvent, ForwardError>
     /**
-     * The same for a request as text, which goes out as it is: also for operations that this process does not know. The
-     * stream is to be run once.
+     * The same for a request as text, which is sent unchanged, also for operations that this process does not know. Emits
+     * the events batch by batch and succeeds at the end of the hive's job.
      */
-    readonly forwardJson: (request: Forwarded) => Stream.Stream<JobEvent, ForwardError>
+    readonly forwardJson: <E>(
+      request: Forwarded,
+      emit: (events: ReadonlyArray<JobEvent>) => Effect.Effect<void, E>
+    ) => Effect.Effect<void, ForwardError | E>
   }
 >()("rbee/queen/forward/HiveForwarder") {
   static readonly layerNoDeps = Layer.effect(
@@ -75,25 +72,16 @@ export class HiveForwarder extends Context.Service<
     Effect.suspend(() => make)
   ).pipe(Layer.provide(JobsClient.layerNoDeps))
 
-  /** With a pool of connections of its own. */
+  /** With its own connection pool. */
   static readonly layer = this.layerNoDeps.pipe(Layer.provide(hivePool))
 }
 
-const cancelTimeout = "5 seconds"
-// A hive answers when the work has stopped. A healthy worker has 30 s for that; a hive that is away is not waited for.
-const stopTimeout = Duration.seconds(10)
-const maxStopTimeout = Duration.seconds(40)
-const stopPollInterval = "1 second"
-const alreadyEnded = 409
-const lateTimeout = "1 second"
-const attempts = 3
-const pauseBeforeRetry = "100 millis"
-
-type EventPull = Pull.Pull<Arr.NonEmptyReadonlyArray<JobEvent>, ForwardError>
+const retries = 2
+const retryPause = Schedule.spaced("100 millis")
 
 const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
 
-const forwarding = ({ hiveId, job, operation }: Forwarded) =>
+const forwardStart = ({ hiveId, job, operation }: Forwarded) =>
   JobEvent.narration(
     "qn-fwd",
     "forward_start",
@@ -101,257 +89,130 @@ const forwarding = ({ hiveId, job, operation }: Forwarded) =>
     job?.id
   )
 
-const failureOf = (end: JobEvent): JobFailed | JobCancelled | undefined => {
-  if (end.kind === "done") return undefined
-  if (end.kind === "cancelled") {
-    const said = Option.getOrUndefined(readCancelled(end.json))
-    return new JobCancelled({ confirmed: said?.confirmed ?? false })
+/** The request of an operation, as text. */
+const toRequest = (operation: Operation, options: LeavingOptions): Forwarded => {
+  const name = operationName(operation)
+  return {
+    operation: name,
+    hiveId: hiveId(operation) ?? "localhost",
+    json: encode(operation),
+    routing: Operation.cases[name].routing,
+    ...options
   }
-  const failure = readFailure(end.json)
-  if (Option.isNone(failure)) return new JobFailed({ code: "JobFailed", sentence: "The hive's job failed" })
-  const { code, details, message } = failure.value.error
-  return new JobFailed({ code, sentence: message, ...(details === undefined ? {} : { details }) })
 }
+
+const isReset = (error: unknown) => error instanceof ConnectionFailed && error.reason === "reset"
 
 const make = Effect.gen(function* () {
   const directory = yield* HiveDirectory
   const client = yield* JobsClient
   const { timeouts } = yield* Settings
   const clock = yield* Clock.Clock
-  const resumedEvents = yield* makeResumedEvents
-  const queen = `queen-${crypto.randomUUID()}`
-  const lostStreams = new Map<string, number>()
+  const jobs = new HiveJobs(client, clock)
+  const lostStreams = new LostStreams()
 
-  // A hive has many streams, and one connection to tell of.
-  const onLost = (hive: string, error: PeerError) =>
-    Effect.suspend(() => {
-      const before = lostStreams.get(hive) ?? 0
-      lostStreams.set(hive, before + 1)
-      return before > 0
-        ? Effect.void
-        : Effect.logWarning("connection to a hive lost; reconnecting", { hive, reason: error.message })
-    })
-  const onFound = (hive: string, isBack: boolean) =>
-    Effect.suspend(() => {
-      const left = (lostStreams.get(hive) ?? 1) - 1
-      if (left > 0) lostStreams.set(hive, left)
-      else lostStreams.delete(hive)
-      return isBack && left <= 0 ? Effect.logInfo("reconnected to a hive", { hive }) : Effect.void
-    })
-
-  // Every job has one at hand, and few run it.
-  const cancel = (hive: Peer, jobId: string) =>
-    Effect.suspend(() => client.cancel(hive, jobId).pipe(Effect.timeout(cancelTimeout), Effect.ignore))
-
-  /** Returns when the answer to a cancel is not waited for any longer. A live hive writes to its stream every second. */
-  const stopDeadline = Effect.fnUntraced(function* (heard: StreamActivity) {
-    const startedAt = clock.currentTimeMillisUnsafe()
-    yield* Effect.sleep(stopTimeout)
-    while (true) {
-      const now = clock.currentTimeMillisUnsafe()
-      if (now - startedAt >= Duration.toMillis(maxStopTimeout)) return
-      if (now - (heard.at ?? startedAt) >= Duration.toMillis(stopTimeout)) return
-      yield* Effect.sleep(stopPollInterval)
+  /** Maps an error of the client, and reports the hive as unreachable if no connection to it can be made. */
+  const toForwardError = (hive: string) => (error: PeerError) => {
+    // A connection that broke may have been the only broken one.
+    if (error._tag === "PeerUnreachable" && error.reason !== "reset" && error.reason !== "restarted") {
+      directory.markUnreachable(hive, reasonText[error.reason])
     }
-  })
-
-  const stopAt = (hive: Peer, jobId: string, job: RunningJob, heard: StreamActivity) =>
-    client.cancel(hive, jobId).pipe(
-      Effect.as(true),
-      Effect.catch((error) =>
-        error._tag === "PeerRefused" && error.status === alreadyEnded
-          ? Effect.succeed(true)
-          : Effect.as(job.unconfirmed, false)
-      ),
-      Effect.raceFirst(Effect.flatMap(stopDeadline(heard), () => Effect.as(job.unconfirmed, false)))
-    )
-
-  // A hive that was asked takes the job, also when whoever asked has left before it answered.
-  const submit = Effect.fnUntraced(function* (
-    hive: Peer,
-    { hiveId, json }: Forwarded,
-    isLeft: () => boolean
-  ) {
-    const submitting = yield* Effect.forkDetach(client.start(hive, json, { queen }), {
-      startImmediately: true
-    })
-    const undo = Effect.ignore(
-      Effect.flatMap(Fiber.join(submitting), ({ jobId, leave }) =>
-        isLeft() ? leave : Effect.andThen(cancel(hive, jobId), leave)
-      )
-    )
-    return yield* Effect.onInterrupt(Fiber.join(submitting), () =>
-      Effect.flatMap(Effect.forkDetach(undo), (undoing) =>
-        Effect.timeoutOption(Fiber.await(undoing), directory.isLost(hiveId) ? lateTimeout : cancelTimeout)
-      )
-    )
-  })
-
-  const watch = (hive: string, heard: StreamActivity) =>
-    Effect.suspend(() => {
-      const startedAt = clock.currentTimeMillisUnsafe()
-      const bound = (
-        limit: HiveTimeout["limit"],
-        after: Duration.Duration,
-        since: () => number | undefined
-      ) => ({
-        millis: Duration.toMillis(after),
-        since,
-        error: () => {
-          heard.isLate = true
-          return new HiveTimeout({ hive, limit, seconds: Duration.toSeconds(after) })
-        }
-      })
-      const { firstEvent, idle, total } = timeouts
-      return enforceDeadlines([
-        bound("first_event", firstEvent, () => (heard.event || heard.isBroken ? undefined : startedAt)),
-        bound("idle", idle, () => heard.at),
-        ...(total === undefined ? [] : [bound("total", total, () => startedAt)])
-      ])
-    })
-
-  /** One attempt, until the scope closes. */
-  const open = Effect.fnUntraced(function* (request: Forwarded, heard: StreamActivity) {
-    const hive = yield* directory.find(request.hiveId)
-    const asForwardError = fromPeer(request.hiveId)
-    const toForwardError = (error: PeerError) => {
-      // A connection that broke may be the only one; where none comes about, there is no hive.
-      if (error._tag === "PeerUnreachable" && error.reason !== "reset" && error.reason !== "restarted") {
-        directory.markUnreachable(request.hiveId, reasonText[error.reason])
-      }
-      return asForwardError(error)
-    }
-    let end: JobEvent | undefined
-    const isLeft = () => (request.isLeftRunning ?? request.job?.isLeftRunning)?.() === true
-    const leave = ({ jobId }: StartedJob) => {
-      if (end !== undefined) return Effect.void
-      const { isBroken, isLate } = heard
-      if (isLeft()) return Effect.void
-      if (isBroken && request.routing.whenAbandoned === "continue") return Effect.void
-      // Nobody waits long for a hive that is silent or away, and it is told all the same.
-      return isLate || isBroken || directory.isLost(request.hiveId)
-        ? Effect.timeoutOption(cancel(hive, jobId), lateTimeout)
-        : cancel(hive, jobId)
-    }
-    const submitting = Effect.mapError(submit(hive, request, isLeft), toForwardError)
-    const started = yield* acquireRelease(submitting, leave, { interruptible: true })
-    const { jobId } = started
-    const { job } = request
-    if (job !== undefined) {
-      yield* job.setHiveJob(request.hiveId, jobId)
-      yield* job.onCancel(stopAt(hive, jobId, job, heard))
-    }
-
-    heard.at = clock.currentTimeMillisUnsafe()
-    const events: EventPull = yield* resumedEvents({
-      peer: hive,
-      jobId,
-      events: started.events,
-      isKnown: true,
-      canMove: request.canMove ?? (() => request.routing.repeatable),
-      onBytes: () => {
-        heard.at = clock.currentTimeMillisUnsafe()
-        directory.markAlive(request.hiveId)
-      },
-      onEvents: () => {
-        heard.event = true
-      },
-      onEnd: (event) => {
-        end = event
-      },
-      onLost: (error) => {
-        heard.isBroken = true
-        heard.at = undefined
-        return onLost(request.hiveId, error)
-      },
-      onResumed: Effect.suspend(() => {
-        heard.isBroken = false
-        heard.at = clock.currentTimeMillisUnsafe()
-        return onFound(request.hiveId, true)
-      }),
-      end: (error) =>
-        Effect.fail(
-          Cause.isDone(error)
-            ? ((end === undefined ? undefined : failureOf(end)) ?? error)
-            : toForwardError(error)
-        )
-    })
-    yield* addFinalizer(() => (heard.isBroken ? onFound(request.hiveId, false) : Effect.void))
-    const watching = watch(request.hiveId, heard)
-    if (job === undefined) {
-      const late = yield* Effect.forkScoped(watching)
-      return Effect.raceFirst(events, Fiber.join(late))
-    }
-    // A job can be ended from outside, which spares each event the way through a second fiber.
-    yield* Effect.forkScoped(Effect.catch(watching, job.fail))
-    return events
-  })
-
-  // Only a broken connection is worth a second try: who refuses once does so again.
-  const withRetries = (request: Forwarded, scope: Scope.Scope): EventPull => {
-    let left = request.routing.repeatable ? attempts : 1
-    let current: EventPull | undefined
-    const next: EventPull = Effect.flatMap(Scope.fork(scope), (own) => {
-      left--
-      const heard: StreamActivity = { at: undefined, event: false, isBroken: false, isLate: false }
-      const orAgain = (pull: EventPull): EventPull =>
-        left === 0
-          ? pull
-          : Effect.catch(pull, (error) => {
-              const isReset = error._tag === "ConnectionFailed" && error.reason === "reset"
-              if (!isReset || heard.event) return Effect.fail(error)
-              return Scope.close(own, Exit.void).pipe(
-                Effect.andThen(Effect.sleep(pauseBeforeRetry)),
-                Effect.andThen(next)
-              )
-            })
-      return orAgain(
-        Effect.flatMap(Scope.provide(open(request, heard), own), (events) => {
-          current = orAgain(events)
-          return events
-        })
-      )
-    })
-    return Effect.suspend(() => current ?? next)
+    return fromPeer(hive)(error)
   }
 
-  const forwardJson = (request: Forwarded) =>
-    fromScopedPull(
-      Effect.map(Effect.scope, (scope) => {
-        const events = withRetries(request, scope)
-        let hasBegun = false
-        return Effect.suspend(() => {
-          if (hasBegun) return events
-          hasBegun = true
-          return Effect.succeed(Arr.of(forwarding(request)))
-        })
-      })
+  /** Submits the request once, and relays the events of its job. */
+  const attempt = Effect.fnUntraced(function* <E>(
+    request: Forwarded,
+    activity: StreamActivity,
+    emit: (events: ReadonlyArray<JobEvent>) => Effect.Effect<void, E>
+  ) {
+    const { job, json, routing } = request
+    const name = request.hiveId
+    const hive = yield* directory.find(name)
+    let hasEnded = false
+    let remote: RemoteHandle | undefined
+    const isAway = () => directory.isLost(name)
+    const isLeft = () => (request.isLeftRunning ?? remote?.isLeftRunning)?.() === true
+    const submitting = Effect.mapError(jobs.submit(hive, json, { isAway, isLeft }), toForwardError(name))
+    const { events, jobId } = yield* acquireRelease(
+      submitting,
+      ({ jobId }) => {
+        if (hasEnded || isLeft()) return Effect.void
+        if (activity.isBroken && routing.whenAbandoned === "continue") return Effect.void
+        return jobs.cancel(hive, jobId, activity.isOverdue || activity.isBroken || isAway())
+      },
+      { interruptible: true }
     )
+    if (job !== undefined) {
+      const stop = Effect.tap(jobs.stop(hive, jobId, activity), (isConfirmed) =>
+        Effect.sync(() => isConfirmed || remote?.unconfirmed())
+      )
+      remote = yield* job.runsAt({ hiveJob: { hiveId: name, jobId }, stop })
+    }
+    yield* addFinalizer(() => (activity.isBroken ? lostStreams.abandoned(name) : Effect.void))
+
+    activity.receivedBytes()
+    const following = client.follow(hive, jobId, {
+      events,
+      isKnown: true,
+      canMove: request.canMove ?? (() => routing.repeatable),
+      onBytes: () => {
+        activity.receivedBytes()
+        directory.markAlive(name)
+      },
+      onLost: (error) => {
+        activity.connectionLost()
+        return lostStreams.lost(name, error.message)
+      },
+      onResumed: Effect.suspend(() => {
+        activity.connectionResumed()
+        return lostStreams.resumed(name)
+      }),
+      take: (batch) => {
+        activity.hasEvents = true
+        return emit(batch)
+      }
+    })
+    const end = yield* Effect.raceFirst(
+      Effect.mapError(following, (error) => (isPeerError(error) ? toForwardError(name)(error) : error)),
+      enforceDeadlines(activity.deadlines(timeouts))
+    )
+    hasEnded = true
+    const error = endError(end)
+    if (error !== undefined) return yield* error
+  }, Effect.scoped)
+
+  const forwardJson = <E>(
+    request: Forwarded,
+    emit: (events: ReadonlyArray<JobEvent>) => Effect.Effect<void, E>
+  ): Effect.Effect<void, ForwardError | E> =>
+    Effect.suspend(() => {
+      let activity: StreamActivity
+      const once = Effect.suspend(() => {
+        activity = new StreamActivity(request.hiveId, clock)
+        return attempt(request, activity, emit)
+      })
+      // Only a broken connection is worth a retry: a hive that refuses once refuses again.
+      const relay = request.routing.repeatable
+        ? Effect.retry(once, {
+            times: retries,
+            schedule: retryPause,
+            while: (error) => isReset(error) && !activity.hasEvents
+          })
+        : once
+      return Effect.andThen(emit([forwardStart(request)]), relay)
+    })
 
   return HiveForwarder.of({
-    forward: (operation, options = {}) => {
-      const name = operationName(operation)
-      const { routing } = Operation.cases[name]
-      return Stream.suspend(() =>
-        forwardJson({
-          operation: name,
-          hiveId: hiveId(operation) ?? "localhost",
-          json: encode(operation),
-          routing,
-          ...options
-        })
-      )
-    },
+    forward: (operation, options = {}) =>
+      Stream.callback((queue) =>
+        Effect.andThen(
+          forwardJson(toRequest(operation, options), (events) =>
+            Effect.asVoid(Queue.offerAll(queue, events))
+          ),
+          Queue.end(queue)
+        )
+      ),
     forwardJson
   })
 })
-
-/** What was heard of a hive: when it last sent anything, and whether an event was among it. */
-interface StreamActivity {
-  at: number | undefined
-  event: boolean
-  /** The connection broke, and none has come about since. */
-  isBroken: boolean
-  /** It was silent for longer than it may. */
-  isLate: boolean
-}

@@ -1,6 +1,6 @@
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
-import type { Peer } from "../../job/client/JobsClient.ts"
+import type { Peer } from "../../job/client/Peer.ts"
 import type { Heartbeat } from "../../operation/Heartbeat.ts"
 import type { HiveFailure } from "./HiveFailures.ts"
 import { baseUrl } from "./hiveUrl.ts"

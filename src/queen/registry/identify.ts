@@ -2,7 +2,8 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { PeerError } from "../../job/client/clientErrors.ts"
-import type { JobsClient, Peer } from "../../job/client/JobsClient.ts"
+import type { JobsClient } from "../../job/client/JobsClient.ts"
+import type { Peer } from "../../job/client/Peer.ts"
 import { Heartbeat } from "../../operation/Heartbeat.ts"
 
 /** The daemon at an address did not identify itself as the expected hive. `unsupported`: it has no heartbeat endpoint. */

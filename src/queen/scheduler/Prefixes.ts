@@ -1,16 +1,13 @@
 // @effect-diagnostics nodeBuiltinImport:off -- Effect's Crypto has no synchronous hash
 import { hash } from "node:crypto"
+import { estimateTokens } from "../../operation/promptSize.ts"
 
 const blockCharacters = 1024
-const charactersPerToken = 4
 /** The estimated tokens of one block. */
-export const blockTokens = blockCharacters / charactersPerToken
+export const blockTokens = estimateTokens(blockCharacters)
 
 const maxBlocks = 256
 const rememberedBlocks = 4096
-
-/** Estimates the tokens of a text without an engine. */
-export const estimateTokens = (text: string) => Math.ceil(text.length / charactersPerToken)
 
 /** Hashes of the prefixes of a prompt: one for each complete block, of all text up to its end. */
 export const prefixesOf = (prompt: string): ReadonlyArray<string> => {

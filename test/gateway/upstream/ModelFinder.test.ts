@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Layer } from "effect"
 import { ModelFinder } from "../../../src/gateway/upstream/ModelFinder.ts"
 import { OperationRunner } from "../../../src/gateway/upstream/OperationRunner.ts"
 import { pickModel, publicModels, Upstream } from "../../../src/gateway/upstream/Upstream.ts"
@@ -12,7 +12,7 @@ import { Settings } from "../../../src/settings/Settings.ts"
 import { storedModel } from "../../support/gateway.ts"
 
 /** A finder over a fake fleet that has a model once its download has ended. */
-const finding = (download: boolean, work: Work = () => Stream.empty) => {
+const finding = (download: boolean, work: Work = () => Effect.void) => {
   const asked: Array<string> = []
   const models = () =>
     publicModels([{ hive: "atlas", models: asked.map((body) => storedModel(JSON.parse(body).model)) }], {
@@ -24,7 +24,7 @@ const finding = (download: boolean, work: Work = () => Stream.empty) => {
       Layer.mergeAll(
         Layer.mock(Upstream)({
           find: (name) => Effect.suspend(() => Effect.fromResult(pickModel(models(), name))),
-          complete: () => () => Stream.empty
+          complete: () => () => Effect.void
         }),
         Layer.succeed(
           OperationRouter,
@@ -78,7 +78,7 @@ describe("ModelFinder", () => {
 
   it.live("fails as the download failed", () =>
     Effect.gen(function* () {
-      const { find } = finding(true, () => Stream.fail({ _tag: "DiskFull", message: "The disk is full" }))
+      const { find } = finding(true, () => Effect.fail({ _tag: "DiskFull", message: "The disk is full" }))
       const error = yield* Effect.flip(find("hf:org/small"))
       assert.deepStrictEqual(
         [error._tag, "code" in error ? error.code : undefined, error.message],

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { Deferred, Effect, Fiber, Layer, Queue, Stream } from "effect"
 import { Devices } from "../../../src/hive/devices/Devices.ts"
 import { Infer } from "../../../src/hive/inference/Infer.ts"
+import type { AnswerError } from "../../../src/hive/inference/WorkerLease.ts"
 import {
   ConnectionLost,
   WorkerFailed,
@@ -11,6 +12,7 @@ import {
 import { type CompletionError, WorkerClient } from "../../../src/hive/workers/WorkerClient.ts"
 import { Workers } from "../../../src/hive/workers/Workers.ts"
 import type { LeaseRequest } from "../../../src/hive/workers/WorkerSelection.ts"
+import type { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import type { RunningJob } from "../../../src/job/Submission.ts"
 import * as Operation from "../../../src/operation/inferenceOperations.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
@@ -37,15 +39,11 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
   let stop: Effect.Effect<boolean> = Effect.succeed(false)
   const job: RunningJob = {
     id: "job-1",
-    setHiveJob: () => Effect.void,
-    fail: () => Effect.void,
-    write: () => Effect.void,
     readEvents: Effect.succeed([]),
-    unconfirmed: Effect.void,
-    isLeftRunning: () => false,
-    onCancel: (by) =>
+    runsAt: (remote) =>
       Effect.sync(() => {
-        stop = by
+        stop = remote.stop ?? stop
+        return { isLeftRunning: () => false, unconfirmed: () => {} }
       })
   }
   const requests: Array<LeaseRequest> = []
@@ -79,14 +77,20 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
           })
       }),
       Layer.mock(WorkerClient)({
-        stream: () => Stream.map(pieces, (piece) => JSON.stringify(piece)),
+        stream: (_worker, _id, _request, take) =>
+          Stream.runForEachArray(pieces, (batch) => take(batch.map((piece) => JSON.stringify(piece)))),
         cancel: (port, id) =>
           Effect.sync(() => cancelled.push(`${port} ${id}`)).pipe(Effect.as("stopped" as const))
       })
     ])
   )
   const run = (asked = operation) =>
-    Stream.unwrap(Infer.use((infer) => Effect.succeed(infer.run(asked, job)))).pipe(Stream.provide(layer))
+    Stream.callback<JobEvent, AnswerError>((queue) =>
+      Effect.andThen(
+        Infer.use((infer) => infer.run(asked, job, (events) => Effect.asVoid(Queue.offerAll(queue, events)))),
+        Queue.end(queue)
+      ).pipe(Effect.provide(layer))
+    )
   return { run, cancelled, requests, leases: () => leases, stop: Effect.suspend(() => stop) }
 }
 

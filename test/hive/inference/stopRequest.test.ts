@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Duration, Effect, Exit, Fiber, Scope } from "effect"
+import { type Duration, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import type { Cancellation } from "../../../src/hive/engines/Engine.ts"
 import { processingIn } from "../../../src/hive/engines/LlamaServer.ts"
@@ -43,8 +43,7 @@ const leave = Effect.fnUntraced(function* (worker: FakeWorker) {
       })
     )
   )
-  const scope = yield* Scope.make()
-  yield* stopWhenLeft(
+  const request = stopWhenLeft(
     {
       cancel: () => Effect.as(batch, "stopped" as const),
       // As the real client, it waits for one second.
@@ -61,10 +60,16 @@ const leave = Effect.fnUntraced(function* (worker: FakeWorker) {
       withdraw: () => 0,
       restart: () => Effect.asVoid(note("restarted"))
     },
-    { id: "job-1", onCancel: () => Effect.void, unconfirmed: Effect.asVoid(note("unconfirmed")) }
-  ).pipe(Scope.provide(scope))
+    {
+      id: "job-1",
+      runsAt: () =>
+        Effect.succeed({ isLeftRunning: () => false, unconfirmed: () => void happened.push("unconfirmed") })
+    },
+    Effect.never
+  )
   let doneAfter = 0
-  const leaving = yield* Effect.forkChild(Scope.close(scope, Exit.interrupt()))
+  const running = yield* Effect.forkChild(request, { startImmediately: true })
+  const leaving = yield* Effect.forkChild(Fiber.interrupt(running))
   while (leaving.pollUnsafe() === undefined && doneAfter < 60) {
     yield* TestClock.adjust("1 second")
     doneAfter++

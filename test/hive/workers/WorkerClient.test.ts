@@ -1,8 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Layer, Stream } from "effect"
-import type { WorkerSilent } from "../../../src/hive/workers/errors.ts"
+import { Duration, Effect, Layer } from "effect"
 import { WorkerClient } from "../../../src/hive/workers/WorkerClient.ts"
 import { workerPool } from "../../../src/http/workerPool.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
@@ -55,12 +54,10 @@ const sse = (response: ServerResponse) => response.writeHead(200, { "content-typ
 const complete = Effect.fnUntraced(function* (answer: Answer) {
   const { port } = yield* worker(answer)
   const client = yield* WorkerClient
-  const silent = yield* Deferred.make<never, WorkerSilent>()
-  const onSilent = (error: WorkerSilent) => Effect.asVoid(Deferred.fail(silent, error))
-  return yield* Effect.raceFirst(
-    Stream.runCollect(client.stream({ id: "w", port }, "job-1", request, onSilent)),
-    Deferred.await(silent)
-  )
+  const received: Array<string> = []
+  const take = (data: ReadonlyArray<string>) => Effect.sync(() => void received.push(...data))
+  yield* client.stream({ id: "w", port }, "job-1", request, take)
+  return received
 })
 
 describe("WorkerClient", () => {

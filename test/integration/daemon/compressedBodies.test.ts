@@ -2,9 +2,9 @@ import * as zlib from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
-import type { Work } from "../../../src/job/Submission.ts"
 import { ask, startDaemon } from "../../support/daemon.ts"
 import { startGateway } from "../../support/gateway.ts"
+import type { StreamWork } from "../../support/jobs.ts"
 
 type Encode = (body: Buffer) => Buffer
 
@@ -20,7 +20,7 @@ const encoders: Readonly<Record<string, Encode>> = {
   "identity, br": (body) => zlib.brotliCompressSync(body)
 }
 
-const answer: Work = () =>
+const answer: StreamWork = () =>
   Stream.fromIterable([
     new JobEvent("chunk", JSON.stringify({ choices: [{ index: 0, delta: { content: "Hi" } }] })),
     new JobEvent("chunk", JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }))

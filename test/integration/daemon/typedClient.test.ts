@@ -83,7 +83,7 @@ it.live(
           operation: readRequest(body)._tag === "Success" ? JSON.parse(body).operation : "unknown",
           routing: hiveAnswer,
           router: "test",
-          work: () => Stream.empty
+          work: () => Effect.void
         })
       })
       const headers = { authorization: `Bearer ${token}` }

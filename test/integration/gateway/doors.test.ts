@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Schema, Stream } from "effect"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
-import type { Work } from "../../../src/job/Submission.ts"
 import { ask, connect } from "../../support/daemon.ts"
 import { type GatewayUnderTest, startGateway } from "../../support/gateway.ts"
+import type { StreamWork } from "../../support/jobs.ts"
 import { until } from "../../support/until.ts"
 
 const data = (delta: object, finish_reason: string | null = null) =>
@@ -14,7 +14,7 @@ const usage = JSON.stringify({
 })
 const chunk = (text: string) => new JobEvent("chunk", text)
 const hello = [data({ content: "Hel" }), data({ content: "lo" }), data({}, "stop"), usage]
-const answers: Work = () => Stream.fromIterable(hello.map(chunk))
+const answers: StreamWork = () => Stream.fromIterable(hello.map(chunk))
 
 const chat = { model: "rbee:tiny", messages: [{ role: "user", content: "Hi" }] }
 
@@ -40,7 +40,7 @@ const failing = (
   code: string,
   before: ReadonlyArray<JobEvent> = [],
   details?: { readonly status: number }
-): Work => {
+): StreamWork => {
   const message = `It went wrong: ${code}`
   return () =>
     Stream.concat(
@@ -49,7 +49,7 @@ const failing = (
     )
 }
 
-const run = (work: Work, body: object = chat, options: GatewayUnderTest = {}) =>
+const run = (work: StreamWork, body: object = chat, options: GatewayUnderTest = {}) =>
   Effect.flatMap(startGateway({ ...options, complete: () => work }), ({ url }) => post(url, body))
 
 describe("the OpenAI door", () => {

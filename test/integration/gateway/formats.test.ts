@@ -2,10 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import type { GatewayRequest } from "../../../src/gateway/upstream/Upstream.ts"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
-import type { Submission, Work } from "../../../src/job/Submission.ts"
+import { streamWork, type Submission } from "../../../src/job/Submission.ts"
 import { hiveCommand } from "../../../src/operation/Routing.ts"
 import { ask } from "../../support/daemon.ts"
 import { type GatewayUnderTest, startGateway } from "../../support/gateway.ts"
+import type { StreamWork } from "../../support/jobs.ts"
 
 const piece = (delta: object, finish_reason: string | null = null) =>
   new JobEvent("chunk", JSON.stringify({ choices: [{ index: 0, delta, finish_reason }] }))
@@ -43,7 +44,7 @@ const sending = (
 ) =>
   Effect.gen(function* () {
     const asked: Array<GatewayRequest> = []
-    const work: Work = () =>
+    const work: StreamWork = () =>
       Stream.concat(Stream.fromIterable(events), failure === undefined ? Stream.empty : Stream.fail(failure))
     const { url } = yield* startGateway({
       complete: (request) => {
@@ -420,9 +421,9 @@ describe("Ollama's door", () => {
       const asked: Array<string> = []
       const route = (body: string): Submission => {
         asked.push(JSON.parse(body).model)
-        const work: Work = () =>
+        const work: StreamWork = () =>
           Stream.make(JobEvent.progress({ stage: "small", current: 5, total: 10, unit: "bytes" }))
-        return { operation: "model_download", routing: hiveCommand, router: "test", work }
+        return { operation: "model_download", routing: hiveCommand, router: "test", work: streamWork(work) }
       }
       const names = ["small:1b", "hf.co/org/repo:Q4", "hf:org/repo", "ollama:x"]
       for (const model of names) {

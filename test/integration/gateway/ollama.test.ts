@@ -12,13 +12,14 @@ import { Handlers } from "../../../src/job/Handlers.ts"
 import { Jobs } from "../../../src/job/Jobs.ts"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import { OperationRouter } from "../../../src/job/OperationRouter.ts"
-import type { Work } from "../../../src/job/Submission.ts"
+import { streamWork } from "../../../src/job/Submission.ts"
 import { hiveCommand } from "../../../src/operation/Routing.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { version } from "../../../src/system/Program.ts"
 import { linesOf } from "../../support/asking.ts"
 import { ask, connect } from "../../support/daemon.ts"
 import { storedModel, TestApi } from "../../support/gateway.ts"
+import type { StreamWork } from "../../support/jobs.ts"
 
 const key = `rbee-${"a".repeat(43)}`
 const tiny = storedModel("rbee:tiny")
@@ -58,12 +59,12 @@ const upstream = Layer.succeed(
         }
       }
     ]),
-    complete: () => () => Stream.die("nothing was to be asked of a worker")
+    complete: () => () => Effect.die("nothing was to be asked of a worker")
   })
 )
 
 /** Ollama's routes on a real socket; each operation does the work of the test. Gives what was asked of the daemon. */
-const start = Effect.fnUntraced(function* (work: (asked: Asked) => Work = () => () => Stream.empty) {
+const start = Effect.fnUntraced(function* (work: (asked: Asked) => StreamWork = () => () => Stream.empty) {
   const asked: Array<Asked> = []
   const operations = Layer.succeed(
     OperationRouter,
@@ -76,7 +77,7 @@ const start = Effect.fnUntraced(function* (work: (asked: Asked) => Work = () => 
             operation: operation.operation,
             routing: hiveCommand,
             router: "test",
-            work: work(operation)
+            work: streamWork(work(operation))
           }
         })
     })
@@ -102,7 +103,7 @@ const send = (url: string, path: string, given: object, method = "POST", headers
   return ask(url, { method, path, headers: { ...headers, "content-length": body.length }, body })
 }
 
-const bringing: Work = () =>
+const bringing: StreamWork = () =>
   Stream.make(
     JobEvent.narration("hv-model", "model_find", "Looking for ollama:llama3.2:1b"),
     JobEvent.progress({ stage: "download", current: 0, unit: "bytes" }),
@@ -111,7 +112,7 @@ const bringing: Work = () =>
     JobEvent.result({ id: "ollama:llama3.2:1b" })
   )
 const failing =
-  (_tag: string, message: string): Work =>
+  (_tag: string, message: string): StreamWork =>
   () =>
     Stream.fail({ _tag, message })
 

@@ -1,7 +1,8 @@
 import type * as http from "node:http"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Stream } from "effect"
-import type { RunningJob } from "../../../src/job/Submission.ts"
+import type { JobEvent } from "../../../src/job/log/JobEvent.ts"
+import type { RemoteWork, RunningJob } from "../../../src/job/Submission.ts"
 import { Infer } from "../../../src/operation/inferenceOperations.ts"
 import { type Operation } from "../../../src/operation/Operation.ts"
 import { hiveAnswer } from "../../../src/operation/Routing.ts"
@@ -64,7 +65,7 @@ describe("what comes back", () => {
       const hive = yield* fakeHive(hiveWith(done(1)))
       const sent = `{ "operation":"dance", "hive_id":"xyz", "n":1.0, "extra":[1e3] }`
       const request = { operation: "dance", hiveId: "xyz", json: sent, routing: hiveAnswer }
-      yield* HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forwardJson(request))).pipe(
+      yield* HiveForwarder.use((forwarder) => forwarder.forwardJson(request, () => Effect.void)).pipe(
         Effect.provide(forwarding({ xyz: hive.url }))
       )
       assert.strictEqual(hive.asked[0]?.body, sent)
@@ -363,27 +364,26 @@ describe("leaving and repeating", () => {
         setTimeout(() => response.end(done(2)), 800)
       }
       const hive = yield* fakeHive(hiveWith(slowly))
-      const failures: Array<string> = []
+      const remotes: Array<RemoteWork["hiveJob"]> = []
       const job: RunningJob = {
         id: "job-1",
-        setHiveJob: () => Effect.void,
-        onCancel: () => Effect.void,
-        unconfirmed: Effect.void,
-        isLeftRunning: () => false,
-        fail: ({ message }) => Effect.sync(() => void failures.push(message)),
-        write: () => Effect.void,
+        runsAt: ({ hiveJob }) =>
+          Effect.sync(() => {
+            remotes.push(hiveJob)
+            return { isLeftRunning: () => false, unconfirmed: () => {} }
+          }),
         readEvents: Effect.succeed([])
       }
+      const kinds: Array<string> = []
+      const note = (events: ReadonlyArray<JobEvent>) =>
+        Effect.sync(() => void kinds.push(...events.map(({ kind }) => kind)))
       const { routing } = WorkerList
       const request = { operation: "worker_list", hiveId: "xyz", json: "{}", routing, job }
-      const events = yield* HiveForwarder.use((forwarder) =>
-        Stream.runCollect(forwarder.forwardJson(request))
-      ).pipe(Effect.provide(forwarding({ xyz: hive.url })))
-      assert.deepStrictEqual(
-        events.map(({ kind }) => kind),
-        ["narration", "token"]
+      yield* HiveForwarder.use((forwarder) => forwarder.forwardJson(request, note)).pipe(
+        Effect.provide(forwarding({ xyz: hive.url }))
       )
-      assert.deepStrictEqual(failures, [])
+      assert.deepStrictEqual(kinds, ["narration", "token"])
+      assert.deepStrictEqual(remotes, [{ hiveId: "xyz", jobId: "job-7" }])
       const methods = hive.asked.map(({ method }) => method)
       assert.deepStrictEqual(methods, ["POST", "GET", "GET"])
     })

@@ -1,0 +1,117 @@
+import * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { addFinalizer } from "../http/scopeFinalizers.ts"
+import type { Routing } from "../operation/Routing.ts"
+import type { OperationError } from "./errors.ts"
+import type { JobRecord, JobState } from "./JobRecord.ts"
+import type { Failure } from "./log/JobEvent.ts"
+import { type JobLog, readAll } from "./log/JobLog.ts"
+import type { RemoteHandle, RemoteWork, RunningJob, Submission } from "./Submission.ts"
+
+/** What `Jobs` adds to a submission. */
+export interface JobOptions {
+  readonly id: string
+  readonly log: JobLog
+  readonly grace: Duration.Duration
+  readonly createdAt: number
+}
+
+const isoTime = (millis: number) => DateTime.formatIso(DateTime.makeUnsafe(millis))
+
+/** The state of one job. It holds no part of the request, which may be large: an ended job keeps its log and these facts. */
+export class Job {
+  readonly id: string
+  readonly operation: string
+  readonly routing: Routing
+  readonly idempotencyKey: string | undefined
+  readonly grace: Duration.Duration
+  readonly log: JobLog
+  readonly createdAt: number
+  state: JobState = "queued"
+  startedAt: number | undefined
+  endedAt: number | undefined
+  error: Failure | undefined
+  hiveId: string | undefined
+  hiveJobId: string | undefined
+  /** The part of the work that runs in another process now. */
+  remote: RemoteWork | undefined
+  /** False once a remote part did not confirm its stop. */
+  isConfirmed = true
+  /** Why the job ends although its work was only interrupted. */
+  failure: OperationError | undefined
+  isCancelling = false
+  /** This daemon stops, and the hive continues. */
+  isContinuedByHive = false
+  followers = 0
+  /** Counts the followers that came, so that a grace period notices a new one. */
+  visits = 0
+  retainedBytes = 0
+
+  constructor(
+    { hiveId, idempotency, operation, routing }: Submission,
+    { createdAt, grace, id, log }: JobOptions
+  ) {
+    this.id = id
+    this.operation = operation
+    this.routing = routing
+    this.idempotencyKey = idempotency?.key
+    this.hiveId = hiveId
+    this.grace = grace
+    this.log = log
+    this.createdAt = createdAt
+  }
+
+  get hasEnded() {
+    return this.endedAt !== undefined
+  }
+
+  get record(): JobRecord {
+    return {
+      job_id: this.id,
+      operation: this.operation,
+      ...(this.hiveId === undefined ? {} : { hive_id: this.hiveId }),
+      ...(this.hiveJobId === undefined ? {} : { hive_job_id: this.hiveJobId }),
+      state: this.state,
+      created_at: isoTime(this.createdAt),
+      ...(this.startedAt === undefined ? {} : { started_at: isoTime(this.startedAt) }),
+      ...(this.endedAt === undefined ? {} : { ended_at: isoTime(this.endedAt) }),
+      ...(this.error === undefined ? {} : { error: this.error })
+    }
+  }
+
+  /** The job as its work sees it. */
+  get running(): RunningJob {
+    return {
+      id: this.id,
+      runsAt: (remote) => this.#runsAt(remote),
+      readEvents: readAll(this.log)
+    }
+  }
+
+  get #handle(): RemoteHandle {
+    return {
+      isLeftRunning: () => this.isContinuedByHive,
+      unconfirmed: () => {
+        this.isConfirmed = false
+      }
+    }
+  }
+
+  #runsAt(remote: RemoteWork) {
+    return Effect.suspend(() => {
+      this.remote = remote
+      if (remote.hiveJob !== undefined) {
+        this.hiveId = remote.hiveJob.hiveId
+        this.hiveJobId = remote.hiveJob.jobId
+      }
+      const unregister = Effect.sync(() => {
+        if (this.remote === remote) this.remote = undefined
+      })
+      return Effect.as(
+        addFinalizer(() => unregister),
+        this.#handle
+      )
+    })
+  }
+}

@@ -1,0 +1,80 @@
+import { createHash } from "node:crypto"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import type { Job } from "./Job.ts"
+import type { Submission } from "./Submission.ts"
+
+type Idempotency = NonNullable<Submission["idempotency"]>
+
+/** The limits of the table; see the settings of the same names. */
+export interface Retention {
+  readonly jobsKept: number
+  readonly jobsKeptBytes: number
+  readonly jobsKeptFor: Duration.Duration
+}
+
+const digestOf = (body: string) => createHash("sha256").update(body).digest("base64")
+
+/** The jobs of a daemon, oldest first: all that run, and the ended ones that are retained. */
+export class JobTable {
+  readonly #clock: Clock.Clock
+  readonly #retention: Retention
+  readonly #jobs = new Map<string, Job>()
+  readonly #byKey = new Map<string, { readonly digest: string; readonly job: Job }>()
+  #retainedBytes = 0
+
+  constructor(retention: Retention, clock: Clock.Clock) {
+    this.#retention = retention
+    this.#clock = clock
+  }
+
+  get(id: string) {
+    return this.#jobs.get(id)
+  }
+
+  /** Oldest first. */
+  all() {
+    return Array.from(this.#jobs.values())
+  }
+
+  add(job: Job, idempotency: Idempotency | undefined) {
+    this.#jobs.set(job.id, job)
+    if (idempotency === undefined) return
+    this.#byKey.set(idempotency.key, { digest: digestOf(idempotency.body), job })
+  }
+
+  /** The job that has the key, and whether it was submitted with the same body. */
+  withKey({ body, key }: Idempotency) {
+    const earlier = this.#byKey.get(key)
+    return earlier === undefined
+      ? undefined
+      : { job: earlier.job, isSameBody: earlier.digest === digestOf(body) }
+  }
+
+  /** Counts the log of a job that has ended, and drops what exceeds the limits. */
+  retain(job: Job, bytes: number) {
+    job.retainedBytes = bytes
+    this.#retainedBytes += bytes
+    this.dropOld()
+  }
+
+  /** Drops ended jobs without followers, oldest first, until the limits hold. */
+  dropOld() {
+    const { jobsKept, jobsKeptBytes, jobsKeptFor } = this.#retention
+    const oldest = this.#clock.currentTimeMillisUnsafe() - Duration.toMillis(jobsKeptFor)
+    let surplus = this.#jobs.size - jobsKept
+    for (const job of this.#jobs.values()) {
+      if (job.endedAt === undefined || job.followers > 0) continue
+      if (surplus <= 0 && this.#retainedBytes <= jobsKeptBytes && job.endedAt >= oldest) break
+      this.#drop(job)
+      surplus--
+    }
+  }
+
+  #drop(job: Job) {
+    this.#jobs.delete(job.id)
+    this.#retainedBytes -= job.retainedBytes
+    const key = job.idempotencyKey
+    if (key !== undefined && this.#byKey.get(key)?.job === job) this.#byKey.delete(key)
+  }
+}
