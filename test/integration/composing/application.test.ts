@@ -65,8 +65,8 @@ class Count extends Schema.Class<Count>("Count")({
   static readonly routing = queenQuery
 }
 
-const counter = handle(Count, ({ text }, job) =>
-  withNarration(job, "counter", () => Effect.succeed({ characters: text.length }))
+const counter = handle(Count, ({ text }, job, emit) =>
+  withNarration(job, emit, "counter", () => Effect.succeed({ characters: text.length }))
 )
 
 describe("layerTest", () => {
