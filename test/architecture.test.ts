@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, relative, resolve } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import ts from "typescript"
 
 const source = new URL("../src", import.meta.url).pathname
 const tests = new URL(".", import.meta.url).pathname
@@ -66,6 +67,65 @@ const imports = files
 
 const arrow = ([file, imported]: readonly [string, string]) =>
   `${relative(source, file)} imports ${relative(source, imported)}`
+
+const maxFile = 300
+const maxMake = 80
+const maxFunction = 60
+
+/** What is still longer, with its length as the limit: entries may only shrink and go. */
+const exceptions: Readonly<Record<string, number>> = {
+  "daemon/DaemonLauncher.ts make": 105,
+  "gateway/endpoint/respond.ts makeAnswering": 190,
+  "gateway/endpoint/respond.ts run": 136,
+  "gateway/ollama/handlers.ts ollamaHandlers": 121,
+  "hive/handlers.ts hiveHandlers": 61,
+  "job/Jobs.ts make": 107,
+  "queen/fleet/AutoForwarder.ts make": 169,
+  "queen/fleet/FleetUpstream.ts": 305,
+  "queen/fleet/FleetUpstream.ts fleetUpstream": 213,
+  "queen/forward/HiveForwarder.ts make": 113
+}
+
+const hasBody = (node: ts.Node): node is ts.FunctionLikeDeclaration & { readonly body: ts.Node } =>
+  ts.isFunctionLike(node) && "body" in node && node.body !== undefined
+
+const isNamed = (node: ts.Node) =>
+  ts.isVariableDeclaration(node) ||
+  ts.isPropertyAssignment(node) ||
+  ts.isPropertyDeclaration(node) ||
+  ts.isFunctionDeclaration(node) ||
+  ts.isFunctionExpression(node) ||
+  ts.isMethodDeclaration(node)
+
+/** The name of a function, or that of the declaration that it is part of. */
+const nameOf = (node: ts.Node, file: ts.SourceFile): string => {
+  for (let at = node; !ts.isSourceFile(at); at = at.parent) {
+    if (isNamed(at) && at.name !== undefined) return at.name.getText(file)
+  }
+  return "?"
+}
+
+const tooLong = files.flatMap((path) => {
+  const name = relative(source, path)
+  const text = readFileSync(path, "utf8")
+  const file = ts.createSourceFile(name, text, ts.ScriptTarget.Latest, true)
+  const lineOf = (position: number) => file.getLineAndCharacterOfPosition(position).line
+  const found: Array<readonly [string, number]> = []
+  const note = (key: string, length: number, limit: number) => {
+    if (length > limit) found.push([key, length])
+  }
+  const visit = (node: ts.Node) => {
+    if (hasBody(node)) {
+      const called = nameOf(node, file)
+      const length = lineOf(node.end) - lineOf(node.getStart(file)) + 1
+      note(`${name} ${called}`, length, called.startsWith("make") ? maxMake : maxFunction)
+    }
+    ts.forEachChild(node, visit)
+  }
+  note(name, text.split("\n").length - 1, maxFile)
+  visit(file)
+  return found
+})
 
 describe("architecture", () => {
   it("the tables name every folder", () => {
@@ -151,5 +211,12 @@ describe("architecture", () => {
       return name.startsWith("support/") === isTest
     })
     assert.deepStrictEqual(wrong, [])
+  })
+
+  it("no file, make or function of src is longer than its limit", () => {
+    assert.deepStrictEqual(
+      tooLong.filter(([key, length]) => length > (exceptions[key] ?? 0)),
+      []
+    )
   })
 })
