@@ -22,7 +22,7 @@ type Request = HttpServerRequest.HttpServerRequest
 
 const owner: Caller["Service"] = { key: undefined }
 
-/** The sender of a request, as far as its credentials show. */
+/** The sender of a request, according to its credentials. */
 interface Sender {
   readonly isOwner: boolean
   readonly key: ApiKey | undefined
@@ -34,11 +34,11 @@ const described = <A extends HttpApiSecurity.HttpApiSecurity>(security: A, descr
 
 const daemonToken = described(
   HttpApiSecurity.bearer,
-  "The token of the daemon; on loopback none is needed until one exists. API keys do not open these endpoints."
+  "The daemon token; on loopback it is required only once a token exists. API keys are rejected here."
 )
 const bearerKey = described(
   HttpApiSecurity.bearer,
-  "An API key (rbee key create), or the token of the daemon; on loopback none is needed until a key or a token exists"
+  "An API key (rbee key create) or the daemon token; on loopback it is required only once a key or a token exists"
 )
 const headerKey = described(
   HttpApiSecurity.apiKey({ in: "header", key: "x-api-key" }),
@@ -52,26 +52,26 @@ const accessErrors = [
 ] as const
 
 /**
- * The access rules of a daemon. A request must name a host that is meant, and must not come from a web page of a foreign
- * origin; a valid credential makes the check of the host unnecessary.
+ * The access rules of a daemon. The `Host` of a request must be one of the daemon's names, and its `Origin` must not be
+ * foreign. With a valid credential the `Host` is not checked.
  */
 export class AccessRules extends Context.Service<
   AccessRules,
   {
-    /** The daemon's own endpoints: only the token opens them, where one exists. */
+    /** The daemon's own endpoints: they require the daemon token if one exists. */
     readonly daemon: (
       request: Request
     ) => Effect.Effect<Caller["Service"], Forbidden | KeyForbidden | Unauthorized>
-    /** The endpoints for applications: a key opens them as well as the token. */
+    /** The application endpoints: they accept an API key or the daemon token. */
     readonly application: (
       request: Request
     ) => Effect.Effect<Caller["Service"], ApiKeysUnreadable | Forbidden | Unauthorized>
     /**
-     * Paths of applications that no endpoint has: only the token opens them. A key is not refused, so that the response is
-     * the same as that of a path that does not exist.
+     * Application paths without an endpoint: they require the daemon token if one exists. An API key is accepted too, so
+     * that its holder gets the response for a missing path.
      */
     readonly missing: (request: Request) => Effect.Effect<Caller["Service"], Forbidden | Unauthorized>
-    /** Open to everybody but to web pages of a foreign origin. */
+    /** Open to every request except those from a web page of a foreign origin. */
     readonly everybody: (request: Request) => Effect.Effect<Caller["Service"], Forbidden>
     readonly isAllowedOrigin: (origin: string | undefined) => boolean
     /** Whether any foreign origin is allowed. */
@@ -84,20 +84,20 @@ export class AccessRules extends Context.Service<
   )
 }
 
-const makePlaceCheck = Effect.map(Settings, ({ allowedHosts, allowedOrigins, hive, queen }) => {
+const makeOriginPolicy = Effect.map(Settings, ({ allowedHosts, allowedOrigins, hive, queen }) => {
   const hosts = new Set([...allowedHosts, hive.host, queen.host].map((host) => host.toLowerCase()))
   const origins = new Set(allowedOrigins.map((origin) => origin.replace(/\/$/, "")))
 
-  const isMeant = (host: string) => {
+  const isOwnHost = (host: string) => {
     const lower = host.toLowerCase()
     return isLoopbackAuthority(host) || hosts.has(lower) || hosts.has(lower.replace(/:\d{1,5}$/, ""))
   }
 
   const isAllowedOrigin = (origin: string | undefined) => origin !== undefined && origins.has(origin)
 
-  // A page that had its name resolve to this daemon could not know the token, nor a key.
+  // A DNS rebinding page knows neither the token nor a key, so a trusted request needs no check of the host.
   const check = ({ headers: { host = "", origin } }: Request, isTrusted: boolean) => {
-    if (!isTrusted && !isMeant(host)) return new Forbidden({ header: "Host", value: host })
+    if (!isTrusted && !isOwnHost(host)) return new Forbidden({ header: "Host", value: host })
     const isOwn = origin !== undefined && origin.toLowerCase() === `http://${host.toLowerCase()}`
     return origin === undefined || isOwn || isAllowedOrigin(origin)
       ? undefined
@@ -108,25 +108,25 @@ const makePlaceCheck = Effect.map(Settings, ({ allowedHosts, allowedOrigins, hiv
 })
 
 const make = Effect.gen(function* () {
-  const place = yield* makePlaceCheck
+  const originPolicy = yield* makeOriginPolicy
   const token = yield* Token
   const routes = yield* PublicRoutes
   const hasToken = Option.isSome(token.own)
 
   const senderOf = Effect.fnUntraced(function* (request: Request, looksForKey: boolean) {
-    const given = credentialsOf(request)
-    const isOwner = hasToken && given.some(token.accepts)
+    const credentials = credentialsOf(request)
+    const isOwner = hasToken && credentials.some(token.accepts)
     let key: ApiKey | undefined
-    if (!isOwner && looksForKey) for (const credential of given) key ??= yield* routes.find(credential)
-    const refused = place.check(request, isOwner || key !== undefined)
+    if (!isOwner && looksForKey) for (const credential of credentials) key ??= yield* routes.find(credential)
+    const refused = originPolicy.check(request, isOwner || key !== undefined)
     if (refused !== undefined) return yield* refused
-    const sender: Sender = { isOwner, key, gaveCredential: given.length > 0 }
+    const sender: Sender = { isOwner, key, gaveCredential: credentials.length > 0 }
     return sender
   })
 
   return AccessRules.of({
-    hasOrigins: place.hasOrigins,
-    isAllowedOrigin: place.isAllowedOrigin,
+    hasOrigins: originPolicy.hasOrigins,
+    isAllowedOrigin: originPolicy.isAllowedOrigin,
     daemon: Effect.fnUntraced(function* (request) {
       const { gaveCredential, isOwner, key } = yield* senderOf(request, hasToken)
       if (isOwner || !hasToken) return owner
@@ -149,7 +149,7 @@ const make = Effect.gen(function* () {
       return yield* new Unauthorized({ wasGiven: gaveCredential, wanted: "key" })
     }),
     everybody: (request) => {
-      const refused = place.check(request, true)
+      const refused = originPolicy.check(request, true)
       return refused === undefined ? Effect.succeed(owner) : Effect.fail(refused)
     }
   })
@@ -179,8 +179,8 @@ export class DaemonAccess extends HttpApiMiddleware.Service<DaemonAccess, { prov
 }
 
 /**
- * Provides the `Caller` of the endpoints for applications. A refusal has the error format of the application's API, which
- * each of these endpoints declares.
+ * Provides the `Caller` of the application endpoints. A rejection has the error format of the endpoint's API, which each of
+ * these endpoints declares.
  *
  * @effect-expect-leaking HttpServerRequest ParsedSearchParams RouteContext
  */
@@ -201,14 +201,14 @@ export class ApplicationAccess extends HttpApiMiddleware.Service<ApplicationAcce
               Effect.succeed(routes.applicationPath(request)?.refuse(error) ?? errorResponse(error))
           })
         )
-      // Each checks all credentials of the request, wherever they are.
+      // The handler of each scheme checks all credentials of the request.
       return ApplicationAccess.of({ apiKey: access, apiKeyHeader: access })
     })
   )
 }
 
 /**
- * Provides the `Caller` of the sign of life, which needs neither a credential nor a known host.
+ * Provides the `Caller` of `/health`, which needs neither a credential nor a known host.
  *
  * @effect-expect-leaking HttpServerRequest ParsedSearchParams RouteContext
  */
@@ -223,7 +223,7 @@ export class OpenAccess extends HttpApiMiddleware.Service<OpenAccess, { provides
       (rules) =>
         (handler, { endpoint }) =>
           Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-            // The router takes other spellings, such as `//health`; they are not open.
+            // The router also matches other spellings, such as `//health`; they are not open.
             const isExact = request.url.split("?", 1)[0] === endpoint.path
             return Effect.provideServiceEffect(
               handler,

@@ -29,19 +29,19 @@ import { jobHandlers } from "./jobHandlers.ts"
 import { portOwner } from "./portOwner.ts"
 import { Shutdown } from "./Shutdown.ts"
 
-/** What a daemon calls itself, and where it listens; port 0 takes a free one. */
+/** The name of a daemon and its listening address; port 0 selects a free port. */
 export interface DaemonOptions {
   readonly name: string
   readonly host: string
   readonly port: number
 }
 
-/** The daemon cannot listen where it should. */
+/** The daemon cannot listen on the configured address. */
 export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotListen", {
   host: Schema.String,
   port: Schema.Int,
   reason: Schema.String,
-  /** The program that has the port, and how it is stopped. */
+  /** The program that uses the port, and how to stop it. */
   owner: Schema.optionalKey(Schema.Struct({ who: Schema.String, stop: Schema.String }))
 }) {
   override get message() {
@@ -63,7 +63,7 @@ const cannotListen = (host: string, port: number) => (error: HttpServerError.Ser
   return Layer.effectContext(failToListen(host, port, reason))
 }
 
-/** Fails when the port is taken, before anything was started that would have to be ended again. */
+/** Fails if the port is in use. Run it before starting anything that a failure would have to stop again. */
 export const checkPort = ({ host, port }: { readonly host: string; readonly port: number }) =>
   port === 0
     ? Effect.void
@@ -78,8 +78,8 @@ export const checkPort = ({ host, port }: { readonly host: string; readonly port
 
 const endStreamsTimeout = "5 seconds"
 
-// Runs before the server closes, so that every stream has its end event and no connection must be waited for. A worker that
-// needs longer to stop a request is ended with the hive.
+// Runs before the server closes: every stream gets its end event, and no open connection delays the close. A worker that
+// takes longer to stop its request is stopped together with the hive.
 const endStreams = Layer.effectDiscard(
   Jobs.use((jobs) =>
     Effect.addFinalizer(() =>
@@ -100,20 +100,20 @@ type Unguarded<Groups> =
       : never
     : never
 
-/** A contract of a daemon, if each of its endpoints has an access middleware. */
+/** The API of a daemon; a type error names each endpoint without an access middleware. */
 export type Guarded<Groups extends HttpApiGroup.Constraint> = [Unguarded<Groups>] extends [never]
   ? HttpApi.HttpApi<"rbee", Groups>
   : `Endpoint without an access middleware: ${Unguarded<Groups>}`
 
-/** The handlers of a contract's groups besides those that every daemon has. */
+/** The handlers of the groups that not every daemon has. */
 type OwnGroups<Groups extends HttpApiGroup.Constraint> = HttpApiGroup.ToService<
   "rbee",
   Exclude<Groups, { readonly identifier: "daemon" | "jobs" }>
 >
 
 /**
- * The HTTP side of a daemon: the endpoints of its contract. An endpoint that does not check who calls does not compile.
- * Fails when the address is taken, or lies beyond loopback and there is no token.
+ * The HTTP server of a daemon. An API that contains an endpoint without an access middleware does not compile. Fails if the
+ * address is in use, or if it is not a loopback address and the daemon has no token.
  */
 export const daemon = <Groups extends HttpApiGroup.Constraint, E, R>(
   { host, name, port }: DaemonOptions,
@@ -136,10 +136,10 @@ export const daemon = <Groups extends HttpApiGroup.Constraint, E, R>(
             { disableListenLog: true, disableLogger: true }
           )
         ),
-        // The routes are built with this memo map; another's would give this daemon the router of that one.
+        // With a shared memo map, two daemons in one process would share a router.
         Layer.provide(Layer.effect(Layer.CurrentMemoMap, Layer.makeMemoMap)),
         Layer.provideMerge(DaemonAddress.layer),
-        // An application has an HTTP server of its own, which this one must not replace.
+        // Not provided to the outside: an application that starts the daemon may have its own HTTP server.
         Layer.provide(
           NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "500 millis" }).pipe(
             Layer.catchTag("ServeError", cannotListen(host, port))
@@ -152,16 +152,16 @@ export const daemon = <Groups extends HttpApiGroup.Constraint, E, R>(
   )
 
 /**
- * A daemon with services of its own, built once for all that need it, of which only those that `offer` picks are provided.
- * The application that starts it may have services of the same kind, such as a `JobsClient` or a `Path`, which must not be
- * taken for the daemon's, nor the daemon's for them; and a fresh layer alone is built again for each that needs it.
+ * A daemon with private services; only those that `offer` selects are provided. An application that starts the daemon may
+ * have services of the same type, such as `JobsClient` or `Path`; the two must not be mixed up. The daemon is built once;
+ * `Layer.fresh` alone would build it once per dependent.
  */
 export const isolated = <A, B, E, R>(
   layer: Layer.Layer<A, E, R>,
   offer: (services: Context.Context<A>) => Context.Context<B>
 ) => Layer.effectContext(Effect.map(Layer.build(Layer.fresh(layer)), offer))
 
-/** Runs a daemon until somebody asks it to stop, then stops it gracefully. Calls `onListening` with its base URL. */
+/** Runs a daemon until its `Shutdown` is requested, then stops it gracefully. Calls `onListening` with the base URL. */
 export const serve = <A, E, R>(
   layer: Layer.Layer<A | DaemonAddress | Shutdown, E, R>,
   onListening: (url: string) => Effect.Effect<void> = () => Effect.void

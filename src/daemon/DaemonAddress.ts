@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 
-/** Where a daemon listens. */
+/** The listening address of a daemon. */
 export class DaemonAddress extends Context.Service<
   DaemonAddress,
   {

@@ -33,10 +33,10 @@ const bodyErrors = BodyErrors.map((errorClass) => wireError(errorClass))
 
 const id = { id: Schema.String.annotate({ description: "The id of a job" }) }
 
-/** The response of a submitted operation. */
+/** The response to a submitted operation. */
 export const SubmittedJob = Schema.Struct({ job_id: Schema.String, sse_url: Schema.String })
 
-/** The response of a cancelled job. */
+/** The response to the cancellation of a job. */
 export const CancelledJob = Schema.Struct({ job_id: Schema.String, status: Schema.Literal("cancelled") })
 
 const events = HttpApiSchema.StreamUint8Array({ contentType: "text/event-stream" })
@@ -44,11 +44,11 @@ const events = HttpApiSchema.StreamUint8Array({ contentType: "text/event-stream"
 const optionalText = (description: string) => Schema.optionalKey(Schema.String.annotate({ description }))
 
 const resume = {
-  headers: { "last-event-id": optionalText("The number of the last event that is known") },
-  query: { after: optionalText("The same as Last-Event-ID, which wins") }
+  headers: { "last-event-id": optionalText("The number of the last event that the client has received") },
+  query: { after: optionalText("The same as Last-Event-ID, which takes precedence") }
 }
 
-/** The endpoints of jobs, for a daemon that knows these operations. */
+/** The job endpoints of a daemon with these operations. */
 export const jobsGroup = <Operations extends Schema.Top>(operations: Operations) =>
   HttpApiGroup.make("jobs")
     .add(
@@ -57,7 +57,9 @@ export const jobsGroup = <Operations extends Schema.Top>(operations: Operations)
           "idempotency-key": optionalText(
             "1 to 255 visible ASCII characters: the same key with the same body gives the same job"
           ),
-          "x-rbee-queen": optionalText("The id of the queen that submits; its work is kept when it vanishes")
+          "x-rbee-queen": optionalText(
+            "The id of the submitting queen; the daemon keeps the job for a while if the connection is lost"
+          )
         },
         payload: operations,
         success: [SubmittedJob, events],
@@ -70,7 +72,7 @@ export const jobsGroup = <Operations extends Schema.Top>(operations: Operations)
       ),
       HttpApiEndpoint.get("list", "/v1/jobs", {
         success: Schema.Struct({ jobs: Schema.Array(JobRecord) })
-      }).annotateMerge(described("The jobs that are kept, newest first")),
+      }).annotateMerge(described("The retained jobs, newest first")),
       HttpApiEndpoint.get("get", "/v1/jobs/:id", {
         params: id,
         success: JobRecord,
@@ -80,7 +82,7 @@ export const jobsGroup = <Operations extends Schema.Top>(operations: Operations)
         params: id,
         success: CancelledJob,
         error: [jobNotFound, jobEnded]
-      }).annotateMerge(described("Cancel a job", "The response comes when the work has stopped.")),
+      }).annotateMerge(described("Cancel a job", "The daemon responds after the work has stopped.")),
       HttpApiEndpoint.get("stream", "/v1/jobs/:id/stream", {
         params: id,
         ...resume,
@@ -135,14 +137,14 @@ const DaemonGroup = HttpApiGroup.make("daemon")
       success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/html" }))
     }).annotateMerge(described("This document as a page")),
     HttpApiEndpoint.get("root", "/", { success: text, error: wireError(NotFound) }).annotateMerge(
-      described("A sentence for clients that look whether a daemon is there")
+      described("A text by which clients detect a daemon")
     )
   )
   .middleware(DaemonAccess)
   .add(
     HttpApiEndpoint.get("health", "/health", { success: text })
       .middleware(OpenAccess)
-      .annotateMerge(described("Whether the daemon runs", "Open to everybody, whatever the Host."))
+      .annotateMerge(described("Whether the daemon is running", "Needs no credential and accepts any Host."))
   )
   .annotateMerge(OpenApi.annotations({ title: "Daemon" }))
 
@@ -175,11 +177,11 @@ const HiveGroup = HttpApiGroup.make("hive")
   .middleware(DaemonAccess)
   .annotateMerge(OpenApi.annotations({ title: "Hive" }))
 
-/** The endpoints of every daemon. */
+/** The endpoints that every daemon has. */
 export const DaemonApi = HttpApi.make("rbee").add(jobsGroup(Operation), DaemonGroup)
 
-/** The daemon's own endpoints of a queen. */
+/** The endpoints of a queen, except the application endpoints. */
 export const QueenDaemonApi = DaemonApi.add(QueenGroup)
 
-/** The daemon's own endpoints of a hive. */
+/** The endpoints of a hive, except the application endpoints. */
 export const HiveDaemonApi = DaemonApi.add(HiveGroup)

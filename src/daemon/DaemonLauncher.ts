@@ -17,7 +17,7 @@ import { PidFile } from "../system/PidFile.ts"
 import { Pids } from "../system/Pids.ts"
 import { daemonFlags, programFile } from "../system/Program.ts"
 
-/** The daemon was started and did not become well. */
+/** The daemon was started but did not become healthy. */
 export class DaemonNotStarted extends Schema.TaggedError<DaemonNotStarted>()("DaemonNotStarted", {
   daemon: Schema.String,
   reason: Schema.String,
@@ -30,23 +30,23 @@ export class DaemonNotStarted extends Schema.TaggedError<DaemonNotStarted>()("Da
   }
 }
 
-/** Which daemon to start, where it will answer, and the command line that starts it. */
+/** The daemon to start: its name, its address and its command-line arguments. */
 export interface Launch {
-  /** As in its state file: `queen`, or `hive-<id>`. */
+  /** The name of the pid file: `queen`, or `hive-<id>`. */
   readonly name: string
   readonly peer: Peer
   readonly args: ReadonlyArray<string>
 }
 
-/** Starts daemons of this machine as processes that stay when this one ends. */
+/** Starts daemons on this machine as detached processes, which outlive this process. */
 export class DaemonLauncher extends Context.Service<
   DaemonLauncher,
   {
-    /** Starts it and returns its process id once it answers. A start that failed, or was left, leaves no process. */
+    /** Starts the daemon and returns its process id once it is healthy. A failed or interrupted start leaves no process behind. */
     readonly launch: (daemon: Launch) => Effect.Effect<number, DaemonNotStarted | SpawnFailed>
-    /** What kind of daemon answers there; none when none does. */
+    /** The name of the daemon at the address; none if no daemon responds within a second. */
     readonly probeDaemon: (peer: Peer) => Effect.Effect<Option.Option<string>>
-    /** The same, but fails with the daemon's refusal when the daemon refuses this process, such as for its token. */
+    /** Like `probeDaemon`, but fails if the daemon refuses this process with 401 or 403, for example for a wrong token. */
     readonly probe: (peer: Peer) => Effect.Effect<Option.Option<string>, PeerRefused>
     readonly logFile: (name: string) => string
   }
@@ -57,20 +57,20 @@ export class DaemonLauncher extends Context.Service<
   )
 }
 
-/** How a daemon that was started is looked for: at once, then nine times more within some eight seconds. */
+/** The retries of the health check of a started daemon: nine, within about eight seconds. */
 export const healthPolls = Schedule.exponential("60 millis", 1.7).pipe(Schedule.upTo({ times: 9 }))
 const probeTimeout = "1 second"
 const linesShown = 10
 
-/** Statuses of a daemon that answers, but not to this process. */
+/** The statuses with which a daemon refuses the credentials of this process. */
 const refusals: ReadonlySet<number> = new Set([401, 403])
 
-// Of the command line that runs the daemon.
+// The prefix of error lines in the daemon's log.
 const errorMark = "❌ Error: "
 const harmless = /^\[[\d:.]+\] (?:INFO|DEBUG|TRACE) /
 const continuation = /^(?: {2}|\})/
 
-/** The lines without the log records below a warning, each of which may have several lines. */
+/** Removes log records below the level of a warning. A record may have several lines. */
 const withoutHarmless = (lines: ReadonlyArray<string>) => {
   let isHarmless = false
   return lines.filter((line) => {
@@ -79,7 +79,7 @@ const withoutHarmless = (lines: ReadonlyArray<string>) => {
   })
 }
 
-/** A process that was started, and how long its log was before. */
+/** A started process; `logFrom` is the size of its log before the start, in bytes. */
 interface Spawned extends Started {
   readonly logFrom: number
 }
@@ -90,7 +90,7 @@ const make = Effect.gen(function* () {
   const client = yield* JobsClient
   const processes = yield* DetachedProcess
   const pids = yield* Pids
-  const runFiles = yield* PidFile
+  const pidFile = yield* PidFile
   const paths = yield* Paths
   const { timeouts } = yield* Settings
   const fs = yield* FileSystem.FileSystem
@@ -99,7 +99,7 @@ const make = Effect.gen(function* () {
 
   const probe = (peer: Peer): Effect.Effect<Option.Option<string>, PeerRefused> =>
     client.get(peer, "/v1/build-info", BuildInfo).pipe(
-      // Daemons of the original rbee have no build info.
+      // Daemons of older versions have no build info.
       Effect.catchTag("PeerRefused", (refusal) =>
         refusal.status === 404 ? Effect.as(client.health(peer), { name: "daemon" }) : Effect.fail(refusal)
       ),
@@ -112,7 +112,7 @@ const make = Effect.gen(function* () {
 
   const probeDaemon = (peer: Peer) => Effect.orElseSucceed(probe(peer), () => Option.none<string>())
 
-  /** The last lines that were written after so many bytes: those before are an earlier start's. */
+  /** The last lines after `from` bytes; the bytes before belong to earlier starts. */
   const lastLines = (file: string, from: number) =>
     fs.readFileString(file).pipe(
       Effect.map((text) => Buffer.from(text).subarray(from).toString()),
@@ -131,32 +131,32 @@ const make = Effect.gen(function* () {
   const failed = Effect.fnUntraced(function* (name: string, reason: string, logFrom: number) {
     const file = logFile(name)
     const lines = yield* lastLines(file, logFrom)
-    const own = lines.findLast((line) => line.startsWith(errorMark))
+    const errorLine = lines.findLast((line) => line.startsWith(errorMark))
     return yield* new DaemonNotStarted({
       daemon: name,
-      // Its own sentence says it best.
       reason:
-        own?.slice(errorMark.length) ?? (lines.length === 0 ? `${reason}; it logged no problem` : reason),
+        errorLine?.slice(errorMark.length) ??
+        (lines.length === 0 ? `${reason}; it logged no problem` : reason),
       logFile: file,
-      lastLines: own === undefined ? lines : []
+      lastLines: errorLine === undefined ? lines : []
     })
   })
 
   const waitUntilHealthy = ({ name, peer }: Launch, { exited, logFrom }: Spawned) => {
     const answers = Effect.flatMap(probeDaemon(peer), Effect.fromOption)
-    const well = answers.pipe(
+    const healthy = answers.pipe(
       Effect.retry(healthPolls),
       Effect.catch(() => failed(name, `it did not answer at ${peer.url} in time`, logFrom))
     )
-    // Another starter may have been faster: then its daemon has the port, or is about to, and this one ended.
+    // A concurrent start may have won: its daemon has the port, or will have it soon, and this process exited.
     const ended = Effect.gen(function* () {
       const { code, signal } = yield* exited
-      const others = yield* runFiles.processes(name)
+      const others = yield* pidFile.processes(name)
       yield* (others.length === 0 ? answers : Effect.retry(answers, healthPolls)).pipe(
         Effect.catch(() => failed(name, `it ended with ${signal ?? `code ${code}`}`, logFrom))
       )
     })
-    return Effect.raceFirst(well, ended)
+    return Effect.raceFirst(healthy, ended)
   }
 
   const spawn = Effect.fnUntraced(function* ({ args, name, peer }: Launch) {
@@ -168,7 +168,7 @@ const make = Effect.gen(function* () {
       inheritsSecrets: true,
       logFile: file
     })
-    yield* Effect.ignore(runFiles.markStarting(name, started.pid, peer.url))
+    yield* Effect.ignore(pidFile.markStarting(name, started.pid, peer.url))
     return { ...started, logFrom }
   })
 

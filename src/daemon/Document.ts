@@ -15,20 +15,20 @@ import type { Catalog } from "../operation/Catalog.ts"
 import { version } from "../system/Program.ts"
 import { jobsGroup } from "./DaemonApi.ts"
 
-/** The response to a request for the page of a document. */
+/** The response with the HTML page of a document. */
 type Page = Effect.Effect<
   HttpServerResponse.HttpServerResponse,
   never,
   HttpServerRequest.HttpServerRequest | Scope.Scope
 >
 
-/** The OpenAPI document of a daemon's contract: as JSON, and as a page. */
+/** The OpenAPI document of a daemon's API, as JSON and as an HTML page. */
 export class Document extends Context.Service<
   Document,
   {
-    /** The document with the operations of a catalog. */
+    /** The JSON document, including the operations of a catalog. */
     readonly json: (catalog: Catalog) => Effect.Effect<HttpServerResponse.HttpServerResponse>
-    /** The same as a page that needs nothing from another host. */
+    /** The HTML page, which loads nothing from other hosts. */
     readonly page: (catalog: Catalog) => Page
   }
 >()("rbee/daemon/Document") {}
@@ -43,7 +43,7 @@ const withUnknownFields = (value: unknown): unknown => {
   return Object.fromEntries(entries.map(([key, inside]) => [key, withUnknownFields(inside)]))
 }
 
-// A wildcard at the end of a path takes the slashes of the parameter before it.
+// A trailing wildcard matches the rest of a parameter that contains slashes; OpenAPI has no such notation.
 const withoutWildcard = (path: string) => path.replace(/\/\*$/, "")
 
 const transform = ({ components, paths, ...document }: Record<string, unknown>) => ({
@@ -54,7 +54,7 @@ const transform = ({ components, paths, ...document }: Record<string, unknown>) 
   )
 })
 
-// The script of the page is 2 MB, which is loaded when the page is asked for. Its router is not the daemon's.
+// Built on the first request, because the script of the page has 2 MB; with a router of its own.
 const makePage = <Groups extends HttpApiGroup.Constraint>(
   api: HttpApi.HttpApi<"rbee", Groups>
 ): Effect.Effect<Page> =>
@@ -80,17 +80,18 @@ const makeDocument = Effect.fnUntraced(function* <Groups extends HttpApiGroup.Co
   }
 })
 
-const isSame = (left: Catalog, right: Catalog) =>
+const isSameCatalog = (left: Catalog, right: Catalog) =>
   left.size === right.size && [...left].every(([name, operation]) => right.get(name) === operation)
 
-/** The document of a contract. It is made once for each set of operations. */
+/** The document of an API. It is rebuilt when the set of operations changes. */
 export const documentOf = <Groups extends HttpApiGroup.Constraint>(
   title: string,
   api: HttpApi.HttpApi<"rbee", Groups>
 ) => {
   let last: Effect.Success<ReturnType<typeof makeDocument>> | undefined
   const madeFor = Effect.fnUntraced(function* (catalog: Catalog) {
-    if (last === undefined || !isSame(last.catalog, catalog)) last = yield* makeDocument(title, api, catalog)
+    if (last === undefined || !isSameCatalog(last.catalog, catalog))
+      last = yield* makeDocument(title, api, catalog)
     return last
   })
   return Document.of({

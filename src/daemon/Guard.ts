@@ -16,15 +16,15 @@ const isRouteNotFound = (error: unknown) =>
   HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound"
 
 /**
- * Answers where no endpoint takes the request, by the access rules of the path, and lets pages of the allowed origins read
- * the responses to applications. The endpoints themselves check the access (`Access.ts`).
+ * Responds to requests that match no endpoint, subject to the access rules of the path, and adds CORS headers for allowed
+ * origins to responses of application paths. The middlewares of `Access.ts` check access to the endpoints.
  */
 export const guard = HttpRouter.middleware(
   Effect.gen(function* () {
     const rules = yield* AccessRules
     const routes = yield* PublicRoutes
 
-    const missingHere = (request: Request) =>
+    const missingForDaemon = (request: Request) =>
       Effect.match(rules.daemon(request), {
         onSuccess: () => errorResponse(new NotFound()),
         onFailure: errorResponse
@@ -36,7 +36,7 @@ export const guard = HttpRouter.middleware(
         onFailure: path.refuse
       })
 
-    const sharing = ({ headers: { origin } }: Request) =>
+    const withCors = ({ headers: { origin } }: Request) =>
       Effect.map((response: Response) => {
         const varied = rules.hasOrigins ? varyByOrigin(response) : response
         return origin !== undefined && rules.isAllowedOrigin(origin) ? allowOrigin(varied, origin) : varied
@@ -47,11 +47,11 @@ export const guard = HttpRouter.middleware(
         Effect.catchIf(effect, isRouteNotFound, () => missing)
       return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
         const path = routes.applicationPath(request)
-        if (path === undefined) return answerOr(missingHere(request))
+        if (path === undefined) return answerOr(missingForDaemon(request))
         if (isPreflight(request) && rules.isAllowedOrigin(request.headers["origin"])) {
-          return sharing(request)(Effect.succeed(preflightResponse(request)))
+          return withCors(request)(Effect.succeed(preflightResponse(request)))
         }
-        return sharing(request)(answerOr(missingForApplications(request, path)))
+        return withCors(request)(answerOr(missingForApplications(request, path)))
       })
     }
   }),

@@ -5,29 +5,29 @@ import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { ApiKey } from "../access/ApiKey.ts"
 import type { Reported } from "./wireError.ts"
 
-/** Writes an error in the format that the clients of a path expect, with the status of its class. */
+/** Writes an error in the format of the API that a path belongs to, with the status of the error's class. */
 export type ErrorWriter = (error: Reported) => HttpServerResponse.HttpServerResponse
 
-/** A path that applications ask for, whether there is an endpoint or not. */
+/** A path that belongs to an application API, with or without an endpoint. */
 export interface ApplicationPath {
-  /** Whether an endpoint has the path: keys open it. Whatever else is there, only the token of the daemon opens. */
+  /** Whether the path has an endpoint. API keys give access to endpoints; the other paths require the daemon token. */
   readonly isEndpoint: boolean
   readonly refuse: ErrorWriter
-  /** The response where no endpoint takes the request. */
+  /** The response if no endpoint matches the request. */
   readonly missing: () => HttpServerResponse.HttpServerResponse
 }
 
-/** The paths of a daemon that are there for applications. API keys open them, besides the token. */
+/** The paths of a daemon that belong to application APIs. API keys and the daemon token give access to them. */
 export interface PublicRoutes {
   /** The application path of a request; undefined for the daemon's own paths. */
   readonly applicationPath: (request: HttpServerRequest.HttpServerRequest) => ApplicationPath | undefined
-  /** The API key whose text this is; undefined when there is none. */
+  /** The API key with this text; undefined if it does not exist. */
   readonly find: (key: string) => Effect.Effect<ApiKey | undefined>
-  /** Whether there are API keys, so that a request without one is refused; `unreadable` when the file cannot be read. */
+  /** Whether API keys exist; if so, requests need one. `unreadable`: the file of the keys cannot be read. */
   readonly keys: Effect.Effect<"none" | "some" | "unreadable">
 }
 
-/** The public routes of this daemon; it has none unless a gateway provides them. */
+/** The public routes of a daemon; none unless a gateway provides them. */
 export const PublicRoutes = Context.Reference<PublicRoutes>("rbee/daemon/PublicRoutes", {
   defaultValue: () => ({
     applicationPath: () => undefined,

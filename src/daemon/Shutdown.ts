@@ -3,7 +3,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
-/** The stop of a daemon: asked for by `request`, awaited by `requested`. */
+/** The shutdown of a daemon: `request` requests it, `requested` waits for the request. */
 export class Shutdown extends Context.Service<
   Shutdown,
   {
@@ -14,10 +14,10 @@ export class Shutdown extends Context.Service<
   static readonly layer = Layer.effect(
     Shutdown,
     Effect.gen(function* () {
-      const asked = yield* Deferred.make<void>()
+      const signal = yield* Deferred.make<void>()
       return Shutdown.of({
-        request: Effect.asVoid(Deferred.succeed(asked, undefined)),
-        requested: Deferred.await(asked)
+        request: Effect.asVoid(Deferred.succeed(signal, undefined)),
+        requested: Deferred.await(signal)
       })
     })
   )

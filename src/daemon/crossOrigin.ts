@@ -3,7 +3,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 
 type Request = HttpServerRequest.HttpServerRequest
 
-// A page sees no other headers of a response from another origin.
+// A browser hides all other headers of a cross-origin response from the page.
 const exposedHeaders = [
   "x-rbee-job-id",
   "x-rbee-hive",
@@ -19,7 +19,7 @@ const maxHeaderNames = 64
 
 const isHeaderName = (name: string) => /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$/.test(name)
 
-// Echoed, as clients of several vendors send headers of their own; only what can be the name of a header.
+// Echoed, because the vendors' clients send custom headers; restricted to valid header names.
 const requestedHeaders = ({ headers }: Request) =>
   (headers["access-control-request-headers"] ?? "")
     .split(",")
@@ -28,7 +28,7 @@ const requestedHeaders = ({ headers }: Request) =>
     .slice(0, maxHeaderNames)
     .join(", ")
 
-/** Whether a browser asks if it may send a request. Browsers send no credentials with this question. */
+/** Whether the request is a CORS preflight. Browsers send no credentials with it. */
 export const isPreflight = ({ headers, method }: Request) =>
   method === "OPTIONS" && headers["access-control-request-method"] !== undefined
 
@@ -40,7 +40,7 @@ export const preflightResponse = (request: Request) => {
     headers: {
       "access-control-allow-methods": allowedMethods,
       ...(names === "" ? {} : { "access-control-allow-headers": names }),
-      // Chromium asks so before a page from elsewhere may reach an address of a private network.
+      // Chromium sends this header before a public page may access a private network address.
       ...(request.headers["access-control-request-private-network"] === "true"
         ? { "access-control-allow-private-network": "true" }
         : {}),
@@ -56,7 +56,7 @@ export const allowOrigin = (response: HttpServerResponse.HttpServerResponse, ori
     "access-control-expose-headers": exposedHeaders
   })
 
-/** Marks a response as one that differs by origin, so that no cache gives it to another. */
+/** Marks a response as dependent on the origin, so that no cache serves it to another origin. */
 export const varyByOrigin = HttpServerResponse.setHeader(
   "vary",
   "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"

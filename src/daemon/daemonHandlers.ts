@@ -7,7 +7,7 @@ import { Document } from "./Document.ts"
 import { NotFound } from "./errors.ts"
 import { Shutdown } from "./Shutdown.ts"
 
-/** The handlers of the endpoints that every daemon has besides those of jobs. */
+/** The handlers of the endpoints of every daemon, except those of jobs. */
 export const daemonHandlers = (name: string) =>
   HttpApiBuilder.group(
     DaemonApi,
@@ -30,7 +30,7 @@ export const daemonHandlers = (name: string) =>
           .handle("shutdown", () => Effect.as(shutdown.request, { status: "stopping" } as const))
           .handle("document", () => Effect.flatMap(catalog, document.json))
           .handle("docs", () => Effect.flatMap(catalog, document.page))
-          // Clients of Ollama look here by GET or HEAD whether a daemon is there. The router takes other URLs for the same.
+          // Ollama clients send GET or HEAD here to detect a daemon. The router also matches other URLs, such as `//`.
           .handle("root", ({ request }) =>
             request.url === "/" ? Effect.succeed("rbee is running") : Effect.fail(new NotFound())
           )

@@ -16,5 +16,5 @@ export const routedPath = (url: string) => {
     .toLowerCase()
 }
 
-/** Whether a path, as the router compares it, is the daemon's own: of jobs, or of what queens and hives ask each other. */
+/** Whether a path, as the router compares it, belongs to the daemon: to jobs, or to the traffic between queens and hives. */
 export const isDaemonPath = (path: string) => exact.has(path) || path.startsWith("/v1/jobs/")

@@ -1,6 +1,6 @@
 import * as Schema from "effect/Schema"
 
-/** No endpoint has the path and method of the request. */
+/** No endpoint matches the path and method of the request. */
 export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}, { httpApiStatus: 404 }) {
   override get message() {
     return "Not found; GET /openapi.json lists all paths"
@@ -42,14 +42,14 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>()(
   }
 }
 
-/** The request has an API key at an endpoint that only the daemon's token opens. */
+/** The request has an API key, but the endpoint requires the daemon token. */
 export class KeyForbidden extends Schema.TaggedError<KeyForbidden>()(
   "KeyForbidden",
   { key: Schema.String },
   { httpApiStatus: 403 }
 ) {
   override get message() {
-    return `API key '${this.key}' opens the application endpoints only; this one needs the token of the daemon`
+    return `API key '${this.key}' gives access to the application endpoints only; this one requires the daemon token`
   }
 }
 
@@ -60,11 +60,11 @@ export class ApiKeysUnreadable extends Schema.TaggedError<ApiKeysUnreadable>()(
   { httpApiStatus: 503 }
 ) {
   override get message() {
-    return "The API keys cannot be read at the moment; the log of the daemon says why. Retry later"
+    return "The API keys cannot be read at the moment; see the log of the daemon, and retry later"
   }
 }
 
-/** The `Idempotency-Key` of the request cannot be used. */
+/** The `Idempotency-Key` of the request is invalid. */
 export class InvalidIdempotencyKey extends Schema.TaggedError<InvalidIdempotencyKey>()(
   "InvalidIdempotencyKey",
   {},
@@ -75,7 +75,7 @@ export class InvalidIdempotencyKey extends Schema.TaggedError<InvalidIdempotency
   }
 }
 
-/** The event after which a follower wants to continue is not a number. */
+/** The event number from which a follower continues is invalid. */
 export class InvalidEventId extends Schema.TaggedError<InvalidEventId>()(
   "InvalidEventId",
   {},

@@ -28,10 +28,10 @@ interface Resume {
   readonly query: { readonly after?: string }
 }
 
-/** The event after which a follower continues: `Last-Event-ID`, else `?after=`, else from the beginning. */
+/** The event after which a follower continues: `Last-Event-ID`, otherwise `?after=`, otherwise 0 (the beginning). */
 const resumePoint = ({ headers, query }: Resume) => {
-  const given = headers["last-event-id"] ?? query.after ?? ""
-  return given === "" ? Option.some(0) : readEventNumber(given)
+  const value = headers["last-event-id"] ?? query.after ?? ""
+  return value === "" ? Option.some(0) : readEventNumber(value)
 }
 
 const IdempotencyKey = Schema.String.check(Schema.isPattern(/^[\u0021-\u007e]{1,255}$/))
@@ -39,7 +39,7 @@ const isIdempotencyKey = Schema.is(IdempotencyKey)
 
 type View = (follower: Follower, after: number, jobId: string) => Stream.Stream<Uint8Array>
 
-/** The handlers of the endpoints of jobs, the same for a queen and a hive: design.md, section 3. */
+/** The handlers of the job endpoints, the same in a queen and a hive. */
 export const jobHandlers = HttpApiBuilder.group(
   DaemonApi,
   "jobs",
@@ -47,13 +47,13 @@ export const jobHandlers = HttpApiBuilder.group(
     const jobs = yield* Jobs
     const operations = yield* OperationRouter
     const { limits, timeouts } = yield* Settings
-    const pulse = yield* Ticker
+    const ticker = yield* Ticker
 
-    // The follower leaves when the response's stream ends, so it must come inside of it.
+    // Acquired inside the response's stream: the follower is released when that stream ends.
     const streamed = (id: string, render: View, after: number, headers: HttpHeaders.Input = streamHeaders) =>
       HttpServerResponse.stream(
         Stream.unwrap(
-          Effect.map(Effect.orDie(jobs.follow(id)), ({ log }) => render({ log, pulse }, after, id))
+          Effect.map(Effect.orDie(jobs.follow(id)), ({ log }) => render({ log, pulse: ticker }, after, id))
         ),
         { contentType: eventStream, headers }
       )
@@ -77,7 +77,7 @@ export const jobHandlers = HttpApiBuilder.group(
           const { job_id } = yield* jobs.submit({
             ...submission,
             ...(key === undefined ? {} : { idempotency: { key, body } }),
-            // A queen that vanished may come back for its work; what it no longer wants, it deletes.
+            // A queen that lost its connection may reconnect to its jobs; it deletes those that it no longer needs.
             ...(headers[queenHeader] === undefined ? {} : { grace: limits.graceRestart })
           })
           if (request.headers["accept"] === eventStream) {

@@ -8,13 +8,13 @@ import { Paths } from "../settings/Paths.ts"
 import { PidFile } from "../system/PidFile.ts"
 import { reachableUrl } from "../system/reachableUrl.ts"
 
-/** The program that listens on a port, as a sentence names it, and how it is stopped. */
+/** The program that listens on a port, and how to stop it, as parts of an error message. */
 export interface PortOwner {
   readonly who: string
   readonly stop: string
 }
 
-const askTimeout = "2 seconds"
+const requestTimeout = "2 seconds"
 const maxAnswerLength = 64_000
 
 const BuildInfo = Schema.Struct({
@@ -39,13 +39,13 @@ const olderDaemon: PortOwner = {
 
 const portOf = (url: string) => URL.parse(url)?.port
 
-/** The daemon of this home whose state file has the port. */
+/** The daemon of this home whose pid file has the port. */
 const ownerHere = Effect.fnUntraced(function* (port: number) {
-  const runFiles = yield* Effect.serviceOption(PidFile)
+  const pidFile = yield* Effect.serviceOption(PidFile)
   const paths = yield* Effect.serviceOption(Paths)
-  if (Option.isNone(runFiles)) return undefined
-  for (const name of yield* runFiles.value.names) {
-    const owner = (yield* runFiles.value.processes(name)).find(
+  if (Option.isNone(pidFile)) return undefined
+  for (const name of yield* pidFile.value.names) {
+    const owner = (yield* pidFile.value.processes(name)).find(
       ({ pid, url }) => pid !== process.pid && portOf(url) === String(port)
     )
     if (owner === undefined) continue
@@ -76,8 +76,8 @@ const textOf = (response: HttpClientResponse.HttpClientResponse) =>
     )
   )
 
-/** Asks the program at a port what it is: a daemon of rbee names itself, and an older one answers `/health`. */
-const ownerThatAnswers = Effect.fnUntraced(function* (url: string) {
+/** Identifies the program at a port: rbee daemons report their name, older ones respond to `/health`. */
+const ownerByProbe = Effect.fnUntraced(function* (url: string) {
   const http = yield* Effect.serviceOption(HttpClient.HttpClient)
   if (Option.isNone(http)) return silent
   const get = Effect.fnUntraced(function* (path: string) {
@@ -101,14 +101,14 @@ const ownerThatAnswers = Effect.fnUntraced(function* (url: string) {
 })
 
 /**
- * Who has a port that cannot be listened on: a daemon of this home by its state file, else whatever answers at the
- * port within two seconds.
+ * The owner of a port that is in use: a daemon of this home according to its pid file, otherwise the program that responds
+ * at the port within two seconds.
  */
 export const portOwner = Effect.fnUntraced(function* (host: string, port: number) {
   const here = yield* ownerHere(port)
   if (here !== undefined) return here
-  return yield* ownerThatAnswers(reachableUrl(host, port, true)).pipe(
-    Effect.timeout(askTimeout),
+  return yield* ownerByProbe(reachableUrl(host, port, true)).pipe(
+    Effect.timeout(requestTimeout),
     Effect.orElseSucceed(() => silent)
   )
 })

@@ -4,7 +4,7 @@ import { Token } from "../access/Token.ts"
 import { Paths } from "../settings/Paths.ts"
 import { type SettingChanges, Settings } from "../settings/Settings.ts"
 
-/** What a daemon in a test gets in place of the machine's: default settings besides the changes, no token, temporary folders. */
+/** The environment of a daemon in a test: default settings with the given changes, no token, temporary folders. */
 export const testEnvironment = (changes: SettingChanges) =>
   Layer.merge(Settings.layerDefaults(changes), Token.layerMemory()).pipe(
     Layer.provideMerge(Paths.layerTemporary),

@@ -6,12 +6,12 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import { statusOf, statusOfError } from "../http/errorStatus.ts"
 import { redact } from "../http/Redaction.ts"
 
-/** An error that an endpoint reports: its tag is the code on the wire. */
+/** An error that an endpoint reports; its tag is the `code` on the wire. */
 export interface Reported<Tag extends string = string> {
   readonly _tag: Tag
   readonly message: string
   readonly details?: Schema.Json
-  /** Headers that the response has because of the error. */
+  /** Headers that the error adds to the response. */
   readonly headers?: Readonly<Record<string, string>>
 }
 
@@ -33,7 +33,7 @@ const retryAfter = { "retry-after": String(retryAfterSeconds) }
 const headersOf = ({ headers = {} }: Reported, status: number): Readonly<Record<string, string>> =>
   status === unavailable ? { ...retryAfter, ...headers } : headers
 
-/** The response to an error where no endpoint of the contract takes the request. */
+/** The response to an error outside the endpoints of the API. */
 export const errorResponse = (error: Reported) => {
   const status = statusOfError(error)
   return HttpServerResponse.jsonUnsafe(bodyOf(error), { status, headers: headersOf(error, status) })
@@ -60,7 +60,7 @@ const contractOf = <Tag extends string>(errorClass: ReportedClass<Tag>) => {
 }
 
 /**
- * The errors of a class as an endpoint of the contract declares them: `{"error":{"code","message","details"?}}` with the
+ * The schema with which an endpoint declares the errors of a class: `{"error":{"code","message","details"?}}` with the
  * status of the class. A client decodes such an error to its tag, message and details.
  */
 export const wireError = <Tag extends string>(errorClass: ReportedClass<Tag>) => {
@@ -71,7 +71,7 @@ export const wireError = <Tag extends string>(errorClass: ReportedClass<Tag>) =>
   )
 }
 
-/** The same for a class whose errors have a header of their own, such as `retry-after` with the status 503. */
+/** Like `wireError`, for a class whose errors add a header, such as `retry-after` with the status 503. */
 export const wireErrorWith = <Tag extends string, Name extends string>(
   header: Name,
   errorClass: ReportedClass<Tag>

@@ -31,7 +31,7 @@ for (const { endpoints } of Object.values(GatewayApi.groups)) {
 
 const isBelow = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`)
 
-/** The format of the clients that ask for a path; undefined where applications ask for nothing. */
+/** The format of the API that a path belongs to; undefined outside the application APIs. */
 const formatOf = ({ headers }: HttpServerRequest.HttpServerRequest, path: string): Format | undefined => {
   if (isBelow(path, "/api")) return ollamaFormat
   if (!isBelow(path, "/v1") || isDaemonPath(path)) return undefined
@@ -40,7 +40,7 @@ const formatOf = ({ headers }: HttpServerRequest.HttpServerRequest, path: string
     : openAiFormat
 }
 
-/** The methods of an endpoint by its path; undefined where there is none. */
+/** The methods of the endpoint at a path; undefined if there is no endpoint. */
 const methodsOf = (path: string) => methods.get(path.startsWith(`${modelsPath}/`) ? modelPath : path)
 
 const applicationPath = (request: HttpServerRequest.HttpServerRequest): ApplicationPath | undefined => {
@@ -48,7 +48,7 @@ const applicationPath = (request: HttpServerRequest.HttpServerRequest): Applicat
   const format = formatOf(request, path)
   if (format === undefined) return undefined
   const allowed = methodsOf(path)
-  // A path whose id cannot be decoded is no path, whatever its method.
+  // The router rejects a known path with a valid method if its id cannot be decoded: that is a 404, not a 405.
   const others = allowed === undefined || allowed.includes(request.method) ? [] : allowed
   const isBlob = isBelow(path, blobsPath)
   return {
@@ -58,7 +58,7 @@ const applicationPath = (request: HttpServerRequest.HttpServerRequest): Applicat
   }
 }
 
-/** The public routes of a daemon with a gateway: their paths, and the API keys that open them. */
+/** The public routes of a daemon with a gateway: their paths and the API keys that give access to them. */
 export const publicRoutes = Layer.effect(
   PublicRoutes,
   Effect.map(ApiKeys, (keys) => ({
@@ -68,7 +68,7 @@ export const publicRoutes = Layer.effect(
   }))
 )
 
-/** The handlers of the endpoints for applications, over the `Upstream` of a daemon. */
+/** The handlers of the application endpoints. They run requests through the `Upstream` of the daemon. */
 export const gatewayHandlers = Layer.mergeAll(openAiHandlers, anthropicHandlers, ollamaHandlers).pipe(
   Layer.provide([ModelFinder.layerNoDeps, Unloader.layerNoDeps]),
   Layer.provide([KeyLimits.layer, OperationRunner.layerNoDeps])

@@ -2,5 +2,5 @@ import { AnthropicApi } from "./anthropic/api.ts"
 import { OllamaApi } from "./ollama/api.ts"
 import { OpenAiApi } from "./openai/api.ts"
 
-/** The endpoints for applications. */
+/** The application endpoints. */
 export const GatewayApi = OpenAiApi.addHttpApi(AnthropicApi).addHttpApi(OllamaApi)

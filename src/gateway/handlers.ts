@@ -18,7 +18,7 @@ import { openAiModel, openAiModels } from "./openai/models.ts"
 import { responsesEndpoint } from "./openai/responses.ts"
 import { Upstream } from "./upstream/Upstream.ts"
 
-/** The request headers that decide whose form the models have. */
+/** The request headers that select the format of the models. */
 interface ModelHeaders {
   readonly "anthropic-version"?: string | undefined
 }

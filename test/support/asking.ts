@@ -52,7 +52,7 @@ export const written = (
       }
       return text + writer.end()
     }
-    case "Whole":
+    case "Complete":
       elapsed = 100 * chunks.length
       return JSON.stringify(reply.toJson(assemble(chunks), about))
     case "Document":

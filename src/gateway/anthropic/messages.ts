@@ -160,7 +160,7 @@ function* readMessage(body: Body): Reading<EndpointRequest> {
             idle: event("ping", {}),
             writer: (about) => new MessageWriter(about, stops)
           }
-        : { _tag: "Whole", toJson: whole(stops) }
+        : { _tag: "Complete", toJson: whole(stops) }
   }
 }
 
@@ -182,7 +182,7 @@ function* readCounting(body: Body): Reading<EndpointRequest> {
     body: { ...fields, max_tokens: 1 },
     isCount: true,
     reply: {
-      _tag: "Whole",
+      _tag: "Complete",
       toJson: ({ usage }) => ({ input_tokens: tokensOf(usage).prompt }),
       fromFailure: countIn
     }

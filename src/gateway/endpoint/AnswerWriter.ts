@@ -1,16 +1,16 @@
 import type { GatewayError } from "./GatewayError.ts"
 
-/** Writes an answer in one client's format, from the data of the engine's chunks. It may remember what came before. */
+/** Writes an answer in the format of one API, from the data of the engine's chunks. A writer serves one answer and may keep state. */
 export interface AnswerWriter {
-  /** What the client gets for a chunk's data; empty when nothing. */
+  /** The text for a chunk's data; empty if the client gets nothing for it. */
   readonly chunk: (data: string) => string
-  /** What ends a whole answer. */
+  /** The text that ends a complete answer. */
   readonly end: () => string
-  /** What ends an answer that broke off after its first bytes. */
+  /** The text that ends an answer that failed after its first bytes. */
   readonly failed: (failure: GatewayError) => string
 }
 
-/** Data as an event of a stream, with a name where the format has names. */
+/** Data as a server-sent event, with an event name for formats that have names. */
 export const sseFrame = (data: string, event?: string) => {
   const lines = data.includes("\n") ? data.replaceAll("\n", "\ndata: ") : data
   return event === undefined ? `data: ${lines}\n\n` : `event: ${event}\ndata: ${lines}\n\n`

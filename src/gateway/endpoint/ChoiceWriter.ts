@@ -4,7 +4,7 @@ import type { ResponseContext } from "./Endpoint.ts"
 import type { GatewayError } from "./GatewayError.ts"
 
 /**
- * Base class of writers that translate the first choice of an engine's chunks into another format. It reads the chunks,
+ * Base class of writers that translate the first choice of an engine's chunks into another format. It parses the chunks,
  * writes the start once, and keeps the finish reason and the usage for the end.
  */
 export abstract class ChoiceWriter implements AnswerWriter {

@@ -11,15 +11,15 @@ export interface Body {
   readonly [field: string]: unknown
 }
 
-/** How a kind of client wants its errors. */
+/** The error format of an API. */
 export interface Format {
-  /** Whose API it is. */
+  /** The vendor of the API. */
   readonly api: string
-  /** The body of an error's answer, to be written as JSON. */
+  /** The JSON body of an error response. */
   readonly error: (failure: GatewayError) => unknown
 }
 
-/** A request whose fields are not as they must be. */
+/** A request with an invalid field. */
 export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()(
   "InvalidRequest",
   { reason: Schema.String, param: Schema.optionalKey(Schema.String) },
@@ -30,73 +30,73 @@ export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()(
   }
 }
 
-/** What an answer says of itself. Times in milliseconds since 1970. */
+/** Metadata of a response. Times in milliseconds since 1970. */
 export interface ResponseContext {
   readonly jobId: string
-  /** The model, as the client called it. */
+  /** The model's name as the client sent it. */
   readonly model: string
   readonly askedAt: number
   readonly now: () => number
-  /** Where it runs, once a worker was found. */
+  /** The hive and the worker of the request; undefined before a worker is assigned. */
   readonly placement: () => Placement | undefined
 }
 
-/** How an answer reaches the client. */
+/** How an answer is sent to the client. */
 export type ResponseMode =
-  /** As it comes. A chunk of the engine is not parsed unless the writer does so. */
+  /** In pieces as the engine writes them. Only the writer may parse a chunk. */
   | {
       readonly _tag: "Stream"
       readonly contentType: string
-      /** What is sent when nothing was sent for most of a second; empty for formats that have nothing of the kind. */
+      /** The text sent after about a second without output; empty for formats without keep-alives. */
       readonly idle: string
       readonly writer: (about: ResponseContext) => AnswerWriter
     }
-  /** When it is whole; the result is written as JSON. */
+  /** Complete, as one JSON document. */
   | {
-      readonly _tag: "Whole"
+      readonly _tag: "Complete"
       readonly toJson: (answer: EngineAnswer, about: ResponseContext) => Body
-      /** The answer that a failure is, too; undefined for failures that are none. */
+      /** The answer for a failure that counts as one; undefined for other failures. */
       readonly fromFailure?: (failure: GatewayError) => Body | undefined
     }
-  /** The engine's own document, such as that of embeddings; `toText` gives what the client gets, if it can be read. */
+  /** The engine's own document, such as embeddings. `toText` returns the client's version, undefined if the document is invalid. */
   | {
       readonly _tag: "Document"
       readonly toText: (document: string, about: ResponseContext) => string | undefined
     }
 
-/** A request of a client in the engines' words, and how its answer is written. */
+/** A client's request in the engines' format, and how to write its answer. */
 export interface EndpointRequest {
-  /** As the client calls it. */
+  /** The model's name as the client sent it. */
   readonly model: string
   readonly api: CompletionApi
-  /** What the engine gets, in OpenAI's words; the hive puts `model`, `stream` and `stream_options` in. */
+  /** The engine's request body in OpenAI's format; the hive adds `model`, `stream` and `stream_options`. */
   readonly body: Body
   readonly reply: ResponseMode
-  /** What the engine gets where neither the request nor the model says otherwise. */
+  /** Fields of the engine's body for which neither the request nor the model has a value. */
   readonly defaults?: Body
-  /** Tokens that the worker's context must have at least, as far as the model has so many. */
+  /** Minimum context length of the worker in tokens, limited to the maximum of the model. */
   readonly contextSize?: number | undefined
-  /** The request only counts the tokens of its prompt, which any worker of the model can. */
+  /** The request only counts the tokens of its prompt, which any worker of the model can do. */
   readonly isCount?: boolean
-  /** The request only wants the model to be loaded. */
+  /** The request only loads the model. */
   readonly isLoad?: boolean
-  /** The model's idle workers are stopped: after the answer, or instead of asking for one. */
+  /** Stops the model's idle workers: after the answer, or instead of generating one. */
   readonly unload?: "after" | "instead"
-  /** What of the request is left out, one sentence each; the job's log reports it. */
+  /** A sentence for each omitted part of the request; the job's log reports them. */
   readonly notes?: ReadonlyArray<string>
 }
 
 /**
- * The steps of reading a request, for `Result.gen`. A generator function is written once, not anew for each request: V8
- * keeps a map for each one that has run, and with it all that the function can see, until the next full collection.
+ * The steps of reading a request, for `Result.gen`. Declare generator functions at module level, not per request: V8 keeps
+ * a map for each one that has run, and with it the function's closure, until the next full garbage collection.
  */
 export type Reading<A> = Generator<Result.Result<unknown, InvalidRequest>, A, never>
 
-/** An endpoint that answers with what an engine writes. */
+/** An endpoint whose responses come from an engine. */
 export interface Endpoint {
   readonly path: `/${string}`
   readonly format: Format
-  /** The client's names for the fields of the engine's body, where they differ. */
+  /** The API's names for fields of the engine's body, if they differ. */
   readonly fieldNames?: Readonly<Record<string, string>>
   readonly read: (body: Body) => Result.Result<EndpointRequest, InvalidRequest>
 }

@@ -9,7 +9,7 @@ export interface ToolCall {
   readonly arguments: string
 }
 
-/** One whole answer. */
+/** One complete answer. */
 export interface EngineChoice {
   readonly index: number
   readonly text: string
@@ -18,30 +18,30 @@ export interface EngineChoice {
   readonly finishReason: string
   /** The stop sequence that ended the answer, where the engine reports it. */
   readonly stop: string | undefined
-  /** As the engine wrote them, put together; null when there are none. */
+  /** The log probabilities of all chunks, concatenated; null if there are none. */
   readonly logprobs: unknown
 }
 
-/** A request's whole answer. */
+/** The complete answers to a request. */
 export interface EngineAnswer {
   /** In the order of their index; at least one. */
   readonly choices: readonly [EngineChoice, ...ReadonlyArray<EngineChoice>]
   readonly usage: EngineUsage | undefined
 }
 
-// Chats have lists of objects there, completions several lists side by side.
-const addLogprobs = (whole: unknown, piece: unknown): unknown => {
-  if (!Predicate.isReadonlyObject(piece)) return whole
-  if (!Predicate.isReadonlyObject(whole)) return piece
+// Chats have a list of objects here, completions several parallel lists.
+const addLogprobs = (previous: unknown, piece: unknown): unknown => {
+  if (!Predicate.isReadonlyObject(piece)) return previous
+  if (!Predicate.isReadonlyObject(previous)) return piece
   return Object.fromEntries(
     Object.entries(piece).map(([field, values]) => {
-      const before = whole[field]
+      const before = previous[field]
       return [field, Array.isArray(before) && Array.isArray(values) ? [...before, ...values] : values]
     })
   )
 }
 
-interface Gathered {
+interface PartialChoice {
   readonly text: Array<string>
   readonly reasoning: Array<string>
   readonly calls: Map<number, { id: string; name: string; readonly arguments: Array<string> }>
@@ -50,7 +50,7 @@ interface Gathered {
   stop: string | undefined
 }
 
-const empty = (): Gathered => ({
+const empty = (): PartialChoice => ({
   text: [],
   reasoning: [],
   calls: new Map(),
@@ -59,53 +59,53 @@ const empty = (): Gathered => ({
   stop: undefined
 })
 
-const gather = (
-  gathered: Gathered,
+const addPiece = (
+  partial: PartialChoice,
   { finishReason, logprobs, reasoning, stop, text, toolCalls }: ChoicePiece
 ) => {
-  gathered.text.push(text)
-  gathered.reasoning.push(reasoning)
-  if (logprobs !== null) gathered.logprobs.push(logprobs)
-  gathered.finishReason = finishReason ?? gathered.finishReason
-  gathered.stop = stop ?? gathered.stop
+  partial.text.push(text)
+  partial.reasoning.push(reasoning)
+  if (logprobs !== null) partial.logprobs.push(logprobs)
+  partial.finishReason = finishReason ?? partial.finishReason
+  partial.stop = stop ?? partial.stop
   for (const { arguments: piece, id, index, name } of toolCalls) {
-    const call = gathered.calls.get(index) ?? { id: "", name: "", arguments: [] }
+    const call = partial.calls.get(index) ?? { id: "", name: "", arguments: [] }
     call.id = id ?? call.id
     call.name = name ?? call.name
     call.arguments.push(piece)
-    gathered.calls.set(index, call)
+    partial.calls.set(index, call)
   }
 }
 
 const byIndex = ([left]: readonly [number, unknown], [right]: readonly [number, unknown]) => left - right
 
-const wholeChoice = (index: number, gathered: Gathered): EngineChoice => ({
+const completeChoice = (index: number, partial: PartialChoice): EngineChoice => ({
   index,
-  text: gathered.text.join(""),
-  reasoning: gathered.reasoning.join(""),
-  toolCalls: [...gathered.calls]
+  text: partial.text.join(""),
+  reasoning: partial.reasoning.join(""),
+  toolCalls: [...partial.calls]
     .sort(byIndex)
     .map(([, { arguments: pieces, id, name }]) => ({ id, name, arguments: pieces.join("") })),
-  finishReason: gathered.finishReason,
-  stop: gathered.stop,
-  logprobs: gathered.logprobs.reduce(addLogprobs, null)
+  finishReason: partial.finishReason,
+  stop: partial.stop,
+  logprobs: partial.logprobs.reduce(addLogprobs, null)
 })
 
-/** Puts the chunks of an answer together. */
+/** Assembles an answer from its chunks. */
 export const assemble = (chunks: Iterable<string>): EngineAnswer => {
-  const choices = new Map<number, Gathered>()
+  const choices = new Map<number, PartialChoice>()
   let usage: EngineUsage | undefined
   for (const data of chunks) {
     const chunk = readChunk(data)
     usage = chunk?.usage ?? usage
     for (const piece of chunk?.choices ?? []) {
-      const gathered = choices.get(piece.index) ?? empty()
-      choices.set(piece.index, gathered)
-      gather(gathered, piece)
+      const partial = choices.get(piece.index) ?? empty()
+      choices.set(piece.index, partial)
+      addPiece(partial, piece)
     }
   }
-  const [first = wholeChoice(0, empty()), ...others] = [...choices]
+  const [first = completeChoice(0, empty()), ...others] = [...choices]
     .sort(byIndex)
-    .map(([index, gathered]) => wholeChoice(index, gathered))
+    .map(([index, partial]) => completeChoice(index, partial))
   return { choices: [first, ...others], usage }
 }

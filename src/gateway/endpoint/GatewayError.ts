@@ -1,14 +1,14 @@
-/** Why a request was refused or broke off, before it is written in the words of a client. */
+/** The reason for a rejected or failed request, not yet in the format of an API. */
 export interface GatewayError {
-  /** Of HTTP. */
+  /** The HTTP status. */
   readonly status: number
   /** The error's tag. */
   readonly code: string
   readonly message: string
-  /** The field that is wrong, where it is known. */
+  /** The invalid field, if known. */
   readonly param?: string | undefined
-  /** The engine's own words for the error, where it said some. */
+  /** The engine's own type and code of the error, if it sent them. */
   readonly engine?: { readonly type?: string | null; readonly code?: string | null } | undefined
-  /** After so many seconds the same request may go better. */
+  /** The number of seconds after which the client should retry. */
   readonly retryAfter?: number | undefined
 }

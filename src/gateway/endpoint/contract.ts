@@ -7,16 +7,16 @@ import { failureStatuses } from "./failures.ts"
 export const open = <Fields extends Schema.Struct.Fields>(fields: Fields) =>
   Schema.StructWithRest(Schema.Struct(fields), [Schema.Record(Schema.String, Schema.Unknown)])
 
-/** The body of an answer that is written as events. */
+/** The body of a response of server-sent events. */
 export const eventStream = HttpApiSchema.StreamUint8Array({ contentType: "text/event-stream" })
 
-/** The body of an answer that is written as lines of JSON. */
+/** The body of a response of JSON lines. */
 export const jsonLines = HttpApiSchema.StreamUint8Array({ contentType: "application/x-ndjson" })
 
-/** The errors of an API's endpoints: one body, with each status that a failure may have. */
+/** The errors of an API's endpoints: one body for every status of a failure. */
 export const errorsOf = <Body extends Schema.Top>(body: Body) =>
   failureStatuses.map((status) => body.annotate({ httpApiStatus: status }))
 
-/** What the document says of an endpoint. */
+/** The documentation of an endpoint in the OpenAPI document. */
 export const described = (summary: string, description?: string) =>
   OpenApi.annotations({ summary, description })

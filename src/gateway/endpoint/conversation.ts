@@ -1,16 +1,16 @@
 import type { EngineMessage, EnginePart } from "./reading.ts"
 
-const between = "\n\n"
+const separator = "\n\n"
 
 export const textPart = (text: string): EnginePart => ({ type: "text", text })
 
 /** An image by its URL, which may be a `data:` URL. */
 export const imagePart = (url: string): EnginePart => ({ type: "image_url", image_url: { url } })
 
-/** The content of a message. Text alone is one string, because not every template takes a list. */
+/** The content of a message. Text without images is one string, because not every template accepts a list. */
 export const contentOf = (parts: ReadonlyArray<EnginePart>): string | ReadonlyArray<EnginePart> => {
   const texts = parts.flatMap((part) => (part.type === "text" && part.text !== "" ? [part.text] : []))
-  return parts.every(({ type }) => type === "text") ? texts.join(between) : parts
+  return parts.every(({ type }) => type === "text") ? texts.join(separator) : parts
 }
 
 const partsOf = (content: EngineMessage["content"]): ReadonlyArray<EnginePart> =>
@@ -23,14 +23,13 @@ const joined = (left: EngineMessage, right: EngineMessage): EngineMessage => {
   return {
     role: left.role,
     content: content === "" && calls.length > 0 ? null : content,
-    ...(reasoning.length === 0 ? {} : { reasoning_content: reasoning.join(between) }),
+    ...(reasoning.length === 0 ? {} : { reasoning_content: reasoning.join(separator) }),
     ...(calls.length === 0 ? {} : { tool_calls: calls })
   }
 }
 
 /**
- * One message for the turns of one role that follow each other, because many templates want the roles to alternate.
- * Results of tools stay apart.
+ * Merges consecutive turns of the same role, because many templates require alternating roles. Tool results are not merged.
  */
 export const mergeTurns = (messages: ReadonlyArray<EngineMessage>): ReadonlyArray<EngineMessage> => {
   const merged: Array<EngineMessage> = []
@@ -46,9 +45,8 @@ const withoutSystem = (message: EngineMessage): EngineMessage =>
   message.role === "system" ? { role: "user", content: message.content } : message
 
 /**
- * The instructions in one system message at the beginning, the only place that every template has for them. Those that
- * come after the first answer become text of the user, so that the prompt before them, which a worker may have cached,
- * stays as it was.
+ * Moves instructions to the beginning, the only place that every template supports. Instructions after the first answer
+ * become text of the user instead, so that the prompt before them, a worker's prefix cache, does not change.
  */
 export const placeSystem = (messages: ReadonlyArray<EngineMessage>): ReadonlyArray<EngineMessage> => {
   const answered = messages.findIndex(({ role }) => role === "assistant" || role === "tool")

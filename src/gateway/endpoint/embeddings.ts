@@ -32,8 +32,7 @@ const toBase64 = (vector: Vector) =>
   typeof vector === "string" ? vector : Buffer.from(Float32Array.from(vector).buffer).toString("base64")
 
 /**
- * One document of the parts that a long list of inputs was divided into, in the encoding that the request asks for.
- * Nothing when a part cannot be read.
+ * Merges the documents of a divided list of inputs, in the encoding of the request. Returns undefined if a part is invalid.
  */
 export const mergeEmbeddings = (parts: ReadonlyArray<string>, { encoding_format }: Body) => {
   const encode = encoding_format === "base64" ? toBase64 : toFloats

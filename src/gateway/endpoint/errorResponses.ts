@@ -9,7 +9,7 @@ import { type GatewayError } from "./GatewayError.ts"
 
 const invalidBody = (problem: string) => Effect.fail(new InvalidRequest({ reason: `The body ${problem}` }))
 
-/** The fields of a body. */
+/** Parses a body as a JSON object. */
 export const parse = (text: string): Effect.Effect<Body, InvalidRequest> => {
   const parsed = Result.try((): unknown => JSON.parse(text))
   if (Result.isFailure(parsed))
@@ -19,7 +19,7 @@ export const parse = (text: string): Effect.Effect<Body, InvalidRequest> => {
     : invalidBody("must be a JSON object")
 }
 
-/** The answer to a failure, in a client's format. */
+/** The error response in the format of an API. */
 export const refuse = (
   format: Format,
   failure: GatewayError,

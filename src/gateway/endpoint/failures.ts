@@ -9,7 +9,7 @@ const statusOfCode = new Map<string, number>(Object.entries(failureStatus))
 
 const internalError = 500
 
-/** The statuses that a refusal or a failure may have. */
+/** The HTTP statuses of all errors and failures. */
 export const failureStatuses: ReadonlyArray<number> = [
   ...new Set([internalError, 401, 408, 413, 415, 429, ...statusOfCode.values()])
 ].sort((left, right) => left - right)
@@ -27,12 +27,12 @@ const Details = Schema.Struct({
 })
 const readDetails = Schema.decodeUnknownOption(Details)
 
-// A worker that answers with a status of its own says what is wrong; one that failed in the middle said 200.
+// The status of a worker's error response; a worker that failed in the middle of an answer had sent 200 before.
 const workersStatus = (status: number) => (status >= 400 ? status : 502)
 
-const busyFor = 2
+const retryAfterSeconds = 2
 
-/** What a job's failure means for a client; `declared` is the status of the error's class, where that is known. */
+/** Translates a job's failure; `declared` is the status of the error's class, if known. */
 export const fromFailure = ({ code, details, message }: Failure, declared?: number): GatewayError => {
   const {
     engine,
@@ -42,12 +42,12 @@ export const fromFailure = ({ code, details, message }: Failure, declared?: numb
   const status =
     declared ??
     (code === "WorkerRefused" ? workersStatus(worker ?? 502) : (statusOfCode.get(code) ?? internalError))
-  const retryAfter = retry_after ?? (status === 429 || status === 503 ? busyFor : undefined)
-  const said = engine === undefined ? {} : { engine, param: engine.param ?? undefined }
-  return { status, code, message, retryAfter, ...said }
+  const retryAfter = retry_after ?? (status === 429 || status === 503 ? retryAfterSeconds : undefined)
+  const engineFields = engine === undefined ? {} : { engine, param: engine.param ?? undefined }
+  return { status, code, message, retryAfter, ...engineFields }
 }
 
-/** What an error means for a client. */
+/** Translates an error. */
 export const fromError = (error: {
   readonly _tag: string
   readonly message: string
@@ -58,7 +58,7 @@ export const fromError = (error: {
   ...(error.param === undefined ? {} : { param: error.param })
 })
 
-/** A failure in which the field of the engine's body is called as the client calls it. */
+/** Replaces the engine's name of the invalid field with the API's name. */
 export const withFieldNames = (
   failure: GatewayError,
   names: Readonly<Record<string, string>> = {}
@@ -75,7 +75,7 @@ export const withFieldNames = (
       }
 }
 
-/** An engine's own code and type, for formats that have no fields for them. */
+/** The engine's own code and type, for formats without fields for them. */
 export const engineWords = ({ engine }: GatewayError) => ({
   ...(engine?.code === undefined || engine.code === null ? {} : { code: engine.code }),
   ...(engine?.type === undefined || engine.type === null ? {} : { engine_type: engine.type })

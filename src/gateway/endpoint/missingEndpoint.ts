@@ -1,7 +1,7 @@
 import type { Format } from "./Endpoint.ts"
 import { refuse } from "./errorResponses.ts"
 
-/** What the vendors offer at paths, and at all paths below them, that rbee does not serve. */
+/** Features that the vendors offer at these paths, and at all paths below, and that rbee does not serve. */
 const notServed: ReadonlyArray<readonly [path: string, what: string]> = [
   ["/v1/assistants", "assistants; send the conversation to /v1/chat/completions or /v1/responses"],
   ["/v1/audio", "speech or transcription"],
@@ -25,18 +25,18 @@ const notServed: ReadonlyArray<readonly [path: string, what: string]> = [
   ["/v1/videos", "video generation"]
 ]
 
-const maxShown = 200
+const maxPathLength = 200
 
 const sentenceOf = (method: string, path: string) => {
   const [, what] = notServed.find(([known]) => path === known || path.startsWith(`${known}/`)) ?? []
   return what === undefined
-    ? `rbee has no endpoint ${method} ${path.slice(0, maxShown)}; GET /openapi.json lists all paths`
+    ? `rbee has no endpoint ${method} ${path.slice(0, maxPathLength)}; GET /openapi.json lists all paths`
     : `rbee does not serve ${what}`
 }
 
 /**
- * The response where no endpoint takes the request: 404, or 405 with `Allow` when the path is known and its methods, which
- * are `allowed`, are others. Not 501, because clients retry what is 500 or more.
+ * The response if no endpoint matches the request: 404, or 405 with `Allow` if the path is known and its methods are
+ * `allowed`. Not 501, because clients retry statuses of 500 and above.
  */
 export const missingEndpoint = (
   format: Format,
@@ -44,14 +44,18 @@ export const missingEndpoint = (
   path: string,
   allowed: ReadonlyArray<string>
 ) => {
-  // An endpoint has the method where its path holds something that cannot be decoded.
+  // The method is allowed, but the path contains an id that cannot be decoded.
   if (allowed.length === 0 || allowed.includes(method)) {
     return refuse(format, { status: 404, code: "UnknownPath", message: sentenceOf(method, path) })
   }
   const allow = allowed.flatMap((name) => (name === "GET" ? ["GET", "HEAD"] : [name])).join(", ")
   return refuse(
     format,
-    { status: 405, code: "MethodNotAllowed", message: `${path.slice(0, maxShown)} answers ${allow} only` },
+    {
+      status: 405,
+      code: "MethodNotAllowed",
+      message: `${path.slice(0, maxPathLength)} answers ${allow} only`
+    },
     { allow }
   )
 }

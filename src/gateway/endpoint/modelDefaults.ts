@@ -7,7 +7,7 @@ import type { Body, EndpointRequest } from "./Endpoint.ts"
 const isInstruction = (message: unknown) =>
   Predicate.isReadonlyObject(message) && (message["role"] === "system" || message["role"] === "developer")
 
-/** The conversation with the model's own messages before it, and its system text where the client has none. */
+/** The conversation after the model's own messages, and after its system text if the client sent none. */
 const withInstructions = (
   messages: ReadonlyArray<unknown>,
   { messages: own = [], system = "" }: CreatedModel
@@ -19,8 +19,8 @@ const withInstructions = (
 }
 
 /**
- * A request with what its model adds: parameters that the request does not have come from the model, then from the
- * endpoint. A prompt that is continued as it is gets no system text.
+ * Adds the defaults of the model: parameters that the request lacks come from the model, then from the endpoint. A raw
+ * prompt gets no system text.
  */
 export const withModelDefaults = (
   exchange: EndpointRequest,
@@ -29,7 +29,7 @@ export const withModelDefaults = (
   const { api, body, defaults } = exchange
   const embedsOnly =
     engines.length > 0 && engines.every(({ capabilities }) => capabilities.completions === false)
-  // The least that can be asked of a model that continues no text.
+  // The smallest request to a model without completions.
   if (exchange.isLoad === true && embedsOnly) return { ...exchange, api: "embeddings", body: { input: "." } }
   if (api === "embeddings" || (defaults === undefined && created === undefined)) return exchange
   const own: Body = created === undefined ? {} : samplingFields(created.parameters)
@@ -51,6 +51,5 @@ export const withModelDefaults = (
   }
 }
 
-// A field that is null says nothing.
 const withoutNull = (body: Body): Body =>
   Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))

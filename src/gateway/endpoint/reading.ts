@@ -9,11 +9,11 @@ const toIssues = SchemaIssue.makeFormatterStandardSchemaV1({
   leafHook: (issue) => (issue._tag === "MissingKey" ? required : SchemaIssue.defaultLeafHook(issue))
 })
 
-// Null equals absence, and is no value that a client has to be told of.
+// Null means absence, so an error does not list it as an expected value.
 const sentenceOf = (param: string, message: string) =>
   message === required ? `'${param}' ${required}` : `'${param}': ${message.replaceAll(" | null", "")}`
 
-/** Reads a body by a schema; what is wrong first is told with the path of its field. */
+/** Decodes a body; the error names the first invalid field by its path. */
 export const reader = <A>(schema: Schema.ConstraintDecoder<A>) => {
   const decode = Schema.decodeUnknownResult(schema)
   return (body: Body): Result.Result<A, InvalidRequest> =>
@@ -27,37 +27,37 @@ export const reader = <A>(schema: Schema.ConstraintDecoder<A>) => {
 /** A field that may be left out or null. */
 export const optional = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
-/** What a field asks for that no engine behind this door has. */
+/** The error of a field whose feature no engine of this endpoint supports. */
 export const unsupported = (param: string, what: string) =>
   Result.fail(new InvalidRequest({ reason: `'${param}': ${what}`, param }))
 
-/** The fields that say something. */
+/** The fields that are neither undefined nor null. */
 export const given = (fields: Body): Body =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null))
 
-/** A part of a message in the engines' words. */
+/** A part of a message in the engines' format. */
 export type EnginePart =
   | { readonly type: "text"; readonly text: string }
   | { readonly type: "image_url"; readonly image_url: { readonly url: string } }
 
-/** A turn of a conversation in the engines' words. */
+/** A turn of a conversation in the engines' format. */
 export interface EngineMessage {
   readonly role: "system" | "user" | "assistant" | "tool"
   readonly content: string | ReadonlyArray<EnginePart> | null
-  /** What the model thought before it answered. */
+  /** The model's reasoning before its answer. */
   readonly reasoning_content?: string
   readonly tool_calls?: ReadonlyArray<EngineToolCall>
   readonly tool_call_id?: string
 }
 
-/** A call of a tool in the engines' words. */
+/** A tool call in the engines' format. */
 export interface EngineToolCall {
   readonly id: string
   readonly type: "function"
   readonly function: { readonly name: string; readonly arguments: string }
 }
 
-/** A tool in the engines' words. */
+/** A tool in the engines' format. */
 export interface EngineTool {
   readonly type: "function"
   readonly function: Body & { readonly name: string }
@@ -76,7 +76,7 @@ export const engineTool = (
   }
 })
 
-/** The arguments of a call, which the model wrote; empty when they are no JSON object. */
+/** The arguments of a call as the model wrote them; empty if they are not a JSON object. */
 export const parsedArguments = (text: string): unknown => {
   const parsed = Result.try((): unknown => JSON.parse(text))
   return Result.isSuccess(parsed) && typeof parsed.success === "object" ? (parsed.success ?? {}) : {}

@@ -39,14 +39,14 @@ const Deadline = Schema.FiniteFromString.check(
 const readDeadline = Schema.decodeUnknownOption(Deadline)
 
 const deadlineOf = ({ headers }: HttpServerRequest.HttpServerRequest) => {
-  const given = headers["x-rbee-deadline-ms"]
-  if (given === undefined) return Effect.undefined
-  return Option.match(readDeadline(given), {
+  const value = headers["x-rbee-deadline-ms"]
+  if (value === undefined) return Effect.undefined
+  return Option.match(readDeadline(value), {
     onSome: (millis) => Effect.succeed(millis),
     onNone: () =>
       Effect.fail(
         new InvalidRequest({
-          reason: "x-rbee-deadline-ms must be a whole number of milliseconds, a day at most"
+          reason: "x-rbee-deadline-ms must be an integer number of milliseconds, at most 86400000 (one day)"
         })
       )
   })
@@ -82,15 +82,15 @@ const hasContent = ({ kind }: LoggedEvent) => kind === "chunk" || kind === "resu
 
 const cancelled: GatewayError = fromFailure({
   code: "JobCancelled",
-  message: "The request was cancelled by somebody else"
+  message: "The request was cancelled by another client"
 })
 
 const unreadable: GatewayError = fromFailure({
   code: "InvalidResponse",
-  message: "The engine's answer is not what was asked for; its log may say why (rbee worker logs)"
+  message: "The engine sent an unexpected response; see its log (rbee worker logs)"
 })
 
-/** Why a job ended; nothing when it was done. */
+/** The failure of a job, read from its end event; undefined if the job is done. */
 const failureOf = ({ json, kind }: LoggedEvent): GatewayError | undefined => {
   if (kind === "done") return undefined
   if (kind === "cancelled") return cancelled
@@ -100,10 +100,10 @@ const failureOf = ({ json, kind }: LoggedEvent): GatewayError | undefined => {
   )
 }
 
-/** Answers the requests at a door: each is a job, and is cancelled when its client leaves. */
+/** Handles the requests of an endpoint: each runs as a job, which is cancelled when its client disconnects. */
 export const makeAnswering = Effect.gen(function* () {
   const jobs = yield* Jobs
-  const pulse = yield* Ticker
+  const ticker = yield* Ticker
   const upstream = yield* Upstream
   const finder = yield* ModelFinder
   const keyLimits = yield* KeyLimits
@@ -114,11 +114,11 @@ export const makeAnswering = Effect.gen(function* () {
 
   const run = Effect.fnUntraced(function* (
     { fieldNames, format }: Endpoint,
-    exchange: EndpointRequest,
+    endpointRequest: EndpointRequest,
     model: ServedModel,
     waitMs: number | undefined,
     prompt: string,
-    spending: TokenMeter
+    meter: TokenMeter
   ) {
     const { key } = yield* Caller
     let placement: Placement | undefined
@@ -126,15 +126,15 @@ export const makeAnswering = Effect.gen(function* () {
     const askedAt = clock.currentTimeMillisUnsafe()
     const work = upstream.complete({
       model,
-      api: exchange.api,
-      body: exchange.body,
+      api: endpointRequest.api,
+      body: endpointRequest.body,
       prompt,
-      contextSize: exchange.contextSize,
-      isCount: exchange.isCount,
+      contextSize: endpointRequest.contextSize,
+      isCount: endpointRequest.isCount,
       key: key?.id ?? "",
       priority: key?.priority ?? 0,
       waitMs,
-      isStreamed: exchange.reply._tag === "Stream",
+      isStreamed: endpointRequest.reply._tag === "Stream",
       onRestarted: (after) => {
         restartedAfter = after
       },
@@ -142,9 +142,9 @@ export const makeAnswering = Effect.gen(function* () {
         placement = found
       }
     })
-    const submission = { operation: "complete", routing, router, work: withNotes(exchange, work) }
+    const submission = { operation: "complete", routing, router, work: withNotes(endpointRequest, work) }
     let hasEnded = false
-    // Whoever leaves takes the work along.
+    // A client that disconnects cancels its job.
     const { job_id: jobId } = yield* acquireRelease(jobs.submit(submission), ({ job_id }) =>
       hasEnded ? Effect.void : Effect.ignore(jobs.cancel(job_id))
     )
@@ -154,10 +154,10 @@ export const makeAnswering = Effect.gen(function* () {
       if (last !== undefined && isEnd(last.kind)) hasEnded = true
       return events
     }
-    const pull = yield* pullBatches({ log, pulse }, 0, batch)
-    const about: ResponseContext = {
+    const pull = yield* pullBatches({ log, pulse: ticker }, 0, batch)
+    const context: ResponseContext = {
       jobId,
-      model: exchange.model,
+      model: endpointRequest.model,
       askedAt,
       now: () => clock.currentTimeMillisUnsafe(),
       placement: () => placement
@@ -168,27 +168,27 @@ export const makeAnswering = Effect.gen(function* () {
     )
     const first = yield* untilContent
     const end = first.find(({ kind }) => isEnd(kind))
-    const early = end === undefined ? undefined : failureOf(end)
-    const begun = first.find(hasContent) !== end
-    const { reply } = exchange
+    const earlyFailure = end === undefined ? undefined : failureOf(end)
+    const hasBegun = first.find(hasContent) !== end
+    const { reply } = endpointRequest
     const failed = (error: GatewayError) => {
       const failure = withFieldNames(error, fieldNames)
       const headers = headersOf(jobId, placement)
-      const answer = reply._tag === "Whole" ? reply.fromFailure?.(failure) : undefined
+      const answer = reply._tag === "Complete" ? reply.fromFailure?.(failure) : undefined
       return answer === undefined
         ? refuse(format, failure, headers)
         : HttpServerResponse.jsonUnsafe(answer, { headers })
     }
-    if (early !== undefined && !begun) return failed(early)
+    if (earlyFailure !== undefined && !hasBegun) return failed(earlyFailure)
 
     if (reply._tag === "Stream") {
-      const writer = reply.writer(about)
+      const writer = reply.writer(context)
       const write = (events: ReadonlyArray<LoggedEvent>) => {
         if (events.length === 0) return Buffer.from(reply.idle)
         let text = ""
         for (const event of events) {
           if (event.kind === "chunk") {
-            spending.note(event.json)
+            meter.note(event.json)
             text += writer.chunk(event.json)
           } else if (isEnd(event.kind)) {
             const failure = failureOf(event)
@@ -215,36 +215,36 @@ export const makeAnswering = Effect.gen(function* () {
     const pieces: Array<LoggedEvent> = []
     let document: string | undefined
     let failure: GatewayError | undefined
-    const take = (events: ReadonlyArray<LoggedEvent>) => {
+    const collect = (events: ReadonlyArray<LoggedEvent>) => {
       for (const event of events) {
         if (event.kind === "chunk") {
-          spending.note(event.json)
+          meter.note(event.json)
           pieces.push(event)
         } else if (event.kind === "result") {
-          spending.note(event.json)
+          meter.note(event.json)
           document = event.json
         } else if (isEnd(event.kind)) failure = failureOf(event)
       }
     }
-    take(first)
+    collect(first)
     const rest: Effect.Effect<void, Cause.Done> = Effect.suspend(() =>
       Effect.flatMap(pull, (events) => {
-        take(events)
+        collect(events)
         return rest
       })
     )
     yield* Pull.catchDone(rest, () => Effect.void)
     if (failure !== undefined) return failed(failure)
-    // Another worker may have gone on since the answer began.
+    // The placement may have changed since the answer began, because another worker continued it.
     const headers = headersOf(jobId, placement)
     const chunks = pieces.filter(({ id }) => id > restartedAfter).map(({ json }) => json)
-    if (reply._tag === "Whole") {
-      return HttpServerResponse.jsonUnsafe(reply.toJson(assemble(chunks), about), { headers })
+    if (reply._tag === "Complete") {
+      return HttpServerResponse.jsonUnsafe(reply.toJson(assemble(chunks), context), { headers })
     }
-    const merged = document ?? mergeEmbeddings(chunks, exchange.body)
-    // What was divided is counted as one.
-    if (document === undefined && merged !== undefined) spending.note(merged)
-    const text = reply.toText(merged ?? "", about)
+    const merged = document ?? mergeEmbeddings(chunks, endpointRequest.body)
+    // The usage of a divided request is that of the merged document.
+    if (document === undefined && merged !== undefined) meter.note(merged)
+    const text = reply.toText(merged ?? "", context)
     if (text === undefined) return refuse(format, unreadable, headers)
     return HttpServerResponse.text(text, { contentType: "application/json", headers })
   })
@@ -252,42 +252,42 @@ export const makeAnswering = Effect.gen(function* () {
   const unloaded = Effect.fnUntraced(function* ({ model: name, reply }: EndpointRequest, model: ServedModel) {
     const askedAt = clock.currentTimeMillisUnsafe()
     yield* unloader.unload(model)
-    if (reply._tag !== "Whole") return yield* new InternalError({ job: "unload" })
-    const about = {
+    if (reply._tag !== "Complete") return yield* new InternalError({ job: "unload" })
+    const context = {
       jobId: "",
       model: name,
       askedAt,
       now: () => clock.currentTimeMillisUnsafe(),
       placement: () => undefined
     }
-    return HttpServerResponse.jsonUnsafe(reply.toJson(assemble([]), about))
+    return HttpServerResponse.jsonUnsafe(reply.toJson(assemble([]), context))
   })
 
-  return (door: Endpoint) =>
+  return (endpoint: Endpoint) =>
     Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
       const waitMs = yield* deadlineOf(request)
       const body = yield* Effect.flatMap(requestText(settings), parse)
-      const exchange = yield* Effect.fromResult(door.read(body))
+      const endpointRequest = yield* Effect.fromResult(endpoint.read(body))
       const { key } = yield* Caller
       const model = yield* finder
-        .find(exchange.model)
+        .find(endpointRequest.model)
         .pipe(Effect.catchTag("ModelUnknown", (error) => Effect.fail(withoutHiddenModels(key, error))))
       if (!mayUse(key, model)) {
-        return yield* new ModelForbidden({ key: key?.name ?? "", model: exchange.model })
+        return yield* new ModelForbidden({ key: key?.name ?? "", model: endpointRequest.model })
       }
-      const asked = withModelDefaults(exchange, model)
-      const prompt = textOf(asked)
-      const spending = new TokenMeter(prompt, key?.tokens_per_minute !== undefined)
+      const prepared = withModelDefaults(endpointRequest, model)
+      const prompt = textOf(prepared)
+      const meter = new TokenMeter(prompt, key?.tokens_per_minute !== undefined)
       if (key !== undefined) {
-        const tokens = exchange.unload === "instead" ? 0 : spending.estimate(asked)
-        yield* keyLimits.enter(key, tokens, () => spending.tokens)
+        const tokens = endpointRequest.unload === "instead" ? 0 : meter.estimate(prepared)
+        yield* keyLimits.enter(key, tokens, () => meter.tokens)
       }
-      if (exchange.unload === "instead") return yield* unloaded(exchange, model)
-      if (exchange.unload === "after") yield* addFinalizer(() => unloader.inBackground(model))
-      return yield* run(door, asked, model, waitMs, prompt, spending)
+      if (endpointRequest.unload === "instead") return yield* unloaded(endpointRequest, model)
+      if (endpointRequest.unload === "after") yield* addFinalizer(() => unloader.inBackground(model))
+      return yield* run(endpoint, prepared, model, waitMs, prompt, meter)
     }).pipe(
       Pull.catchDone(() => Effect.fail(new InternalError({ job: "complete" }))),
-      Effect.catch((error) => Effect.succeed(refuse(door.format, fromError(error))))
+      Effect.catch((error) => Effect.succeed(refuse(endpoint.format, fromError(error))))
     )
 })

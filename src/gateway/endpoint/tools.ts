@@ -5,12 +5,12 @@ import { type EngineTool, given } from "./reading.ts"
 /** Which tools the model may call. */
 export type ToolChoice =
   | { readonly _tag: "Mode"; readonly mode: "auto" | "none" | "required" }
-  /** These alone; `required`: one of them must be called. */
+  /** Only these; `required`: the model must call one of them. */
   | { readonly _tag: "Only"; readonly names: ReadonlyArray<string>; readonly required: boolean }
 
 /**
- * The fields of the engine's body for tools. A choice by name becomes a shorter list, because not every engine knows
- * choices by name: llama-server takes them for `auto`.
+ * The tool fields of the engine's body. A choice by name becomes a shorter list of tools, because not every engine supports
+ * it: llama-server treats it as `auto`.
  */
 export const toolFields = (
   tools: ReadonlyArray<EngineTool>,
@@ -23,8 +23,8 @@ export const toolFields = (
   if (missing !== undefined || (required && tools.length === 0)) {
     const reason =
       missing === undefined
-        ? "'tool_choice': a call is required, and the request has no tool that can be called here"
-        : `'tool_choice': there is no tool '${missing.slice(0, 128)}' in 'tools' that can be called here`
+        ? "'tool_choice': a call is required, but the request has no tool that an engine can call"
+        : `'tool_choice': 'tools' has no callable tool '${missing.slice(0, 128)}'`
     return Result.fail(new InvalidRequest({ reason, param: "tool_choice" }))
   }
   if (tools.length === 0) return Result.succeed({})

@@ -11,32 +11,32 @@ import { normalName } from "../../operation/modelNames.ts"
 import { ModelUnknown } from "../upstream/Upstream.ts"
 import { TokenBudget } from "./TokenBudget.ts"
 
-/** A key has as much under way, or had as much in the last minute, as it may. */
+/** An API key has reached its limit of concurrent requests, or of tokens per minute. */
 export class KeyLimited extends Schema.TaggedError<KeyLimited>()(
   "KeyLimited",
   { key: Schema.String, limit: Schema.String, retryAfter: Schema.Finite },
   { httpApiStatus: 429 }
 ) {
   override get message() {
-    return `Key '${this.key}' is at its limit of ${this.limit}; try again in ${this.retryAfter} s`
+    return `API key '${this.key}' exceeded its limit of ${this.limit}; retry in ${this.retryAfter} s`
   }
   get failure(): Failure {
     return { code: this._tag, message: this.message, details: { retry_after: this.retryAfter } }
   }
 }
 
-/** A key asks for a model that it may not use. */
+/** An API key is not allowed to use the requested model. */
 export class ModelForbidden extends Schema.TaggedError<ModelForbidden>()(
   "ModelForbidden",
   { key: Schema.String, model: Schema.String },
   { httpApiStatus: 403 }
 ) {
   override get message() {
-    return `Key '${this.key}' may not use the model '${this.model}'; its owner made it for others (rbee key list)`
+    return `API key '${this.key}' is not allowed to use model '${this.model}' (see 'rbee key list')`
   }
 }
 
-/** Whether a key may use a model, by the name that applications call it or by its id. */
+/** Whether a key may use a model, which its list contains by public name or by id. */
 export const mayUse = (
   key: ApiKey | undefined,
   { id, name }: { readonly id: string; readonly name: string }
@@ -46,17 +46,17 @@ export const mayUse = (
   return key.models.some((model) => names.has(normalName(model)))
 }
 
-/** The error with those names only that the holder of a key may know. */
+/** The error without the names of models that the key may not use. */
 export const withoutHiddenModels = (key: ApiKey | undefined, { known, model }: ModelUnknown) =>
   new ModelUnknown({ model, known: known.filter((name) => mayUse(key, { id: name, name })) })
 
-/** Holds the keys of applications to their limits. */
+/** Enforces the limits of API keys. */
 export class KeyLimits extends Context.Service<
   KeyLimits,
   {
     /**
-     * Takes one of the requests that a key may have at the same time, and reserves the tokens that it may need, until the
-     * scope closes; `used` then says how many it had. Of more than it may have the key pays back before its next request.
+     * Reserves a concurrent request of the key, and `tokens` of its budget, until the scope closes; then `used` returns the
+     * actual number of tokens. If it exceeds the budget, the key's next request waits until the budget has recovered.
      */
     readonly enter: (
       key: ApiKey,
@@ -71,7 +71,7 @@ export class KeyLimits extends Context.Service<
   )
 }
 
-const soon = 1
+const minRetrySeconds = 1
 
 const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
@@ -79,9 +79,9 @@ const make = Effect.gen(function* () {
   const budgets = new Map<string, TokenBudget>()
 
   const count = (id: string, by: number) => {
-    const now = (running.get(id) ?? 0) + by
-    if (now === 0) running.delete(id)
-    else running.set(id, now)
+    const next = (running.get(id) ?? 0) + by
+    if (next === 0) running.delete(id)
+    else running.set(id, next)
   }
 
   const budgetOf = (id: string, limit: number) => {
@@ -101,7 +101,7 @@ const make = Effect.gen(function* () {
             new KeyLimited({
               key: name,
               limit: `${limit} tokens a minute`,
-              retryAfter: Math.max(soon, Math.ceil(outcome.waitSeconds))
+              retryAfter: Math.max(minRetrySeconds, Math.ceil(outcome.waitSeconds))
             })
           )
     })
@@ -117,7 +117,7 @@ const make = Effect.gen(function* () {
         return yield* new KeyLimited({
           key: name,
           limit: `${concurrency} requests at the same time`,
-          retryAfter: soon
+          retryAfter: minRetrySeconds
         })
       }
       yield* reserve(key, tokens, used)

@@ -1,32 +1,32 @@
 const minuteMillis = 60_000
 
 /**
- * The tokens that a key has left. They come back evenly, `limit` in a minute, and never exceed the limit. A request reserves
- * what it may need before it runs and settles what it used, so that requests at the same time share the limit.
+ * The remaining tokens of an API key, a token bucket: it refills continuously with `limit` tokens per minute, up to the
+ * limit. A request reserves its estimated tokens before it runs and settles them after, so that concurrent requests share the limit.
  */
 export class TokenBudget {
   #limit: number
   #available: number
-  #at: number
+  #updatedAt: number
   #reservations = 0
 
   constructor(limit: number, now: number) {
     this.#limit = limit
     this.#available = limit
-    this.#at = now
+    this.#updatedAt = now
   }
 
   #refill(limit: number, now: number) {
     // The clock may be set back.
-    const elapsed = Math.max(0, now - this.#at)
+    const elapsed = Math.max(0, now - this.#updatedAt)
     this.#limit = limit
     this.#available = Math.min(limit, this.#available + (elapsed * limit) / minuteMillis)
-    this.#at = now
+    this.#updatedAt = now
   }
 
   /**
-   * Reserves tokens, at most the limit, or returns the seconds after which they will be there. A request that is alone needs
-   * only one of them, as nobody knows how long its answer becomes; what it uses beyond the rest is a debt.
+   * Reserves tokens, at most the limit, or returns the seconds until they are available. Without other reservations one
+   * available token is enough, because the length of the answer is unknown; the balance may become negative.
    */
   reserve(
     tokens: number,
@@ -43,7 +43,7 @@ export class TokenBudget {
     return { reserved }
   }
 
-  /** Ends a reservation: what was not used is there again, what was used beyond it is missing. */
+  /** Ends a reservation: returns unused tokens to the budget, or subtracts those used beyond the reservation. */
   settle(reserved: number, used: number, now: number) {
     this.#refill(this.#limit, now)
     this.#available = Math.min(this.#limit, this.#available + reserved - used)

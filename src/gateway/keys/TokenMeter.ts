@@ -2,16 +2,16 @@ import { readChunk, tokensOf } from "../../job/view/EngineChunk.ts"
 import type { CompletionApi } from "../../operation/fields.ts"
 import { estimateTokens } from "../../operation/promptSize.ts"
 
-const usualAnswerTokens = 256
+const typicalAnswerTokens = 256
 
 const positive = (value: unknown) => (typeof value === "number" && value > 0 ? value : undefined)
 
-/** Counts the tokens of a request for a key that has only so many of them. */
+/** Counts the tokens of a request for a key with a token limit. */
 export class TokenMeter {
   readonly #prompt: string
   readonly #counts: boolean
   #pieces = 0
-  /** What came last: an engine counts at the end. */
+  /** The last chunk or result; an engine reports the usage at the end. */
   #last = ""
   #beforeLast = ""
 
@@ -20,12 +20,12 @@ export class TokenMeter {
     this.#counts = counts
   }
 
-  /** How many tokens the request may need: its prompt, and the answer that it asks for or a usual one. */
+  /** The tokens that the request may need: its prompt, plus the requested or a typical length of each answer. */
   estimate({ api, body }: { readonly api: CompletionApi; readonly body: Readonly<Record<string, unknown>> }) {
     const answers = api === "embeddings" ? 0 : (positive(body["n"]) ?? 1)
-    const longest =
-      positive(body["max_tokens"]) ?? positive(body["max_completion_tokens"]) ?? usualAnswerTokens
-    return this.#promptTokens + answers * longest
+    const maxTokens =
+      positive(body["max_tokens"]) ?? positive(body["max_completion_tokens"]) ?? typicalAnswerTokens
+    return this.#promptTokens + answers * maxTokens
   }
 
   note(json: string) {
@@ -35,7 +35,7 @@ export class TokenMeter {
     this.#last = json
   }
 
-  /** As the engine counted, else as they can be estimated from what came. */
+  /** The tokens of the request: the engine's count, or an estimate from the received chunks. */
   get tokens() {
     if (this.#pieces === 0) return 0
     const counted = [this.#last, this.#beforeLast].find((json) => json.includes('"usage":{'))

@@ -127,7 +127,7 @@ class LineWriter extends ChoiceWriter {
 export const reply = (shape: Shape, stream: boolean | null | undefined): ResponseMode =>
   stream === false
     ? {
-        _tag: "Whole",
+        _tag: "Complete",
         toJson: ({ choices: [choice], usage }: EngineAnswer, about: ResponseContext) => ({
           ...head(about),
           ...shape({ text: choice.text, thinking: choice.reasoning, calls: choice.toolCalls }),
@@ -144,7 +144,7 @@ export const reply = (shape: Shape, stream: boolean | null | undefined): Respons
       }
 
 const emptyReply = (shape: Shape, reason: "load" | "unload"): ResponseMode => ({
-  _tag: "Whole",
+  _tag: "Complete",
   toJson: (_answer, about) => ({
     ...head(about),
     ...shape({ text: "", thinking: "", calls: [] }),

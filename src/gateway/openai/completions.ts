@@ -31,7 +31,7 @@ const isUsageOnly = (data: string) => {
   return at !== -1 && data[at + choices.length] === "]"
 }
 
-type ChatReply = Extract<ResponseMode, { readonly _tag: "Stream" | "Whole" }>
+type ChatReply = Extract<ResponseMode, { readonly _tag: "Stream" | "Complete" }>
 
 /** The engine's chunks as they came. */
 const streaming = (includeUsage: boolean): ChatReply => ({
@@ -115,7 +115,9 @@ const readReply = (
   }
   const { stream, stream_options } = asked.value
   return Result.succeed(
-    stream === true ? streaming(stream_options?.include_usage === true) : ({ _tag: "Whole", toJson } as const)
+    stream === true
+      ? streaming(stream_options?.include_usage === true)
+      : ({ _tag: "Complete", toJson } as const)
   )
 }
 

@@ -50,7 +50,7 @@ function* readResponse(body: Body): Reading<EndpointRequest> {
             idle: ": waiting\n\n",
             writer: (about) => new ResponseWriter(request, about)
           }
-        : { _tag: "Whole", toJson: wholeResponse(request) }
+        : { _tag: "Complete", toJson: wholeResponse(request) }
   }
 }
 

@@ -7,10 +7,10 @@ import { Settings } from "../../settings/Settings.ts"
 import { OperationRunner, type SubmitError } from "./OperationRunner.ts"
 import { type ModelUnknown, type ServedModel, Upstream } from "./Upstream.ts"
 
-// An application far away may not have files of a machine read, whatever form their path has.
+// A remote application must not make a hive read its local files, so only remote ids are downloaded.
 const isRemote = (id: string) => /^(?:(?:hf|ollama):[^/]|https:\/\/|[\w-][\w.-]*\/[\w.-]+)/.test(id)
 
-/** Finds the model that an application asks for, and brings it if that is allowed. */
+/** Finds the model that a request names; downloads it if it is missing and `scheduler.download` is set. */
 export class ModelFinder extends Context.Service<
   ModelFinder,
   {

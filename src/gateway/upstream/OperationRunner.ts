@@ -11,10 +11,10 @@ import { type LoggedEvent, readFailure } from "../../job/log/JobEvent.ts"
 import { OperationRouter } from "../../job/OperationRouter.ts"
 import type { RefusedOperation } from "../../operation/errors.ts"
 
-/** Why an operation did not become a job. */
+/** The reasons why an operation is not accepted as a job. */
 export type SubmitError = IdempotencyConflict | RefusedOperation | TooManyJobs
 
-/** Why a job failed, from its last event. */
+/** The failure of a job, read from its last event. */
 export const failureOf = (end: LoggedEvent | undefined) => {
   const failure = Option.getOrUndefined(readFailure(end?.json ?? ""))?.error
   return new JobFailed({
@@ -24,18 +24,18 @@ export const failureOf = (end: LoggedEvent | undefined) => {
   })
 }
 
-/** Runs operations of the daemon as jobs, for front doors that have more than answers. */
+/** Runs operations of the daemon as jobs, for application endpoints that do more than inference. */
 export class OperationRunner extends Context.Service<
   OperationRunner,
   {
-    /** The job's id, and its events batch by batch; an empty batch whenever most of a second went by without any. */
+    /** Returns the job's id and its events in batches; an empty batch for each second or so without events. */
     readonly start: (
       operation: Schema.JsonObject
     ) => Effect.Effect<
       { readonly jobId: string; readonly events: Stream.Stream<ReadonlyArray<LoggedEvent>> },
       SubmitError
     >
-    /** Returns the job's id when it is done, or fails as it failed. */
+    /** Returns the job's id after the job is done; fails with the job's failure. */
     readonly run: (operation: Schema.JsonObject) => Effect.Effect<string, JobFailed | SubmitError>
   }
 >()("rbee/gateway/upstream/OperationRunner") {
@@ -43,7 +43,7 @@ export class OperationRunner extends Context.Service<
     OperationRunner,
     Effect.gen(function* () {
       const jobs = yield* Jobs
-      const pulse = yield* Ticker
+      const ticker = yield* Ticker
       const operations = yield* OperationRouter
 
       const start = Effect.fn("OperationRunner.start")(function* (operation: Schema.JsonObject) {
@@ -51,7 +51,7 @@ export class OperationRunner extends Context.Service<
         const { job_id: jobId } = yield* jobs.submit(submission)
         const events = Stream.unwrap(
           Effect.map(Effect.orDie(jobs.follow(jobId)), ({ log }) =>
-            batches({ log, pulse }, 0, (events) => events)
+            batches({ log, pulse: ticker }, 0, (events) => events)
           )
         )
         return { jobId, events }

@@ -5,13 +5,13 @@ import * as Layer from "effect/Layer"
 import { OperationRunner } from "./OperationRunner.ts"
 import { type ServedModel, Upstream } from "./Upstream.ts"
 
-/** Stops the idle workers of a model, as clients of Ollama ask for by a `keep_alive` of 0. */
+/** Stops the idle workers of a model, as Ollama clients request with a `keep_alive` of 0. */
 export class Unloader extends Context.Service<
   Unloader,
   {
-    /** Returns when they have ended, 10 seconds later at most: on one hive, or on all. A worker that somebody uses stays. */
+    /** Returns once the idle workers on the hive `on`, or on all hives, have stopped, after at most 10 seconds. A busy worker is not stopped. */
     readonly unload: (model: ServedModel, on?: string) => Effect.Effect<void>
-    /** The same, without waiting. */
+    /** Like `unload`, but does not wait. */
     readonly inBackground: (model: ServedModel) => Effect.Effect<void>
   }
 >()("rbee/gateway/upstream/Unloader") {

@@ -10,21 +10,21 @@ import { findNamed } from "../../operation/modelNames.ts"
 import { contextOn } from "../../operation/WorkerShape.ts"
 import type { AliasSetting } from "../../settings/AliasSettings.ts"
 
-/** A model that applications can ask for. */
+/** A model that applications can use. */
 export interface ServedModel {
-  /** What they call it: an alias of the settings, or the model's id. */
+  /** The public name: an alias of the settings, or the model's id. */
   readonly name: string
-  /** The id by which workers have it. */
+  /** The id of the model that workers load. */
   readonly id: string
   readonly facts: StoredModel
-  /** The hives that have its file. */
+  /** The hives that have the model's file. */
   readonly hives: ReadonlyArray<string>
-  /** Tokens that one request may have: of a worker that serves it, or of the one that it would get. */
+  /** Context length of a worker that serves the model, or of the worker that would be started, in tokens per request. */
   readonly contextSize: number
   readonly alias?: AliasSetting | undefined
 }
 
-/** Where a request runs, and what it waited for, in milliseconds. */
+/** The hive and the worker of a request, and its waiting times in milliseconds. */
 export interface Placement {
   readonly hive: string
   readonly worker: string
@@ -32,31 +32,31 @@ export interface Placement {
   readonly loadMs: number
 }
 
-/** A request of an application, read so far that it can be given to a worker. */
+/** A decoded request of an application, ready for a worker. */
 export interface GatewayRequest {
   readonly model: ServedModel
   readonly api: CompletionApi
   readonly body: { readonly [field: string]: unknown }
-  /** The text of the prompt, whatever its form: its beginnings are compared with those of others. */
+  /** The text of the prompt; the scheduler compares its prefixes with those of other requests. */
   readonly prompt: string
-  /** Tokens that the worker's context must have at least; a model has no more than it was trained for. */
+  /** Minimum context length of the worker in tokens, limited to the maximum of the model. */
   readonly contextSize?: number | undefined
-  /** The request only counts the tokens of its prompt: no worker is sought that has room for them. */
+  /** The request only counts the tokens of its prompt, so the worker's context need not fit them. */
   readonly isCount?: boolean | undefined
-  /** Who asks. */
+  /** The id of the API key; empty without one. */
   readonly key: string
   readonly priority: number
-  /** How long it may wait for a worker, in milliseconds; the setting's when it is not said. */
+  /** Maximum wait for a worker in milliseconds; the value of the settings if absent. */
   readonly waitMs?: number | undefined
-  /** Whether the client reads the answer as it grows; otherwise it sees nothing before the end. */
+  /** Whether the answer is streamed to the client; otherwise the client receives it when it is complete. */
   readonly isStreamed: boolean
-  /** Told when an answer that the client has not seen begins again: of the job's events only those after this count. */
+  /** Called when an answer restarts before the client has received any of it; only events with an id above `after` count. */
   readonly onRestarted: (after: number) => void
-  /** Told when a worker was found, maybe more than once. */
+  /** Called for each worker that the request is assigned to, possibly more than once. */
   readonly onPlaced: (placement: Placement) => void
 }
 
-/** No hive has the model that was asked for. */
+/** No hive has the requested model. */
 export class ModelUnknown extends Schema.TaggedError<ModelUnknown>()(
   "ModelUnknown",
   { model: Schema.String, known: Schema.Array(Schema.String) },
@@ -64,41 +64,41 @@ export class ModelUnknown extends Schema.TaggedError<ModelUnknown>()(
 ) {
   override get message() {
     const some = this.known.slice(0, 10).join(", ")
-    return `Model '${this.model}' is on no hive; there are ${some === "" ? "none" : some}. 'rbee model download ID' brings one`
+    return `Model '${this.model}' is not on any hive; available: ${some === "" ? "none" : some}. Download it with 'rbee model download ID'`
   }
 }
 
-/** A worker, as applications may see it. */
+/** A worker and its hive. */
 export interface ServingWorker {
   readonly hive: string
   readonly worker: HiveInventory["workers"][number]
 }
 
-/** What stands behind the front doors: a queen has its fleet there, a hive its own workers. */
+/** The backend of the application endpoints: the fleet of a queen, or the workers of a hive. */
 export class Upstream extends Context.Service<
   Upstream,
   {
-    /** Every model that can be asked for, the aliases of the settings first. */
+    /** All available models, the aliases of the settings first. */
     readonly models: Effect.Effect<ReadonlyArray<ServedModel>>
-    /** The model that an application calls so. */
+    /** The model with this public name. */
     readonly find: (name: string) => Effect.Effect<ServedModel, ModelUnknown>
     readonly workers: Effect.Effect<ReadonlyArray<ServingWorker>>
-    /** The work of a request's job: says what it waits for, then gives the engine's data as chunks, or a result. */
+    /** The work of a request's job: narrates its waiting, then emits the engine's data as chunks or as a result. */
     readonly complete: (request: GatewayRequest) => Work
   }
 >()("rbee/gateway/upstream/Upstream") {}
 
-/** Finds a model by what an application calls it: its name in any spelling, with or without the prefix of its source. */
-export const findModel = (models: ReadonlyArray<ServedModel>, asked: string): ServedModel | undefined =>
-  findNamed(models, namesOf, asked)
+/** Finds a model by its name in any accepted spelling, with or without the prefix of its source. */
+export const findModel = (models: ReadonlyArray<ServedModel>, name: string): ServedModel | undefined =>
+  findNamed(models, namesOf, name)
 
 const namesOf = ({ facts, name }: ServedModel) => (name === facts.id ? [name, ...(facts.also ?? [])] : [name])
 
-/** The id of the model whose workers serve it: a model made from another has workers of its own only with a template. */
+/** The id of the model that workers load. A model created from another one is loaded separately only if it has a template. */
 const servedBy = ({ created, id }: StoredModel) =>
   created === undefined || created.template !== undefined ? id : created.from
 
-/** The model that an application calls so, among those that there are. */
+/** The model with this name among `models`. */
 export const pickModel = (
   models: ReadonlyArray<ServedModel>,
   name: string
@@ -109,13 +109,13 @@ export const pickModel = (
     : Result.succeed(found)
 }
 
-/** A hive with the models whose files it has, and with what runs there, where it is known. */
+/** A hive's stored models, and its devices and workers if known. */
 export interface ModelsOfHive extends Partial<Pick<HiveInventory, "devices" | "workers">> {
   readonly hive: string
   readonly models: ReadonlyArray<StoredModel>
 }
 
-/** The models of hives under their public names: aliases whose model is there, then every model once. */
+/** The models of all hives by public name: first the aliases of existing models, then each model once. */
 export const publicModels = (
   stored: ReadonlyArray<ModelsOfHive>,
   aliases: Readonly<Record<string, AliasSetting>>

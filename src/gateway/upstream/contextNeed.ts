@@ -12,7 +12,7 @@ const lengthOf = (content: unknown): number => {
   )
 }
 
-/** Characters of text: what stands for images is not counted. */
+/** The length of the text in characters, without images. */
 const textLength = ({ messages, prompt, tools }: GatewayRequest["body"]) => {
   if (typeof prompt === "string") return prompt.length
   const ofTools = Array.isArray(tools) ? JSON.stringify(tools).length : 0
@@ -25,13 +25,13 @@ const textLength = ({ messages, prompt, tools }: GatewayRequest["body"]) => {
 
 type Request = Pick<GatewayRequest, "api" | "body" | "contextSize" | "isCount" | "model">
 
-/** Whether the request decides the size of the worker: an alias may fix it, and embeddings and counts need none. */
+/** Whether the request determines the worker's context length: an alias may fix it, and embeddings and counts need no minimum. */
 const isOpen = ({ api, isCount, model }: Request) =>
   api !== "embeddings" && isCount !== true && model.alias?.context_size === undefined
 
 /**
- * Tokens that a worker must have room for: as the client says, or as the length of the prompt shows; the longest that the
- * model was trained for at most.
+ * Minimum context length of the worker in tokens: as requested, or as estimated from the prompt, limited to the maximum of
+ * the model.
  */
 export const contextNeed = (request: Request): number | undefined => {
   if (!isOpen(request)) return undefined
@@ -43,13 +43,13 @@ export const contextNeed = (request: Request): number | undefined => {
 const minAnswer = 256
 
 /**
- * Tokens that a worker must have room for, after one with a context of `contextSize` refused the prompt with a sentence;
- * nothing when no worker of the model can.
+ * Minimum context length in tokens after a worker with a context of `contextSize` refused the prompt with the message
+ * `sentence`; undefined if the prompt exceeds the maximum of the model.
  */
 export const longerNeed = (request: Request, contextSize: number, sentence: string): number | undefined => {
-  const { context_length: longest } = request.model.facts
-  if (!isOpen(request) || contextSize >= longest) return undefined
+  const { context_length: maxContext } = request.model.facts
+  if (!isOpen(request) || contextSize >= maxContext) return undefined
   const tokens = promptTokensIn(sentence) ?? contextSize
-  if (tokens >= longest) return undefined
-  return Math.min(longest, Math.max(tokens, contextSize) + minAnswer)
+  if (tokens >= maxContext) return undefined
+  return Math.min(maxContext, Math.max(tokens, contextSize) + minAnswer)
 }

@@ -16,8 +16,8 @@ const hasImage = (message: unknown) => {
 }
 
 /**
- * What an engine must be able to do for a request. Reasoning is not among it: clients ask for it by habit, and an engine
- * without it answers as well.
+ * The capabilities that an engine needs for a request. Reasoning is not required: many clients request it by default, and
+ * an engine without it can answer too.
  */
 export const requiredCapabilities = ({
   api,

@@ -130,7 +130,7 @@ describe("/api/chat", () => {
     assert.strictEqual(chat({}).reply._tag, "Stream")
     assert.strictEqual(chat({ stream: true }).reply._tag, "Stream")
     assert.strictEqual(chat({ stream: null }).reply._tag, "Stream")
-    assert.strictEqual(chat({ stream: false }).reply._tag, "Whole")
+    assert.strictEqual(chat({ stream: false }).reply._tag, "Complete")
     const { api, model, reply } = chat({})
     assert.deepStrictEqual([api, model], ["chat/completions", "tiny"])
     assert.strictEqual(reply._tag === "Stream" ? reply.contentType : "", "application/x-ndjson")

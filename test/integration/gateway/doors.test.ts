@@ -477,7 +477,7 @@ describe("the Ollama door", () => {
         })
         const { status, text } = yield* post(url, { model: "tiny", input: "Hi" }, { path: "/api/embed" })
         assert.strictEqual(status, 502)
-        assert.include(JSON.parse(text).error, "not what was asked for")
+        assert.include(JSON.parse(text).error, "unexpected response")
       }
     })
   )

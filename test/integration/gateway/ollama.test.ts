@@ -232,7 +232,7 @@ describe("a model's name", () => {
       }
       const unknown = yield* send(url, "/api/show", { model: "none" })
       assert.strictEqual(unknown.status, 404)
-      assert.include(JSON.parse(unknown.text).error, "Model 'none' is on no hive")
+      assert.include(JSON.parse(unknown.text).error, "Model 'none' is not on any hive")
     })
   )
 
@@ -470,7 +470,7 @@ describe("a deletion", () => {
       const { asked, url } = yield* start()
       const { status, text } = yield* send(url, "/api/delete", { name: "none" }, "DELETE")
       assert.strictEqual(status, 404)
-      assert.include(JSON.parse(text).error, "Model 'none' is on no hive")
+      assert.include(JSON.parse(text).error, "Model 'none' is not on any hive")
       assert.isEmpty(asked)
     })
   )

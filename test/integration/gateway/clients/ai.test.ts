@@ -128,7 +128,7 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })("th
           assert.isTrue(APICallError.isInstance(error))
           if (!APICallError.isInstance(error)) return
           assert.strictEqual(error.statusCode, 404)
-          assert.include(error.message, "Model 'none' is on no hive")
+          assert.include(error.message, "Model 'none' is not on any hive")
         })
       )
     })

@@ -149,7 +149,7 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
             Effect.gen(function* () {
               const unknown = yield* failure(client.messages.create({ ...pick, model: "none" }))
               assert.instanceOf(unknown, NotFoundError)
-              assert.include(unknown.message, "Model 'none' is on no hive")
+              assert.include(unknown.message, "Model 'none' is not on any hive")
               const tools = yield* failure(client.messages.create({ ...pick, tools: [lookUp] }))
               assert.instanceOf(tools, BadRequestError)
               const long = yield* failure(

@@ -193,7 +193,7 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
           withClient((client) =>
             Effect.gen(function* () {
               const unknown = yield* failure(client.chat({ ...pick, model: "none" }))
-              assert.include(unknown.message, "Model 'none' is on no hive")
+              assert.include(unknown.message, "Model 'none' is not on any hive")
               const tools = yield* failure(client.chat({ ...pick, tools: [lookUp] }))
               assert.include(tools.message, "llama-server")
               const used = yield* failure(client.delete({ model: "rbee:tiny" }))
