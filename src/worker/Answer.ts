@@ -6,18 +6,18 @@ import type { FinishReason } from "./TextAssembler.ts"
 
 type LogProbs = ReadonlyArray<AnswerLogProb> | null
 
-/** One answer to the prompt, at its end. */
+/** A complete answer. */
 export interface Choice {
   readonly text: string
   readonly logprobs: LogProbs
   readonly reason: FinishReason
-  /** The stop string that ended it: vLLM's field `stop_reason`. */
+  /** The stop string that ended the answer; vLLM's field `stop_reason`. */
   readonly stop: string | undefined
 }
 
-/** How an answer is written: completions and chats differ in their names only. */
+/** The response format of an endpoint. Completions and chats differ only in names of fields. */
 export interface Shape {
-  /** What opens the stream; a chat says who speaks. */
+  /** The first item of a stream; a chat sends the role in it. */
   readonly opening: (choices: number) => string
   readonly chunk: (index: number, text: string, logprobs: LogProbs) => unknown
   readonly lastChunk: (index: number, reason: FinishReason, stop: string | undefined) => unknown
@@ -59,7 +59,7 @@ export const completionShape = (id: string, model: string, created: number): Sha
     finish_reason: reason
   })
   return {
-    // Headers leave with the first bytes, and the first token may be far away.
+    // Node sends the headers with the first bytes, and the first token may take long.
     opening: () => ": working\n\n",
     chunk: (index, text, logprobs) => ({ ...head, choices: [choice(index, text, logprobs, null)] }),
     lastChunk: (index, reason, stop) => ({
@@ -121,13 +121,13 @@ export const chatShape = (id: string, model: string, created: number): Shape => 
 
 type End = Extract<Piece, { readonly _tag: "End" }>
 
-/** How many answers there are, and how many of them to each prompt. */
+/** The number of answers, in total and per prompt. */
 export interface Layout {
   readonly answers: number
   readonly perPrompt: number
 }
 
-/** Of all answers: each prompt counts once, and they ran side by side. */
+/** The usage of all answers together: prompt tokens count once per prompt, and times are maxima, as answers run concurrently. */
 const together = (ends: ReadonlyArray<End>, { perPrompt }: Layout): Usage => {
   const prompts = new Map<number, Pick<Usage, "cachedTokens" | "promptTokens">>()
   for (const { index, usage } of ends) {
@@ -140,14 +140,14 @@ const together = (ends: ReadonlyArray<End>, { perPrompt }: Layout): Usage => {
   }
   const usages = ends.map(({ usage }) => usage)
   const sum = (counts: Iterable<number>) => [...counts].reduce((total, count) => total + count, 0)
-  const most = (times: ReadonlyArray<number>) => times.reduce((left, right) => Math.max(left, right), 0)
+  const maxOf = (times: ReadonlyArray<number>) => times.reduce((left, right) => Math.max(left, right), 0)
   return {
     promptTokens: sum([...prompts.values()].map(({ promptTokens }) => promptTokens)),
     cachedTokens: sum([...prompts.values()].map(({ cachedTokens }) => cachedTokens)),
     completionTokens: sum(usages.map(({ completionTokens }) => completionTokens)),
-    queuedMs: most(usages.map(({ queuedMs }) => queuedMs)),
-    promptMs: most(usages.map(({ promptMs }) => promptMs)),
-    predictedMs: most(usages.map(({ predictedMs }) => predictedMs))
+    queuedMs: maxOf(usages.map(({ queuedMs }) => queuedMs)),
+    promptMs: maxOf(usages.map(({ promptMs }) => promptMs)),
+    predictedMs: maxOf(usages.map(({ predictedMs }) => predictedMs))
   }
 }
 
@@ -160,7 +160,7 @@ interface Written {
 
 const unwritten = (): Written => ({ text: "", logprobs: null, reason: "stop", stop: undefined })
 
-/** The answers as one document. */
+/** The answers as one JSON document. */
 export const answered = <E>(shape: Shape, pieces: Stream.Stream<Piece, E>, layout: Layout) =>
   Stream.runFold(
     pieces,
@@ -185,7 +185,7 @@ export const answered = <E>(shape: Shape, pieces: Stream.Stream<Piece, E>, layou
 
 const lastFrame = "data: [DONE]\n\n"
 
-/** The answers as Server-Sent Events. An engine that fails in the middle says so in an event of its own. */
+/** The answers as Server-Sent Events. An engine failure during generation becomes an error event. */
 export const streamed = (
   shape: Shape,
   pieces: Stream.Stream<Piece, { readonly message: string }>,

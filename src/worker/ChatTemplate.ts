@@ -4,14 +4,14 @@ import { boundedRender, RenderExceeded } from "./boundedRender.ts"
 import { BadRequest } from "./errors.ts"
 import { Markers, type Segment } from "./Markers.ts"
 
-/** One call of a tool in an earlier turn; the arguments are JSON text, or what it stands for. */
+/** A tool call of an earlier message; `arguments` is JSON text or the parsed value. */
 export interface ChatToolCall {
   readonly id: string
   readonly name: string
   readonly arguments: unknown
 }
 
-/** One turn of a conversation. A turn that only calls tools has no content. */
+/** A message of a conversation. A message that only calls tools has no content. */
 export interface ChatMessage {
   readonly role: string
   readonly content: string | undefined
@@ -31,16 +31,16 @@ const noTools = (index: number, field: string) =>
     `messages.${index}.${field}`
   )
 
-const sentence = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause))
+const messageOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause))
 
-/** The model's own template, by which a conversation becomes a prompt. */
+/** Converts conversations to prompts with the model's chat template. */
 export class ChatTemplate {
   readonly #jinja: typeof Jinja
   readonly #model: LlamaModel
   readonly #source: string | undefined
   #template: Jinja.Template | undefined
 
-  /** `source` takes the place of the model's own template. */
+  /** `source` replaces the model's own template. */
   constructor(jinja: typeof Jinja, model: LlamaModel, source?: string) {
     this.#jinja = jinja
     this.#model = model
@@ -48,30 +48,30 @@ export class ChatTemplate {
   }
 
   /**
-   * The tokens of a conversation, up to where the answer begins, or with `goesOn` to the end of the last message's text.
-   * The template's text may hold control tokens; the messages' text is tokenized apart and never does. Throws BadRequest
-   * with the template's sentence when it refuses the conversation, and when it has no place for tool calls.
+   * The tokens of a conversation up to the start of the answer, or with `isContinued` up to the end of the last message.
+   * Control tokens come from the template only: the text of messages is tokenized separately, as plain text. Throws
+   * BadRequest with the template's message if the template rejects the conversation, and if it omits the tool calls.
    */
-  tokens(messages: ReadonlyArray<ChatMessage>, goesOn: boolean): ReadonlyArray<Token> {
+  tokens(messages: ReadonlyArray<ChatMessage>, isContinued: boolean): ReadonlyArray<Token> {
     const markers = new Markers([this.#source ?? "", ...messages.flatMap(textsOf)])
-    const segments = markers.split(this.#render(messages, markers, goesOn))
+    const segments = markers.split(this.#render(messages, markers, isContinued))
     checkTools(messages, segments, this.#source ?? "")
     const last = segments.findLastIndex(({ message }) => message === messages.length - 1)
-    // What stands behind the last message would end it.
-    return (goesOn && last !== -1 ? segments.slice(0, last + 1) : segments).flatMap(
+    // The template's text after the last message would end the message.
+    return (isContinued && last !== -1 ? segments.slice(0, last + 1) : segments).flatMap(
       ({ isLiteral, message, text }) =>
         this.#model.tokenize(message === undefined ? text : (messages[message]?.content ?? ""), !isLiteral)
     )
   }
 
-  #render(messages: ReadonlyArray<ChatMessage>, markers: Markers, goesOn: boolean) {
+  #render(messages: ReadonlyArray<ChatMessage>, markers: Markers, isContinued: boolean) {
     const render = (absent: string | null) =>
       boundedRender(() =>
         this.#compiled().render({
           messages: messages.map((message, index) =>
-            templateMessage(message, index, markers, absent, goesOn && index === messages.length - 1)
+            templateMessage(message, index, markers, absent, isContinued && index === messages.length - 1)
           ),
-          add_generation_prompt: !goesOn,
+          add_generation_prompt: !isContinued,
           bos_token: this.#model.tokens.bosString ?? "",
           eos_token: this.#model.tokens.eosString ?? ""
         })
@@ -82,10 +82,10 @@ export class ChatTemplate {
       if (cause instanceof BadRequest) throw cause
       if (cause instanceof RenderExceeded) throw refusal(cause.message, "chat_template_error")
       try {
-        // Some templates tell a call of a tool by a content that is none; others fail on it.
+        // Some templates recognize a tool call by null content; others fail on null and need an empty text.
         if (messages.some(({ content }) => content === undefined)) return render("")
       } catch {}
-      throw refusal(sentence(cause), "chat_template_error")
+      throw refusal(messageOf(cause), "chat_template_error")
     }
   }
 
@@ -111,32 +111,32 @@ const templateMessage = (
   isContinued: boolean
 ) => ({
   role: role === "developer" ? "system" : role,
-  // An empty content stays one: templates ask for that.
+  // Templates test for empty content, so it is not replaced by a marker.
   content: content === undefined ? absent : content === "" && !isContinued ? "" : markers.place(index),
   ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map((call) => templateCall(call, markers)) }),
   ...(toolCallId === undefined ? {} : { tool_call_id: markers.literal(toolCallId) }),
   ...(name === undefined ? {} : { name: markers.literal(name) })
 })
 
-const templateCall = ({ arguments: given, id, name }: ChatToolCall, markers: Markers) => ({
+const templateCall = ({ arguments: args, id, name }: ChatToolCall, markers: Markers) => ({
   id: markers.literal(id),
   type: "function",
-  function: { name: markers.literal(name), arguments: markers.literals(parsedArguments(given)) }
+  function: { name: markers.literal(name), arguments: markers.literals(parsedArguments(args)) }
 })
 
-/** Templates write the arguments of a call themselves, from what OpenAI's clients send as JSON text. */
-const parsedArguments = (given: unknown): unknown => {
-  if (given === undefined || given === null || given === "") return {}
-  if (typeof given !== "string") return given
+/** Parses the arguments that OpenAI's clients send as JSON text, because templates serialize them themselves. */
+const parsedArguments = (value: unknown): unknown => {
+  if (value === undefined || value === null || value === "") return {}
+  if (typeof value !== "string") return value
   try {
-    const value: unknown = JSON.parse(given)
-    return typeof value === "object" && value !== null ? value : given
+    const parsed: unknown = JSON.parse(value)
+    return typeof parsed === "object" && parsed !== null ? parsed : value
   } catch {
-    return given
+    return value
   }
 }
 
-/** Refuses a conversation whose tool calls, or their results, the template would pass over without a word. */
+/** Rejects a conversation whose tool calls or results the template would silently omit. */
 const checkTools = (
   messages: ReadonlyArray<ChatMessage>,
   segments: ReadonlyArray<Segment>,

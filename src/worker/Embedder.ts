@@ -6,7 +6,7 @@ interface EmbeddingContext {
   readonly dispose: () => Promise<void>
 }
 
-/** What of a model makes vectors. */
+/** The part of a model that creates embeddings. */
 export interface EmbeddingModel {
   readonly createEmbeddingContext: (options: {
     readonly contextSize: number
@@ -17,7 +17,7 @@ export interface EmbeddingModel {
 
 const minContext = 512
 
-/** The vector at length 1, which is what a comparison of two by their product takes for granted. */
+/** Normalizes a vector to length 1, which comparisons by dot product require. */
 const unit = (vector: ReadonlyArray<number>) => {
   const length = Math.hypot(...vector)
   return length === 0 ? vector : vector.map((value) => value / length)
@@ -25,7 +25,7 @@ const unit = (vector: ReadonlyArray<number>) => {
 
 const cancelled = () => new Error("the request was cancelled")
 
-/** Makes vectors of texts, one after the other. Its context is as large as the longest text so far needs. */
+/** Embeds texts, one at a time. Its context grows with the longest text. */
 export class Embedder {
   readonly #model: EmbeddingModel
   readonly #contextSize: number
@@ -40,8 +40,8 @@ export class Embedder {
   }
 
   /**
-   * The vectors, with so many dimensions as asked for, or all. The signal stops it before the next text; the text at hand
-   * is one batch, which the engine does not interrupt. An interrupt returns when the work has stopped.
+   * The vectors of the inputs, truncated to `dimensions`. The signal takes effect before the next text, because the engine
+   * cannot interrupt a batch, and each text is one batch. Interruption waits until the work has stopped.
    */
   embed(inputs: ReadonlyArray<ReadonlyArray<Token>>, dimensions: number | undefined, signal: AbortSignal) {
     return Effect.suspend(() => {
@@ -56,7 +56,7 @@ export class Embedder {
     })
   }
 
-  // One that waits for its turn leaves at once when it is cancelled.
+  // A cancelled request that is still waiting rejects at once.
   #inTurn<A>(signal: AbortSignal, run: (signal: AbortSignal) => Promise<A>): Promise<A> {
     return new Promise((resolve, reject) => {
       let hasBegun = false
@@ -83,7 +83,7 @@ export class Embedder {
     signal: AbortSignal
   ) {
     if (signal.aborted) throw cancelled()
-    const longest = inputs.reduce((most, { length }) => Math.max(most, length), 0)
+    const longest = inputs.reduce((max, { length }) => Math.max(max, length), 0)
     const context = await this.#contextFor(longest)
     const vectors: Array<ReadonlyArray<number>> = []
     for (const tokens of inputs) {
@@ -95,7 +95,7 @@ export class Embedder {
   }
 
   async #contextFor(tokens: number) {
-    // A beginning, an end, and one that the engine keeps free.
+    // A start token, an end token, and one that the engine keeps free.
     const needed = tokens + 3
     if (this.#context !== undefined && this.#context.size >= needed) return this.#context.opened
     const size = Math.max(
@@ -105,7 +105,7 @@ export class Embedder {
     const before = this.#context
     this.#context = undefined
     if (before !== undefined) await (await before.opened).dispose()
-    // A text is evaluated in one batch, as engines need it that look at a text from both sides.
+    // Models with bidirectional attention must evaluate a text in one batch.
     const opened = this.#model.createEmbeddingContext({
       contextSize: size,
       batchSize: size,

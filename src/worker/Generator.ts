@@ -10,44 +10,43 @@ import { type AnswerLogProb, LogProbs } from "./LogProbs.ts"
 import type { Slot, Slots } from "./Slots.ts"
 import { type FinishReason, TextAssembler } from "./TextAssembler.ts"
 
-/** How tokens are chosen, and how many. */
+/** The parameters of a generation. */
 export interface Sampling {
   readonly maxTokens: number
-  /** Refuses a prompt that leaves less than `maxTokens` of the context, instead of cutting the answer. */
+  /** Rejects a prompt that leaves less than `maxTokens` of the context, instead of shortening the answer. */
   readonly isExact: boolean
   readonly temperature: number
   readonly topP: number
   readonly topK: number
   readonly minP: number
-  /** Divides what tokens of the prompt and of the answer that were used already score; 1 is off. */
+  /** Divides the logits of tokens that occur in the prompt or the answer; 1: off. */
   readonly repeatPenalty: number
-  /** Taken off tokens that the answer used already. */
+  /** Subtracted from the logits of tokens that occur in the answer. */
   readonly presencePenalty: number
   readonly frequencyPenalty: number
-  /** How many of the last tokens the penalties look at. */
+  /** The number of last tokens that the penalties apply to. */
   readonly penaltyWindow: number
   readonly seed: number | undefined
   readonly stop: ReadonlyArray<string>
-  /** How many answers. */
+  /** The number of answers per prompt. */
   readonly choices: number
-  /** What the answer must fit. */
   readonly grammar: LlamaGrammar | undefined
-  /** How many of the likeliest tokens are told at each place; none: no probabilities are. */
+  /** The number of most probable tokens to report per position; undefined: no probabilities. */
   readonly logprobs: number | undefined
 }
 
-/** Counts of tokens, and times in milliseconds. */
+/** Token counts, and times in milliseconds. */
 export interface Usage {
   readonly promptTokens: number
   readonly cachedTokens: number
   readonly completionTokens: number
   readonly queuedMs: number
-  /** From the slot to the first token. */
+  /** From the assignment of a slot to the first token. */
   readonly promptMs: number
   readonly predictedMs: number
 }
 
-/** What a generation gives: pieces of text, and at last how it ended. The index says of which answer. */
+/** The output of a generation: pieces of text, then its end. `index` is the number of the answer. */
 export type Piece =
   | {
       readonly _tag: "Text"
@@ -59,12 +58,12 @@ export type Piece =
       readonly _tag: "End"
       readonly index: number
       readonly reason: FinishReason
-      /** The stop string that ended it. */
+      /** The stop string that ended the answer. */
       readonly stop: string | undefined
       readonly usage: Usage
     }
 
-/** What a prompt is evaluated in at once, in tokens: the longest that a cancelled one still computes. */
+/** Tokens of a prompt that are evaluated at once. A cancelled request still completes the current batch. */
 export const batchSize = 256
 
 interface Counts {
@@ -73,11 +72,11 @@ interface Counts {
   firstAt: number
 }
 
-/** How many tokens a sequence has evaluated already that the prompt begins with. */
+/** The number of leading tokens of the prompt that a sequence has already evaluated. */
 const sharedPrefix = (tokens: ReadonlyArray<Token>) => (sequence: LlamaContextSequence) =>
   sequence.compareContextTokens([...tokens]).firstDifferentIndex
 
-/** Writes answers to prompts, each in a slot of its own. */
+/** Generates answers, each in its own slot. */
 export class Generator {
   readonly #llama: LlamaPackage["llama"]
   readonly #model: LlamaModel
@@ -89,14 +88,14 @@ export class Generator {
     this.#slots = slots
   }
 
-  /** One answer. The signal stops it at the next token. */
+  /** Generates one answer. The signal stops it at the next token. */
   async *run(
     prompt: ReadonlyArray<Token>,
     sampling: Sampling,
     index: number,
     signal: AbortSignal
   ): AsyncGenerator<Piece> {
-    const askedAt = performance.now()
+    const queuedAt = performance.now()
     const slot = await this.#slots.acquire(sharedPrefix(prompt), signal)
     const startedAt = performance.now()
     const counts = { cached: 0, completion: 0, firstAt: startedAt }
@@ -109,7 +108,7 @@ export class Generator {
         promptTokens: prompt.length,
         cachedTokens: counts.cached,
         completionTokens: counts.completion,
-        queuedMs: startedAt - askedAt,
+        queuedMs: startedAt - queuedAt,
         promptMs: counts.firstAt - startedAt,
         predictedMs: performance.now() - counts.firstAt
       }
@@ -126,7 +125,7 @@ export class Generator {
     }
   }
 
-  // Evaluates all but the last chunk in small steps, because nothing can be cancelled inside of a step.
+  // Evaluates all but the last batch in steps, because a step cannot be cancelled.
   async #prefill(
     { sequence }: Slot<LlamaContextSequence>,
     prompt: ReadonlyArray<Token>,
@@ -165,10 +164,10 @@ export class Generator {
       sampling.logprobs === undefined
         ? undefined
         : new LogProbs<Token>((token) => this.#model.detokenize([token], true, before), sampling.logprobs)
-    const piece = (sanitized: string): Piece => ({
+    const piece = (emitted: string): Piece => ({
       _tag: "Text",
       index,
-      text: sanitized,
+      text: emitted,
       logprobs: logprobs?.take(text.shown) ?? null
     })
     const written: Array<Token> = []
@@ -183,8 +182,8 @@ export class Generator {
       counts.completion++
       if (options.repeatPenalty !== undefined) written.push(token)
       if (probabilities !== undefined) logprobs?.push(token, probabilities, text.length)
-      const sanitized = text.push(token)
-      if (sanitized !== "") yield piece(sanitized)
+      const emitted = text.push(token)
+      if (emitted !== "") yield piece(emitted)
       if (text.stop !== undefined) break
       if (signal.aborted) reason = "cancelled"
       else if (counts.completion >= sampling.maxTokens) reason = "length"
@@ -206,7 +205,7 @@ export class Generator {
       topP: sampling.topP,
       topK: sampling.topK,
       minP: sampling.minP,
-      // Left to itself the engine takes the same seed each time; answers to one prompt must differ.
+      // The engine's default seed is constant, but answers to one prompt must differ.
       seed: seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       ...(grammar === undefined
         ? {}
@@ -221,7 +220,7 @@ export class Generator {
   }
 }
 
-/** OpenAI's penalties look at the answer alone, llama.cpp's at the prompt too. */
+/** OpenAI's penalties apply to the answer only, llama.cpp's also to the prompt. */
 const penaltiesOf = (
   { frequencyPenalty, penaltyWindow, presencePenalty, repeatPenalty }: Sampling,
   prompt: ReadonlyArray<Token>,

@@ -9,7 +9,7 @@ const maxDepth = 64
 const maxRepeats = 1000
 const maxSchema = 65_536
 
-/** One translation: the rules so far, and the names of the schemas that `$ref` led to. */
+/** The translation of one schema: the rules so far, and the rule names of schemas that `$ref` referenced. */
 class Translation {
   readonly #root: unknown
   readonly #strict: boolean
@@ -56,7 +56,7 @@ class Translation {
     return anyOf(fitting.map(literal))
   }
 
-  // Of several schemas at once only one alone can be held.
+  // The grammar can enforce `allOf` only with a single schema.
   #union(node: SchemaNode, keyword: string, depth: number) {
     const nodes = this.#list(node, keyword)
     const holds = keyword !== "allOf" || nodes.length === 1
@@ -97,7 +97,7 @@ class Translation {
     )
   }
 
-  // Backwards, because what may follow a property depends on whether one came before it.
+  // Backwards, because the rule after a property depends on whether an earlier one was written.
   #object(node: SchemaNode, depth: number) {
     const { additionalProperties: others = true, properties = {}, required = [] } = node
     if (!Predicate.isReadonlyObject(properties)) throw refusal("'properties' must be an object")
@@ -109,7 +109,8 @@ class Translation {
     let later = `""`
     for (const name of names.toReversed()) {
       const schema = Object.hasOwn(properties, name) ? properties[name] : others
-      if (schema === false) throw refusal(`'required' names '${name.slice(0, 64)}', which cannot be there`)
+      if (schema === false)
+        throw refusal(`'required' names '${name.slice(0, 64)}', which the schema does not allow`)
       const pair = this.#rule(`${literal(name)} ":" space ${this.#value(schema, depth + 1)}`)
       const isNeeded = needed.has(name)
       first = this.#rule(`${pair} ${later}${isNeeded ? "" : ` | ${first}`}`)
@@ -120,42 +121,43 @@ class Translation {
     return `"{" space ${first} space "}"`
   }
 
-  // With as few properties as may be there, or as many as must, it is known which.
+  // At the minimum or maximum possible number of properties, the set of properties is fixed.
   #propertiesOf(node: SchemaNode, named: ReadonlySet<string>, needed: ReadonlySet<string>) {
-    const least = this.#whole(node, "minProperties") ?? 0
-    const most = this.#whole(node, "maxProperties") ?? named.size
-    if (least === named.size && most >= least) return { names: [...named], needed: named }
-    if (most === needed.size && least <= most) return { names: [...needed], needed }
-    if (least > needed.size) this.#unheld("minProperties")
-    if (most < named.size) this.#unheld("maxProperties")
+    const min = this.#whole(node, "minProperties") ?? 0
+    const max = this.#whole(node, "maxProperties") ?? named.size
+    if (min === named.size && max >= min) return { names: [...named], needed: named }
+    if (max === needed.size && min <= max) return { names: [...needed], needed }
+    if (min > needed.size) this.#unheld("minProperties")
+    if (max < named.size) this.#unheld("maxProperties")
     return { names: [...named], needed }
   }
 
   #map(node: SchemaNode, others: unknown, depth: number) {
-    const least = this.#whole(node, "minProperties") ?? 0
-    const most = this.#whole(node, "maxProperties")
-    // Two properties may have the same name, which counts once.
-    if (least > 1 || (most !== undefined && most < least)) this.#unheld("minProperties")
-    if (others === false && least > 0)
-      throw refusal("'minProperties' asks for properties that cannot be there")
-    if (others === false || most === 0) return `"{}"`
-    if (others === true && least === 0 && most === undefined) return "object"
+    const min = this.#whole(node, "minProperties") ?? 0
+    const max = this.#whole(node, "maxProperties")
+    // A generated object may repeat a property name, which counts as one property.
+    if (min > 1 || (max !== undefined && max < min)) this.#unheld("minProperties")
+    if (others === false && min > 0)
+      throw refusal("'minProperties' requires properties that the schema does not allow")
+    if (others === false || max === 0) return `"{}"`
+    if (others === true && min === 0 && max === undefined) return "object"
     const pair = this.#rule(`string ":" space ${this.#value(others, depth + 1)}`)
-    const more = most === undefined ? "*" : `{0,${Math.min(most, maxRepeats) - 1}}`
+    const more = max === undefined ? "*" : `{0,${Math.min(max, maxRepeats) - 1}}`
     const pairs = `space ${pair} ( "," space ${pair} )${more} space`
-    return `"{" ${least === 0 ? optionalOf(pairs) : pairs} "}"`
+    return `"{" ${min === 0 ? optionalOf(pairs) : pairs} "}"`
   }
 
   #array(node: SchemaNode, depth: number) {
-    const [least, most = Number.POSITIVE_INFINITY] = this.#bounds(node, "minItems", "maxItems")
+    const [min, max = Number.POSITIVE_INFINITY] = this.#bounds(node, "minItems", "maxItems")
     const { additionalItems, items, prefixItems } = node
     const isOldTuple = Array.isArray(items)
     const prefix = isOldTuple ? items : prefixItems === undefined ? [] : this.#list(node, "prefixItems")
     const others = (isOldTuple ? additionalItems : items) ?? true
-    const own = prefix.slice(0, most).map((each) => this.#rule(this.#value(each, depth + 1)))
-    const rest = most - own.length
-    const restLeast = Math.max(0, least - own.length)
-    if (others === false && restLeast > 0) throw refusal("'minItems' asks for more items than there can be")
+    const own = prefix.slice(0, max).map((each) => this.#rule(this.#value(each, depth + 1)))
+    const rest = max - own.length
+    const restLeast = Math.max(0, min - own.length)
+    if (others === false && restLeast > 0)
+      throw refusal("'minItems' requires more items than the schema allows")
     if (own.length === 0 && (rest === 0 || others === false)) return `"[]"`
     let list = `""`
     if (others !== false && rest > 0) {
@@ -168,9 +170,9 @@ class Translation {
     }
     for (const [index, item] of [...own.entries()].toReversed()) {
       const begun = `${index === 0 ? "" : `"," space `}${item} ${list}`
-      list = this.#rule(index > 0 && index >= least ? optionalOf(begun) : begun)
+      list = this.#rule(index > 0 && index >= min ? optionalOf(begun) : begun)
     }
-    return `"[" ${least === 0 ? optionalOf(`space ${list} space`) : `space ${list} space`} "]"`
+    return `"[" ${min === 0 ? optionalOf(`space ${list} space`) : `space ${list} space`} "]"`
   }
 
   #string(node: SchemaNode) {
@@ -179,7 +181,7 @@ class Translation {
     return this.#heldOr(() => stringContent(node, bounds, this.#patterns), loosely)
   }
 
-  // What is not strict may be held in part.
+  // A schema that is not strict may be enforced in part.
   #heldOr(hold: () => string, loosely: string) {
     try {
       return hold()
@@ -211,23 +213,23 @@ class Translation {
   #list(node: SchemaNode, keyword: string): ReadonlyArray<unknown> {
     const list = node[keyword]
     if (Array.isArray(list) && list.length > 0) return list
-    throw refusal(`'${keyword}' must be a list with something in it`)
+    throw refusal(`'${keyword}' must be a non-empty list`)
   }
 
-  // What is shorter than asked for fits as well: so a bound above what the engine repeats becomes that.
+  // A smaller maximum still fits the schema, so the maximum is limited to the engine's repetition limit.
   #bounds(node: SchemaNode, from: string, to: string): readonly [number, number | undefined] {
-    const least = this.#whole(node, from) ?? 0
-    const most = this.#whole(node, to)
-    if (least > maxRepeats) throw refusal(`'${from}' must be at most ${maxRepeats}`)
-    if (most !== undefined && most < least) throw refusal(`'${to}' is below '${from}'`)
-    return [least, most === undefined ? undefined : Math.min(most, maxRepeats)]
+    const min = this.#whole(node, from) ?? 0
+    const max = this.#whole(node, to)
+    if (min > maxRepeats) throw refusal(`'${from}' must be at most ${maxRepeats}`)
+    if (max !== undefined && max < min) throw refusal(`'${to}' is below '${from}'`)
+    return [min, max === undefined ? undefined : Math.min(max, maxRepeats)]
   }
 
   #whole(node: SchemaNode, keyword: string) {
     const value = node[keyword]
     if (value === undefined || (typeof value === "number" && Number.isInteger(value) && value >= 0))
       return value
-    throw refusal(`'${keyword}' must be a whole number from 0`)
+    throw refusal(`'${keyword}' must be an integer of at least 0`)
   }
 
   #hold(node: SchemaNode, held: ReadonlyArray<string>, types?: ReadonlyArray<unknown>) {
@@ -241,10 +243,9 @@ class Translation {
 }
 
 /**
- * Makes a grammar in llama.cpp's GBNF of a JSON schema; what it lets pass fits the schema, and ends with the value.
- * A strict schema is refused for a keyword that the grammar does not guarantee; of others such keywords are ignored.
- * Keywords without effect on values are always ignored. Objects get no properties beside the named ones. Throws
- * BadRequest.
+ * Converts a JSON schema to a grammar in llama.cpp's GBNF, which accepts exactly one value that conforms to the schema.
+ * Keywords that the grammar cannot enforce are an error in a strict schema and ignored otherwise. Annotations are always
+ * ignored. Objects get no properties other than the named ones. Throws BadRequest.
  */
 export const jsonGrammar = (schema: unknown, strict: boolean) => {
   if (JSON.stringify(schema).length > maxSchema) {

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as NodeLlamaCpp from "node-llama-cpp"
 import { EngineFailed } from "./errors.ts"
 
-/** What the worker uses of the engine's packages. */
+/** The packages of the engine that the worker uses. */
 export interface LlamaPackage {
   readonly llama: typeof NodeLlamaCpp
   readonly jinja: typeof Jinja
@@ -17,7 +17,7 @@ const find = (folders: ReadonlyArray<string>) => {
     try {
       return createRequire(path.join(folder, "_")).resolve("node-llama-cpp")
     } catch {
-      // Not in this one.
+      // Try the next folder.
     }
   }
   throw new EngineFailed({
@@ -31,7 +31,7 @@ const load = async (folders: ReadonlyArray<string>): Promise<LlamaPackage> => {
   return { llama: await import(pathToFileURL(entry).href), jinja: await import(pathToFileURL(jinja).href) }
 }
 
-/** Loads node-llama-cpp: from the engine's own folder if it is there, else from beside rbee. */
+/** Loads node-llama-cpp from the engine's folder if it is installed there, else from rbee's own dependencies. */
 export const loadLlamaPackage = (engineDir: string | undefined) =>
   Effect.tryPromise({
     try: () => load([...(engineDir === undefined ? [] : [engineDir]), import.meta.dirname]),

@@ -2,17 +2,17 @@
 export interface TokenLogProb {
   readonly token: string
   readonly logprob: number
-  /** Its UTF-8; null for a token that is a part of a character. */
+  /** The token's UTF-8 bytes; null for a token that is part of a character. */
   readonly bytes: ReadonlyArray<number> | null
 }
 
-/** A token of the answer, where its text begins there, and the likeliest tokens at its place. */
+/** A token of the answer, the offset of its text in the answer, and the most probable tokens at its position. */
 export interface AnswerLogProb extends TokenLogProb {
   readonly offset: number
   readonly top: ReadonlyArray<TokenLogProb>
 }
 
-// What OpenAI gives for a token that is out of the question; JSON has no infinity.
+// OpenAI's value for an impossible token; JSON cannot represent infinity.
 const lowest = -9999
 
 const likeliest = <Token>(probabilities: ReadonlyMap<Token, number>, count: number) => {
@@ -27,31 +27,31 @@ const likeliest = <Token>(probabilities: ReadonlyMap<Token, number>, count: numb
   return top
 }
 
-/** Keeps the probabilities of tokens until their text is shown. They are those from which the token was chosen. */
+/** Buffers log probabilities, taken from the sampled distribution, until the text of their tokens is emitted. */
 export class LogProbs<Token> {
   readonly #textOf: (token: Token) => string
   readonly #count: number
-  #kept: Array<AnswerLogProb> = []
+  #pending: Array<AnswerLogProb> = []
 
   constructor(textOf: (token: Token) => string, count: number) {
     this.#textOf = textOf
     this.#count = count
   }
 
-  /** Takes a token whose text begins at the offset. */
+  /** Adds a token whose text begins at the offset. */
   push(token: Token, probabilities: ReadonlyMap<Token, number>, offset: number) {
-    this.#kept.push({
+    this.#pending.push({
       ...this.#of(token, probabilities.get(token) ?? 0),
       offset,
       top: likeliest(probabilities, this.#count).map(([other, probability]) => this.#of(other, probability))
     })
   }
 
-  /** Gives those of the tokens whose text begins before the length that is shown, each once. */
-  take(sanitized: number): ReadonlyArray<AnswerLogProb> {
-    const given = this.#kept.filter(({ offset }) => offset < sanitized)
-    this.#kept = this.#kept.slice(given.length)
-    return given
+  /** Removes and returns the tokens whose text begins before `emitted`, the length of the emitted text. */
+  take(emitted: number): ReadonlyArray<AnswerLogProb> {
+    const taken = this.#pending.filter(({ offset }) => offset < emitted)
+    this.#pending = this.#pending.slice(taken.length)
+    return taken
   }
 
   #of(token: Token, probability: number): TokenLogProb {

@@ -1,16 +1,16 @@
 /** A piece of a rendered template. */
 export interface Segment {
   readonly text: string
-  /** It comes from a request, and no part of it is a control token. */
+  /** The text comes from a request and must not be read as control tokens. */
   readonly isLiteral: boolean
-  /** The index of the message whose content stands here, instead of the text. */
+  /** The index of the message whose content replaces the text. */
   readonly message: number | undefined
 }
 
 const firstPrivate = 0xe000
 const lastPrivate = 0xf8ff
 
-// No control token consists of these alone.
+// No control token consists of these characters only.
 const isHarmless = (text: string) => /^[\w .,:;/-]*$/.test(text)
 
 const unusedCharacters = (texts: ReadonlyArray<string>, count: number) => {
@@ -23,8 +23,8 @@ const unusedCharacters = (texts: ReadonlyArray<string>, count: number) => {
 }
 
 /**
- * Marks what comes from a request in the input of a template, so that it is found again in the output. The marks are
- * characters of private use that none of the texts holds.
+ * Marks the texts of a request in the input of a template, so that they can be found in its output. The marks are
+ * private-use characters that occur in none of the texts.
  */
 export class Markers {
   readonly #frame: string
@@ -34,24 +34,24 @@ export class Markers {
   constructor(texts: ReadonlyArray<string>) {
     const [frame, open, close] = unusedCharacters(texts, 3)
     if (frame === undefined || open === undefined || close === undefined) {
-      throw new Error("the messages hold every character of private use that there is")
+      throw new Error("the messages contain every private-use character")
     }
     this.#frame = frame
     this.#open = open
     this.#close = close
   }
 
-  /** Stands for the content of a message. */
+  /** The placeholder for the content of a message. */
   place(message: number) {
     return `${this.#frame}${message}${this.#frame}`
   }
 
-  /** The text, marked unless it can be no control token. */
+  /** Marks a text unless it cannot contain a control token. */
   literal(text: string) {
     return isHarmless(text) ? text : `${this.#open}${text}${this.#close}`
   }
 
-  /** The value, with every text in it marked; a template may write it as JSON or bare. */
+  /** Marks every text in a value, which a template may write as JSON or as plain text. */
   literals(value: unknown): unknown {
     if (typeof value === "string") return this.literal(value)
     if (Array.isArray(value)) return value.map((each) => this.literals(each))
@@ -61,7 +61,7 @@ export class Markers {
     )
   }
 
-  /** The pieces of what the template made. */
+  /** Splits the output of a template into segments. */
   split(rendered: string): ReadonlyArray<Segment> {
     const pattern = new RegExp(
       `${this.#frame}(\\d+)${this.#frame}|${this.#open}([^${this.#close}]*)${this.#close}?`,

@@ -19,7 +19,7 @@ const toIssues = SchemaIssue.makeFormatterStandardSchemaV1({
 
 const texts = "Expected a text, a list of texts, or token ids in a list or in lists"
 
-/** Fields that have several forms: when more than one of them nearly fits, all are named. */
+/** Fields with several forms: when several of the forms fail, the message names all forms. */
 const forms: { readonly [field: string]: string } = { input: texts, prompt: texts }
 
 type Issues = ReturnType<typeof toIssues>["issues"]
@@ -67,11 +67,11 @@ const reader = <A>(schema: Schema.ConstraintDecoder<A>) => {
   )
 }
 
-/** The body of the request at hand, of at most 16 MB; BadRequest names the field that is wrong. */
+/** Reads the body of the current request, at most 16 MB; BadRequest names the invalid field. */
 export const readCompletion = reader(CompletionRequest)
 
-/** As readCompletion. */
+/** Like `readCompletion`. */
 export const readChat = reader(ChatRequest)
 
-/** As readCompletion. */
+/** Like `readCompletion`. */
 export const readEmbedding = reader(EmbeddingRequest)

@@ -1,4 +1,4 @@
-/** A place where one request at a time generates, and what it evaluated last. */
+/** Capacity for one concurrent request. Its sequence keeps the tokens that it evaluated last. */
 export interface Slot<Sequence> {
   readonly sequence: Sequence
   busy: boolean
@@ -11,8 +11,8 @@ interface Waiting<Sequence> {
 }
 
 /**
- * The sequences of a context. A request gets the idle one that shares the longest prefix with it, else the one that
- * was idle longest; when all are busy it waits its turn.
+ * Assigns the sequences of a context to requests. A request gets the idle sequence that shares the longest prefix with its
+ * prompt; among equals, the one that was used least recently. When all are busy, requests wait in order of arrival.
  */
 export class Slots<Sequence> {
   readonly #slots: ReadonlyArray<Slot<Sequence>>
@@ -37,12 +37,12 @@ export class Slots<Sequence> {
     return this.#waiting.length
   }
 
-  /** Whether so many more requests may run or wait. */
+  /** Whether `count` more requests may run or wait. */
   hasRoomFor(count: number) {
     return this.waiting + count <= this.#maxWaiting + Math.max(0, this.size - this.busy)
   }
 
-  /** A slot, or nothing when the signal came first. */
+  /** Waits for a slot; returns undefined when the signal aborts first. */
   acquire(
     prefixOf: (sequence: Sequence) => number,
     signal: AbortSignal
@@ -57,9 +57,9 @@ export class Slots<Sequence> {
       }
       const waiting: Waiting<Sequence> = {
         prefixOf,
-        give: (given) => {
+        give: (assigned) => {
           signal.removeEventListener("abort", leave)
-          resolve(given)
+          resolve(assigned)
         }
       }
       this.#waiting.push(waiting)

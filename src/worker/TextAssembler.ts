@@ -1,18 +1,18 @@
-/** What the generation of a text came to. */
+/** Why the generation of an answer ended. */
 export type FinishReason = "cancelled" | "length" | "stop"
 
-const halfCharacter = "\uFFFD"
-// No character has more bytes: what is none by then never becomes one, and is not shown.
-const maxCharacter = 4
+const replacementCharacter = "\uFFFD"
+// UTF-8 characters have at most four bytes; a longer incomplete sequence is invalid and is dropped.
+const maxCharacterBytes = 4
 
 /**
- * Makes text of tokens: holds back half a character until the rest of it came, and what may be the beginning of a
- * stop string until it is clear that it is none.
+ * Converts tokens to text. It withholds an incomplete character until the rest arrives, and text that may begin a stop
+ * string until this is decided.
  */
 export class TextAssembler<Token> {
   readonly #detokenize: (tokens: ReadonlyArray<Token>, before: ReadonlyArray<Token>) => string
   readonly #stops: ReadonlyArray<string>
-  readonly #longestStop: number
+  readonly #maxStopLength: number
   #pending: Array<Token> = []
   #before: ReadonlyArray<Token>
   #held = ""
@@ -26,36 +26,36 @@ export class TextAssembler<Token> {
   ) {
     this.#detokenize = detokenize
     this.#stops = stops
-    this.#longestStop = Math.max(0, ...stops.map((stop) => stop.length))
+    this.#maxStopLength = Math.max(0, ...stops.map((stop) => stop.length))
     this.#before = before
   }
 
-  /** The stop string that came; nothing is given after it. */
+  /** The stop string that ended the text; no text is emitted after it. */
   get stop() {
     return this.#stop
   }
 
-  /** How long the text is that was given. */
+  /** The length of the emitted text. */
   get shown() {
     return this.#shown
   }
 
-  /** Where the text of the next token begins. */
+  /** The offset of the next token's text. */
   get length() {
     return this.#shown + this.#held.length
   }
 
-  /** Takes a token; gives the text that can be shown now, which may be empty. */
+  /** Adds a token; returns the text that can be emitted now, which may be empty. */
   push(token: Token): string {
     this.#pending.push(token)
     const piece = this.#detokenize(this.#pending, this.#before)
-    if (piece.endsWith(halfCharacter) && this.#pending.length < maxCharacter) return ""
+    if (piece.endsWith(replacementCharacter) && this.#pending.length < maxCharacterBytes) return ""
     this.#before = [...this.#before, ...this.#pending].slice(-3)
     this.#pending = []
-    return this.#release(piece.replaceAll(halfCharacter, ""))
+    return this.#release(piece.replaceAll(replacementCharacter, ""))
   }
 
-  /** Gives what is held back, when no token follows. Half a character is not given. */
+  /** Returns the withheld text after the last token, without an incomplete character. */
   end(): string {
     const rest = this.#stop === undefined ? this.#held : ""
     this.#held = ""
@@ -85,7 +85,7 @@ export class TextAssembler<Token> {
   }
 
   #mayBeginStop() {
-    for (let length = Math.min(this.#longestStop - 1, this.#held.length); length > 0; length--) {
+    for (let length = Math.min(this.#maxStopLength - 1, this.#held.length); length > 0; length--) {
       const tail = this.#held.slice(-length)
       if (this.#stops.some((stop) => stop.startsWith(tail))) return length
     }

@@ -7,13 +7,13 @@ const between = (minimum: number, maximum: number) =>
 
 const wholeUpTo = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 0, maximum }))
 
-// Clients send seeds of 64 bits, which JSON gives as numbers beyond the safe integers.
+// Clients send 64-bit seeds, which may exceed the safe integers.
 const WholeNumber = Schema.Finite.check(
   Schema.makeFilter((value) => Number.isInteger(value) || "Expected a whole number")
 )
 
 const SafeText = Schema.String.check(
-  // oxlint-disable-next-line no-control-regex -- NUL is what it keeps out
+  // oxlint-disable-next-line no-control-regex -- the check rejects NUL
   Schema.isPattern(/^[^\u0000]*$/, { expected: "a text without NUL characters" })
 )
 
@@ -31,7 +31,7 @@ const ResponseFormat = Schema.Struct({
   json_schema: optional(
     Schema.Struct({ name: optional(Schema.String), schema: JsonSchema, strict: optional(Schema.Boolean) })
   ),
-  /** Where llama-server's clients put it. */
+  /** The same, as llama-server's clients send it. */
   schema: optional(JsonSchema)
 })
 
@@ -39,21 +39,21 @@ const maxChoices = 8
 
 const sampling = {
   model: optional(Schema.String),
-  /** Below 0: as many as the context has room for. */
+  /** Below 0: limited by the context only. */
   max_tokens: optional(WholeNumber),
   temperature: optional(between(0, 100)),
   top_p: optional(between(0, 1)),
   /** Below 1: all. */
   top_k: optional(WholeNumber),
   min_p: optional(between(0, 1)),
-  /** Below 0: any. */
+  /** Below 0: random. */
   seed: optional(WholeNumber),
   presence_penalty: optional(between(-2, 2)),
   frequency_penalty: optional(between(-2, 2)),
   repeat_penalty: optional(between(0.01, 100)),
   /** The same, as vLLM calls it. */
   repetition_penalty: optional(between(0.01, 100)),
-  /** Tokens that the penalties look back on; below 0: the context. */
+  /** The number of last tokens that the penalties apply to; below 0: the context length. */
   repeat_last_n: optional(WholeNumber),
   stop: optional(Stop),
   n: optional(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: maxChoices }))),
@@ -77,7 +77,7 @@ export const CompletionRequest = Schema.Struct({
   ...sampling,
   prompt: Schema.Union([SafeText, TokenIds.check(Schema.isMinLength(1)), Prompts]),
   logprobs: optional(Schema.Union([Schema.Boolean, wholeUpTo(5)])),
-  /** Refuses a prompt that does not fit the context together with `max_tokens`, which is cut otherwise. */
+  /** Rejects a prompt that does not fit the context together with `max_tokens`; by default `max_tokens` is reduced. */
   exact_max_tokens: optional(Schema.Boolean)
 })
 export type CompletionRequest = typeof CompletionRequest.Type
@@ -89,7 +89,7 @@ const ToolCall = Schema.Struct({
   type: optional(Schema.String),
   function: Schema.Struct({
     name: SafeText,
-    /** JSON text with OpenAI, an object with Ollama. */
+    /** JSON text in OpenAI's API, an object in Ollama's. */
     arguments: optional(Schema.Union([SafeText, Schema.Record(Schema.String, Schema.Json)]))
   })
 })
@@ -99,7 +99,7 @@ const Content = Schema.Union([SafeText, Schema.Array(TextPart).check(Schema.isMa
 
 const Message = Schema.Struct({
   role: Schema.Literals(["system", "developer", "user", "assistant", "tool"]),
-  /** Absent or null beside tool calls, or in an empty turn of the assistant. */
+  /** Absent or null in a message with tool calls, or in an empty assistant message. */
   content: optional(Content),
   tool_calls: optional(Schema.Array(ToolCall).check(Schema.isMaxLength(256))),
   tool_call_id: optional(SafeText),
@@ -119,11 +119,11 @@ const Message = Schema.Struct({
 )
 export type Message = typeof Message.Type
 
-/** The body of `/v1/chat/completions`, as OpenAI defines it, for text. */
+/** The body of `/v1/chat/completions`, as OpenAI defines it, for text only. */
 export const ChatRequest = Schema.Struct({
   ...sampling,
   max_completion_tokens: optional(WholeNumber),
-  /** Goes on in the last message, which is the assistant's, instead of answering it: the words of vLLM. */
+  /** Continues the last message, which must be the assistant's, instead of answering it; vLLM's field. */
   continue_final_message: optional(Schema.Boolean),
   logprobs: optional(Schema.Boolean),
   top_logprobs: optional(wholeUpTo(20)),
@@ -145,9 +145,9 @@ export const EmbeddingRequest = Schema.Struct({
     )
   ]),
   encoding_format: optional(Schema.Literals(["float", "base64"])),
-  /** The first so many numbers of each vector, at unit length again. */
+  /** Truncates each vector to this many dimensions and normalizes it to unit length. */
   dimensions: optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
-  /** Cuts an input that is longer than the context, which is refused otherwise. */
+  /** Truncates an input that exceeds the context length; by default it is rejected. */
   truncate: optional(Schema.Boolean)
 })
 export type EmbeddingRequest = typeof EmbeddingRequest.Type
@@ -156,7 +156,7 @@ type Fields = { readonly [field: string]: unknown }
 
 const isOne = (value: unknown) => value === 1
 
-const meansNothing = (value: unknown) =>
+const isEmptyValue = (value: unknown) =>
   value === undefined ||
   value === null ||
   value === false ||
@@ -164,21 +164,21 @@ const meansNothing = (value: unknown) =>
   (Array.isArray(value) && value.length === 0) ||
   (typeof value === "object" && Object.keys(value).length === 0)
 
-const refusesTools = (choice: string) => (value: unknown, body: Fields) =>
-  meansNothing(value) || body[choice] === "none"
+const disablesTools = (choice: string) => (value: unknown, body: Fields) =>
+  isEmptyValue(value) || body[choice] === "none"
 
 const unsupported: { readonly [field: string]: (value: unknown, body: Fields) => boolean } = {
   best_of: (value, { n }) => isOne(value) || value === (n ?? 1),
-  echo: meansNothing,
-  suffix: meansNothing,
-  logit_bias: meansNothing,
-  tools: refusesTools("tool_choice"),
-  functions: refusesTools("function_call"),
-  audio: meansNothing
+  echo: isEmptyValue,
+  suffix: isEmptyValue,
+  logit_bias: isEmptyValue,
+  tools: disablesTools("tool_choice"),
+  functions: disablesTools("function_call"),
+  audio: isEmptyValue
 }
 
-/** The first field that asks for what this worker cannot do. To pass over it would change what the answer means. */
+/** The first field with an unsupported value. Ignoring such a field would change the meaning of the answer. */
 export const unsupportedField = (body: Fields) =>
   Object.keys(unsupported).find(
-    (field) => !meansNothing(body[field]) && unsupported[field]?.(body[field], body) === false
+    (field) => !isEmptyValue(body[field]) && unsupported[field]?.(body[field], body) === false
   )

@@ -1,6 +1,6 @@
 import { createContext, Script } from "node:vm"
 
-/** A template took longer than it may, or wrote more. */
+/** A template exceeded the limit of time or output. */
 export class RenderExceeded extends Error {}
 
 const timeout = 2000
@@ -17,8 +17,8 @@ const isTimeout = (cause: unknown) =>
   cause.code === "ERR_SCRIPT_EXECUTION_TIMEOUT"
 
 /**
- * Renders a template within 2 s and 4,000,000 characters, else throws RenderExceeded. The limit also interrupts a loop
- * without end, which no check inside of the interpreter would; nothing else runs in this process meanwhile.
+ * Renders a template within 2 s and 4,000,000 characters, else throws RenderExceeded. The time limit also interrupts an
+ * infinite loop. Rendering blocks the process.
  */
 export const boundedRender = (render: () => string): string => {
   box.render = render

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { EngineFailed } from "./errors.ts"
 import { type LlamaPackage, loadLlamaPackage } from "./LlamaPackage.ts"
 
-/** A GPU that the engine reaches. Both sizes are 0 where the engine does not tell them for this device alone. */
+/** A GPU that the engine can use. Both sizes are 0 when the engine does not report them per device. */
 interface ListedDevice {
   readonly name: string
   readonly backend: "vulkan" | "metal"
@@ -11,7 +11,7 @@ interface ListedDevice {
   readonly free_bytes: number
 }
 
-// With the start of the process this stays below the two seconds that its caller waits.
+// The caller waits two seconds, which include the start of this process.
 const limit = "1700 millis"
 
 const find = async ({ llama }: LlamaPackage): Promise<ReadonlyArray<ListedDevice>> => {
@@ -25,15 +25,15 @@ const find = async ({ llama }: LlamaPackage): Promise<ReadonlyArray<ListedDevice
   })
   if (engine.gpu !== backend) throw new Error(`it has no backend for ${backend}`)
   const names = await engine.getGpuDeviceNames()
-  // The state is the sum over all devices, and what one of them has cannot be asked.
+  // `getVramState` returns the sum over all devices, so sizes are known only for a single device.
   const { free, total } = names.length === 1 ? await engine.getVramState() : { free: 0, total: 0 }
   return names.map((name) => ({ name, backend, total_bytes: total, free_bytes: free }))
 }
 
 /**
- * Prints the GPUs that the engine reaches through Vulkan or Metal as one line of JSON,
- * `{"devices":[{"name","backend","total_bytes","free_bytes"}]}`. Takes less than 2 seconds, and never fails: when the
- * engine cannot be asked there are none, and stderr has the reason.
+ * Prints the GPUs that the engine can use through Vulkan or Metal as one line of JSON,
+ * `{"devices":[{"name","backend","total_bytes","free_bytes"}]}`. Takes less than 2 seconds and never fails: after an engine
+ * error the list is empty, and stderr has the reason.
  */
 export const printDevices = Effect.fn("printDevices")(function* (engineDir: string | undefined) {
   const devices = yield* loadLlamaPackage(engineDir).pipe(

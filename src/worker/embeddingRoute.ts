@@ -6,7 +6,7 @@ import { readEmbedding } from "./RequestBody.ts"
 import { openRequest } from "./Requests.ts"
 import { checkModel, withEngine } from "./Served.ts"
 
-/** A vector as 32-bit floats in base64. */
+/** Encodes a vector as base64 of its 32-bit floats. */
 export const base64Of = (vector: ReadonlyArray<number>) =>
   Buffer.from(Float32Array.from(vector).buffer).toString("base64")
 

@@ -1,5 +1,5 @@
-// llama.cpp's notation is in its grammars/README.md. Numbers stay within what a double holds exactly.
-/** The rules that every grammar has: values of JSON. */
+// llama.cpp's grammars/README.md describes the notation. Numbers stay within the exact range of a double.
+/** The rules of JSON values, which every grammar contains. */
 export const rules = {
   space: String.raw`| " " | "\n" [ \t]{0,20}`,
   char: String.raw`[^"\\\x7F\x00-\x1F] | "\\" ["\\/bfnrt] | "\\u" [0-9a-fA-F]{4}`,
@@ -16,14 +16,14 @@ export const rules = {
   array: `"[" ( space any ( "," space any )* space )? "]"`
 }
 
-/** A value as its JSON, to the byte. */
+/** Matches exactly the JSON text of a value. */
 export const literal = (value: unknown) =>
   `"${JSON.stringify(value)
     .replaceAll("\\", "\\\\")
     .replaceAll('"', String.raw`\"`)}"`
 
-/** What may be left out. */
+/** An optional expression. */
 export const optionalOf = (expression: string) => `( ${expression} )?`
 
-/** One of several. */
+/** A choice of expressions. */
 export const anyOf = (expressions: ReadonlyArray<string>) => `( ${expressions.join(" | ")} )`

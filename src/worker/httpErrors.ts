@@ -11,7 +11,7 @@ type RequestError =
   | HttpServerError.HttpServerError
   | ModelNotServed
 
-/** An error in OpenAI's form. */
+/** An error body in OpenAI's format. */
 export const openAiError = (
   status: number,
   message: string,
@@ -22,7 +22,7 @@ export const openAiError = (
 
 const invalid = "invalid_request_error"
 
-/** The answer to an error, with its status. */
+/** The HTTP response to an error. */
 export const errorResponse = (error: RequestError) => Effect.succeed(toResponse(error))
 
 const toResponse = (error: RequestError) => {

@@ -62,7 +62,7 @@ const readFlags = () => {
       chatTemplate: template === undefined ? undefined : readFileSync(template, "utf8"),
       contextSize: positiveInteger("ctx-size"),
       parallel: positiveInteger("parallel") ?? 4,
-      // With as many spinning threads as cores, threads wait for each other: a small model gets twenty times slower.
+      // With one spinning thread per core, threads wait for each other: a small model becomes twenty times slower.
       threads: positiveInteger("threads") ?? Math.max(1, availableParallelism() - 1),
       gpu: !device.startsWith("cpu"),
       engineDir

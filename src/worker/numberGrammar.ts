@@ -1,7 +1,7 @@
 import { anyOf } from "./gbnf.ts"
 import { refusal, type SchemaNode, Unheld } from "./schemaKeywords.ts"
 
-/** The least or the greatest number that fits; an exclusive one does not fit itself. */
+/** The minimum or maximum of a number; an exclusive bound is not itself allowed. */
 interface Bound {
   readonly value: number
   readonly isExclusive: boolean
@@ -9,11 +9,11 @@ interface Bound {
 
 const scale = 15
 const scaled = 10n ** 15n
-// What a double holds exactly; no number that is written goes beyond it.
+// Integers up to this size are exact in a double; the grammar allows no larger number.
 const limit = 1e15
 const maxDecimals = 6
 
-/** Formats of OpenAPI that are bounds. */
+/** The bounds that OpenAPI's number formats imply. */
 const ranges: { readonly [format: string]: readonly [number, number] } = {
   int8: [-(2 ** 7), 2 ** 7 - 1],
   int16: [-(2 ** 15), 2 ** 15 - 1],
@@ -24,12 +24,12 @@ const ranges: { readonly [format: string]: readonly [number, number] } = {
   uint64: [0, limit]
 }
 
-// A bound in units of 10^-15; none for a number that has more decimals.
+// A bound in units of 10^-15; undefined for a number with more decimals.
 const unitsOf = (value: number) => {
   const match = /^(-?)(\d+)(?:\.(\d{1,15}))?$/.exec(value.toString())
   if (match === null) return undefined
-  const { 1: sign = "", 2: whole = "", 3: decimals = "" } = match
-  const units = BigInt(whole + decimals.padEnd(scale, "0"))
+  const { 1: sign = "", 2: integer = "", 3: decimals = "" } = match
+  const units = BigInt(integer + decimals.padEnd(scale, "0"))
   return sign === "" ? units : -units
 }
 
@@ -46,11 +46,11 @@ const textOf = (value: bigint, decimals: number) => {
 const anyDigits = (text: string) =>
   text.replaceAll(/\d+/g, ({ length }) => ` [0-9]{${length}}`).replace(".", ` "."`)
 
-/** Texts of the same form from one to another, digit by digit; no bound on a side where it is not given. */
-const digitsBetween = (least: string | undefined, most: string | undefined, form: string): string => {
+/** Digit strings of one form between two bounds of that form; an undefined bound does not restrict its side. */
+const digitsBetween = (lower: string | undefined, upper: string | undefined, form: string): string => {
   if (form === "") return ""
-  const from = least !== undefined && /^[0.]+$/.test(least) ? undefined : least
-  const to = most !== undefined && /^[9.]+$/.test(most) ? undefined : most
+  const from = lower !== undefined && /^[0.]+$/.test(lower) ? undefined : lower
+  const to = upper !== undefined && /^[9.]+$/.test(upper) ? undefined : upper
   if (from === undefined && to === undefined) return anyDigits(form)
   const rest = form.slice(1)
   const [first = "", last = ""] = [from?.[0] ?? "0", to?.[0] ?? "9"]
@@ -66,14 +66,14 @@ const digitsBetween = (least: string | undefined, most: string | undefined, form
   return ` (${ways.join(" |")} )`
 }
 
-/** The numbers from 0 that have so many decimals, in units of the last one. */
+/** The non-negative numbers with exactly `decimals` decimals between two bounds, in units of the last decimal. */
 const magnitudes = (from: bigint, to: bigint, decimals: number) => {
   const ways: Array<string> = []
   for (let size = decimals + 1; 10n ** BigInt(size - 1) <= to || size === decimals + 1; size++) {
-    const least = size === decimals + 1 ? 0n : 10n ** BigInt(size - 1)
-    const most = 10n ** BigInt(size) - 1n
-    const low = from > least ? from : least
-    const high = to < most ? to : most
+    const lower = size === decimals + 1 ? 0n : 10n ** BigInt(size - 1)
+    const upper = 10n ** BigInt(size) - 1n
+    const low = from > lower ? from : lower
+    const high = to < upper ? to : upper
     if (low > high) continue
     const text = textOf(low, decimals)
     ways.push(digitsBetween(text, textOf(high, decimals), text).trim())
@@ -81,7 +81,7 @@ const magnitudes = (from: bigint, to: bigint, decimals: number) => {
   return ways
 }
 
-/** The numbers between two bounds that have at most so many decimals; none when there are none. */
+/** The numbers between two bounds with at upper the given number of decimals; undefined when there are none. */
 const numbersBetween = (min: Bound, max: Bound, decimals: number): ReadonlyArray<string> | undefined => {
   const from = unitsOf(min.value)
   const to = unitsOf(max.value)
@@ -109,7 +109,7 @@ const numberOf = (node: SchemaNode, keyword: string) => {
   throw refusal(`'${keyword}' must be a number`)
 }
 
-/** The narrower of the bounds that a side has. */
+/** The stricter of several bounds of one side. */
 const boundOf = (node: SchemaNode, side: "minimum" | "maximum", format: number | undefined): Bound => {
   const sign = side === "minimum" ? 1 : -1
   const exclusive = numberOf(node, side === "minimum" ? "exclusiveMinimum" : "exclusiveMaximum")
@@ -130,7 +130,7 @@ const decimalsOf = (node: SchemaNode, isInteger: boolean) => {
   return isInteger ? 0 : places
 }
 
-/** A number within the bounds of a schema. Throws Unheld for bounds or steps that the grammar cannot write. */
+/** A number within the bounds of a schema. Throws Unheld for bounds or steps that the grammar cannot enforce. */
 export const numberRule = (node: SchemaNode, isInteger: boolean) => {
   const { format } = node
   const range = typeof format === "string" && Object.hasOwn(ranges, format) ? ranges[format] : undefined

@@ -14,7 +14,7 @@ import {
   withoutEmpty
 } from "./textPattern.ts"
 
-/** Enters a rule and gives its name. */
+/** Adds a rule and returns its name. */
 export type AddRule = (body: string) => string
 
 const maxRepeats = 1000
@@ -22,7 +22,7 @@ const maxStates = 4000
 const maxSize = 200_000
 const maxExpanded = 20_000
 
-/** What JSON writes with an escape. */
+/** The characters that JSON escapes. */
 const escaped: Ranges = [
   [0, 0x1f],
   [0x22, 0x22],
@@ -33,7 +33,7 @@ const has = (ranges: Ranges, code: number) => ranges.some(([from, to]) => from <
 
 const hex = (code: number) => `\\U${code.toString(16).padStart(8, "0")}`
 
-/** Holds texts as JSON writes them between its quotes; each rule is made once. */
+/** Writes grammar rules for patterns of JSON string contents, as JSON encodes them. Each rule is added once. */
 export class PatternGrammar {
   readonly #add: AddRule
   readonly #rules = new Map<string, string>()
@@ -45,8 +45,8 @@ export class PatternGrammar {
   }
 
   /**
-   * The texts of the pattern that have so many code points. Throws PatternRefused when there are none, or when counting
-   * takes too many rules.
+   * The texts of the pattern with `min` to `max` code points. Throws PatternRefused when there are none, or when counting
+   * requires too many rules.
    */
   between(pattern: Pattern, min: number, max: number): string {
     if (expandedSize(pattern) > maxExpanded) throw new PatternRefused("repeats repetitions too often")
@@ -82,7 +82,7 @@ export class PatternGrammar {
     }
   }
 
-  // The engine does not take a repetition of what may be empty.
+  // The engine rejects a repetition of an expression that may be empty.
   #repeat({ max, min, part }: Extract<Pattern, { readonly kind: "repeat" }>) {
     const mayBeEmpty = isNullable(part)
     const repeated = mayBeEmpty ? withoutEmpty(part) : part
@@ -93,7 +93,7 @@ export class PatternGrammar {
     return `${rule}{${least},${max === Number.POSITIVE_INFINITY ? "" : Math.min(max, maxRepeats)}}`
   }
 
-  /** A rule, or nothing when no text has such a length. */
+  /** A rule, or undefined when no text has such a length. */
   #counted(pattern: Pattern, min: number, max: number): string | undefined {
     const [least, most] = lengthsOf(pattern)
     if (pattern === never || least > max || most < min) return undefined
@@ -117,7 +117,7 @@ export class PatternGrammar {
   }
 }
 
-/** How many characters the pattern has when its repetitions are written out, as the engine does. */
+/** The size of the pattern in characters after its repetitions are expanded, as the engine does. */
 const expandedSize = (pattern: Pattern): number => {
   switch (pattern.kind) {
     case "sequence":
@@ -134,7 +134,7 @@ const expandedSize = (pattern: Pattern): number => {
   }
 }
 
-/** The pattern with the bounds in it, where only one repeated set makes its length. */
+/** The pattern with the bounds applied to its only part of variable length; undefined when it has more of them. */
 const withBounds = (pattern: Pattern, min: number, max: number) => {
   const parts = pattern.kind === "sequence" ? pattern.parts : [pattern]
   const lengths = parts.map(lengthsOf)
@@ -149,7 +149,7 @@ const withBounds = (pattern: Pattern, min: number, max: number) => {
     : sequence(parts.map((each, index) => (index === open ? repeat(part.part, ...bounds) : each)))
 }
 
-/** One character as JSON writes it. */
+/** One character of the set, as JSON encodes it. */
 const character = (ranges: Ranges) => {
   const plain = without(ranges, escaped)
   const written = plain.map(([from, to]) => (from === to ? hex(from) : `${hex(from)}-${hex(to)}`)).join("")

@@ -12,7 +12,7 @@ import {
   setOf
 } from "./textPattern.ts"
 
-/** Why a regular expression cannot be held; a sentence without its subject. */
+/** The grammar cannot enforce a regular expression; the message is a sentence without its subject. */
 export class PatternRefused extends Error {}
 
 const maxLength = 2048
@@ -52,7 +52,7 @@ const controls: { readonly [letter: string]: number } = { t: 9, n: 10, v: 11, f:
 
 const one = (code: number): Ranges => [[code, code]]
 
-/** Reads an expression that JavaScript has found to be valid. */
+/** Parses an expression that JavaScript accepted. */
 class Reader {
   readonly #source: string
   #at = 0
@@ -186,7 +186,7 @@ class Reader {
   }
 }
 
-/** One way to fit, and whether it has to begin or end where the text does. */
+/** One alternative of an expression, and whether it is anchored to the start or end of the text. */
 interface Anchored {
   readonly atStart: boolean
   readonly atEnd: boolean
@@ -195,7 +195,7 @@ interface Anchored {
 
 const loose = (inside: Pattern): Anchored => ({ atStart: false, atEnd: false, inside })
 
-// Nothing stands before the start of a text, or after its end.
+// No character can precede the start of a text or follow its end.
 const joined = (left: Anchored, right: Anchored): ReadonlyArray<Anchored> => {
   const isOver = (right.atStart && !isNullable(left.inside)) || (left.atEnd && !isNullable(right.inside))
   if (isOver) return []
@@ -248,7 +248,7 @@ const check = (source: string) => {
     return new RegExp(source, "u")
   } catch {
     try {
-      // What is an error with Unicode may still be an expression, such as one with a needless '\'.
+      // An expression that is invalid with the flag `u`, such as one with a needless '\\', may be valid without it.
       return new RegExp(source)
     } catch (cause) {
       throw new PatternRefused(`is not a regular expression: ${cause instanceof Error ? cause.message : ""}`)
@@ -257,8 +257,8 @@ const check = (source: string) => {
 }
 
 /**
- * The texts in which a regular expression of JavaScript finds a match. Throws PatternRefused for one that no grammar can
- * hold: look-around, references back to a group, word boundaries, Unicode properties.
+ * The texts in which a JavaScript regular expression finds a match. Throws PatternRefused for features that a grammar cannot
+ * enforce: look-around, back-references, word boundaries, Unicode properties.
  */
 export const regExpPattern = (source: string): Pattern => {
   check(source)

@@ -7,7 +7,7 @@ import type { ChatRequest, CompletionRequest } from "./Wire.ts"
 type SamplingRequest = CompletionRequest | ChatRequest
 
 const schemaMissing = new BadRequest({
-  reason: "'response_format.json_schema' is needed with the type json_schema",
+  reason: "'response_format.json_schema' is required for the type json_schema",
   param: "response_format",
   code: "invalid_value"
 })
@@ -20,7 +20,7 @@ const grammarOf = (engine: Engine["Service"], format: SamplingRequest["response_
   return type === "json_object" ? engine.grammar({ type: "object" }, true) : Effect.fail(schemaMissing)
 }
 
-// An empty stop string would end every answer before it began; clients send it for none.
+// Clients send an empty stop string to mean none; it would end every answer at once.
 const stopsOf = (stop: SamplingRequest["stop"]) =>
   (typeof stop === "string" ? [stop] : (stop ?? [])).flatMap((text) =>
     text === null || text === "" ? [] : [text]
@@ -35,12 +35,12 @@ const logprobsOf = (request: SamplingRequest) => {
 
 const seeds = 2 ** 32
 
-/** The engine's seeds have 32 bits; a longer one is folded, so that the same seed gives the same answer. */
+/** Reduces a seed to the engine's 32 bits, so that the same seed gives the same answer. */
 const seedOf = (seed: number | null | undefined) =>
   seed === undefined || seed === null || seed < 0 ? undefined : seed % seeds
 
 const usualPenaltyWindow = 64
-// The penalties of OpenAI look back on the complete answer; few are longer.
+// OpenAI's penalties apply to the complete answer; few answers are longer.
 const answerPenaltyWindow = 1024
 
 const penaltiesOf = (request: SamplingRequest, contextSize: number) => {
@@ -55,10 +55,13 @@ const penaltiesOf = (request: SamplingRequest, contextSize: number) => {
   }
 }
 
-const maxTokensOf = (asked: number | null | undefined) =>
-  asked === undefined || asked === null || asked < 0 ? Number.POSITIVE_INFINITY : asked
+const maxTokensOf = (requested: number | null | undefined) =>
+  requested === undefined || requested === null || requested < 0 ? Number.POSITIVE_INFINITY : requested
 
-/** How the request wants its tokens chosen. BadRequest where the engine cannot do so. Without `maxTokens`, or below 0, an answer has what is left of the context. */
+/**
+ * The sampling parameters of a request. Fails with BadRequest for a schema that the engine cannot enforce. Without `maxTokens`,
+ * or with a negative one, only the context limits an answer.
+ */
 export const samplingOf = Effect.fnUntraced(function* (
   engine: Engine["Service"],
   request: SamplingRequest,

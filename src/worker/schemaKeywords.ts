@@ -1,10 +1,10 @@
 import * as Predicate from "effect/Predicate"
 import { BadRequest } from "./errors.ts"
 
-/** A JSON schema that is an object. */
+/** A JSON schema of object form. */
 export type SchemaNode = { readonly [keyword: string]: unknown }
 
-// They describe a value and restrict none.
+// Annotations: they do not restrict values.
 const annotations = new Set([
   ..."$schema $id $comment $anchor $defs definitions title description default example examples".split(" "),
   ..."deprecated readOnly writeOnly contentEncoding contentMediaType contentSchema externalDocs xml discriminator".split(
@@ -12,7 +12,7 @@ const annotations = new Set([
   )
 ])
 
-/** What restricts the values of a type, and of no other. */
+/** The keywords that restrict the values of one type only. */
 const keywords: { readonly [type: string]: ReadonlyArray<string> } = {
   object:
     "properties required additionalProperties minProperties maxProperties patternProperties propertyNames dependentRequired dependentSchemas dependencies unevaluatedProperties".split(
@@ -37,11 +37,11 @@ const honoured = new Set(
 
 const ofOneType = new Set(Object.values(keywords).flat())
 
-/** The request's schema cannot be taken. */
+/** The error of an invalid or unsupported schema. */
 export const refusal = (reason: string) =>
   new BadRequest({ reason: `'response_format': ${reason}`, param: "response_format", code: "invalid_value" })
 
-/** The engine cannot guarantee a keyword; `because` is more to say about it. */
+/** The error of a keyword that the engine cannot enforce; `because` adds the reason. */
 export class Unheld extends Error {
   constructor(keyword: string, because = "") {
     super(
@@ -50,7 +50,7 @@ export class Unheld extends Error {
   }
 }
 
-/** The types of a node: those that it names, else the first that its keywords restrict. */
+/** The types of a node: the named ones, else the first type that its keywords restrict. */
 export const typesOf = (node: SchemaNode): ReadonlyArray<unknown> => {
   const { type } = node
   if (Array.isArray(type) && type.length > 0) return type
@@ -61,7 +61,7 @@ export const typesOf = (node: SchemaNode): ReadonlyArray<unknown> => {
   return [implied ?? (node["format"] === undefined ? undefined : "string")]
 }
 
-/** The first keyword that restricts values of these types in a way that the grammar does not hold. */
+/** The first keyword that restricts values of these types and that the grammar cannot enforce. */
 export const unheldKeyword = (
   node: SchemaNode,
   held: ReadonlyArray<string>,
@@ -79,7 +79,7 @@ export const unheldKeyword = (
     return applies && (!honoured.has(keyword) || keyword === "uniqueItems")
   })
 
-/** Whether a value is of one of the types; all are where none is named. */
+/** Whether a value has one of the types; without types every value does. */
 export const hasType = (value: unknown, types: ReadonlyArray<unknown>) =>
   types.some((type) => {
     switch (type) {

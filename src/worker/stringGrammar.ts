@@ -10,7 +10,7 @@ const label = "[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
 const host = String.raw`${label}(?:\.${label}){1,3}`
 const uri = String.raw`https?://${host}(?:/[A-Za-z0-9._~-]{0,32}){0,8}`
 
-/** Texts of each format; not all of them, where a format has more than a model needs. */
+/** The texts of each format, for some formats a common subset. */
 const formats: { readonly [format: string]: string } = {
   date: day,
   time,
@@ -26,7 +26,7 @@ const formats: { readonly [format: string]: string } = {
   "uri-reference": uri
 }
 
-/** Formats that every text has. */
+/** Formats that do not restrict texts. */
 const loose: ReadonlySet<string> = new Set(["password", "binary", "text"])
 
 const patternOf = (node: SchemaNode) => {
@@ -41,22 +41,22 @@ const patternOf = (node: SchemaNode) => {
   return { keyword: "format", source: `^(?:${form})$` }
 }
 
-/** What is between the quotes of a string, by its pattern or format and its length. */
+/** The content of a string between its quotes, by pattern or format and length. */
 export const stringContent = (
   node: SchemaNode,
-  [least, most]: readonly [number, number | undefined],
+  [min, max]: readonly [number, number | undefined],
   grammar: PatternGrammar
 ) => {
   const { keyword, source } = patternOf(node)
   try {
     const pattern = source === undefined ? anyText : regExpPattern(source)
-    return grammar.between(pattern, least, most ?? Number.POSITIVE_INFINITY)
+    return grammar.between(pattern, min, max ?? Number.POSITIVE_INFINITY)
   } catch (cause) {
     if (cause instanceof PatternRefused) throw new Unheld(keyword, `, which ${cause.message}`)
     throw cause
   }
 }
 
-/** Whether a string is any: neither its text nor its length is restricted. */
+/** Whether a schema restricts neither the text nor the length of a string. */
 export const isAnyString = (node: SchemaNode) =>
   ["format", "pattern", "minLength", "maxLength"].every((keyword) => node[keyword] === undefined)

@@ -1,7 +1,7 @@
-/** Ranges of code points, in order and apart from each other. */
+/** Ranges of code points, sorted and disjoint. */
 export type Ranges = ReadonlyArray<readonly [number, number]>
 
-/** What a regular expression describes: a set of texts. An empty sequence is the empty text, an empty choice no text. */
+/** A set of texts. An empty sequence is the empty text; an empty choice contains no text. */
 export type Pattern =
   | { readonly kind: "set"; readonly ranges: Ranges; readonly key: string }
   | { readonly kind: "sequence"; readonly parts: ReadonlyArray<Pattern>; readonly key: string }
@@ -41,17 +41,17 @@ export const complement = (ranges: Ranges): Ranges => {
   return result
 }
 
-/** Those of the ranges that the others do not have. */
+/** The code points of the first ranges that are not in the second. */
 export const without = (ranges: Ranges, others: Ranges) => complement([...complement(ranges), ...others])
 
-/** One code point of a set. Halves of surrogate pairs are no characters and left out. */
+/** One code point of a set, without lone surrogates, which are not characters. */
 export const setOf = (ranges: Ranges): Pattern => {
   const own = without(ranges, [surrogates])
   if (own.length === 0) return never
   return { kind: "set", ranges: own, key: `[${own.map(([from, to]) => `${from}-${to}`).join(",")}]` }
 }
 
-/** One after the other. */
+/** A sequence of patterns. */
 export const sequence = (parts: ReadonlyArray<Pattern>): Pattern => {
   const flat = parts.flatMap((part) => (part.kind === "sequence" ? part.parts : [part]))
   if (flat.some((part) => part === never)) return never
@@ -61,7 +61,7 @@ export const sequence = (parts: ReadonlyArray<Pattern>): Pattern => {
   return { kind: "sequence", parts: flat, key: `(${flat.map(({ key }) => key).join("")})` }
 }
 
-/** One of several. */
+/** A choice of patterns. */
 export const choice = (parts: ReadonlyArray<Pattern>): Pattern => {
   const flat = parts.flatMap((part) => (part.kind === "choice" ? part.parts : [part]))
   const unique = [...new Map(flat.map((part) => [part.key, part])).values()]
@@ -71,7 +71,7 @@ export const choice = (parts: ReadonlyArray<Pattern>): Pattern => {
   return { kind: "choice", parts: unique, key: `(${unique.map(({ key }) => key).join("|")})` }
 }
 
-/** The same several times; `max` may be infinite. */
+/** A repetition; `max` may be infinite. */
 export const repeat = (part: Pattern, min: number, max: number): Pattern => {
   if (max === 0 || part === empty) return empty
   if (part === never) return min === 0 ? empty : never
@@ -79,7 +79,7 @@ export const repeat = (part: Pattern, min: number, max: number): Pattern => {
   return { kind: "repeat", part, min, max, key: `${part.key}{${min},${max}}` }
 }
 
-/** No text at all. */
+/** The empty set of texts. */
 export const never: Pattern = { kind: "choice", parts: [], key: "!" }
 
 /** The empty text. */
@@ -88,7 +88,7 @@ export const empty: Pattern = { kind: "sequence", parts: [], key: "()" }
 /** Any text. */
 export const anyText = repeat(setOf([[0, maxCodePoint]]), 0, Number.POSITIVE_INFINITY)
 
-/** Whether the empty text fits. */
+/** Whether the pattern contains the empty text. */
 export const isNullable = (pattern: Pattern): boolean => {
   switch (pattern.kind) {
     case "set":
@@ -105,7 +105,7 @@ export const isNullable = (pattern: Pattern): boolean => {
   }
 }
 
-/** The fewest and the most code points that a text of the pattern has. */
+/** The minimum and maximum number of code points in a text of the pattern. */
 export const lengthsOf = (pattern: Pattern): readonly [number, number] => {
   switch (pattern.kind) {
     case "set":
@@ -131,7 +131,7 @@ export const lengthsOf = (pattern: Pattern): readonly [number, number] => {
   }
 }
 
-/** The same texts but the empty one. */
+/** The texts of the pattern without the empty one. */
 export const withoutEmpty = (pattern: Pattern): Pattern => {
   switch (pattern.kind) {
     case "set":
@@ -155,7 +155,7 @@ export const withoutEmpty = (pattern: Pattern): Pattern => {
   }
 }
 
-/** Each way in which a text can begin: with a code point of a set, and what has to follow it. */
+/** Every possible start of a text: a set for its first code point, and the pattern of the rest. */
 export const beginnings = (
   pattern: Pattern
 ): ReadonlyArray<{ readonly first: Pattern; readonly rest: Pattern }> => {

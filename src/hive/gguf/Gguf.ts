@@ -10,40 +10,39 @@ const kvElementBytes = 2
 const batchTokens = 256
 const processBytes = 128 * 1024 * 1024
 
-/** What the header of a GGUF file says about a model. */
+/** The properties of a model from the header of its GGUF file. */
 export class Gguf extends Data.Class<{
-  /** Size of the file in bytes, which is the size of the weights but for the header. */
+  /** The size of the file in bytes: that of the weights and the header. */
   readonly sizeBytes: number
   readonly version: number
   readonly architecture: string
   readonly name: string | undefined
   readonly parameters: number
-  /** The name of the file's type, as `Q8_0` or `Q4_K_M`; `unknown` where neither file nor tensors tell. */
+  /** The name of the quantization, such as `Q8_0` or `Q4_K_M`; `unknown` if neither metadata nor tensors determine it. */
   readonly quantisation: string
-  /** The longest context that the model was trained for, in tokens. */
+  /** The training context length in tokens. */
   readonly contextLength: number
   readonly chatTemplate: boolean
   readonly traits: ModelTraits
   readonly blocks: number
   readonly embeddingLength: number
-  /** Heads in a block; the mean where blocks differ. */
+  /** Attention heads per block; the mean if blocks differ. */
   readonly headCount: number
   readonly headCountKv: number
-  /** Tokens in the vocabulary; 0 when the file does not say. */
+  /** The size of the vocabulary in tokens; 0 if unknown. */
   readonly vocabulary: number
-  /** Bytes of key and value cache for each token of the context, at 16 bits a number. */
+  /** Bytes of the key and value cache per token of context, at 16 bits per number. */
   readonly kvBytesPerToken: number
-  /** The files of the model, of which this is the first. */
+  /** The number of the model's files, of which this is the first. */
   readonly files: number
 }> {
-  /** Reads a file's header in bounded chunks, never its weights. */
+  /** Reads a file's header in bounded chunks, without the weights. */
   static readonly read = Effect.fn("Gguf.read")((path: string) => parseFile(path, parseGguf))
 
   /**
-   * Bytes that a worker needs for a context of `contextLength` tokens: the weights, the key and value cache,
-   * the buffer in which a batch of 256 tokens is computed (its logits and four activations, 32 bits a
-   * number), and 128 MiB for the process. An estimate, a little high: a sliding window or a shared cache is
-   * not counted as saved.
+   * The memory in bytes of a worker with a context of `contextLength` tokens: the weights, the key and value cache, the
+   * buffer for a batch of 256 tokens (logits and four activations, 32 bits per number), and 128 MiB for the process. The
+   * estimate is slightly high: it ignores the savings of sliding windows and shared caches.
    */
   memoryBytes(contextLength: number): number {
     const computing = batchTokens * (this.vocabulary + 4 * this.embeddingLength) * 4
@@ -111,7 +110,7 @@ class Fields {
     this.architecture = architecture
   }
 
-  /** A number that counts something; anything else is as if it were absent. */
+  /** A non-negative integer; any other value counts as absent. */
   count(key: string): number | undefined {
     const value = this.metadata.get(key)
     return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined
@@ -122,7 +121,7 @@ class Fields {
     return typeof value === "object" ? value.length : undefined
   }
 
-  /** A value of the architecture that may be given once or for each block. */
+  /** A value of the architecture, given once or per block. */
   mean(key: string, blocks: number): number | undefined {
     const value = this.metadata.get(`${this.architecture}.${key}`)
     if (typeof value !== "object") return this.count(`${this.architecture}.${key}`)
@@ -131,12 +130,12 @@ class Fields {
     return sum >= 0 ? sum / blocks : undefined
   }
 
-  *required(key: string, most: number): Parsing<number> {
+  *required(key: string, max: number): Parsing<number> {
     const value = this.count(`${this.architecture}.${key}`)
     if (value === undefined) {
       return yield* refuse("not_a_model", `it has no ${this.architecture}.${key}, so it is no language model`)
     }
-    if (value > most) return yield* refuse("absurd", `its ${this.architecture}.${key} is ${value}`)
+    if (value > max) return yield* refuse("absurd", `its ${this.architecture}.${key} is ${value}`)
     return value
   }
 }
@@ -148,5 +147,5 @@ const quantisation = (header: GgufHeader): string => {
   return named ?? main ?? "unknown"
 }
 
-/** Text from a stranger's file, fit for a terminal. */
+/** Sanitizes text from an untrusted file for a terminal. */
 const visible = (text: string): string => text.replace(/\p{C}/gu, " ").trim().slice(0, 200)

@@ -1,6 +1,6 @@
 const mebi = 1024 * 1024
 
-/** What a header may hold at most; real ones of large models are near 12 MB. Sizes in bytes. */
+/** The limits of a header; headers of large models have about 12 MB. Sizes in bytes. */
 export const headerLimits = {
   header: 64 * mebi,
   string: 16 * mebi,
@@ -15,34 +15,29 @@ export const headerLimits = {
 const chunkBytes = 256 * 1024
 const keptStringBytes = 64 * 1024
 
-/** Why a file is no model: for decisions; the sentence says it to people. */
+/** The kind of reason why a file is not usable as a model. */
 export type Refusal = "not_gguf" | "cut_off" | "unsupported" | "absurd" | "not_a_model" | "later_part"
 
-/**
- * What the parser wants next: bytes at a place (fewer only at the end of the file), or to give the file up.
- */
+/** A request of the parser: to read bytes at a position (fewer only at the end of the file), or to reject the file. */
 export type Step =
   | { readonly _tag: "Read"; readonly position: number; readonly length: number }
   | { readonly _tag: "Refuse"; readonly kind: Refusal; readonly reason: string }
 
-/** A parser that does no input of its own: whoever runs it answers each `Read` with bytes. */
+/** A parser without I/O: its caller answers each `Read` with bytes. */
 export type Parsing<A> = Generator<Step, A, Uint8Array>
 
-/** Gives the file up: whoever runs the parser never resumes it after this. */
+/** Rejects the file; the caller does not resume the parser afterwards. */
 export function* refuse(kind: Refusal, reason: string): Parsing<never> {
   for (;;) yield { _tag: "Refuse", kind, reason }
 }
 
-/** A number of the file: how long it is and how it is read. */
+/** A number format of the file. */
 export interface NumberType {
   readonly bytes: number
   readonly read: (view: DataView, at: number) => number
 }
 
-/**
- * Where the parser stands in the file. It holds one chunk at a time and checks every length before it is
- * read.
- */
+/** The parser's position in the file. It buffers one chunk at a time, and checks every length before reading. */
 export class Cursor {
   private readonly decoder = new TextDecoder()
   private chunk: Uint8Array = new Uint8Array(0)
@@ -101,7 +96,7 @@ export class Cursor {
     return this.view.getUint32(this.at - 4, true)
   }
 
-  /** Inexact above 2^53, which every limit is below. */
+  /** Inexact above 2^53, which exceeds every limit. */
   *uint64(): Parsing<number> {
     if (this.chunk.length - this.at < 8) yield* this.need(8)
     const low = this.view.getUint32(this.at, true)
@@ -126,7 +121,10 @@ export class Cursor {
   private *checkBounds(length: number): Parsing<void> {
     const end = this.position + length
     if (end > this.fileBytes) {
-      return yield* refuse("cut_off", `its header goes on after its end at ${this.fileBytes} bytes`)
+      return yield* refuse(
+        "cut_off",
+        `its header continues past the end of the file at ${this.fileBytes} bytes`
+      )
     }
     if (end > headerLimits.header) {
       return yield* refuse("absurd", `its header is longer than ${headerLimits.header} bytes`)

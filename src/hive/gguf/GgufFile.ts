@@ -6,9 +6,9 @@ import { systemProblem } from "../../settings/systemProblem.ts"
 import type { Parsing } from "./GgufCursor.ts"
 
 /**
- * A file that cannot be used as a model: no GGUF, cut off, a version or type that rbee does not read, sizes
- * that no model has, a GGUF that is something else (an adapter, a vocabulary, a later file of a split model), a
- * split model with a file missing, or a file that cannot be read at all.
+ * A file that cannot be used as a model: not a GGUF, truncated, of an unsupported version or type, with implausible sizes,
+ * a GGUF of another kind (an adapter, a vocabulary, a later part of a split model), a split model with a missing part, or
+ * an unreadable file.
  */
 export class GgufError extends Schema.TaggedError<GgufError>()("GgufError", {
   path: Schema.String,
@@ -29,7 +29,7 @@ export class GgufError extends Schema.TaggedError<GgufError>()("GgufError", {
   }
 }
 
-/** Runs a parser, which is told the file's size, over a file. Only what the parser asks for is read. */
+/** Runs a parser over a file, and reads only the bytes that the parser requests. */
 export const parseFile = Effect.fnUntraced(function* <A>(
   path: string,
   parser: (fileBytes: number) => Parsing<A>

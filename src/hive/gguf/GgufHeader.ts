@@ -3,13 +3,13 @@ import { tensorTypes } from "./GgufTypes.ts"
 
 const keptArrayItems = 1024
 
-/** An array of the metadata: its length, and the numbers where they are few enough to keep. */
+/** A metadata array: its length, and its numbers if there are few of them. */
 export interface ArrayValue {
   readonly length: number
   readonly numbers: ReadonlyArray<number>
 }
 
-/** One metadata value. Long strings are kept to their first 64 KiB. */
+/** A metadata value. Strings are truncated to 64 KiB. */
 export type Value = string | number | boolean | ArrayValue
 
 /** The part of a GGUF file before its weights. */
@@ -18,9 +18,9 @@ export interface GgufHeader {
   readonly version: number
   readonly metadata: ReadonlyMap<string, Value>
   readonly tensors: number
-  /** Weights in all tensors. */
+  /** The number of weights in all tensors. */
   readonly parameters: number
-  /** The tensor type that holds most of the weights, by its number. */
+  /** The number of the tensor type with the most weights. */
   readonly mainType: number | undefined
 }
 
@@ -89,7 +89,7 @@ function* readMetadata(cursor: Cursor, entries: number): Parsing<ReadonlyMap<str
 interface Tensors {
   readonly parameters: number
   readonly mainType: number | undefined
-  /** Where the last weight ends, counted from the first. */
+  /** The offset of the end of the last weight from the first one. */
   readonly end: number
 }
 
@@ -135,8 +135,8 @@ function* checkStart(cursor: Cursor): Parsing<number> {
 }
 
 /**
- * Reads the header of a GGUF file of `fileBytes` bytes, version 2 or 3, little endian, and checks that the
- * file is long enough for its weights. Strings of the vocabulary are passed over, not kept.
+ * Parses the header of a little-endian GGUF file, version 2 or 3, of `fileBytes` bytes, and checks that the file is long
+ * enough for its weights. The strings of the vocabulary are skipped.
  */
 export function* parseHeader(fileBytes: number): Parsing<GgufHeader> {
   const cursor = new Cursor(fileBytes)
@@ -156,11 +156,11 @@ export function* parseHeader(fileBytes: number): Parsing<GgufHeader> {
     alignment < 1 ||
     alignment > headerLimits.alignment
   ) {
-    return yield* refuse("absurd", "its alignment is no sensible number")
+    return yield* refuse("absurd", "its alignment is invalid")
   }
-  const whole = Math.ceil(cursor.position / alignment) * alignment + end
-  if (tensors > 0 && whole > fileBytes) {
-    return yield* refuse("cut_off", `it has ${fileBytes} bytes of ${whole}; download it again`)
+  const expectedBytes = Math.ceil(cursor.position / alignment) * alignment + end
+  if (tensors > 0 && expectedBytes > fileBytes) {
+    return yield* refuse("cut_off", `it has ${fileBytes} bytes of ${expectedBytes}; download it again`)
   }
   return { fileBytes, version, metadata, tensors, parameters, mainType }
 }

@@ -8,8 +8,8 @@ import { partsOf } from "./splitFiles.ts"
 const maxParts = 1000
 
 /**
- * Reads a model's header. A model that was split into files named `…-00001-of-00003.gguf` is read through its
- * first, and its size and parameters are those of all its files; one that is missing is an error that names it.
+ * Reads a model's header. For a model that is split into files named `…-00001-of-00003.gguf`, `path` is the first file, and
+ * size and parameters are sums over all files. Fails with the path of a missing file.
  */
 export const readWhole = Effect.fn("GgufParts.readWhole")(function* (path: string) {
   const first = yield* Gguf.read(path)

@@ -1,13 +1,13 @@
 import type { Value } from "./GgufHeader.ts"
 
-/** What of a model decides what its workers can do. */
+/** The properties of a model that determine the abilities of its workers. */
 export interface ModelTraits {
   readonly chatTemplate: boolean
-  /** What the model is for; `embeddings` and `rerank` generate no text. */
+  /** The purpose of the model; `embeddings` and `rerank` models generate no text. */
   readonly purpose: "text" | "embeddings" | "rerank"
-  /** Whether its chat template has a place for reasoning. */
+  /** Whether the chat template supports reasoning. */
   readonly reasons: boolean
-  /** Whether its chat template mentions tools; one that does not drops the tools of a request. */
+  /** Whether the chat template mentions tools; any other template omits the tools of a request. */
   readonly tools: boolean
 }
 
@@ -25,7 +25,7 @@ const encoders: ReadonlySet<string> = new Set([
   "t5encoder"
 ])
 
-// `enum llama_pooling_type` of llama.cpp: 0 pools nothing, 1 to 3 make one vector of a text, 4 makes a rank.
+// `enum llama_pooling_type` of llama.cpp: 0 is no pooling, 1 to 3 create one vector per text, 4 is for ranking.
 const rank = 4
 
 const purposeOf = (metadata: ReadonlyMap<string, Value>, architecture: string): ModelTraits["purpose"] => {
@@ -36,7 +36,7 @@ const purposeOf = (metadata: ReadonlyMap<string, Value>, architecture: string): 
   return isPooled || !isCausal || encoders.has(architecture) ? "embeddings" : "text"
 }
 
-/** The traits that a model has from its chat template; the empty text stands for none. */
+/** The traits that a chat template determines; an empty text means no template. */
 export const templateTraits = (template: string): Omit<ModelTraits, "purpose"> => ({
   chatTemplate: template !== "",
   reasons: /<think>|enable_thinking|reasoning_content/.test(template),
@@ -48,7 +48,7 @@ export const templateTraits = (template: string): Omit<ModelTraits, "purpose"> =
 export const traitsOf = (metadata: ReadonlyMap<string, Value>, architecture: string): ModelTraits => {
   const template = metadata.get("tokenizer.chat_template")
   const traits = templateTraits(typeof template === "string" ? template : "")
-  // Some models have a template of its own for requests with tools, which llama.cpp then takes.
+  // Some models have a separate template for requests with tools, which llama.cpp then uses.
   const tools = traits.tools || metadata.has("tokenizer.chat_template.tool_use")
   return { ...traits, tools, purpose: purposeOf(metadata, architecture) }
 }

@@ -1,4 +1,4 @@
-/** How one ggml tensor type is stored: `bytes` for every `block` of weights. */
+/** The storage of a ggml tensor type: `bytes` per `block` of weights. */
 export interface TensorType {
   readonly name: string
   readonly block: number
@@ -7,9 +7,7 @@ export interface TensorType {
 
 const type = (name: string, block: number, bytes: number): TensorType => ({ name, block, bytes })
 
-/**
- * The tensor types by their number in the file. Numbers that are missing here were withdrawn or are newer.
- */
+/** The tensor types by their number in the file. Missing numbers were withdrawn or are newer. */
 export const tensorTypes: ReadonlyMap<number, TensorType> = new Map([
   [0, type("F32", 1, 4)],
   [1, type("F16", 1, 2)],
@@ -45,7 +43,7 @@ export const tensorTypes: ReadonlyMap<number, TensorType> = new Map([
   [39, type("MXFP4", 32, 17)]
 ])
 
-/** The name of a whole file's quantisation by `general.file_type`. */
+/** The names of quantizations by `general.file_type`. */
 export const fileTypes: ReadonlyMap<number, string> = new Map([
   [0, "F32"],
   [1, "F16"],

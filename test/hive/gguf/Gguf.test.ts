@@ -130,7 +130,7 @@ describe("Gguf", () => {
       }
       const version = (value: number) => writeGguf({ ...smallModel, version: value })
       const cases: ReadonlyArray<readonly [Uint8Array, string, RegExp]> = [
-        [new Uint8Array(0), "cut_off", /header goes on/],
+        [new Uint8Array(0), "cut_off", /header continues/],
         [Buffer.from("PK\u0003\u0004 not a model at all"), "not_gguf", /letters GGUF/],
         [version(1), "unsupported", /version is 1/],
         [version(4), "unsupported", /version is 4/],
@@ -138,7 +138,7 @@ describe("Gguf", () => {
         [count(8, 1n << 60n), "absurd", /announces \d+ tensors/],
         [count(16, 1n << 40n), "absurd", /announces \d+ metadata entries/],
         [count(24, 1n << 50n), "absurd", /string of/],
-        [tiny.subarray(0, 100_000), "cut_off", /header goes on/],
+        [tiny.subarray(0, 100_000), "cut_off", /header continues/],
         [tiny.subarray(0, tiny.length - 1), "cut_off", /2648639 bytes of 2648640/],
         [writeGguf({ fields: {} }), "not_a_model", /no architecture/],
         [writeGguf({ ...smallModel, tensors: [], weights: 0 }), "not_a_model", /no weights/],
