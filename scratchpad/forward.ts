@@ -1,4 +1,4 @@
-// Forwarding as a part of another program: two hives, one operation for each, both at once.
+// Forwarding inside another program: one operation for each of two hives, concurrently.
 // `node scratchpad/forward.ts`
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
@@ -7,7 +7,7 @@ import { WorkerSpawn } from "../src/operation/index.ts"
 import { HiveDirectory, HiveForwarder } from "../src/queen/index.ts"
 import { FakeHive, type Script } from "../src/testing/index.ts"
 
-// Each hive narrates once and gives a result; in an application these are other machines.
+// Each hive sends one narration and a result; in an application the hives are other machines.
 const hive =
   (name: string): Script =>
   ({ fields }) =>

@@ -1,4 +1,4 @@
-// A model of the fleet through effect/ai: text, a stream and a structured value.
+// Uses a model of the fleet through effect/ai: text, a stream and a structured value.
 // `rbee queen start && rbee hive start`, then `node scratchpad/language-model.ts [url] [model]`
 import { NodeHttpClient, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Schema, Stream } from "effect"

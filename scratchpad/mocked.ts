@@ -1,4 +1,4 @@
-// The real forwarder with a mocked HTTP client: two hives without a socket, as a test would have them.
+// The real forwarder with a mocked HTTP client, as in a test: two hives without sockets.
 // `node scratchpad/mocked.ts`
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"

@@ -1,5 +1,5 @@
-// A whole queen and a whole hive in this process, and one real worker below them: the small model that ships with
-// rbee continues a prompt. `node scratchpad/one-process.ts [prompt]`
+// A complete queen and hive in this process, with one worker process: the small model that ships with rbee continues a
+// prompt. `node scratchpad/one-process.ts [prompt]`
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, FileSystem, Layer, Option, Schedule, Stream } from "effect"
 import { Devices, Engines, Hive, workerPool } from "../src/hive/index.ts"
@@ -17,7 +17,7 @@ import {
   Token
 } from "../src/queen/index.ts"
 
-// In an application: `Engines.layerNoDeps`, which takes the worker of the package.
+// An application uses `Engines.layerNoDeps`, which runs the worker of the package.
 const worker = new URL("../src/worker/main.ts", import.meta.url).pathname
 
 const settings = (queenUrl: string) =>
@@ -66,7 +66,7 @@ const program = Effect.gen(function* () {
   const queenUrl = yield* Effect.provideContext(boundUrl, services)
   yield* Layer.build(Layer.provide(hive(queenUrl), machine(folder)))
 
-  // The queen knows the hive from its first heartbeat on.
+  // The queen knows the hive after its first heartbeat.
   const { find } = yield* Effect.provideContext(HiveRegistry, services)
   yield* Effect.retry(find("atlas"), { schedule: Schedule.spaced("20 millis"), times: 250 })
 

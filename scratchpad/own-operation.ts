@@ -1,5 +1,5 @@
-// An operation of one's own, added from outside: its class, its handler, and a command that asks for it. The queen is
-// not told of it and forwards it to the hive that it names. `node scratchpad/own-operation.ts [name]`
+// A custom operation, added outside of rbee: its class, its handler, and a command that submits it. The queen does not know
+// the operation, and forwards it to the hive that it names. `node scratchpad/own-operation.ts [name]`
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Console, Effect, FileSystem, Layer, Schedule, Schema, Stream } from "effect"
 import { Argument, Command } from "effect/cli"
@@ -72,7 +72,7 @@ const program = Effect.gen(function* () {
   const queenUrl = yield* Effect.provideContext(boundUrl, services)
   yield* Layer.build(Layer.provide(hive(queenUrl), machine(folder)))
 
-  // The queen knows the hive from its first heartbeat on.
+  // The queen knows the hive after its first heartbeat.
   const { find } = yield* Effect.provideContext(HiveRegistry, services)
   yield* Effect.retry(find("atlas"), { schedule: Schedule.spaced("20 millis"), times: 250 })
 

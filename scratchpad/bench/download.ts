@@ -1,5 +1,5 @@
-// How fast a large file comes from a server of this machine, against `curl -o` in the same run, and how much memory the
-// download takes in a process that is started as a hive is: `node scratchpad/bench/download.ts [bytes]`.
+// The speed of a large download from a server on this machine, compared with `curl -o` in the same run, and the memory that
+// it uses in a process that is started like a hive: `node scratchpad/bench/download.ts [bytes]`.
 import { execFileSync, fork } from "node:child_process"
 import { once } from "node:events"
 import { closeSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from "node:fs"
@@ -24,15 +24,15 @@ const transfer = Transfer.layerNoDeps.pipe(
   Layer.provide(NodeServices.layer)
 )
 
-/** Fetches the file in this process when it is told to; tells how long it took and by how much its memory grew. */
+/** Fetches the file in this process on the message to start; reports the duration and the growth of memory. */
 const fetch = Effect.gen(function* () {
   const { fetch } = yield* Transfer
   const url = `http://127.0.0.1:${port}/file`
   const file = { url, access: { mayBePrivate: true }, name: "file", size }
-  const told = yield* Deferred.make<void>()
-  process.once("message", () => Deferred.doneUnsafe(told, Effect.void))
+  const started = yield* Deferred.make<void>()
+  process.once("message", () => Deferred.doneUnsafe(started, Effect.void))
   process.send?.("ready")
-  yield* Deferred.await(told)
+  yield* Deferred.await(started)
   const before = process.memoryUsage.rss()
   let peak = before
   const watching = setInterval(() => {
@@ -65,8 +65,8 @@ const write = (file: string) => {
 }
 
 /**
- * Leaves memory behind that has been used a moment ago. A virtual machine gives back what was free for some seconds, and
- * whoever writes the next file waits for it to come again.
+ * Uses memory and frees it. A virtual machine returns memory that was free for some seconds to its host, and the next writer
+ * of a file would have to wait for it.
  */
 const warm = (place: string) => {
   const file = join(place, "warm")
@@ -80,7 +80,7 @@ const fetched = async (place: string) => {
   await once(child, "message")
   warm(place)
   child.send("go")
-  return new Promise<Fetched>((resolve) => child.once("message", (told: Fetched) => resolve(told)))
+  return new Promise<Fetched>((resolve) => child.once("message", (result: Fetched) => resolve(result)))
 }
 
 const compare = async () => {

@@ -1,5 +1,5 @@
-// The server of the download benchmark: serves one file, with ranges. A process without Effect, since the large buffers
-// of a file make V8 mark the whole heap again and again, and on two cores that is time which the client lacks.
+// The server of the download benchmark: serves one file, with ranges. It runs without Effect, because the large buffers make
+// V8 mark the complete heap repeatedly, and a larger heap would take CPU time from the client.
 import { createReadStream, statSync } from "node:fs"
 import { createServer } from "node:http"
 

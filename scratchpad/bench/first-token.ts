@@ -1,5 +1,5 @@
-// Milliseconds to the first token: of the first command on a machine, of one when all is up, and what the way through
-// queen and hive adds to the worker's own. Needs `npm run build`. `node scratchpad/bench/first-token.ts [runs]`
+// Milliseconds to the first token: with nothing running, with all daemons running, and the overhead of queen and hive over
+// the worker. Needs `npm run build`. `node scratchpad/bench/first-token.ts [runs]`
 import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -14,7 +14,7 @@ const env = { ...process.env, RBEE_HOME: home, RBEE_QUEEN_PORT: String(queenPort
 const median = (values: ReadonlyArray<number>) =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
-/** Runs a command; gives its output and when the first of it came. */
+/** Runs a command; returns its output and the time of its first output. */
 const rbee = (...args: ReadonlyArray<string>) =>
   new Promise<{ readonly first: number; readonly text: string }>((resolve) => {
     const startedAt = performance.now()

@@ -1,5 +1,5 @@
-// CPU per event of the queen's forwarding, from a hive's /events to its own, beside a bare node:http pipe in the
-// same run. `node scratchpad/bench/forward.ts [burst|paced] [rounds]`; without an argument both are run, after `npm run build`.
+// CPU per event of the queen's forwarding, from a hive's /events to its own, compared with a bare node:http pipe in the
+// same run. `node scratchpad/bench/forward.ts [burst|paced] [rounds]`; without an argument both run. Needs `npm run build`.
 import type { ChildProcess } from "node:child_process"
 import * as http from "node:http"
 import { agent, queenPort, request, start, startQueen, textOf, usageOf } from "./processes.ts"
@@ -21,7 +21,7 @@ const loads: Readonly<Record<string, Load>> = {
 
 const frame = (id: number) => `id: ${id}\nevent: token\ndata: {"text":" word${id}"}\n\n`
 
-/** A hive that opens every stream at once and sends its events when it is told to go. */
+/** A hive that opens every stream at once, and sends the events on the message `go`. */
 const runHive = () => {
   let open: Array<http.ServerResponse> = []
   const end = (response: http.ServerResponse, id: number) =>
@@ -74,7 +74,7 @@ const runPipe = () => {
 
 const operation = JSON.stringify({ operation: "worker_list", hive_id: "bench" })
 
-/** Opens a stream and gives the number of events that came through it in the end. */
+/** Opens a stream; returns the number of received events at its end. */
 const openStream = async (port: number) => {
   let path = "/v1/jobs/job-1/events"
   if (port === queenPort) {

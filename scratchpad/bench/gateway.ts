@@ -1,7 +1,7 @@
-// What the queen's OpenAI door adds to a request, beside a bare node:http pipe in its place, in the same run: the whole
-// way of a request (its key with its limits, its job, the scheduler, the hive's job, the answer) and of each event.
+// The overhead of the queen's OpenAI endpoint compared with a bare node:http pipe in the same run, for a complete request (API
+// key with limits, job, scheduler, the hive's job, answer) and for each event.
 // After `npm run build`: `node scratchpad/bench/gateway.ts [latency|burst|paced|streams] [rounds]`; without an argument all
-// are run.
+// run.
 import { type ChildProcess, execFileSync, fork } from "node:child_process"
 import * as fs from "node:fs"
 import * as http from "node:http"
@@ -25,13 +25,13 @@ const loads: Readonly<Record<string, Load>> = {
   streams: { streams: 400, events: 600, every: 50 }
 }
 
-// Node compiles what runs for a request until some thousand have come.
+// V8 optimizes the request path during the first few thousand requests.
 const latency = { requests: 1000, perSecond: 200, events: 3, warmUp: 3 }
 
 const model = "hf:bench/model:Q4_K_M"
 const key = `rbee-${"benchmark".repeat(5)}`
 const home = `${benchHome}-gateway`
-const doorPort = 18_605
+const gatewayPort = 18_605
 
 const chunk = (delta: object, finish_reason: string | null) =>
   JSON.stringify({
@@ -46,7 +46,7 @@ const opening = chunk({ role: "assistant", content: "" }, null)
 const closing = chunk({}, "stop")
 const piece = (index: number) => chunk({ content: ` word${index}` }, null)
 
-/** What a client must get, to the byte. */
+/** The exact bytes that a client must receive. */
 const answerOf = (events: number) =>
   [opening, ...Array.from({ length: events }, (_, index) => piece(index + 1)), closing, "[DONE]"]
     .map((data) => `data: ${data}\n\n`)
@@ -96,7 +96,7 @@ const listen = (answer: http.RequestListener) => {
   })
 }
 
-/** How one side of the worker writes an event and the end. */
+/** The format of events and of the end of a stream. */
 interface Wire {
   readonly event: (id: number, data: string) => string
   readonly end: (id: number) => string
@@ -110,7 +110,7 @@ const asWorker: Wire = { event: (_id, data) => `data: ${data}\n\n`, end: () => "
 
 const narration = `id: 1\nevent: narration\ndata: {"actor":"hv-router","action":"route_job","message":"Executing operation: complete"}\n\n`
 
-/** A hive with workers, and a worker, in one: opens every answer at once, and goes on with it when it is told to. */
+/** A hive with workers and a worker in one process: opens every answer at once, and continues it on the message `go`. */
 const runWorker = () => {
   let open: Array<readonly [http.ServerResponse, Wire]> = []
   let load: Load | undefined
@@ -159,7 +159,7 @@ const runWorker = () => {
     if (message !== "go") load = message.load
     else if (load !== undefined) {
       const { events, every } = load
-      // Streams of their own begin when they begin.
+      // Spread the starts of paced streams over one interval.
       open.forEach((one, index) =>
         every === 0
           ? write(one, events, 0)
@@ -200,10 +200,10 @@ const startOwnQueen = async (workerPort: number): Promise<Listener> => {
   const record = Result.getOrThrow(newRecord(key, new Date(0).toISOString(), wanted))
   fs.mkdirSync(path.join(home, "config"), { recursive: true })
   fs.writeFileSync(path.join(home, "config", "keys.json"), printKeys([record]))
-  return { name: "queen", child: await startQueen(workerPort, doorPort, home), port: doorPort }
+  return { name: "queen", child: await startQueen(workerPort, gatewayPort, home), port: gatewayPort }
 }
 
-/** Gives a queen of its own to a measurement, so that none finds what another left; the queen knows what its hive has. */
+/** Runs a measurement with its own queen, after the queen has the inventory of its hive. */
 const withQueen = async (worker: Listener, use: (queen: Listener) => Promise<void>) => {
   const queen = await startOwnQueen(worker.port)
   pin([queen], [])
@@ -217,7 +217,7 @@ const withQueen = async (worker: Listener, use: (queen: Listener) => Promise<voi
   await ended
 }
 
-/** Whether a process now runs on the last core only, and this one with the worker on the others. */
+/** Pins the measured processes to the last core, and all others to the other cores; returns false if that is impossible. */
 const pin = (measured: ReadonlyArray<Listener>, others: ReadonlyArray<Listener>) => {
   const last = os.availableParallelism() - 1
   if (last < 1) return false
@@ -249,7 +249,7 @@ const requestHeaders = {
   "content-length": Buffer.byteLength(body)
 }
 
-/** Asks at the door; gives the answer when its first byte is there. */
+/** Sends a request; returns the response at its first byte. */
 const ask = (port: number) =>
   new Promise<http.IncomingMessage>((resolve, reject) => {
     const options = { agent, port, method: "POST", path: "/v1/chat/completions", headers: requestHeaders }
@@ -257,14 +257,14 @@ const ask = (port: number) =>
   })
 
 const check = (answer: string, expected: string) => {
-  // While all of the answers open, the queen says that it is there.
+  // The queen sends keep-alive comments while the answers open.
   if (answer.replaceAll(": waiting\n\n", "") === expected) return
   throw new Error(
     `an answer of ${answer.length} bytes in place of ${expected.length}: ${answer.slice(0, 300)}`
   )
 }
 
-/** CPU of the process for each event that went through it, without the opening of the streams. */
+/** CPU time of the process per forwarded event, without the opening of the streams. */
 const measure = async (worker: Listener, { child, port }: Listener, load: Load, rounds: number) => {
   const expected = answerOf(load.events)
   let cpu = 0
@@ -294,7 +294,7 @@ const sorted = (numbers: ReadonlyArray<number>) => numbers.toSorted((left, right
 const at = (numbers: ReadonlyArray<number>, share: number) =>
   sorted(numbers)[Math.min(numbers.length - 1, Math.floor(numbers.length * share))] ?? Number.NaN
 
-/** Milliseconds until the first byte of each answer, asked for at a fixed rate whatever comes back, and the CPU of one. */
+/** Milliseconds to the first byte of each answer at a fixed request rate, and the CPU time per request. */
 const firstBytes = async (worker: Listener, { child, port }: Listener) => {
   const expected = answerOf(latency.events)
   const waits: Array<number> = []

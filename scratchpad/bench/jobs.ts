@@ -1,5 +1,5 @@
-// How many jobs a second a queen takes and answers, by its own CPU time, from the first to the 20,000th; and what it
-// uses when it has nothing to do. After `npm run build`: `node scratchpad/bench/jobs.ts [jobs] [idle seconds]`
+// Jobs per second of the queen's CPU time, from the first to the 20,000th job, and the usage of an idle queen.
+// After `npm run build`: `node scratchpad/bench/jobs.ts [jobs] [idle seconds]`
 import { agent, queenPort, request, startQueen, textOf, usageOf } from "./processes.ts"
 
 const sections = 5

@@ -1,4 +1,4 @@
-// How long the scheduler decides, for a fleet of 1,000 workers with 200 models on 50 hives:
+// The duration of scheduling decisions in a fleet of 1,000 workers with 200 models on 50 hives:
 // `node scratchpad/bench/placement.ts`
 import type { HiveView } from "../../src/queen/scheduler/Fleet.ts"
 import type { Message } from "../../src/queen/scheduler/messages.ts"
@@ -23,7 +23,7 @@ const limits = {
   loadPause: 30_000
 }
 
-// Model 0 has its file everywhere and no worker: every hive must be looked at, and somebody must go.
+// Model 0 has its file on every hive and no worker: the scheduler must consider every hive and evict a worker.
 const fleet: ReadonlyArray<HiveView> = Array.from({ length: hives }, (_, hive) => ({
   id: `hive-${hive}`,
   devices: Array.from({ length: 4 }, (_, device) => ({
@@ -66,7 +66,7 @@ const timed = (what: string, run: (round: number) => void) => {
 const core = new SchedulerCore(limits)
 const now = 1_000_000
 core.handle({ _tag: "Fleet", hives: fleet }, 0)
-const asked = (id: string, model: string): Message => ({
+const requestFor = (id: string, model: string): Message => ({
   _tag: "Asked",
   request: {
     id,
@@ -93,14 +93,14 @@ const view: PlacementView = {
 const wish = (model: string) => ({ model, tokens: 500, prefixes: [] })
 
 const nothing = { mayEvict: true, mayDrain: false }
-timed("where a model without a worker goes", () => placeWorker("model-0", view, nothing, now, limits))
+timed("placement of a model without a worker", () => placeWorker("model-0", view, nothing, now, limits))
 timed("the same, explained", () => core.explain(wish("model-0"), now))
 timed("which of its workers serves a request", (round) =>
   core.explain(wish(`model-${1 + (round % 199)}`), now)
 )
 timed("a request from its coming to its end", (round) => {
-  core.handle(asked(`r${round}`, `model-${1 + (round % 199)}`), now)
+  core.handle(requestFor(`r${round}`, `model-${1 + (round % 199)}`), now)
   core.handle({ _tag: "Ended", id: `r${round}`, outcome: "ok" }, now)
 })
 timed("a tick with nobody waiting", () => core.handle({ _tag: "Tick" }, now))
-timed("the whole fleet told anew", () => core.handle({ _tag: "Fleet", hives: fleet }, now))
+timed("update of the complete fleet", () => core.handle({ _tag: "Fleet", hives: fleet }, now))

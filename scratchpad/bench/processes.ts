@@ -1,4 +1,4 @@
-// What the benchmarks share: the queen as users run it (`npm run build` first), and how much a process has used, by
+// Shared by the benchmarks: the queen as users run it (`npm run build` first), and the resource usage of a process from
 // Linux's /proc.
 import { type ChildProcess, fork, spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -11,7 +11,7 @@ export const queenPort = 18_602
 /** The folder of the benchmarks' queens. */
 export const benchHome = `${process.env["TMPDIR"] ?? "/tmp"}/rbee-bench`
 
-/** Starts a queen that knows one hive, `bench`, on the given port; returns when it answers. */
+/** Starts a queen with one hive, `bench`, on the given port; returns when the queen answers. */
 export const startQueen = async (hivePort: number, port = queenPort, home = benchHome) => {
   fs.mkdirSync(path.join(home, "config"), { recursive: true })
   const hive = `Host bench\n  HostName 127.0.0.1\n  User x\n  HivePort ${hivePort}\n`
@@ -32,14 +32,14 @@ export const startQueen = async (hivePort: number, port = queenPort, home = benc
   throw new Error(`the queen ended with ${child.exitCode}; was it built?`)
 }
 
-/** Runs one of the roles of a benchmark in a process of its own; returns when it is ready. */
+/** Runs a role of a benchmark in its own process; returns when it is ready. */
 export const start = (file: string, ...role: ReadonlyArray<string>) =>
   new Promise<ChildProcess>((resolve) => {
     const child = fork(file, role)
     child.once("message", () => resolve(child))
   })
 
-/** CPU time of all its threads in microseconds, and memory in bytes, now and at most, of a process. */
+/** The usage of a process: CPU time of all threads in microseconds, and current and peak memory in bytes. */
 export const usageOf = ({ pid }: ChildProcess) => {
   let cpu = 0
   for (const thread of fs.readdirSync(`/proc/${pid}/task`)) {

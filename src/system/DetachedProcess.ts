@@ -10,7 +10,7 @@ import { systemProblem } from "../settings/systemProblem.ts"
 import { environmentWithoutSecrets } from "./childEnvironment.ts"
 import { makeFolder } from "./makeFolder.ts"
 
-/** The process could not be started at all: its program is missing or may not be run. */
+/** The process could not be started, for example because its program is missing or not executable. */
 export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed", {
   command: Schema.String,
   reason: Schema.String
@@ -20,38 +20,35 @@ export class SpawnFailed extends Schema.TaggedError<SpawnFailed>()("SpawnFailed"
   }
 }
 
-/** A program, its arguments, and the file that its output is appended to; its folder is made if it is not there. */
+/** A program, its arguments, and the file for its output, which is appended. A missing folder of the file is created. */
 export interface DetachedCommand {
   readonly command: string
   readonly args: ReadonlyArray<string>
   readonly logFile: string
   /** Added to the environment of this process. */
   readonly env?: Readonly<Record<string, string>>
-  /** Whether it gets the token of rbee and those of model hubs, as daemons of rbee do; without this it does not. */
+  /** Whether the process inherits rbee's token and those of model hubs, as rbee's daemons do; default: false. */
   readonly inheritsSecrets?: boolean
 }
 
-/** A process that was started. `exited` ends when it does, and tells how. */
+/** A started process. `exited` returns its exit code or signal. */
 export interface Started {
   readonly pid: number
   readonly exited: Effect.Effect<{ readonly code: number | null; readonly signal: string | null }>
 }
 
-/** A process that waits before its program begins, and ends if this process ends first. */
+/** A process that waits before it runs its program, and exits if this process exits first. */
 export interface Held extends Started {
-  /** Lets the program begin, in the same process. */
+  /** Runs the program in the same process. */
   readonly begin: Effect.Effect<void>
 }
 
-/**
- * Starts processes that outlive this one: in a session of their own, without a pipe to it, with their output in a
- * file.
- */
+/** Starts processes that outlive this one: each has its own session, no pipe, and a file for its output. */
 export class DetachedProcess extends Context.Service<
   DetachedProcess,
   {
     readonly start: (command: DetachedCommand) => Effect.Effect<Started, SpawnFailed>
-    /** For a process that must be recorded before it may do anything that outlives this one. */
+    /** Starts a process that waits, so that it can be recorded before its program runs. */
     readonly hold: (command: DetachedCommand) => Effect.Effect<Held, SpawnFailed>
   }
 >()("rbee/system/DetachedProcess") {
@@ -77,7 +74,7 @@ const start = (command: DetachedCommand) => spawnWith(command, command, [], (sta
 
 const gate = 3
 
-// The shell becomes the program, under the same process id; the end of this process is the end of the pipe.
+// `exec` keeps the process id. The pipe ends when this process ends.
 const waitsForGate = `read -r go <&${gate} && exec "$@" ${gate}<&-`
 
 const hold = (command: DetachedCommand) =>
@@ -93,7 +90,7 @@ const hold = (command: DetachedCommand) =>
     }
     return spawnWith(command, held, ["pipe"], (started, child): Held => {
       const pipe = child.stdio[gate]
-      // A process that has ended does not read.
+      // The pipe of an exited process fails.
       pipe?.on("error", () => {})
       return {
         ...started,
@@ -104,7 +101,7 @@ const hold = (command: DetachedCommand) =>
     })
   })
 
-/** Why the program of a command cannot be run, as starting it directly would say. */
+/** The reason why a program cannot be run, as a direct start would report it. */
 const programProblem = ({ command, env }: DetachedCommand) => {
   const folders = command.includes("/") ? [""] : (env?.["PATH"] ?? process.env["PATH"] ?? "").split(":")
   let problem: unknown
@@ -120,13 +117,14 @@ const programProblem = ({ command, env }: DetachedCommand) => {
 }
 
 const spawnWith = <A>(
-  asked: DetachedCommand,
+  original: DetachedCommand,
   { args, command, env, inheritsSecrets = false, logFile }: DetachedCommand,
   more: ReadonlyArray<"pipe">,
   toResult: (started: Started, child: ChildProcess) => A
 ) =>
   Effect.callback<A, SpawnFailed>((resume) => {
-    const fail = (reason: string) => resume(Effect.fail(new SpawnFailed({ command: asked.command, reason })))
+    const fail = (reason: string) =>
+      resume(Effect.fail(new SpawnFailed({ command: original.command, reason })))
     let log: number
     try {
       log = openSync(logFile, "a", 0o600)

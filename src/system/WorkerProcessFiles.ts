@@ -11,8 +11,8 @@ import { ProcessId } from "./Pids.ts"
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ process: ProcessId })))
 
 /**
- * The processes of all workers that the hives of this home recorded, in `<state>/hives/<hive id>/workers/*.json`: for
- * one who must end them when their hive cannot.
+ * The worker processes that the hives of this home recorded in `<state>/hives/<hive id>/workers/*.json`. A command uses them
+ * to end workers whose hive cannot.
  */
 export class WorkerProcessFiles extends Context.Service<
   WorkerProcessFiles,

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 
 export interface AtomicWriteOptions {
-  /** The mode of the new file; by default the process decides. */
+  /** The mode of the new file; default: that of the process. */
   readonly mode?: number
   /** Whether the content is on the disk before the file is replaced, so that it survives a power failure. */
   readonly sync?: boolean

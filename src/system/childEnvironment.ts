@@ -1,6 +1,6 @@
-// @effect-diagnostics processEnv:off -- what a child process inherits is the environment itself, not settings
+// @effect-diagnostics processEnv:off -- a child process inherits the environment itself, not settings
 
-/** The secrets as variables that a child process is not to inherit, for the options of `ChildProcess`. */
+/** Unsets the secrets in the environment of a child process, for the options of `ChildProcess`. */
 export const noSecrets = {
   RBEE_TOKEN: undefined,
   HF_TOKEN: undefined,
@@ -19,8 +19,8 @@ const isSecret = (name: string, value: string) =>
   (proxyName.test(name) && hasCredentials(value))
 
 /**
- * The environment of this process without the secrets that rbee itself takes from it: its token, those of model hubs, headers
- * for telemetry, and proxies with credentials. For processes that run others' code, such as engines.
+ * The environment of this process without rbee's secrets: its token, those of model hubs, headers for telemetry, and proxies
+ * with credentials. For processes that run third-party code, such as engines.
  */
 export const environmentWithoutSecrets = (
   environment: Readonly<Record<string, string | undefined>> = process.env

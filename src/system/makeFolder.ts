@@ -1,4 +1,4 @@
-// @effect-diagnostics nodeBuiltinImport:off -- Effect's own makes folders by Node's recursive mkdir, see below
+// @effect-diagnostics nodeBuiltinImport:off -- Effect uses Node's recursive mkdir, see below
 import { mkdir } from "node:fs/promises"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
@@ -6,8 +6,8 @@ import * as PlatformError from "effect/PlatformError"
 import { causeCode } from "../settings/systemProblem.ts"
 
 /**
- * Makes a folder, and those above it that are not there. Node's recursive `mkdir` reports ENOENT for what the system
- * refused for another reason, such as a read-only file system; this one rejects with the system's own error.
+ * Creates a folder and its missing parents. Unlike Node's recursive `mkdir`, which reports ENOENT for other errors such as a
+ * read-only file system, it rejects with the system's error.
  */
 export const ensureFolder = async (folder: string, mode = 0o777): Promise<void> => {
   const make = () =>
@@ -24,7 +24,7 @@ export const ensureFolder = async (folder: string, mode = 0o777): Promise<void> 
   }
 }
 
-/** The same as an effect. The mode is that of each folder made; by default it is left to the process. */
+/** The same as an effect. Each created folder gets the mode; by default that of the process. */
 export const makeFolder = (folder: string, mode?: number) =>
   Effect.tryPromise({
     try: () => ensureFolder(folder, mode),

@@ -6,13 +6,13 @@ import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 
 /**
- * A text that differs when a file was written, replaced or got another mode. The time alone would miss a second edit within
- * its resolution.
+ * A text that changes when a file is written, replaced, or gets another mode. The modification time alone would miss a second
+ * edit within its resolution.
  */
 export const stampOf = ({ ino, mode, mtime, size }: FileSystem.File.Info) =>
   [size, Option.getOrUndefined(mtime)?.getTime(), Option.getOrUndefined(ino), mode].join(":")
 
-/** The stamp of a file; for an absent or inaccessible one the kind of the error, such as `NotFound`. */
+/** The stamp of a file; for an absent or inaccessible file, the kind of error, such as `NotFound`. */
 export const fileStamp = (file: string) =>
   FileSystem.FileSystem.use((fs) =>
     Effect.match(fs.stat(file), { onSuccess: stampOf, onFailure: ({ reason }) => reason._tag })
@@ -47,7 +47,7 @@ export interface WatchedFileOptions<A, E> {
 
 /**
  * Keeps the value of a file, and reads the file again only when its stamp has changed, or after a failure, which may end
- * without a sign. A failed read keeps the last good value.
+ * without a change of the stamp. A failed read keeps the last good value.
  */
 export const watchFile = Effect.fnUntraced(function* <A, E>(options: WatchedFileOptions<A, E>) {
   const { file, onBroken, read } = options
@@ -101,7 +101,7 @@ export const watchFile = Effect.fnUntraced(function* <A, E>(options: WatchedFile
     known: Effect.sync(() => state),
     latest: Effect.suspend(() => (isFresh() ? Effect.succeed(state) : Effect.map(checkOnce, () => state))),
     replace: (value) =>
-      // A check that is under way began before the file was written, and must not end after this.
+      // A running check began before the file was written, and must not overwrite this value.
       Effect.sync(() => {
         state = { value, isBroken: false }
         seen = undefined

@@ -34,19 +34,19 @@ const serverOf = (script: Script, hiveId: string) =>
   )
 
 /**
- * A hive on a free port of loopback that has no devices and no workers: every operation is answered by a script. Ids,
- * both views, resuming and cancelling are those of a real hive.
+ * A hive on a free loopback port, without devices and workers, that answers every operation from a script. Job ids, both
+ * event formats, resuming and cancelling work as on a real hive.
  */
 export class FakeHive extends Context.Service<
   FakeHive,
   {
-    /** Its base URL. */
+    /** The base URL. */
     readonly url: string
-    /** The bodies that were submitted to it, as they came, oldest first. */
+    /** The submitted bodies, unchanged, oldest first. */
     readonly received: Effect.Effect<ReadonlyArray<string>>
   }
 >()("rbee/testing/FakeHive") {
-  /** A fake hive that ends with the scope; one may make several. It says that it is the hive `hiveId`. */
+  /** Starts a fake hive with the id `hiveId`, which stops with the scope. */
   static readonly make = (script: Script, hiveId = "localhost") =>
     Effect.gen(function* () {
       const received: Array<string> = []
@@ -55,7 +55,7 @@ export class FakeHive extends Context.Service<
           received.push(request.json)
           return script(request)
         })
-      // Fresh, because a second hive in this process must not get the jobs of the first.
+      // Not memoized, because two hives in one process must not share jobs.
       const context = yield* Layer.build(Layer.fresh(serverOf(noting, hiveId)))
       const url = yield* Effect.provideContext(boundUrl, context)
       return FakeHive.of({ url, received: Effect.sync(() => [...received]) })

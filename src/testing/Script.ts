@@ -19,7 +19,7 @@ import { Operation } from "../operation/Operation.ts"
 import { unknownOperation } from "../operation/Routing.ts"
 import { Settings } from "../settings/Settings.ts"
 
-/** What a fake answers to a request: its events, in order, or why it fails. It is asked for every operation. */
+/** The answer of a fake to each operation: its events in order, or its failure. */
 export type Script<E extends OperationError = OperationError> = (
   request: OperationRequest
 ) => Stream.Stream<JobEvent, E>
@@ -39,10 +39,10 @@ const scriptedRouter = (script: Script) =>
     })
   )
 
-/** The settings of a fake: the defaults, whatever the environment says. */
+/** The settings of a fake: the defaults, independent of the environment. */
 export const fakeSettings = Settings.layerDefaults()
 
-/** The jobs of one fake: `Jobs`, and the router that answers by the script. */
+/** The jobs of one fake: `Jobs`, and a router that answers from the script. */
 export const scriptedJobs = (script: Script) => Layer.merge(scriptedRouter(script), Jobs.layer)
 
 const everybody = Layer.succeed(
@@ -52,7 +52,7 @@ const everybody = Layer.succeed(
 
 const JobsApi = HttpApi.make("rbee").add(jobsGroup(Operation))
 
-/** The endpoints of a hive's jobs, with the jobs of a script. */
+/** The job endpoints of a hive that answers from a script. */
 export const scriptedRoutes = (script: Script) =>
   HttpApiBuilder.layer(JobsApi).pipe(
     Layer.provide(jobHandlers),

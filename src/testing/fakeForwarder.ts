@@ -10,7 +10,7 @@ import type { Script } from "./Script.ts"
 
 const encode = Schema.encodeSync(Schema.fromJsonString(Operation))
 
-/** A `HiveForwarder` that asks no hive: what it gives is what the script gives, with nothing before or after it. */
+/** A `HiveForwarder` without hives: it returns exactly the events of the script. */
 export const fakeForwarder = (script: Script<ForwardError>) => {
   const answer = (json: string) =>
     Stream.unwrap(Effect.map(Effect.orDie(Effect.fromResult(readRequest(json))), script))

@@ -23,8 +23,8 @@ const handlerOf = (script: Script) =>
 const refused = { code: "ECONNREFUSED" }
 
 /**
- * An HTTP client without a socket: each origin (`http://atlas:8081`) is a hive that answers by its script, with the
- * bytes of a real one. Any other origin refuses the connection.
+ * An HTTP client without sockets: each origin (`http://atlas:8081`) is a hive that answers from its script, with the bytes of a
+ * real hive. Other origins refuse the connection.
  */
 export const fakeHttpClient = (hives: Readonly<Record<string, Script>>) =>
   Layer.effect(

@@ -8,7 +8,7 @@ import type { DownloadError } from "./errors.ts"
 import { Rate } from "./Rate.ts"
 
 interface ActiveDownload {
-  /** The requests that wait for it. */
+  /** The number of requests that wait for the download. */
   followers: number
   received: number
   readonly total: number | undefined

@@ -140,8 +140,8 @@ const make = Effect.gen(function* () {
     return yield* new TooManyRedirects({ url: shownUrl(first) })
   })
 
-  const open = Effect.fn("Fetcher.open")(function* (asked: FetchRequest) {
-    const { response, url } = yield* request(asked)
+  const open = Effect.fn("Fetcher.open")(function* (options: FetchRequest) {
+    const { response, url } = yield* request(options)
     const body = Stream.mapError(response.stream, connectionError(url.href, proxyOf(url)))
     const opened: Opened = {
       status: response.status,
@@ -151,19 +151,22 @@ const make = Effect.gen(function* () {
     return opened
   })
 
-  const text = Effect.fn("Fetcher.text")((asked: FetchRequest) =>
-    whenAllowed(Effect.scoped(Effect.flatMap(open(asked), (opened) => textOf(opened, asked.url))))
+  const text = Effect.fn("Fetcher.text")((options: FetchRequest) =>
+    whenAllowed(Effect.scoped(Effect.flatMap(open(options), (opened) => textOf(opened, options.url))))
   )
 
   return Fetcher.of({
     open,
     text,
-    json: Effect.fn("Fetcher.json")(function* <A>(asked: FetchRequest, schema: Schema.ConstraintDecoder<A>) {
-      const json = yield* text({ ...asked, headers: { accept: "application/json", ...asked.headers } })
+    json: Effect.fn("Fetcher.json")(function* <A>(
+      options: FetchRequest,
+      schema: Schema.ConstraintDecoder<A>
+    ) {
+      const json = yield* text({ ...options, headers: { accept: "application/json", ...options.headers } })
       return yield* Effect.mapError(
         Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(json),
         () =>
-          new InvalidAnswer({ url: shownUrl(asked.url), detail: "did not answer with the JSON of a model" })
+          new InvalidAnswer({ url: shownUrl(options.url), detail: "did not answer with the JSON of a model" })
       )
     })
   })

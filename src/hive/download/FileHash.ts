@@ -5,13 +5,13 @@ import { systemProblem } from "../../settings/systemProblem.ts"
 import { hashThreadFile } from "../../system/Program.ts"
 import { FileNotReadable } from "./errors.ts"
 
-/** What the thread is told: how many bytes from the start of the file are there, and whether these are all. */
+/** A message to the thread: the number of bytes present from the start of the file, and whether the file is complete. */
 export interface HashOrder {
   readonly until: number
   readonly isWhole: boolean
 }
 
-/** The sha256 of a file while it grows, by a thread of its own: it would hold up everything else in the hive's. */
+/** Computes the SHA-256 of a growing file in its own thread, because hashing would block the hive's. */
 export class FileHash {
   readonly #file: string
   readonly #thread: Worker
@@ -23,27 +23,27 @@ export class FileHash {
     this.#thread = new Worker(hashThreadFile, { workerData: file })
     const { promise, reject, resolve } = Promise.withResolvers<string>()
     this.#thread.once("message", resolve).once("error", reject)
-    // Whoever wants the digest hears of it.
+    // `digest` reports the error; without a caller it must not be an unhandled rejection.
     promise.catch(() => undefined)
     this.#answer = promise
   }
 
-  /** Ends with the scope. */
+  /** Starts the thread, which ends with the scope. */
   static readonly open = (file: string) =>
     Effect.acquireRelease(
       Effect.sync(() => new FileHash(file)),
       (hash) => Effect.promise(() => hash.#thread.terminate())
     )
 
-  /** Tells that so many bytes from the start of the file are there. */
+  /** Announces that the first `bytes` bytes of the file are present. */
   has(bytes: number) {
-    if (bytes > this.#until) this.#tell({ until: bytes, isWhole: false })
+    if (bytes > this.#until) this.#send({ until: bytes, isWhole: false })
   }
 
-  /** The hash, in hexadecimal digits, of a file of so many bytes. */
+  /** The hash, in hexadecimal digits, of the complete file of `bytes` bytes. */
   digest(bytes: number) {
     return Effect.suspend(() => {
-      this.#tell({ until: bytes, isWhole: true })
+      this.#send({ until: bytes, isWhole: true })
       return Effect.tryPromise({
         try: () => this.#answer,
         catch: (cause) => new FileNotReadable({ path: this.#file, reason: systemProblem(cause) })
@@ -51,9 +51,9 @@ export class FileHash {
     })
   }
 
-  #tell(order: HashOrder) {
+  #send(order: HashOrder) {
     this.#until = order.until
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is not a window
     this.#thread.postMessage(order)
   }
 }

@@ -12,7 +12,7 @@ const Bytes = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 const Sha256 = Schema.String.check(Schema.isPattern(/^[0-9a-fA-F]{64}$/))
 
 /**
- * The answer of `GET /api/models/{repo}?blobs=true` (Hub API, huggingface.co/docs/hub/api; the fields as in `ModelInfo` of
+ * The response of `GET /api/models/{repo}?blobs=true` (Hub API, huggingface.co/docs/hub/api; the fields as in `ModelInfo` of
  * huggingface_hub's `hf_api.py`): the newest revision, and its files with their sizes; for a large file the SHA-256 of its
  * content, which older servers call `oid`.
  */
@@ -35,7 +35,7 @@ const Repository = Schema.Struct({
   )
 })
 
-/** Where the hub is, and with which token it is asked. */
+/** The URL of the hub, and the token for it. */
 export interface Hub {
   readonly endpoint: string
   readonly token: Redacted.Redacted<string> | undefined
@@ -44,7 +44,7 @@ export interface Hub {
 
 const encodedPath = (path: string) => path.split("/").map(encodeURIComponent).join("/")
 
-/** Finds a model's files in a repository of the Hugging Face hub, at the revision that is the newest now. */
+/** Finds a model's files in a repository of the Hugging Face hub, at its newest revision. */
 export const resolve = Effect.fn("HuggingFace.resolve")(function* (
   fetcher: Fetcher["Service"],
   hub: Hub,

@@ -14,11 +14,11 @@ import * as OllamaRegistry from "./OllamaRegistry.ts"
 import type { RemoteModel } from "./RemoteModel.ts"
 import { UnsafeFileName, NotDownloadable, type SourceError } from "./SourceErrors.ts"
 
-/** Says where the files of a model are. */
+/** Finds the files of a model on its server. */
 export class ModelSources extends Context.Service<
   ModelSources,
   {
-    /** Asks the server that the id names. */
+    /** Queries the server that the id names. */
     readonly resolve: (id: ModelId.ModelId) => Effect.Effect<RemoteModel, FetchError | SourceError>
   }
 >()("rbee/hive/download/ModelSources") {
@@ -66,7 +66,7 @@ const make = Effect.gen(function* () {
     Option.map((text) => Redacted.make(text)),
     Option.getOrUndefined
   )
-  // What the owner set may be a mirror in the owner's network.
+  // A configured server may be a mirror in the owner's network.
   const hub = { endpoint: models.hfEndpoint, token, mayBePrivate: models.hfEndpoint !== publicHub }
   const registry = { url: models.ollamaRegistry, mayBePrivate: models.ollamaRegistry !== publicRegistry }
 

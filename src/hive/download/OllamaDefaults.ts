@@ -16,7 +16,7 @@ export interface OllamaLayer {
   readonly size: number
 }
 
-/** What a model of Ollama's registry adds to its file, and sentences about what of it is not used. */
+/** The defaults of a model of Ollama's registry, and messages about those that are not used. */
 export interface OllamaDefaults {
   readonly definition: ModelDefinition
   readonly notes: ReadonlyArray<string>

@@ -12,7 +12,7 @@ const modelLayer = "application/vnd.ollama.image.model"
 /**
  * A manifest of the registry, which is that of container images (OCI distribution specification, "Pulling manifests"); the
  * media types are those of Ollama (its package `server/internal/manifest`). Adapters and projectors have types of their own
- * and are left out.
+ * and are skipped.
  */
 const Manifest = Schema.Struct({
   layers: Schema.Array(

@@ -1,7 +1,7 @@
 import { writeSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
-// @effect-diagnostics nodeBuiltinImport:off -- Effect's files cannot be written at a place, nor a disk's room be asked for
+// @effect-diagnostics nodeBuiltinImport:off -- Effect has neither positional writes nor the free space of a disk
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -10,7 +10,7 @@ import { atomicWrite } from "../../system/atomicWrite.ts"
 import { ensureFolder } from "../../system/makeFolder.ts"
 import { DiskFull, diskError } from "./errors.ts"
 
-/** What makes two downloads the same: what has come of one may be used by the next. Sizes in bytes. */
+/** The identity of a file: a download with the same plan resumes the received data. Sizes in bytes. */
 export const PartPlan = Schema.Struct({
   url: Schema.String,
   size: Schema.Finite,
@@ -24,12 +24,12 @@ const PlanJson = Schema.fromJsonString(PartPlan)
 const decodePlan = Schema.decodeUnknownOption(PlanJson)
 const encodePlan = Schema.encodeSync(PlanJson)
 
-/** The size in the plan of a file whose size the server does not tell. */
+/** The `size` of a file whose size the server does not announce. */
 export const unknownSize = Number.MAX_SAFE_INTEGER
 
 const planName = "plan.json"
 const counterBytes = 8
-// After so many bytes the disk is asked for them, so that at the end it has little left to do.
+// Flushing regularly leaves little to write at the end.
 const flushBytes = 64 * 1024 * 1024
 
 const isSame = (plan: PartPlan, stored: PartPlan) =>
@@ -46,9 +46,9 @@ const failure = (folder: string, missing: number) => (cause: unknown) => {
 }
 
 /**
- * A file that comes in parts: its bytes in `data`, what it is in `plan.json`, and in `done` for each part how much of it
- * is there (64 bits, little endian), written after the bytes themselves. A process that is killed at any moment loses
- * at most the batches that it was writing.
+ * A file that is received in parts: `data` has its bytes, `plan.json` its identity, and `done` the received bytes of each part
+ * (64 bits, little endian), written after the bytes themselves. A killed process loses at most the batches that it was
+ * writing.
  */
 export class PartFile {
   readonly plan: PartPlan
@@ -58,12 +58,12 @@ export class PartFile {
   readonly #counters: fs.FileHandle
   readonly #done: Array<number>
   #received: number
-  /** One write at a time: more of them in one file wait for one another, each with a processor that is busy waiting. */
+  /** Serializes writes: concurrent writes to one file would each spin on a processor. */
   #writing: Promise<unknown> = Promise.resolve()
   #unflushed = 0
   #flushing: Promise<void> = Promise.resolve()
-  /** Why bytes did not reach the disk: the system tells of it only once. */
-  #lost: unknown
+  /** The error of a failed flush, which the system reports only once. */
+  #flushError: unknown
 
   private constructor(
     folder: string,
@@ -81,7 +81,7 @@ export class PartFile {
     this.#received = done.reduce((sum, bytes) => sum + bytes, 0)
   }
 
-  /** Resumes a file of the same plan, else starts an empty one. Closes it with the scope. */
+  /** Resumes a file of the same plan, else starts an empty one. The file closes with the scope. */
   static readonly open = Effect.fn("PartFile.open")((folder: string, plan: PartPlan) => {
     const toError = failure(folder, plan.size === unknownSize ? 0 : plan.size)
     return Effect.acquireRelease(
@@ -122,7 +122,7 @@ export class PartFile {
     return this.#done.length
   }
 
-  /** Bytes that are there, in all parts. */
+  /** The received bytes of all parts. */
   get received() {
     return this.#received
   }
@@ -131,7 +131,7 @@ export class PartFile {
     return Math.min(this.plan.partSize, this.plan.size - part * this.plan.partSize)
   }
 
-  /** Where a part begins in the file. */
+  /** The offset of a part in the file. */
   offsetOf(part: number) {
     return part * this.plan.partSize
   }
@@ -140,16 +140,16 @@ export class PartFile {
     return this.#done[part] ?? 0
   }
 
-  /** How many bytes from the start of the file are there without a gap. */
+  /** The number of received bytes before the first gap. */
   get prefix() {
     const gap = this.#done.findIndex((bytes, part) => bytes < this.lengthOf(part))
     return gap === -1 ? this.plan.size : this.offsetOf(gap) + this.doneOf(gap)
   }
 
-  /** Adds bytes to a part, behind those that are there. */
+  /** Appends bytes to a part. */
   append(part: number, chunks: ReadonlyArray<Uint8Array>) {
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-    // Of a file whose size is not known, no more than these bytes are known to be missing.
+    // Without a known size, only these bytes are known to be missing.
     const missing = this.plan.size === unknownSize ? bytes : this.plan.size - this.#received
     return Effect.tryPromise({
       try: () => this.#append(part, chunks, bytes),
@@ -158,13 +158,13 @@ export class PartFile {
   }
 
   async #append(part: number, chunks: ReadonlyArray<Uint8Array>, bytes: number) {
-    this.#checkLost()
+    this.#checkFlushed()
     let at = this.offsetOf(part) + this.doneOf(part)
     let left = chunks
     while (left.length > 0) {
-      const turn = this.#writing.then(() => this.#data.writev([...left], at))
-      this.#writing = turn.catch(() => undefined)
-      const { bytesWritten } = await turn
+      const write = this.#writing.then(() => this.#data.writev([...left], at))
+      this.#writing = write.catch(() => undefined)
+      const { bytesWritten } = await write
       at += bytesWritten
       left = withoutFirst(left, bytesWritten)
     }
@@ -180,29 +180,29 @@ export class PartFile {
 
   #flush() {
     this.#unflushed = 0
-    this.#flushing = this.#flushing.then(() => this.#data.datasync()).catch((cause) => this.#lose(cause))
+    this.#flushing = this.#flushing.then(() => this.#data.datasync()).catch((cause) => this.#failFlush(cause))
     return this.#flushing
   }
 
-  /** Nobody knows which bytes are lost, so the next download begins anew. */
-  async #lose(cause: unknown) {
-    this.#lost ??= cause
+  /** Makes the next download start from the beginning, because it is unknown which bytes are lost. */
+  async #failFlush(cause: unknown) {
+    this.#flushError ??= cause
     await fs.rm(path.join(this.#folder, planName), { force: true }).catch(() => undefined)
   }
 
-  /** Waits until the bytes are on the disk. */
+  /** Flushes the bytes to the disk. */
   get sync() {
     return Effect.tryPromise({
       try: async () => {
         await this.#flush()
-        this.#checkLost()
+        this.#checkFlushed()
       },
       catch: failure(this.#folder, 0)
     })
   }
 
-  #checkLost() {
-    if (this.#lost !== undefined) throw this.#lost
+  #checkFlushed() {
+    if (this.#flushError !== undefined) throw this.#flushError
   }
 
   async #close() {
@@ -220,7 +220,7 @@ const withoutFirst = (chunks: ReadonlyArray<Uint8Array>, bytes: number): Readonl
   return []
 }
 
-/** Refuses a file that the disk has no room for; `missing` is what has still to come, in bytes. */
+/** Fails with DiskFull if the disk has less free space than `missing` bytes. */
 export const checkRoom = Effect.fn("PartFile.checkRoom")(function* (folder: string, missing: number) {
   const free = yield* Effect.tryPromise({
     try: async () => {

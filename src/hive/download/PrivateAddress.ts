@@ -1,9 +1,9 @@
-// @effect-diagnostics nodeBuiltinImport:off -- Effect resolves no names and knows no address ranges
+// @effect-diagnostics nodeBuiltinImport:off -- Effect has neither name resolution nor address ranges
 import * as dns from "node:dns"
 import { BlockList, isIP, type LookupFunction } from "node:net"
 import * as Effect from "effect/Effect"
 
-// RFC 6890, with multicast and the addresses that carry an IPv4 address inside.
+// RFC 6890, with multicast and addresses that embed an IPv4 address.
 const ranges: ReadonlyArray<readonly [address: string, prefix: number, family: "ipv4" | "ipv6"]> = [
   ["0.0.0.0", 8, "ipv4"],
   ["10.0.0.0", 8, "ipv4"],
@@ -30,14 +30,14 @@ const ranges: ReadonlyArray<readonly [address: string, prefix: number, family: "
 const blocked = new BlockList()
 for (const range of ranges) blocked.addSubnet(...range)
 
-/** Whether a literal address is one that only this machine or its network can reach. */
+/** Whether a literal address is reachable only from this machine or its network. */
 export const isPrivateAddress = (address: string) => {
   const family = isIP(address)
   return family !== 0 && blocked.check(address, family === 4 ? "ipv4" : "ipv6")
 }
 
 /**
- * Whether a name leads to a private address as far as this machine can tell; not for a name that only a proxy resolves.
+ * Whether a name resolves to a private address on this machine; false for a name that only a proxy can resolve.
  */
 export const leadsToPrivateAddress = (hostname: string) =>
   Effect.callback<boolean>((resume) => {
@@ -46,12 +46,12 @@ export const leadsToPrivateAddress = (hostname: string) =>
     )
   })
 
-/** The code of the error with which `guardedLookup` refuses a name. */
+/** The error code of a name that `guardedLookup` rejects. */
 export const privateAddressCode = "RBEE_PRIVATE_ADDRESS"
 
 /**
- * Resolves names for connections, and refuses those that lead to a private address. The check stands where the
- * connection is made, so that a name cannot resolve to one address for the check and to another afterwards.
+ * Resolves names for connections, and rejects private addresses. The connection uses the checked address, so that a name
+ * cannot resolve to another address after the check.
  */
 export const guardedLookup: LookupFunction = (hostname, options, callback) => {
   dns.lookup(hostname, { ...options, all: true }, (error, addresses) => {

@@ -5,14 +5,14 @@ import * as Option from "effect/Option"
 import { variable } from "../../settings/environment.ts"
 import { isLoopback } from "../../system/loopback.ts"
 
-/** The proxies of the environment, and the hosts that are reached without them. */
+/** The proxies of the environment, and the hosts that bypass them. */
 export interface Proxies {
   readonly http: string
   readonly https: string
   readonly except: string
 }
 
-// As in curl the name in lower case wins.
+// As in curl, the lower-case name takes precedence.
 const either = Effect.fnUntraced(function* (name: string) {
   const lower = yield* variable(name.toLowerCase())
   const upper = yield* variable(name)
@@ -25,16 +25,16 @@ const either = Effect.fnUntraced(function* (name: string) {
 const isUsable = (url: string) => /^https?:$/.test(URL.parse(url)?.protocol ?? "")
 
 const usable = Effect.fnUntraced(function* (name: string) {
-  const given = yield* either(name)
-  if (given === "") return ""
-  // curl takes a proxy without a scheme for one of http.
-  const url = given.includes("://") ? given : `http://${given}`
+  const value = yield* either(name)
+  if (value === "") return ""
+  // As in curl, a proxy without a scheme uses http.
+  const url = value.includes("://") ? value : `http://${value}`
   if (isUsable(url)) return url
   yield* Effect.logWarning("a proxy is not used: it must be an http or https URL", { variable: name })
   return ""
 })
 
-/** `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, in either case; nothing when the environment names no proxy. */
+/** Reads `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, in either case; undefined without a proxy. */
 export const readProxies = Effect.gen(function* () {
   const http = yield* usable("HTTP_PROXY")
   const https = yield* usable("HTTPS_PROXY")
@@ -43,16 +43,16 @@ export const readProxies = Effect.gen(function* () {
   return http === "" && https === "" ? undefined : proxies
 })
 
-/** Whether a host is this machine, which no proxy can reach. */
+/** Whether a host is this machine, which a proxy cannot reach. */
 export const isThisMachine = (hostname: string) => isLoopback(hostname) || hostname.endsWith(".localhost")
 
-/** The proxy that a URL would go through, as it may be shown; nothing for none. Exceptions are not considered. */
+/** The proxy for a URL's scheme, without credentials, if there is one. `NO_PROXY` is not considered. */
 export const shownProxy = (proxies: Proxies | undefined, { protocol }: URL) => {
   const url = protocol === "https:" ? proxies?.https : proxies?.http
   return url === undefined || url === "" ? undefined : new URL(url).host
 }
 
-/** Connections by the proxies, or direct ones without them. Closed with the scope. */
+/** An agent that connects through the proxies, or directly without them. Closes with the scope. */
 export const makeDispatcher = (options: Agent.Options, proxies: Proxies | undefined) =>
   proxies === undefined
     ? NodeHttpClient.makeDispatcherOptions(options)

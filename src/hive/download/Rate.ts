@@ -6,20 +6,20 @@ interface Sample {
   readonly bytes: number
 }
 
-/** What is known of the speed of a download: bytes a second, and the milliseconds that are left. */
+/** The speed of a download in bytes per second, and the remaining time in milliseconds; absent while unknown. */
 export interface Speed {
   readonly rate?: number
   readonly eta_ms?: number
 }
 
-/** Measures the speed over the last five seconds. Before a second has passed, nothing is known. */
+/** Measures the speed over the last five seconds; it is unknown during the first second. */
 export class Rate {
   #samples: Array<Sample> = []
 
-  /** Takes how many bytes are there at a time in milliseconds, of how many. */
+  /** Adds a sample: the received bytes at a time in milliseconds. */
   measure(at: number, bytes: number, total: number | undefined): Speed {
     const before = this.#samples.at(-1)
-    // A download that began anew is another one.
+    // Fewer bytes mean that the download started again.
     if (before !== undefined && bytes < before.bytes) this.#samples = []
     this.#samples.push({ at, bytes })
     while ((this.#samples[1]?.at ?? at) <= at - window) this.#samples.shift()

@@ -1,35 +1,35 @@
 import type * as Redacted from "effect/Redacted"
 import type { ModelDefinition } from "../../operation/CreatedModel.ts"
 
-/** What goes with the requests for a file. */
+/** The access options of requests for a file. */
 export interface Access {
-  /** A bearer token; it is sent to the origin of the first URL and to no other. */
+  /** A bearer token, sent only to the origin of the first URL. */
   readonly token?: Redacted.Redacted<string> | undefined
-  /** Whether the owner set the server, so that it, and where it redirects to, may have a private address. */
+  /** Whether the owner configured the server; it and its redirects may then have private addresses. */
   readonly mayBePrivate: boolean
 }
 
-/** A file on a server, and what is known of it before it is fetched. */
+/** A file on a server, as announced before it is fetched. */
 export interface RemoteFile {
   readonly url: string
   readonly access: Access
-  /** The file's name below the model's folder, such as `tiny-q4_k_m.gguf`; it has no `..` and is not absolute. */
+  /** A relative path below the model's folder without `..`, such as `tiny-q4_k_m.gguf`. */
   readonly name: string
-  /** Bytes. */
+  /** In bytes. */
   readonly size?: number | undefined
-  /** In hexadecimal, lower case. */
+  /** In lower-case hexadecimal. */
   readonly sha256?: string | undefined
 }
 
-/** A model on a server: its files in order, of which the first is the one that is loaded. */
+/** A model on a server: its files in order; workers load the first. */
 export interface RemoteModel {
-  /** Where the files belong, below the models folder: `hf/org/repo`, `ollama/llama3.2`, `https/host`. */
+  /** The model's folder below the models folder: `hf/org/repo`, `ollama/llama3.2`, `https/host`. */
   readonly folder: string
-  /** For a person: the server and the revision, such as `https://huggingface.co/org/repo at 1a2b3c`. */
+  /** The server and the revision for people, such as `https://huggingface.co/org/repo at 1a2b3c`. */
   readonly from: string
   readonly files: readonly [RemoteFile, ...ReadonlyArray<RemoteFile>]
-  /** What its source adds to the files: parameters and a system prompt. */
+  /** Defaults from the source: parameters and a system prompt. */
   readonly defaults?: ModelDefinition | undefined
-  /** Sentences about what of the source is not used. */
+  /** Messages about parts of the source that are not used. */
   readonly notes?: ReadonlyArray<string> | undefined
 }

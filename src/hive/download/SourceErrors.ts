@@ -2,25 +2,25 @@ import * as Schema from "effect/Schema"
 
 const maxShown = 20
 
-// A server's names are shown in a terminal.
+// Names from a server may contain control characters.
 const sanitized = (name: string) => name.slice(0, 100).replace(/\p{C}/gu, "?")
 
-/** The place is there, and has no such model file. `available` are at most 20 of its files, `others` says how many more. */
+/** The source exists but lacks the model file. `available`: at most 20 of its files; `others`: the number of other files. */
 export class NoSuchFile extends Schema.TaggedError<NoSuchFile>()("NoSuchFile", {
   model: Schema.String,
   wanted: Schema.String,
   available: Schema.Array(Schema.String),
   others: Schema.Int
 }) {
-  /** Of all the files that there are, the GGUF files are told of, if there are any. */
+  /** The error that lists the GGUF files of the source; without any, all its files. */
   static readonly among = (model: string, wanted: string, files: ReadonlyArray<string>) => {
     const ggufs = files.filter((name) => name.endsWith(".gguf"))
-    const told = ggufs.length > 0 ? ggufs : files
+    const listed = ggufs.length > 0 ? ggufs : files
     return new NoSuchFile({
       model,
       wanted: sanitized(wanted),
-      available: told.slice(0, maxShown).map(sanitized),
-      others: Math.max(0, told.length - maxShown)
+      available: listed.slice(0, maxShown).map(sanitized),
+      others: Math.max(0, listed.length - maxShown)
     })
   }
 
@@ -34,7 +34,7 @@ export class NoSuchFile extends Schema.TaggedError<NoSuchFile>()("NoSuchFile", {
   }
 }
 
-/** There is nothing to fetch for this id: it names something that is here, or no file. */
+/** The id names a local model, or does not name a file. */
 export class NotDownloadable extends Schema.TaggedError<NotDownloadable>()("NotDownloadable", {
   model: Schema.String,
   reason: Schema.String
@@ -44,16 +44,16 @@ export class NotDownloadable extends Schema.TaggedError<NotDownloadable>()("NotD
   }
 }
 
-/** A server names a file that would not lie where a model's files belong. */
+/** A server's file name would place the file outside the model's folder. */
 export class UnsafeFileName extends Schema.TaggedError<UnsafeFileName>()("HostileFileName", {
   model: Schema.String,
   name: Schema.String
 }) {
   override get message() {
-    return `${this.model} has a file named '${sanitized(this.name)}', which is no name for a file here; take another source`
+    return `${this.model} has a file named '${sanitized(this.name)}', which is not a safe file name; use another source`
   }
 }
 
-/** Why it cannot be said where a model's files are. */
+/** The failures of finding a model's files. */
 export const SourceError = Schema.Union([NoSuchFile, NotDownloadable, UnsafeFileName])
 export type SourceError = typeof SourceError.Type

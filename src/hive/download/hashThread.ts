@@ -3,7 +3,7 @@ import { openSync, readSync } from "node:fs"
 import { parentPort, workerData } from "node:worker_threads"
 import type { HashOrder } from "./FileHash.ts"
 
-// The thread of `FileHash`: hashes a file as far as it is told to.
+// The thread of `FileHash`: hashes the announced part of a file.
 const file = openSync(String(workerData), "r")
 const hash = createHash("sha256")
 const buffer = new Uint8Array(1024 * 1024)
@@ -20,6 +20,6 @@ const advance = (until: number) => {
 
 parentPort?.on("message", ({ isWhole, until }: HashOrder) => {
   advance(until)
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is not a window
   if (isWhole) parentPort?.postMessage(hash.digest("hex"))
 })

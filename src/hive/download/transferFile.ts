@@ -45,7 +45,7 @@ const fetchRange = Effect.fnUntraced(function* (
   if (received < maxBytes) return yield* source.endedEarly()
 }, Effect.scoped)
 
-/** Raises the number of connections to the configured one as long as the few receive little. */
+/** Raises the number of connections up to the configured one while they receive little. */
 const widen = (gate: Semaphore.Semaphore, parts: PartFile, connections: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     const sufficient = parts.received + sufficientBytes

@@ -23,7 +23,7 @@ export const make = Effect.fnUntraced(function* <A, E>(options: {
 }) {
   const fs = yield* FileSystem.FileSystem
   const { companions = () => [], missing, read } = options
-  // A cache prefers the services of its caller to those it was made with.
+  // `Cache` prefers the services of its caller to those of its construction.
   const lookup = ({ path }: FileVersion) => Effect.provideService(read(path), FileSystem.FileSystem, fs)
   const cache = yield* Cache.makeWith(lookup, {
     capacity: maxFiles,

@@ -8,13 +8,13 @@ import { createdExtension, type StoredDefinition } from "./CreatedModels.ts"
 import * as ModelId from "./ModelId.ts"
 import { incomingFolder, manifestExtension, type ModelManifest } from "./ModelManifest.ts"
 
-/** A GGUF file of the models folder, or one that was adopted where it is. */
+/** A GGUF file of the models folder, or one that was adopted in place. */
 export interface ModelFile {
   readonly id: string
   readonly path: string
-  /** Where it came from, when rbee downloaded or adopted it. */
+  /** The manifest of a file that rbee downloaded or adopted. */
   readonly origin?: { readonly manifest: ModelManifest; readonly file: string }
-  /** How it was made from another model, whose file it shares. */
+  /** The definition of a model that was created from another one, whose file it shares. */
   readonly created?: {
     readonly definition: StoredDefinition
     readonly file: string
@@ -22,7 +22,7 @@ export interface ModelFile {
   }
 }
 
-/** A file or folder that is not listed, and why. */
+/** A file or folder that is not listed, and the reason. */
 export interface Skipped {
   readonly path: string
   readonly reason: string
@@ -36,11 +36,10 @@ const maxSkipped = 200
 const ggufName = /\.gguf$/i
 
 /**
- * Finds the `*.gguf` files (in any case) below a folder, to a depth of 8 and among its first 20,000 entries, and those that
- * manifests name elsewhere. Links to files and folders are followed; a folder is read once, whichever links lead to it. A
- * file's id is the one it was requested by, else its name without `.gguf`; a name that an earlier file has, or that is not
- * a valid id, gives its path as `file:`. `created` are the files of models made from others. An absent folder has no files. `skipped` has what could not be read or named, 200
- * entries at most.
+ * Finds the `*.gguf` files (in any case) below a folder, to a depth of 8 and among its first 20,000 entries, and adopted files
+ * elsewhere. It follows links, and reads each folder once. A file's id is the id of its download, else its name without
+ * `.gguf`; if the name is invalid or taken, the id is `file:` and the path. `created` are the definition files of created
+ * models. `skipped` has at most 200 entries that could not be read or named. An absent folder has no files.
  */
 export const findModelFiles = Effect.fn("ModelFolder.findModelFiles")(function* (
   folder: string,
@@ -91,7 +90,7 @@ interface Entry {
   readonly isFolder: boolean
 }
 
-/** The entries of a folder by name, with links followed. Fails when the folder cannot be read. */
+/** The entries of a folder, sorted by name, after following links. Fails when the folder cannot be read. */
 const entriesOf = Effect.fnUntraced(function* (folder: string, skip: (path: string, reason: string) => void) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path

@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import { ModelDefinition } from "../../operation/CreatedModel.ts"
 import { atomicWrite } from "../../system/atomicWrite.ts"
 
-/** The name of a manifest is the name of the model's first file and this. */
+/** The suffix of a manifest, after the name of the model's first file. */
 export const manifestExtension = ".rbee.json"
 
 /** The subfolder of the models folder that holds incomplete downloads. */

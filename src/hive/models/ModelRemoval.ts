@@ -19,7 +19,7 @@ export class ModelNotDeleted extends Schema.TaggedError<ModelNotDeleted>()(
   }
 }
 
-/** Other models were made from the model, and share its file. */
+/** Other models were created from the model and share its file. */
 export class ModelIsSource extends Schema.TaggedError<ModelIsSource>()(
   "ModelIsSource",
   { id: Schema.String, models: Schema.Array(Schema.String) },
@@ -32,9 +32,9 @@ export class ModelIsSource extends Schema.TaggedError<ModelIsSource>()(
 }
 
 /**
- * Deletes the files of a model below `root` and the folders that are empty then; of one that was adopted only the entry.
- * Gives the bytes that were freed: a link's target stays. The first file and the manifest go last, so that a deletion that
- * failed can be repeated.
+ * Deletes the files of a model below `root` and the folders that are then empty; of an adopted model, only the entry. Returns
+ * the number of freed bytes; the targets of links are kept. The first file and the manifest are deleted last, so that a
+ * failed deletion can be repeated.
  */
 export const removeModel = Effect.fn("ModelRemoval.removeModel")(function* (
   root: string,
@@ -82,7 +82,7 @@ export const removeModel = Effect.fn("ModelRemoval.removeModel")(function* (
     parent = path.dirname(parent)
   ) {
     const left = yield* Effect.orElseSucceed(fs.readDirectory(parent), () => [""])
-    // A link to a folder is the owner's, also when the folder is empty.
+    // A link to a folder belongs to the owner, so it is kept even if the folder is empty.
     if (left.length > 0 || (yield* isLink(parent))) break
     yield* Effect.ignore(fs.remove(parent, { recursive: true }))
   }

@@ -1,5 +1,5 @@
 import { createRequire } from "node:module"
-// @effect-diagnostics nodeBuiltinImport:off -- only Node knows where a package lies
+// @effect-diagnostics nodeBuiltinImport:off -- only Node resolves the folder of a package
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -8,8 +8,8 @@ import * as Path from "effect/Path"
 const file = "rbee-tiny-novelist-q8_0.gguf"
 
 /**
- * The path of the model that ships with rbee, if this installation has it. The package is asked for by its
- * own name, so it is found alike from a bundled file, from `dist` and from a source tree.
+ * The path of the model that ships with rbee, if this installation has it. Resolving the package by its own name works
+ * from a bundled file, from `dist` and from a source tree.
  */
 export const tinyModelPath = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem

@@ -96,7 +96,7 @@ const make = Effect.gen(function* () {
   )
 
   const tar = Effect.fnUntraced(function* (file: string, list: string, root: string) {
-    // macOS would add a file of attributes for each file.
+    // Otherwise tar on macOS adds an attributes file for each file.
     const child = yield* spawner.spawn(
       ChildProcess.make("tar", ["-czhf", file, "-C", root, "-T", list], {
         stdin: "ignore",
@@ -130,7 +130,7 @@ const make = Effect.gen(function* () {
   return InstallBundle.of({ program, node, engine, pack })
 })
 
-/** The folder and all above it, the nearest first: where Node looks for packages. */
+/** The folder and all its parents, the nearest first, in which Node looks for packages. */
 const above = (folder: string): ReadonlyArray<string> => {
   const next = path.dirname(folder)
   return next === folder ? [folder] : [folder, ...above(next)]

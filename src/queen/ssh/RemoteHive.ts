@@ -59,16 +59,16 @@ const make = Effect.gen(function* () {
   ) {
     const hive = target.alias
     const binaryPath = entry.binaryPath ?? ""
-    const said = parseScriptOutput(yield* ssh.run(target, runProgram, [binaryPath, ...args], within))
-    const missing = said.first("missing")
+    const output = parseScriptOutput(yield* ssh.run(target, runProgram, [binaryPath, ...args], within))
+    const missing = output.first("missing")
     if (missing !== undefined) return yield* new ProgramMissing({ hive, file: missing })
-    const code = Number(said.first("code") ?? Number.NaN)
+    const code = Number(output.first("code") ?? Number.NaN)
     if (Number.isNaN(code)) return yield* new UnexpectedScriptOutput({ hive, missing: "exit code" })
-    if (code === 0) return said.all("said")
+    if (code === 0) return output.all("said")
     if (cannotRun.has(code)) {
-      return yield* new ProgramMissing({ hive, file: said.first("launcher") ?? binaryPath })
+      return yield* new ProgramMissing({ hive, file: output.first("launcher") ?? binaryPath })
     }
-    const lastLines = said
+    const lastLines = output
       .all("said")
       .map((line) => line.replace("❌ Error: ", ""))
       .filter((line) => line !== "")

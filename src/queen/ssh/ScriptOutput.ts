@@ -28,6 +28,6 @@ export const parseScriptOutput = (output: string): ScriptOutput => {
 }
 
 /** The value of a key that the script of hive `hive` must have printed. */
-export const requireValue = Effect.fnUntraced(function* (said: ScriptOutput, hive: string, key: string) {
-  return said.first(key) ?? (yield* new UnexpectedScriptOutput({ hive, missing: key }))
+export const requireValue = Effect.fnUntraced(function* (output: ScriptOutput, hive: string, key: string) {
+  return output.first(key) ?? (yield* new UnexpectedScriptOutput({ hive, missing: key }))
 })

@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { contentsOf } from "./FileSet.ts"
 
-/** A machine as npm's manifests have it: `process.platform`, `process.arch`, and the GPU backends that are of use. */
+/** A kind of machine in the terms of npm manifests: `process.platform`, `process.arch`, and its GPU backends. */
 export interface Kind {
   readonly platform: string
   readonly arch: string
@@ -26,7 +26,7 @@ const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Manifest))
 const engine = "node-llama-cpp"
 const gpuBackends = ["cuda", "vulkan"]
 
-/** An npm package that was found: its name, and its folder below the one with `node_modules`. */
+/** An installed npm package: its name, and its folder relative to the one with `node_modules`. */
 interface Package {
   readonly name: string
   readonly folder: string
@@ -34,20 +34,20 @@ interface Package {
 }
 
 const fits = ({ manifest, name }: Package, kind: Kind) =>
-  // A package that was not wanted at installation is replaced by an empty one with another name.
+  // An installation may replace an unwanted package by an empty one with another name.
   manifest.name === name &&
   (manifest.os?.includes(kind.platform) ?? true) &&
   (manifest.cpu?.includes(kind.arch) ?? true) &&
   gpuBackends.every((backend) => !name.split("-").includes(backend) || kind.backends.includes(backend))
 
-// The sources of llama.cpp, for those who build it themselves, are most of the package; types and maps serve editors.
+// Workers need neither llama.cpp's sources, which are the largest part of the package, nor types and source maps.
 const isNeeded = (file: string) =>
   !/\/node-llama-cpp\/(llama\/(?!.*\.json$)|templates\/)|\.d\.[cm]?ts$|\.map$/.test(file)
 
 /**
- * The llama engine for a machine of this kind, from the first of these folders that has it: node-llama-cpp and the
- * packages it depends on, found as Node finds them, with its version. None when it is installed nowhere, or not for
- * such a machine, or in a way that spreads it over other folders.
+ * The llama engine for a kind of machine, from the first of the folders that has it: node-llama-cpp with its version, and the
+ * packages that it depends on, as Node resolves them. None when it is not installed, not for such a machine, or spread over
+ * other folders.
  */
 export const findEngine = Effect.fn("enginePackages.findEngine")(function* (
   folders: ReadonlyArray<string>,
@@ -92,7 +92,7 @@ export const findEngine = Effect.fn("enginePackages.findEngine")(function* (
       return Option.none()
     }
     const contents = yield* Effect.forEach(packages.value, ({ folder }) =>
-      // What lies in a package's own node_modules is in the list by itself, if it is needed.
+      // A required package in a nested node_modules has its own entry in the list.
       contentsOf(root, [folder], (file) => isNeeded(file) && !inNested(folder, file))
     )
     return Option.some({
@@ -108,6 +108,6 @@ export const findEngine = Effect.fn("enginePackages.findEngine")(function* (
 const inNested = (folder: string, file: string) =>
   path.relative(folder, file).split(path.sep).includes("node_modules")
 
-/** The folder itself and those above it, below the root, the nearest first. */
+/** The folder and its parents up to the root, the nearest first. */
 const foldersAbove = (folder: string): ReadonlyArray<string> =>
   folder === "" || folder === "." ? [""] : [folder, ...foldersAbove(path.dirname(folder))]

@@ -1,9 +1,9 @@
 /*
- * What the installer runs on the other machine, by /bin/sh. A script gets its values as arguments, never inside its
- * text, and answers in lines that begin with `rbee:`: a login shell may print others before them.
+ * The scripts that the installer runs on the other machine with /bin/sh. A script receives values as arguments, never in its
+ * text. Its output lines begin with `rbee:`, because a login shell may print others.
  */
 
-/** The start of every script: strict, private, and where rbee lives on that machine, as `Paths` has it on this one. */
+/** The start of every script: strict mode, private files, and rbee's folders as `Paths` defines them. */
 export const prologue = `
 set -eu
 umask 077
@@ -29,7 +29,7 @@ launcher_at() {
 is_ours() { [ "$(sed -n '2{p;q;}' "$1" 2>/dev/null | tr -d '\\000')" = "$mark" ]; }
 `
 
-/** Looks at the machine. $1: BinaryPath, or nothing. */
+/** Reports the state of the machine. $1: BinaryPath, or empty. */
 export const probe = `${prologue}
 launcher=$(launcher_at "$1")
 say data "$data"
@@ -53,27 +53,27 @@ if [ -f "$engine/node_modules/node-llama-cpp/package.json" ]; then
 fi
 folder=$data
 while [ ! -d "$folder" ]; do folder=$(dirname "$folder"); done
-# The names before and after the numbers may have spaces.
+# The names before and after the numbers may contain spaces.
 free=$(df -Pk "$folder" | awk 'NR > 1 { for (i = 2; i <= NF; i++) if ($i ~ /^[0-9]+%$/) print $(i - 1) }' | head -n 1)
 if [ -n "$free" ]; then say free "$free"; fi
 `
 
-/** Makes a folder for what is about to come, and removes those that were left behind a day ago. */
+/** Creates a folder for uploads, and removes abandoned ones that are older than a day. */
 export const makeIncoming = `${prologue}
 mkdir -p "$programs"
 find "$programs" -name '.incoming.*' -prune -mtime +0 -exec rm -rf {} +
 say incoming "$(mktemp -d "$programs/.incoming.XXXXXX")"
 `
 
-/** Removes that folder. $1: the folder. */
+/** Removes an upload folder. $1: the folder. */
 export const removeIncoming = `${prologue}
 case $1 in "$programs"/.incoming.*) rm -rf "$1" ;; esac
 `
 
 /**
- * Unpacks what came, looks whether it is whole and works, and puts it into its place by a rename. $1: the folder it
- * came into, $2: program, node or engine, $3: its SHA-256, $4: its name among the programs, $5: the Node to try a
- * program with, $6: the version that the program, or Node, must name.
+ * Verifies and unpacks an uploaded part, runs it, and renames it to its place. $1: the upload folder, $2: program, node or
+ * engine, $3: its SHA-256, $4: its folder below the programs, $5: the Node that runs the program, $6: the version that the
+ * program or Node must report.
  */
 export const unpack = `${prologue}
 incoming=$1 kind=$2 sha256=$3 name=$4 node=$5 version=$6
@@ -104,8 +104,8 @@ say placed "$kind"
 `
 
 /**
- * Makes that program the one that runs from now on, and removes the others that no process runs from. $1: BinaryPath, or
- * nothing, $2: the program's name, $3: its Node, $4: the token, $5: yes when the token there must be this one.
+ * Switches the launcher to a program, and removes other programs that no process uses. $1: BinaryPath, or empty, $2: the
+ * program's folder, $3: its Node, $4: the token, $5: yes if this token replaces an existing one.
  */
 export const activate = `${prologue}
 launcher=$(launcher_at "$1") program=$programs/$2 node=$3 token=$4 must=$5
@@ -139,7 +139,7 @@ for folder in "$programs"/*; do
 done
 `
 
-/** Removes rbee, but not the models. $1: BinaryPath, or nothing, $2: the token that goes too. */
+/** Removes rbee and keeps the models. $1: BinaryPath, or empty, $2: the token to remove with it, or empty. */
 export const remove = `${prologue}
 launcher=$(launcher_at "$1")
 say data "$data"
@@ -150,7 +150,7 @@ if [ -n "$2" ] && [ "$(cat "$config/token" 2>/dev/null || :)" = "$2" ]; then rm 
 rmdir "$data/bin" "$data/engines" 2>/dev/null || :
 `
 
-/** Runs rbee there. $1: BinaryPath, or nothing, and what follows is for rbee. */
+/** Runs rbee. $1: BinaryPath, or empty; the other arguments are rbee's. */
 export const runProgram = `${prologue}
 launcher=$(launcher_at "$1")
 shift
