@@ -135,28 +135,27 @@ const make = Effect.gen(function* () {
     return yield* new DaemonNotStarted({
       daemon: name,
       reason:
-        errorLine?.slice(errorMark.length) ??
-        (lines.length === 0 ? `${reason}; it logged no problem` : reason),
+        errorLine?.slice(errorMark.length) ?? (lines.length === 0 ? `${reason}; it logged no error` : reason),
       logFile: file,
       lastLines: errorLine === undefined ? lines : []
     })
   })
 
   const waitUntilHealthy = ({ name, peer }: Launch, { exited, logFrom }: Spawned) => {
-    const answers = Effect.flatMap(probeDaemon(peer), Effect.fromOption)
-    const healthy = answers.pipe(
+    const health = Effect.flatMap(probeDaemon(peer), Effect.fromOption)
+    const healthy = health.pipe(
       Effect.retry(healthPolls),
-      Effect.catch(() => failed(name, `it did not answer at ${peer.url} in time`, logFrom))
+      Effect.catch(() => failed(name, `it did not respond at ${peer.url} before the timeout`, logFrom))
     )
     // A concurrent start may have won: its daemon has the port, or will have it soon, and this process exited.
-    const ended = Effect.gen(function* () {
+    const exitedEarly = Effect.gen(function* () {
       const { code, signal } = yield* exited
       const others = yield* pidFile.processes(name)
-      yield* (others.length === 0 ? answers : Effect.retry(answers, healthPolls)).pipe(
-        Effect.catch(() => failed(name, `it ended with ${signal ?? `code ${code}`}`, logFrom))
+      yield* (others.length === 0 ? health : Effect.retry(health, healthPolls)).pipe(
+        Effect.catch(() => failed(name, `it exited with ${signal ?? `code ${code}`}`, logFrom))
       )
     })
-    return Effect.raceFirst(healthy, ended)
+    return Effect.raceFirst(healthy, exitedEarly)
   }
 
   const spawn = Effect.fnUntraced(function* ({ args, name, peer }: Launch) {

@@ -28,12 +28,12 @@ const readCapabilities = Schema.decodeUnknownOption(Schema.fromJsonString(Capabi
 
 const elsewhere = "stop it where it was started"
 
-const notRbee: PortOwner = { who: "a program that is not rbee", stop: "end it" }
-const silent: PortOwner = { who: "another program, which does not answer as rbee does", stop: "end it" }
+const notRbee: PortOwner = { who: "a program that is not rbee", stop: "stop it" }
+const silent: PortOwner = { who: "a program that does not respond like rbee", stop: "stop it" }
 const guarded: PortOwner = { who: "a daemon of another rbee, which requires its token", stop: elsewhere }
 const olderHive: PortOwner = { who: "a hive of an older rbee", stop: elsewhere }
 const olderDaemon: PortOwner = {
-  who: "a program that answers /health as an older rbee does",
+  who: "a program that answers /health like an older rbee",
   stop: elsewhere
 }
 

@@ -146,7 +146,7 @@ describe("looking for a daemon that was started", () => {
       assert.isBelow(looks[9] ?? 0, 12_000)
       assert.strictEqual(
         error.message,
-        "The queen did not start: it did not answer at http://127.0.0.1:8500 in time; its last lines: one | two " +
+        "The queen did not start: it did not respond at http://127.0.0.1:8500 before the timeout; its last lines: one | two " +
           "(log: /nowhere/state/logs/queen.log)"
       )
       assert.deepStrictEqual(terminated, [77])
@@ -170,7 +170,7 @@ describe("looking for a daemon that was started", () => {
       const { exited, launch } = yield* launcher(Number.POSITIVE_INFINITY)
       yield* Deferred.succeed(exited, { code: 7, signal: null })
       const error = yield* Effect.flip(launch)
-      assert.include(error.message, "it ended with code 7")
+      assert.include(error.message, "it exited with code 7")
     })
   )
 
@@ -192,9 +192,9 @@ describe("looking for a daemon that was started", () => {
     [
       "nothing but that all was well",
       `${info}\n${lasting}\n`,
-      "it ended with code 7; it logged no problem (log"
+      "it exited with code 7; it logged no error (log"
     ],
-    ["nothing", "", "it ended with code 7; it logged no problem (log"],
+    ["nothing", "", "it exited with code 7; it logged no error (log"],
     [
       "a warning",
       `${lasting}\n${warning}\n`,

@@ -82,7 +82,7 @@ describe("the program that has a port", () => {
       const hive = yield* answering({ "/health": "ok", "/capabilities": `{"devices":[]}` })
       assert.include(yield* refusalAt(hive.url), "a hive of an older rbee; stop it where")
       const unclear = yield* answering({ "/health": "ok" })
-      assert.include(yield* refusalAt(unclear.url), "answers /health as an older rbee does; stop it where")
+      assert.include(yield* refusalAt(unclear.url), "answers /health like an older rbee; stop it where")
     }).pipe(Effect.scoped)
   )
 
@@ -95,7 +95,7 @@ describe("the program that has a port", () => {
         { "/v1/build-info": `{"name":"queen"}`, "/health": "{}" }
       ]) {
         const { url } = yield* answering(pages)
-        assert.strictEqual(yield* refusalAt(url), `a program that is not rbee; end it, ${other}`)
+        assert.strictEqual(yield* refusalAt(url), `a program that is not rbee; stop it, ${other}`)
       }
     }).pipe(Effect.scoped)
   )
@@ -130,7 +130,7 @@ describe("the program that has a port", () => {
         const startedAt = performance.now()
         assert.strictEqual(
           yield* refusalAt(`http://127.0.0.1:${port}`),
-          `another program, which does not answer as rbee does; end it, ${other}`
+          `a program that does not respond like rbee; stop it, ${other}`
         )
         assert.isBelow(performance.now() - startedAt, 5_000)
       }

@@ -18,7 +18,7 @@ const Source = Schema.Struct({
   content: optional(Schema.Unknown)
 })
 
-/** A content block. One shape for all types, those that are not known included: new ones come with every beta. */
+/** A content block. One schema for all types, including unknown ones, because betas add new types. */
 export const Block = Schema.StructWithRest(
   Schema.Struct({
     type: Schema.String,
@@ -37,7 +37,7 @@ export const Block = Schema.StructWithRest(
 )
 export type Block = typeof Block.Type
 
-/** Content, as one text or in blocks. */
+/** Content: one text, or a list of blocks. */
 export const Content = Schema.Union([Schema.String, Schema.Array(Block)])
 type Content = typeof Content.Type
 
@@ -65,7 +65,7 @@ function* documentOf({ source, title }: Block, path: string): Reading<ReadonlyAr
   return yield* unsupported(`${path}.source`, `a document can be plain text only: ${fileHint}`)
 }
 
-/** Parts of what a user or a tool says. A block of an unknown type is given as its JSON text, so that nothing is lost. */
+/** The parts of a block of a user or a tool. A block of an unknown type becomes its JSON text, so that nothing is lost. */
 function* partsOf(block: Block, path: string): Reading<ReadonlyArray<EnginePart>> {
   switch (block.type) {
     case "text":
@@ -79,10 +79,10 @@ function* partsOf(block: Block, path: string): Reading<ReadonlyArray<EnginePart>
         ? [textPart(block.title ?? ""), ...(yield* toParts(block.content, `${path}.content`))]
         : [textPart(block.title ?? "")]
     case "container_upload":
-      return yield* unsupported(`${path}.type`, `files cannot be kept here: ${fileHint}`)
+      return yield* unsupported(`${path}.type`, `files cannot be stored here: ${fileHint}`)
     default: {
-      const { cache_control: _, ...said } = block
-      return [textPart(block.text ?? JSON.stringify(said))]
+      const { cache_control: _, ...fields } = block
+      return [textPart(block.text ?? JSON.stringify(fields))]
     }
   }
 }
@@ -96,18 +96,18 @@ function* allParts(content: Content, path: string): Reading<ReadonlyArray<Engine
   return parts
 }
 
-/** Content in the engines' words; refused by its path where no engine could read it. */
+/** Content in the engines' format; the error names the path of content that no engine can read. */
 export const toParts = (
   content: Content,
   path: string
 ): Result.Result<ReadonlyArray<EnginePart>, InvalidRequest> => Result.gen(() => allParts(content, path))
 
 function* toolResult({ content, is_error, tool_use_id }: Block, path: string): Reading<EngineMessage> {
-  const said = content ?? ""
-  if (!isContent(said)) {
+  const result = content ?? ""
+  if (!isContent(result)) {
     return yield* unsupported(`${path}.content`, "the result of a tool must be a text or a list of blocks")
   }
-  const parts = yield* toParts(said, `${path}.content`)
+  const parts = yield* toParts(result, `${path}.content`)
   return {
     role: "tool",
     tool_call_id: tool_use_id ?? "",
@@ -115,19 +115,19 @@ function* toolResult({ content, is_error, tool_use_id }: Block, path: string): R
   }
 }
 
-/** A turn of the user: first the results of tools, then what the user says. */
+/** A turn of the user: first the tool results, then the other parts. */
 export function* userTurn(content: Content, path: string): Reading<ReadonlyArray<EngineMessage>> {
   if (typeof content === "string") return [{ role: "user", content }]
   const results: Array<EngineMessage> = []
-  const said: Array<EnginePart> = []
+  const parts: Array<EnginePart> = []
   for (const [index, block] of content.entries()) {
     const at = `${path}.${index}`
     if (block.type === "tool_result") results.push(yield* Result.gen(() => toolResult(block, at)))
-    else said.push(...(yield* Result.gen(() => partsOf(block, at))))
+    else parts.push(...(yield* Result.gen(() => partsOf(block, at))))
   }
-  return results.length > 0 && said.length === 0
+  return results.length > 0 && parts.length === 0
     ? results
-    : [...results, { role: "user", content: contentOf(said) }]
+    : [...results, { role: "user", content: contentOf(parts) }]
 }
 
 const toCall = ({ id, input, name }: Block): EngineToolCall => ({
@@ -139,9 +139,9 @@ const toCall = ({ id, input, name }: Block): EngineToolCall => ({
 const textsIn = (blocks: ReadonlyArray<Block>, type: "text" | "thinking") =>
   blocks.flatMap((block) => (block.type === type && block[type] ? [block[type]] : []))
 
-const inAnswers = new Set(["text", "thinking", "redacted_thinking", "tool_use"])
+const answerBlocks = new Set(["text", "thinking", "redacted_thinking", "tool_use"])
 
-/** A turn of the assistant, and the types of its blocks that are left out: what Anthropic's own servers did. */
+/** A turn of the assistant, and the types of its omitted blocks, such as those of tools that Anthropic's servers run. */
 export const assistantTurn = (
   content: Content
 ): { readonly message: EngineMessage; readonly omitted: ReadonlyArray<string> } => {
@@ -156,6 +156,6 @@ export const assistantTurn = (
       ...(thoughts.length === 0 ? {} : { reasoning_content: thoughts.join("\n\n") }),
       ...(calls.length === 0 ? {} : { tool_calls: calls })
     },
-    omitted: content.map(({ type }) => type).filter((type) => !inAnswers.has(type))
+    omitted: content.map(({ type }) => type).filter((type) => !answerBlocks.has(type))
   }
 }

@@ -15,15 +15,15 @@ const types: { readonly [status: number]: string } = {
 
 const typeOf = (status: number) => types[status] ?? (status < 500 ? "invalid_request_error" : "api_error")
 
-// Clients of Anthropic's API know by these words, and not by a code, that they have to shorten the history.
+// Anthropic clients recognize this text, not a code, as the request to shorten the history.
 const overflow = "prompt is too long"
 
 const sentence = ({ code, message }: GatewayError) =>
   code === "ContextLengthExceeded" && !message.startsWith(overflow) ? `${overflow}: ${message}` : message
 
 /**
- * The errors of Anthropic's API, as they also stand in streams. The type is one of Anthropic's; an engine's own code
- * stands beside it.
+ * The errors of Anthropic's API, also used in streams. The type is one of Anthropic's; the engine's own code is a separate
+ * field.
  */
 export const anthropicFormat: Format = {
   api: "Anthropic",

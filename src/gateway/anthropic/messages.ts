@@ -18,7 +18,7 @@ const stopReasons: { readonly [finish: string]: string } = {
   content_filter: "refusal"
 }
 
-/** Why an answer ended. A stop text that the request did not name, such as the engine's end-of-turn text, is no stop sequence. */
+/** The reason why an answer ended. Only a stop text of the request counts as a stop sequence, not the engine's end-of-turn text. */
 const ending = (finish: string, stop: string | undefined, stops: ReadonlyArray<string>) =>
   finish === "stop" && stop !== undefined && stops.includes(stop)
     ? { stop_reason: "stop_sequence", stop_sequence: stop }
@@ -27,7 +27,7 @@ const ending = (finish: string, stop: string | undefined, stops: ReadonlyArray<s
 const usageOf = (usage: EngineUsage | undefined) => {
   const { cached, completion, prompt } = tokensOf(usage)
   return {
-    // Anthropic counts cached tokens apart from the others; OpenAI among them.
+    // Anthropic counts cached tokens separately; OpenAI includes them in the prompt tokens.
     input_tokens: Math.max(0, prompt - cached),
     output_tokens: completion,
     cache_creation_input_tokens: 0,
@@ -42,22 +42,22 @@ const head = ({ jobId, model }: ResponseContext) => ({
   model
 })
 
-// Clients answer a call by its id, so each needs one.
+// Clients refer to a call by its id, so each call needs one.
 const callId = (id: string | undefined, { jobId }: ResponseContext, index: number) =>
   id || `toolu_${jobId}_${index}`
 
-const whole =
+const completeMessage =
   (stops: ReadonlyArray<string>) =>
-  ({ choices: [choice], usage }: EngineAnswer, about: ResponseContext) => ({
-    ...head(about),
+  ({ choices: [choice], usage }: EngineAnswer, context: ResponseContext) => ({
+    ...head(context),
     content: [
       ...(choice.reasoning === "" ? [] : [{ type: "thinking", thinking: choice.reasoning, signature: "" }]),
       ...(choice.text === "" ? [] : [{ type: "text", text: choice.text }]),
-      ...choice.toolCalls.map(({ arguments: given, id, name }, index) => ({
+      ...choice.toolCalls.map(({ arguments: json, id, name }, index) => ({
         type: "tool_use",
-        id: callId(id, about, index),
+        id: callId(id, context, index),
         name,
-        input: parsedArguments(given)
+        input: parsedArguments(json)
       }))
     ],
     ...ending(choice.finishReason, choice.stop, stops),
@@ -66,11 +66,11 @@ const whole =
 
 const event = (type: string, fields: object) => sseFrame(JSON.stringify({ type, ...fields }), type)
 
-/** Writes the events of a message: its content blocks in sequence, each started and stopped. */
+/** Writes the events of a message: content blocks in sequence, each with a start and a stop event. */
 class MessageWriter extends ChoiceWriter {
   readonly #stops: ReadonlyArray<string>
   #index = -1
-  /** The kind of the open block; for a tool call with its number. */
+  /** The kind of the open block; for a tool call it includes the index. */
   #open: string | undefined
   #stop: string | undefined
 
@@ -96,22 +96,22 @@ class MessageWriter extends ChoiceWriter {
   }
 
   protected piece({ reasoning, stop, text, toolCalls }: ChoicePiece) {
-    let written = ""
+    let output = ""
     if (reasoning !== "") {
-      written += this.#openBlock("thinking", { type: "thinking", thinking: "", signature: "" })
-      written += this.#delta({ type: "thinking_delta", thinking: reasoning })
+      output += this.#openBlock("thinking", { type: "thinking", thinking: "", signature: "" })
+      output += this.#delta({ type: "thinking_delta", thinking: reasoning })
     }
     if (text !== "") {
-      written += this.#openBlock("text", { type: "text", text: "" })
-      written += this.#delta({ type: "text_delta", text })
+      output += this.#openBlock("text", { type: "text", text: "" })
+      output += this.#delta({ type: "text_delta", text })
     }
     for (const { arguments: piece, id, index, name } of toolCalls) {
       const use = { type: "tool_use", id: callId(id, this.context, index), name: name ?? "", input: {} }
-      written += this.#openBlock(`tool ${index}`, use)
-      if (piece !== "") written += this.#delta({ type: "input_json_delta", partial_json: piece })
+      output += this.#openBlock(`tool ${index}`, use)
+      if (piece !== "") output += this.#delta({ type: "input_json_delta", partial_json: piece })
     }
     this.#stop = stop ?? this.#stop
-    return written
+    return output
   }
 
   protected finish() {
@@ -158,9 +158,9 @@ function* readMessage(body: Body): Reading<EndpointRequest> {
             _tag: "Stream",
             contentType: "text/event-stream",
             idle: event("ping", {}),
-            writer: (about) => new MessageWriter(about, stops)
+            writer: (context) => new MessageWriter(context, stops)
           }
-        : { _tag: "Complete", toJson: whole(stops) }
+        : { _tag: "Complete", toJson: completeMessage(stops) }
   }
 }
 
@@ -189,15 +189,15 @@ function* readCounting(body: Body): Reading<EndpointRequest> {
   }
 }
 
-/** The count in an engine's refusal of a prompt that does not fit its context. */
+/** The token count in an engine's error about a prompt that exceeds its context. */
 const countIn = ({ code, message }: GatewayError) => {
   const tokens = code === "ContextLengthExceeded" ? promptTokensIn(message) : undefined
   return tokens === undefined ? undefined : { input_tokens: tokens }
 }
 
 /**
- * `POST /v1/messages/count_tokens`: the engine counts, by reading the prompt and writing one token, or by refusing a
- * prompt that does not fit its context.
+ * `POST /v1/messages/count_tokens`: the engine counts the tokens by evaluating the prompt and generating one token, or in
+ * its error about a prompt that exceeds its context.
  */
 export const countTokensEndpoint: Endpoint = {
   path: "/v1/messages/count_tokens",

@@ -1,6 +1,6 @@
 import type { ServedModel } from "../upstream/Upstream.ts"
 
-/** A model as Anthropic's API has it. */
+/** A model in the format of Anthropic's API. */
 export const anthropicModel = ({ facts, name }: ServedModel) => ({
   type: "model",
   id: name,

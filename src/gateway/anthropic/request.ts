@@ -8,7 +8,7 @@ import { assistantTurn, Content, toParts, userTurn } from "./blocks.ts"
 
 const Message = Schema.Struct({
   role: Schema.Literals(["user", "assistant", "system"]),
-  /** Absent or null in an empty turn, which clients send of an answer that was cut off at once. */
+  /** Absent or null in an empty turn, which clients send for an answer that was interrupted immediately. */
   content: optional(Content)
 })
 type Message = typeof Message.Type
@@ -38,14 +38,14 @@ const common = {
   system: optional(Content),
   tools: optional(Schema.Array(Tool)),
   tool_choice: optional(Choice),
-  /** The form of older betas. */
+  /** The field of older betas. */
   output_format: optional(OutputFormat),
   output_config: optional(Schema.Struct({ format: optional(OutputFormat) }))
 }
 
 /**
- * The body of `/v1/messages`. Unknown fields are ignored, and so are `thinking`, `context_management` and `metadata`:
- * whether an engine thinks is configured with the engine, and its thoughts are returned as blocks of that type.
+ * The body of `/v1/messages`. Unknown fields are ignored, as are `thinking`, `context_management` and `metadata`: reasoning
+ * is configured with the engine, and the answer contains it as `thinking` blocks.
  */
 export const MessagesRequest = Schema.Struct({
   ...common,
@@ -66,11 +66,11 @@ export const readCount = reader(CountRequest)
 
 type Common = typeof MessagesRequest.Type | Result.Result.Success<ReturnType<typeof readCount>>
 
-/** A conversation in the engine's words. */
+/** A conversation in the engines' format. */
 export interface Conversation {
-  /** The fields of the engine's body that say what is talked about. */
+  /** The fields of the engine's body that contain the conversation. */
   readonly fields: Body
-  /** What is left out of the request, one sentence each. */
+  /** A sentence for each omitted part of the request. */
   readonly notes: ReadonlyArray<string>
 }
 
@@ -80,20 +80,20 @@ const choiceOf = (choice: typeof Choice.Type | null | undefined): ToolChoice | u
   return { _tag: "Mode", mode: choice.type === "any" ? "required" : choice.type }
 }
 
-// The others are run by Anthropic's servers, or known to its models without a schema.
+// Anthropic's servers run the other tools, or its models know them without a schema.
 const isClientTool = ({ name, type }: Tool) => (type ?? "custom") === "custom" && typeof name === "string"
 
 function* toTurn(
-  { content: said, role }: Message,
+  { content: optionalContent, role }: Message,
   index: number,
   notes: Set<string>
 ): Reading<ReadonlyArray<EngineMessage>> {
   const path = `messages.${index}.content`
-  const content = said ?? ""
+  const content = optionalContent ?? ""
   if (role === "system") return [{ role, content: contentOf(yield* toParts(content, path)) }]
   if (role === "user") return yield* Result.gen(() => userTurn(content, path))
   const { message, omitted } = assistantTurn(content)
-  for (const type of omitted) notes.add(`Blocks of the type '${type}' in answers are left out`)
+  for (const type of omitted) notes.add(`Blocks of the type '${type}' in answers are ignored`)
   return [message]
 }
 
@@ -111,14 +111,14 @@ function* toConversation(request: Common): Reading<Conversation> {
   for (const tool of tools) {
     if (!isClientTool(tool)) {
       notes.add(
-        `The tool '${tool.name ?? tool.type ?? ""}' is left out: tools of the type '${tool.type}' are run by Anthropic`
+        `The tool '${tool.name ?? tool.type ?? ""}' is ignored: Anthropic's servers run tools of the type '${tool.type}'`
       )
     }
   }
   const schema = (output_config?.format ?? output_format)?.schema
-  // An answer that the client has begun is continued: the words of vLLM.
+  // The engine continues an answer that the client has begun; vLLM defined these fields.
   const last = all.at(-1)
-  const begun = last?.role === "assistant" && last.tool_calls === undefined
+  const isContinued = last?.role === "assistant" && last.tool_calls === undefined
   const choice = yield* toolFields(
     tools
       .filter(isClientTool)
@@ -136,11 +136,11 @@ function* toConversation(request: Common): Reading<Conversation> {
         : {
             response_format: { type: "json_schema", json_schema: { name: "answer", schema, strict: true } }
           }),
-      ...(begun ? { continue_final_message: true, add_generation_prompt: false } : {})
+      ...(isContinued ? { continue_final_message: true, add_generation_prompt: false } : {})
     })
   }
 }
 
-/** The conversation of a request, as an engine takes it. */
+/** Translates the conversation of a request to the engines' format. */
 export const conversation = (request: Common): Result.Result<Conversation, InvalidRequest> =>
   Result.gen(() => toConversation(request))

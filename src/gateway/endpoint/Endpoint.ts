@@ -49,19 +49,19 @@ export type ResponseMode =
       readonly contentType: string
       /** The text sent after about a second without output; empty for formats without keep-alives. */
       readonly idle: string
-      readonly writer: (about: ResponseContext) => AnswerWriter
+      readonly writer: (context: ResponseContext) => AnswerWriter
     }
   /** Complete, as one JSON document. */
   | {
       readonly _tag: "Complete"
-      readonly toJson: (answer: EngineAnswer, about: ResponseContext) => Body
+      readonly toJson: (answer: EngineAnswer, context: ResponseContext) => Body
       /** The answer for a failure that counts as one; undefined for other failures. */
       readonly fromFailure?: (failure: GatewayError) => Body | undefined
     }
   /** The engine's own document, such as embeddings. `toText` returns the client's version, undefined if the document is invalid. */
   | {
       readonly _tag: "Document"
-      readonly toText: (document: string, about: ResponseContext) => string | undefined
+      readonly toText: (document: string, context: ResponseContext) => string | undefined
     }
 
 /** A client's request in the engines' format, and how to write its answer. */

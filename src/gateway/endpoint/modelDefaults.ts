@@ -23,22 +23,22 @@ const withInstructions = (
  * prompt gets no system text.
  */
 export const withModelDefaults = (
-  exchange: EndpointRequest,
+  request: EndpointRequest,
   { facts: { created, engines = [] } }: ServedModel
 ): EndpointRequest => {
-  const { api, body, defaults } = exchange
+  const { api, body, defaults } = request
   const embedsOnly =
     engines.length > 0 && engines.every(({ capabilities }) => capabilities.completions === false)
   // The smallest request to a model without completions.
-  if (exchange.isLoad === true && embedsOnly) return { ...exchange, api: "embeddings", body: { input: "." } }
-  if (api === "embeddings" || (defaults === undefined && created === undefined)) return exchange
+  if (request.isLoad === true && embedsOnly) return { ...request, api: "embeddings", body: { input: "." } }
+  if (api === "embeddings" || (defaults === undefined && created === undefined)) return request
   const own: Body = created === undefined ? {} : samplingFields(created.parameters)
   const { max_tokens: limit, ...rest } = own
   const hasLimit = body["max_completion_tokens"] !== undefined && body["max_completion_tokens"] !== null
   const { messages } = body
   return {
-    ...exchange,
-    contextSize: exchange.contextSize ?? contextOf(created?.parameters),
+    ...request,
+    contextSize: request.contextSize ?? contextOf(created?.parameters),
     body: {
       ...defaults,
       ...rest,

@@ -12,7 +12,7 @@ import type { GatewayError } from "../endpoint/GatewayError.ts"
 import { parsedArguments } from "../endpoint/reading.ts"
 import { ollamaFormat } from "./format.ts"
 
-/** A part of an answer: chats have it in a message, generations as it is. */
+/** A part of an answer. `/api/chat` wraps it in a message, `/api/generate` does not. */
 export interface Part {
   readonly text: string
   readonly thinking: string
@@ -25,8 +25,8 @@ const toolCalls = (calls: ReadonlyArray<ToolCall>) =>
   calls.length === 0
     ? {}
     : {
-        tool_calls: calls.map(({ arguments: given, name }) => ({
-          function: { name, arguments: parsedArguments(given) }
+        tool_calls: calls.map(({ arguments: json, name }) => ({
+          function: { name, arguments: parsedArguments(json) }
         }))
       }
 
@@ -40,12 +40,12 @@ export const chatShape: Shape = ({ calls, text, thinking }) => ({
 /** `/api/generate`. */
 export const generateShape: Shape = ({ text, thinking }) => ({ response: text, ...thoughts(thinking) })
 
-/** Milliseconds in nanoseconds. */
+/** Converts milliseconds to nanoseconds. */
 export const nanos = (millis: number) => Math.round(millis * 1e6)
 
-const millisIn = (usage: EngineUsage | undefined, field: string, otherwise: number) => {
+const millisIn = (usage: EngineUsage | undefined, field: string, fallback: number) => {
   const millis = usage?.[field]
-  return typeof millis === "number" ? millis : otherwise
+  return typeof millis === "number" ? millis : fallback
 }
 
 const head = ({ model, now }: ResponseContext) => ({
@@ -74,7 +74,7 @@ const statistics = (
 
 const doneReason = (finish: string) => (finish === "length" ? "length" : "stop")
 
-/** Writes a line for each piece; all tool calls are in one line, as Ollama's clients expect. */
+/** Writes a line for each piece, and all tool calls in one line, as Ollama clients expect. */
 class LineWriter extends ChoiceWriter {
   readonly #shape: Shape
   readonly #calls = new Map<number, { id: string; name: string; arguments: string }>()
@@ -123,38 +123,38 @@ class LineWriter extends ChoiceWriter {
   }
 }
 
-/** How an answer is written: line by line unless the client wants it whole. */
+/** The response mode: JSON lines, or one document if `stream` is false. */
 export const reply = (shape: Shape, stream: boolean | null | undefined): ResponseMode =>
   stream === false
     ? {
         _tag: "Complete",
-        toJson: ({ choices: [choice], usage }: EngineAnswer, about: ResponseContext) => ({
-          ...head(about),
+        toJson: ({ choices: [choice], usage }: EngineAnswer, context: ResponseContext) => ({
+          ...head(context),
           ...shape({ text: choice.text, thinking: choice.reasoning, calls: choice.toolCalls }),
           done: true,
           done_reason: doneReason(choice.finishReason),
-          ...statistics(usage, about, undefined)
+          ...statistics(usage, context, undefined)
         })
       }
     : {
         _tag: "Stream",
         contentType: "application/x-ndjson",
         idle: "",
-        writer: (about) => new LineWriter(shape, about)
+        writer: (context) => new LineWriter(shape, context)
       }
 
 const emptyReply = (shape: Shape, reason: "load" | "unload"): ResponseMode => ({
   _tag: "Complete",
-  toJson: (_answer, about) => ({
-    ...head(about),
+  toJson: (_answer, context) => ({
+    ...head(context),
     ...shape({ text: "", thinking: "", calls: [] }),
     done: true,
     done_reason: reason
   })
 })
 
-/** The answer to a request without a prompt, which only wants the model to be loaded. */
+/** The answer to a request without a prompt, which only loads the model. */
 export const loadedReply = (shape: Shape) => emptyReply(shape, "load")
 
-/** The answer to a request that only wants the model to be unloaded. */
+/** The answer to a request that only unloads the model. */
 export const unloadedReply = (shape: Shape) => emptyReply(shape, "unload")

@@ -36,12 +36,12 @@ const OllamaGroup = HttpApiGroup.make("ollama")
       payload: EmbedRequest,
       success: open({ model: Schema.String, embeddings: Schema.Array(Vector) }),
       error
-    }).annotateMerge(described("Make the vectors of texts")),
+    }).annotateMerge(described("Embed texts")),
     HttpApiEndpoint.post("embeddings", Ollama.oldEmbeddingsEndpoint.path, {
       payload: OldEmbeddingRequest,
       success: Schema.Struct({ embedding: Vector }),
       error
-    }).annotateMerge(described("Make the vector of a text, in the older form")),
+    }).annotateMerge(described("Embed a text (older API)")),
     HttpApiEndpoint.get("tags", "/api/tags", { success: Models, error }).annotateMerge(
       described("The models that the sender may use")
     ),
@@ -61,22 +61,22 @@ const OllamaGroup = HttpApiGroup.make("ollama")
       payload: NamedBody,
       success: [Success, jsonLines],
       error
-    }).annotateMerge(described("Download a model", "API keys may not.")),
+    }).annotateMerge(described("Download a model", "Rejects API keys.")),
     HttpApiEndpoint.post("create", "/api/create", {
       payload: CreateBody,
       success: [Success, jsonLines],
       error
-    }).annotateMerge(described("Make a model from another one", "API keys may not.")),
+    }).annotateMerge(described("Create a model from another one", "Rejects API keys.")),
     HttpApiEndpoint.post("copy", "/api/copy", {
       payload: CopyBody,
       success: Nothing,
       error
-    }).annotateMerge(described("Copy a model", "API keys may not.")),
+    }).annotateMerge(described("Copy a model", "Rejects API keys.")),
     HttpApiEndpoint.delete("delete", "/api/delete", {
       payload: NamedBody,
       success: Nothing,
       error
-    }).annotateMerge(described("Delete a model", "API keys may not.")),
+    }).annotateMerge(described("Delete a model", "Rejects API keys.")),
     HttpApiEndpoint.post("push", "/api/push", {
       payload: NamedBody,
       success: Success,

@@ -37,9 +37,9 @@ const readBody = reader(CreateBody)
 const readParameters = reader(ModelParameters)
 const readDefinition = reader(ModelDefinition)
 
-const notHere = {
+const unsupportedFields = {
   modelfile: "a Modelfile is read by the client; send 'from', 'parameters', 'system' and 'template'",
-  files: "files are not uploaded; pull the model, or put its GGUF file into the models folder of a hive",
+  files: "files cannot be uploaded; pull the model, or put its GGUF file into the models folder of a hive",
   adapters: "adapters are not supported",
   quantize: "models are not quantized here; pull the quantization you want",
   quantization: "models are not quantized here; pull the quantization you want"
@@ -54,7 +54,7 @@ const isEmpty = (value: unknown) =>
 function* readParametersOf(parameters: Body | null | undefined): Reading<ModelParameters> {
   const named = Object.entries(parameters ?? {}).filter(([name]) => !ignoredParameters.has(name))
   const unknown = named.find(([name]) => !(name in ModelParameters.fields))
-  if (unknown !== undefined) return yield* invalid(`parameters.${unknown[0]}`, "there is no such parameter")
+  if (unknown !== undefined) return yield* invalid(`parameters.${unknown[0]}`, "unknown parameter")
   return yield* Result.mapError(
     readParameters(Object.fromEntries(named)),
     ({ param = "", reason }) =>
@@ -62,7 +62,7 @@ function* readParametersOf(parameters: Body | null | undefined): Reading<ModelPa
   )
 }
 
-/** A model that is to be made from another one. */
+/** The request to create a model from another one. */
 export interface CreateRequest {
   readonly name: string
   readonly from: string
@@ -75,7 +75,7 @@ function* readCreateRequest(body: Body): Reading<CreateRequest> {
   const name = request.model || request.name
   if (!name) return yield* invalid("model", "must be the name of the new model")
   for (const field of ["modelfile", "files", "adapters", "quantize", "quantization"] as const) {
-    if (!isEmpty(request[field])) return yield* unsupported(field, notHere[field])
+    if (!isEmpty(request[field])) return yield* unsupported(field, unsupportedFields[field])
   }
   const { from, license, messages, stream, system, template } = request
   if (!from) return yield* invalid("from", "must be the name of the model to make it from")

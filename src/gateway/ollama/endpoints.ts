@@ -22,7 +22,7 @@ import {
   toTools
 } from "./request.ts"
 
-// A worker is loaded by being asked for the least that there is.
+// The smallest possible request, which makes the fleet load a worker.
 const loading = (model: string, shape: Shape): EndpointRequest => ({
   model,
   api: "completions",
@@ -33,14 +33,14 @@ const loading = (model: string, shape: Shape): EndpointRequest => ({
 
 type KeepAlive = string | number | null | undefined
 
-/** A request without a prompt wants the model to be loaded, or with a `keep_alive` of 0 to be unloaded. */
+/** A request without a prompt loads the model, or unloads it if `keep_alive` is 0. */
 const withoutPrompt = (model: string, shape: Shape, keepAlive: KeepAlive): EndpointRequest =>
   isZero(keepAlive)
     ? { ...loading(model, shape), reply: unloadedReply(shape), unload: "instead" }
     : loading(model, shape)
 
-/** What the fields that chats and generations share say of the request. */
-const asked = ({ format, keep_alive, options, think }: Common, more: Body) => ({
+/** The part of a request that comes from the fields common to `/api/chat` and `/api/generate`. */
+const commonFields = ({ format, keep_alive, options, think }: Common, more: Body) => ({
   body: { ...samplingFields(options), ...responseFormat(format), ...thinking(think), ...more },
   defaults,
   contextSize: contextOf(options),
@@ -54,7 +54,7 @@ const fieldNames = {
   response_format: "format"
 }
 
-const noImages = "no engine here takes images; leave them out"
+const noImages = "engines behind this endpoint do not support images; remove them"
 
 function* readChatRequest(body: Body): Reading<EndpointRequest> {
   const request = yield* readChat(body)
@@ -66,7 +66,7 @@ function* readChatRequest(body: Body): Reading<EndpointRequest> {
   return {
     model,
     api: "chat/completions",
-    ...asked(request, { ...toTools(tools), messages: toMessages(turns) }),
+    ...commonFields(request, { ...toTools(tools), messages: toMessages(turns) }),
     reply: reply(chatShape, stream)
   }
 }
@@ -80,9 +80,9 @@ export const chatEndpoint: Endpoint = {
 }
 
 const notInGenerate = {
-  suffix: "no engine here fills text in between; send the prompt only",
+  suffix: "no engine supports text insertion; send the prompt only",
   template: "the template of a request is not used; POST /api/create makes a model with another template",
-  context: "the tokens of an earlier answer are not kept; send the conversation to /api/chat",
+  context: "the tokens of earlier answers are not stored; send the conversation to /api/chat",
   images: noImages
 } as const
 
@@ -96,13 +96,13 @@ function* readGenerateRequest(body: Body): Reading<EndpointRequest> {
     return withoutPrompt(model, generateShape, keep_alive)
   }
   const answer = reply(generateShape, stream)
-  if (raw === true) return { model, api: "completions", ...asked(request, { prompt }), reply: answer }
+  if (raw === true) return { model, api: "completions", ...commonFields(request, { prompt }), reply: answer }
   const user = { role: "user", content: prompt }
   const messages = says(system) ? [{ role: "system", content: system }, user] : [user]
-  return { model, api: "chat/completions", ...asked(request, { messages }), reply: answer }
+  return { model, api: "chat/completions", ...commonFields(request, { messages }), reply: answer }
 }
 
-/** `POST /api/generate`: by the model's chat template, unless `raw` is true. */
+/** `POST /api/generate`: with the model's chat template, unless `raw` is true. */
 export const generateEndpoint: Endpoint = {
   path: "/api/generate",
   format: ollamaFormat,
@@ -116,17 +116,21 @@ const Embeddings = Schema.Struct({
 })
 const readEmbeddings = Schema.decodeUnknownOption(Schema.fromJsonString(Embeddings))
 
-/** What is written for the engine's embeddings; nothing when its document is none of those. */
+/** Translates the engine's embeddings; returns undefined if its document is not valid embeddings. */
 const fromEmbeddings =
   (
-    toJson: (vectors: ReadonlyArray<ReadonlyArray<number>>, tokens: number, about: ResponseContext) => object
+    toJson: (
+      vectors: ReadonlyArray<ReadonlyArray<number>>,
+      tokens: number,
+      context: ResponseContext
+    ) => object
   ) =>
-  (document: string, about: ResponseContext) => {
+  (document: string, context: ResponseContext) => {
     const read = Option.getOrUndefined(readEmbeddings(document))
     if (read === undefined) return undefined
     const { data, usage } = read
     const vectors = data.map(({ embedding }) => embedding)
-    return JSON.stringify(toJson(vectors, usage?.prompt_tokens ?? 0, about))
+    return JSON.stringify(toJson(vectors, usage?.prompt_tokens ?? 0, context))
   }
 
 const embedded = fromEmbeddings((embeddings, tokens, { askedAt, model, now, placement }) => ({
@@ -137,20 +141,20 @@ const embedded = fromEmbeddings((embeddings, tokens, { askedAt, model, now, plac
   prompt_eval_count: tokens
 }))
 
-// What is asked without a text only wants the model to be loaded.
+// A request without a text only loads the model.
 const embedding = (
   model: string,
   input: string | ReadonlyArray<string> | null | undefined,
   options: Body,
-  toText: (document: string, about: ResponseContext) => string | undefined,
-  loaded: (about: ResponseContext) => object
+  toText: (document: string, context: ResponseContext) => string | undefined,
+  loaded: (context: ResponseContext) => object
 ): EndpointRequest => ({
   model,
   api: "embeddings",
   body: { ...options, input: says(input) ? input : "." },
   reply: {
     _tag: "Document",
-    toText: says(input) ? toText : (_document, about) => JSON.stringify(loaded(about))
+    toText: says(input) ? toText : (_document, context) => JSON.stringify(loaded(context))
   }
 })
 
@@ -165,7 +169,7 @@ export const embedEndpoint: Endpoint = {
     })
 }
 
-/** `POST /api/embeddings`, which `/api/embed` came after. */
+/** `POST /api/embeddings`, the predecessor of `/api/embed`. */
 export const oldEmbeddingsEndpoint: Endpoint = {
   path: "/api/embeddings",
   format: ollamaFormat,
@@ -174,7 +178,7 @@ export const oldEmbeddingsEndpoint: Endpoint = {
     Result.map(readOldEmbedding(body), ({ model, prompt }) =>
       embedding(
         model,
-        // The one vector of this answer must not be empty, so that an empty text is embedded, too.
+        // The response must contain a vector, so an empty text is embedded too.
         prompt === "" ? [prompt] : prompt,
         { truncate: true },
         fromEmbeddings(([embedding = []]) => ({ embedding })),

@@ -1,7 +1,7 @@
 import type { Format } from "../endpoint/Endpoint.ts"
 import { engineWords } from "../endpoint/failures.ts"
 
-/** The errors of Ollama's API, as they also stand in streams; an engine's own type and code stand beside its sentence. */
+/** The errors of Ollama's API, also used in streams; the engine's own type and code are separate fields. */
 export const ollamaFormat: Format = {
   api: "Ollama",
   error: (failure) => ({ error: failure.message, ...engineWords(failure) })

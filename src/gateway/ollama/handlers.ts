@@ -23,40 +23,42 @@ import { loaded, show, tags } from "./models.ts"
 import { pulledId, pullLines } from "./pull.ts"
 import { readNamed } from "./request.ts"
 
-/** Keys are for asking models, and not for changing what machines have. */
+/** API keys give access to inference, but not to the download, creation and deletion of models. */
 export class KeyForbidden extends Schema.TaggedError<KeyForbidden>()(
   "KeyForbidden",
   { key: Schema.String },
   { httpApiStatus: 403 }
 ) {
   override get message() {
-    return `Key '${this.key}' may ask models, and not bring or delete them; the fleet's owner does that (rbee model download, rbee model delete)`
+    return `API key '${this.key}' may not download, create or delete models; use the CLI (rbee model download, rbee model delete)`
   }
 }
 
 const named = (body: Body) =>
   Result.flatMap(readNamed(body), ({ model, name, stream }) => {
-    const asked = model || name
-    return asked
-      ? Result.succeed({ name: asked, stream: stream !== false })
+    const requested = model || name
+    return requested
+      ? Result.succeed({ name: requested, stream: stream !== false })
       : Result.fail(new InvalidRequest({ reason: "'model' must be the name of a model", param: "model" }))
   })
 
-// Clients compare it with Ollama's versions to learn what the API offers; a `-` would make it a pre-release.
+// Clients compare this with Ollama's versions to detect features; a `-` would make it a pre-release.
 const versioned = HttpServerResponse.jsonUnsafe({ version: `0.13.4+rbee.${version}` })
 
 const notImplemented = (reason: string) =>
-  refuse(ollamaFormat, { status: 501, code: "NotImplemented", message: `rbee does not do this: ${reason}` })
+  refuse(ollamaFormat, { status: 501, code: "NotImplemented", message: `Not implemented: ${reason}` })
 
 const isInUse = (error: { readonly _tag: string; readonly code?: string }) =>
   error._tag === "JobFailed" && error.code === "ModelInUse"
 
-/** Where Ollama's clients upload files. */
+/** The path to which Ollama clients upload files. */
 export const blobsPath = "/api/blobs"
 
-/** The response to uploads of files. */
+/** The response to file uploads. */
 export const blobsMissing = () =>
-  notImplemented("files are not uploaded; pull a model, or put a GGUF file into the models folder of a hive")
+  notImplemented(
+    "files cannot be uploaded; pull a model, or put a GGUF file into the models folder of a hive"
+  )
 
 /** The handlers of Ollama's API. */
 export const ollamaHandlers = HttpApiBuilder.group(
@@ -69,31 +71,31 @@ export const ollamaHandlers = HttpApiBuilder.group(
     const settings = yield* Settings
     const unloader = yield* Unloader
 
-    const asked = Effect.flatMap(Effect.flatMap(requestText(settings), parse), (body) =>
+    const readName = Effect.flatMap(Effect.flatMap(requestText(settings), parse), (body) =>
       Effect.fromResult(named(body))
     )
-    const mayChange = Effect.flatMap(Caller, ({ key }) =>
+    const requireUnrestricted = Effect.flatMap(Caller, ({ key }) =>
       key === undefined ? Effect.void : Effect.fail(new KeyForbidden({ key: key.name }))
     )
-    const mine = Effect.gen(function* () {
+    const visibleModels = Effect.gen(function* () {
       const { key } = yield* Caller
       return (yield* upstream.models).filter((model) => mayUse(key, model))
     })
 
-    const tagged = Effect.map(mine, (models) => HttpServerResponse.jsonUnsafe(tags(models)))
+    const tagged = Effect.map(visibleModels, (models) => HttpServerResponse.jsonUnsafe(tags(models)))
     const running = Effect.gen(function* () {
-      return HttpServerResponse.jsonUnsafe(loaded(yield* mine, yield* upstream.workers))
+      return HttpServerResponse.jsonUnsafe(loaded(yield* visibleModels, yield* upstream.workers))
     })
     const showModel = Effect.gen(function* () {
       const { key } = yield* Caller
-      const { name } = yield* asked
+      const { name } = yield* readName
       const model = yield* upstream.find(name)
       if (!mayUse(key, model)) return yield* new ModelForbidden({ key: key?.name ?? "", model: name })
       return HttpServerResponse.jsonUnsafe(show(model))
     })
     const pull = Effect.gen(function* () {
-      yield* mayChange
-      const { name, stream } = yield* asked
+      yield* requireUnrestricted
+      const { name, stream } = yield* readName
       const model = yield* Effect.fromResult(pulledId(name))
       const operation = { operation: "model_download", hive_id: "auto", model }
       if (!stream) {
@@ -106,9 +108,9 @@ export const ollamaHandlers = HttpApiBuilder.group(
         headers: { "x-rbee-job-id": jobId }
       })
     })
-    /** Makes the model on every hive that has the other one; done when one of them has it. */
+    /** Creates the model on every hive that has the source; succeeds if at least one hive succeeds. */
     const createFrom = Effect.fnUntraced(function* (id: string, from: string, definition: Schema.JsonObject) {
-      yield* mayChange
+      yield* requireUnrestricted
       const source = yield* upstream.find(from)
       const outcomes = yield* Effect.forEach(
         source.hives,
@@ -140,17 +142,17 @@ export const ollamaHandlers = HttpApiBuilder.group(
       return HttpServerResponse.empty({ status: 200 })
     })
     const remove = Effect.gen(function* () {
-      yield* mayChange
-      const { name } = yield* asked
+      yield* requireUnrestricted
+      const { name } = yield* readName
       const model = yield* upstream.find(name)
       const removeOn = (hive_id: string) => {
         const removal = operations.run({ operation: "model_delete", hive_id, id: model.facts.id })
-        // As with Ollama, a model that is loaded and idle is unloaded first.
+        // Like Ollama, first unloads a model that is loaded but idle.
         return Effect.catchIf(removal, isInUse, () =>
           Effect.andThen(unloader.unload(model, hive_id), removal)
         )
       }
-      // A hive that uses it, or is away, keeps no other from deleting it.
+      // A hive that uses the model or is unreachable does not prevent its deletion on the others.
       const outcomes = yield* Effect.forEach(model.hives, (hive) => Effect.result(removeOn(hive)), {
         concurrency: "unbounded"
       })
@@ -158,11 +160,11 @@ export const ollamaHandlers = HttpApiBuilder.group(
       return HttpServerResponse.empty({ status: 200 })
     })
 
-    const answering = Effect.catch((error: Parameters<typeof fromError>[0]) =>
+    const withErrors = Effect.catch((error: Parameters<typeof fromError>[0]) =>
       Effect.succeed(refuse(ollamaFormat, fromError(error)))
     )
-    // What the source does not have is its answer; a 404 would say that this daemon cannot pull.
-    const pulling = Effect.catch((error: Parameters<typeof fromError>[0]) => {
+    // A model that the registry lacks is not a 404: clients would conclude that this daemon has no pull endpoint.
+    const withPullErrors = Effect.catch((error: Parameters<typeof fromError>[0]) => {
       const failure = fromError(error)
       return Effect.succeed(
         refuse(ollamaFormat, { ...failure, status: failure.status === 404 ? 502 : failure.status })
@@ -176,11 +178,11 @@ export const ollamaHandlers = HttpApiBuilder.group(
       .handleRaw("tags", () => tagged)
       .handleRaw("version", () => Effect.succeed(versioned))
       .handleRaw("ps", () => running)
-      .handleRaw("show", () => answering(showModel))
-      .handleRaw("pull", () => pulling(pull))
-      .handleRaw("delete", () => answering(remove))
-      .handleRaw("create", () => answering(create))
-      .handleRaw("copy", () => answering(copy))
-      .handleRaw("push", () => Effect.succeed(notImplemented("models are not uploaded to a registry")))
+      .handleRaw("show", () => withErrors(showModel))
+      .handleRaw("pull", () => withPullErrors(pull))
+      .handleRaw("delete", () => withErrors(remove))
+      .handleRaw("create", () => withErrors(create))
+      .handleRaw("copy", () => withErrors(copy))
+      .handleRaw("push", () => Effect.succeed(notImplemented("models cannot be uploaded to a registry")))
   })
 )

@@ -16,7 +16,7 @@ const shortName = (count: number) => {
 const digestOf = ({ facts }: ServedModel) => facts.sha256 ?? ""
 
 const detailsOf = ({ facts: { architecture, created, id, parameters, quantisation } }: ServedModel) => ({
-  // A model with defaults of its own is its own base.
+  // A model that was created from itself, to change its defaults, has no parent.
   parent_model: created === undefined || created.from === id ? "" : created.from,
   format: "gguf",
   family: architecture,
@@ -28,8 +28,8 @@ const detailsOf = ({ facts: { architecture, created, id, parameters, quantisatio
 const modifiedAt = ({ facts }: ServedModel) => facts.downloaded_at ?? "1970-01-01T00:00:00Z"
 
 /**
- * What a model can do, in Ollama's words, by the engines that may serve it. `embedding` is said of models that generate no
- * text; of an older hive's model nothing but `completion` is known.
+ * The capabilities of a model in Ollama's terms, derived from the engines that may serve it. `embedding` is only listed for
+ * models that cannot generate text; older hives report no capabilities, so their models get `completion`.
  */
 const capabilitiesOf = ({ alias, facts: { engines = [] } }: ServedModel) => {
   const usable = engines.filter(({ name }) => alias?.engine === undefined || name === alias.engine)
@@ -61,9 +61,9 @@ export const tags = (models: ReadonlyArray<ServedModel>) => ({
 })
 
 const valuesOf = (value: unknown) =>
-  (Array.isArray(value) ? value : [value]).map((one) => JSON.stringify(one))
+  (Array.isArray(value) ? value : [value]).map((item) => JSON.stringify(item))
 
-/** The parameters of a model as Ollama shows them, one a line. */
+/** The parameters of a model in Ollama's format, one per line. */
 const parameterLines = ({ facts: { created } }: ServedModel) =>
   Object.entries(created?.parameters ?? {}).flatMap(([name, value]) =>
     value === null || value === undefined ? [] : valuesOf(value).map((text) => `${name} ${text}`)
@@ -104,12 +104,12 @@ export const show = (model: ServedModel) => {
   }
 }
 
-// As late as 64 bits can count nanoseconds.
-const far = "2262-04-11T23:47:16Z"
+// The latest time that 64-bit nanoseconds can represent.
+const farFuture = "2262-04-11T23:47:16Z"
 
 /**
- * `GET /api/ps`: the workers of these models, under their own names where they are among them. Who stops a worker, and
- * when, is not known to it: it expires in the far future.
+ * `GET /api/ps`: the loaded workers of these models, named by the model's id if visible, otherwise by an alias. The stop time
+ * of a worker is unknown, so it expires in the far future.
  */
 export const loaded = (models: ReadonlyArray<ServedModel>, workers: ReadonlyArray<ServingWorker>) => ({
   models: workers.flatMap(({ worker }) => {
@@ -124,7 +124,7 @@ export const loaded = (models: ReadonlyArray<ServedModel>, workers: ReadonlyArra
         size_vram: worker.device.toLowerCase().startsWith("cpu") ? 0 : worker.memory_bytes,
         digest: digestOf(model),
         details: detailsOf(model),
-        expires_at: far,
+        expires_at: farFuture,
         context_length: worker.context_size
       }
     ]

@@ -17,12 +17,12 @@ import {
 import { InvalidRequest } from "../endpoint/Endpoint.ts"
 import { failureOf } from "../upstream/OperationRunner.ts"
 
-/** The id of a model that is to be pulled: Ollama's own names have no prefix, and a hub's have its host. */
+/** The id of the model to pull. Ollama's own names have no prefix; Hugging Face names begin with the host. */
 export const pulledId = (name: string): Result.Result<string, InvalidRequest> => {
   if (/^file:/i.test(name)) {
     return Result.fail(
       new InvalidRequest({
-        reason: "A file of a machine cannot be pulled; its owner adopts it by rbee model download"
+        reason: "Local files cannot be pulled; register them with 'rbee model download file:/path'"
       })
     )
   }
@@ -30,7 +30,7 @@ export const pulledId = (name: string): Result.Result<string, InvalidRequest> =>
     return Result.fail(
       new InvalidRequest({
         reason:
-          "A model is not pulled over http://, where anybody could change it on the way; use its https:// URL, or put the file into the models folder of a hive",
+          "A model is not pulled over http://, which does not protect it from modification; use its https:// URL, or put the file into the models folder of a hive",
         param: "model"
       })
     )
@@ -52,7 +52,7 @@ const lineOf = ({ json, kind }: LoggedEvent, name: string, jobId: string): strin
     case "line":
       return Option.match(readText(json), { onNone: () => "", onSome: ({ text }) => line({ status: text }) })
     case "progress":
-      // Clients tell bars apart by the digest, and cut pieces out of it as if it were of sha256.
+      // Clients identify progress bars by the digest, and display parts of it like a SHA-256 digest.
       return Option.match(readProgress(json), {
         onNone: () => "",
         onSome: ({ current, total }) =>
@@ -74,21 +74,21 @@ const lineOf = ({ json, kind }: LoggedEvent, name: string, jobId: string): strin
 
 const maxSilentBatches = 10
 
-// An empty batch is most of a second without an event.
+// An empty batch means about a second without an event.
 const hasBegun = (events: ReadonlyArray<LoggedEvent>) =>
   events.some(
     ({ json, kind }) =>
       kind === "progress" ||
       kind === "line" ||
       kind === "result" ||
-      (kind === "narration" && json.includes(begun))
+      (kind === "narration" && json.includes(downloadAction))
   )
 
-const begun = '"action":"model_download"'
+const downloadAction = '"action":"model_download"'
 
 /**
- * The lines that an Ollama client gets for the job that downloads the model. Fails, before anything is told, when
- * the job fails before it has begun to download; a source that takes longer to answer than ten seconds counts as begun.
+ * The JSON lines for the job that downloads the model. Fails before the first line if the job fails before the download has
+ * begun; after about ten seconds without an event the download counts as begun.
  */
 export const pullLines = Effect.fnUntraced(function* (
   name: string,

@@ -59,7 +59,7 @@ const common = {
 
 const Common = Schema.Struct(common)
 
-/** What the bodies of chats and generations have in common. */
+/** The common fields of the bodies of `/api/chat` and `/api/generate`. */
 export type Common = typeof Common.Type
 
 /** The body of `/api/chat`. */
@@ -70,7 +70,7 @@ export const ChatRequest = Schema.Struct({
 })
 export const readChat = reader(ChatRequest)
 
-/** The body of `/api/generate`, as that of `/api/chat`. */
+/** The body of `/api/generate`. */
 export const GenerateRequest = Schema.Struct({
   ...Common.fields,
   prompt: optional(Schema.String),
@@ -100,7 +100,7 @@ export const OldEmbeddingRequest = Schema.Struct({
 })
 export const readOldEmbedding = reader(OldEmbeddingRequest)
 
-/** The body of requests that name a model. Ollama's own client sends both names, one of them empty. */
+/** The body of requests that name a model. Ollama's own client sends `model` and `name`, one of them empty. */
 export const NamedBody = Schema.Struct({
   model: optional(Schema.String),
   name: optional(Schema.String),
@@ -109,10 +109,10 @@ export const NamedBody = Schema.Struct({
 
 export const readNamed = reader(NamedBody)
 
-/** What Ollama samples by unless the request or the model says otherwise (`DefaultOptions` of its package `api`). */
+/** Ollama's default sampling parameters (`DefaultOptions` of its package `api`). */
 export const defaults = samplingFields({ temperature: 0.8, top_k: 40, top_p: 0.9, repeat_penalty: 1.1 })
 
-/** Whether the model is to think, as templates of llama-server and vLLM are told. */
+/** The fields by which llama-server and vLLM switch reasoning in the chat template on or off. */
 export const thinking = (think: boolean | string | null | undefined): Body => {
   if (think === undefined || think === null || think === "") return {}
   const level = typeof think === "string" ? { reasoning_effort: think } : {}
@@ -121,11 +121,11 @@ export const thinking = (think: boolean | string | null | undefined): Body => {
 
 const zero = /^-?0+(\.0+)?(ns|us|µs|ms|s|m|h)?$/
 
-/** Whether the model is to be unloaded when the request is answered. */
+/** Whether the model is to be unloaded after the answer. */
 export const isZero = (keepAlive: string | number | null | undefined) =>
   keepAlive !== undefined && keepAlive !== null && zero.test(String(keepAlive).trim())
 
-/** What the answer is to look like. */
+/** The `response_format` of the engine's body. */
 export const responseFormat = (format: string | Body | null | undefined): Body => {
   if (format === undefined || format === null || format === "") return {}
   return {
@@ -137,8 +137,8 @@ export const responseFormat = (format: string | Body | null | undefined): Body =
 }
 
 /**
- * The conversation as the engines want it. Ollama's calls need no ids: what a tool gave belongs to the oldest open call
- * of its name, or to the oldest.
+ * The conversation in the engines' format. Ollama's tool calls need no ids: a result without one belongs to the oldest open
+ * call of its tool name, otherwise to the oldest open call.
  */
 export const toMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<EngineMessage> => {
   const open: Array<EngineToolCall> = []
@@ -153,24 +153,24 @@ export const toMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<Engi
       const text = content ?? ""
       const role = turn.role === "developer" ? "system" : turn.role
       if (role === "tool") return { role, content: text, tool_call_id: answered(tool_call_id, tool_name) }
-      const thought = says(thinking) ? { reasoning_content: thinking ?? "" } : {}
+      const reasoning = says(thinking) ? { reasoning_content: thinking ?? "" } : {}
       if (tool_calls === undefined || tool_calls === null || tool_calls.length === 0)
-        return { role, content: text, ...thought }
+        return { role, content: text, ...reasoning }
       const calls = tool_calls.map(({ function: called, id }, index): EngineToolCall => ({
         id: id || `call_${at}_${index}`,
         type: "function",
         function: { name: called.name, arguments: argumentsOf(called.arguments) }
       }))
       open.push(...calls)
-      return { role, content: text === "" ? null : text, tool_calls: calls, ...thought }
+      return { role, content: text === "" ? null : text, tool_calls: calls, ...reasoning }
     }
   )
 }
 
-const argumentsOf = (given: Body | string | null | undefined) =>
-  typeof given === "string" && given !== "" ? given : JSON.stringify(given || {})
+const argumentsOf = (value: Body | string | null | undefined) =>
+  typeof value === "string" && value !== "" ? value : JSON.stringify(value || {})
 
-/** The tools as the engines want them. */
+/** The tools in the engines' format. */
 export const toTools = (tools: ReadonlyArray<typeof Tool.Type> | null | undefined): Body =>
   tools === undefined || tools === null || tools.length === 0
     ? {}
@@ -180,6 +180,6 @@ export const toTools = (tools: ReadonlyArray<typeof Tool.Type> | null | undefine
         )
       }
 
-/** Whether there is something in a field. */
+/** Whether a field has a value: not undefined, null, an empty string or an empty list. */
 export const says = (value: unknown) =>
   value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && value.length === 0)

@@ -51,7 +51,7 @@ type Open =
   | { readonly _tag: "Text"; readonly kind: TextKind; readonly id: string; text: string }
   | { readonly _tag: "Call"; readonly id: string; readonly number: number; call: ToolCall }
 
-/** Writes the events of a response: its output items in sequence, each added, filled and done. */
+/** Writes the events of a response: output items in sequence, each with added, delta and done events. */
 export class ResponseWriter extends ChoiceWriter {
   readonly #request: ResponsesRequest
   readonly #output: Array<object> = []

@@ -75,13 +75,13 @@ const Response = open({
 
 const Model = open({ id: Schema.String })
 
-/** For clients of Anthropic, which send `anthropic-version`, the models are in Anthropic's form. */
+/** Anthropic clients send `anthropic-version` and get the models in Anthropic's format. */
 const modelHeaders = { "anthropic-version": Schema.optionalKey(Schema.String) }
 
-/** The path below which each model is. */
+/** The path of the list of models. */
 export const modelsPath = "/v1/models"
 
-/** The path of a model. */
+/** The path of one model. */
 export const modelPath = `${modelsPath}/:model/*`
 
 const OpenAiGroup = HttpApiGroup.make("openai")
@@ -90,28 +90,32 @@ const OpenAiGroup = HttpApiGroup.make("openai")
       payload: ChatRequest,
       success: [ChatCompletion, eventStream],
       error
-    }).annotateMerge(described("Answer a conversation", "The engine judges fields that are not listed.")),
+    }).annotateMerge(
+      described("Answer a conversation", "Other fields are passed to the engine, which validates them.")
+    ),
     HttpApiEndpoint.post("completions", completionsEndpoint.path, {
       payload: CompletionRequest,
       success: [Completion, eventStream],
       error
-    }).annotateMerge(described("Continue a text", "The engine judges fields that are not listed.")),
+    }).annotateMerge(
+      described("Continue a text", "Other fields are passed to the engine, which validates them.")
+    ),
     HttpApiEndpoint.post("embeddings", embeddingsEndpoint.path, {
       payload: EmbeddingsRequest,
       success: Embeddings,
       error
-    }).annotateMerge(described("Make the vectors of texts")),
+    }).annotateMerge(described("Embed texts")),
     HttpApiEndpoint.post("responses", responsesEndpoint.path, {
       payload: ResponsesRequest,
       success: [Response, eventStream],
       error
-    }).annotateMerge(described("Answer a conversation, in OpenAI's newer form")),
+    }).annotateMerge(described("Answer a conversation (newer API)")),
     HttpApiEndpoint.get("models", modelsPath, {
       headers: modelHeaders,
       success: open({ data: Schema.Array(Model) }),
       error
     }).annotateMerge(described("The models that the sender may use")),
-    // Names of models may contain slashes, which the wildcard takes.
+    // Model names may contain slashes; the wildcard matches the rest of the name.
     HttpApiEndpoint.get("model", modelPath, {
       headers: modelHeaders,
       params: { model: Schema.String },

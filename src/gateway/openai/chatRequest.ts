@@ -15,7 +15,7 @@ const nameIn = (value: unknown) =>
     ? value["function"]["name"]
     : undefined
 
-/** A choice of tools by their names; undefined for the choices that every engine knows. */
+/** A choice of tools by name; undefined for the choices that every engine supports. */
 const choiceByName = (choice: unknown): ToolChoice | undefined => {
   if (!Predicate.isReadonlyObject(choice)) return undefined
   const name = nameIn(choice)
@@ -28,7 +28,7 @@ const choiceByName = (choice: unknown): ToolChoice | undefined => {
 
 const isEmptyList = (value: unknown) => Array.isArray(value) && value.length === 0
 
-/** The content as engines take it: absent only beside calls, and never an empty list. */
+/** The content in a form that every engine accepts: absent only with calls, and never an empty list. */
 const contentOf = (content: unknown, role: unknown, hasCalls: boolean) => {
   if (hasCalls) return isEmptyList(content) ? null : content
   const isAbsent = content === undefined || content === null
@@ -36,22 +36,22 @@ const contentOf = (content: unknown, role: unknown, hasCalls: boolean) => {
 }
 
 /**
- * A message without the fields that say nothing, which some engines refuse. Many templates pass over a role that they do
- * not know, such as `developer`: the instructions would be lost.
+ * A message without null and empty fields, which some engines reject. `developer` becomes `system`, because many templates
+ * skip messages of an unknown role.
  */
 const toEngineMessage = (message: unknown): unknown => {
   if (!Predicate.isReadonlyObject(message)) return message
   const { content, name, role, tool_calls, ...others } = message
   const calls = isEmptyList(tool_calls) ? undefined : (tool_calls ?? undefined)
-  const said = contentOf(content, role, calls !== undefined)
+  const engineContent = contentOf(content, role, calls !== undefined)
   return {
     ...given({ role: role === "developer" ? "system" : role }),
-    ...(said === undefined ? {} : { content: said }),
+    ...(engineContent === undefined ? {} : { content: engineContent }),
     ...given({ ...others, name: name === "" ? undefined : name, tool_calls: calls })
   }
 }
 
-// Left out where a function has none, which not every engine takes.
+// Some engines require `parameters`, even if a function has none.
 const noParameters = { type: "object", properties: {} }
 
 const toEngineTool = (tool: unknown): unknown =>
@@ -63,11 +63,11 @@ function* toEngine(body: Body): Reading<Body> {
   const fields = callsOfFunctions(toolsOfFunctions(given(body)))
   const { messages, tool_choice, tools: offered, ...others } = fields
   const tools = Array.isArray(offered) ? offered.map(toEngineTool) : offered
-  const said = Array.isArray(messages) ? messages.map(toEngineMessage) : messages
+  const turns = Array.isArray(messages) ? messages.map(toEngineMessage) : messages
   const choice = choiceByName(tool_choice)
   if (choice === undefined) {
     const none = isEmptyList(tools)
-    return given({ ...others, messages: said, ...(none ? {} : { tools, tool_choice }) })
+    return given({ ...others, messages: turns, ...(none ? {} : { tools, tool_choice }) })
   }
   if (!Array.isArray(tools) || !tools.every(isTool)) {
     return yield* Result.fail(
@@ -77,11 +77,11 @@ function* toEngine(body: Body): Reading<Body> {
       })
     )
   }
-  return { ...others, messages: said, ...(yield* toolFields(tools, choice)) }
+  return { ...others, messages: turns, ...(yield* toolFields(tools, choice)) }
 }
 
 /**
- * The body of a chat as every engine takes it: fields that are null are left out, `developer` is `system`, the older
- * `functions` are `tools`, and a choice of tools by name is a shorter list. The engine judges everything else.
+ * The body of a chat in a form that every engine accepts: without null fields, with `system` for `developer`, `tools` for
+ * the older `functions`, and a shorter list of tools for a choice by name. The engine validates everything else.
  */
 export const chatBody = (body: Body): Result.Result<Body, InvalidRequest> => Result.gen(() => toEngine(body))

@@ -6,8 +6,8 @@ const objectsOf = (value: unknown) =>
   Array.isArray(value) ? value.filter((item) => Predicate.isReadonlyObject(item)) : []
 
 /**
- * The log probabilities of a completion in OpenAI's form, lists side by side, of those that an engine (llama-server) wrote
- * as the objects of a chat; others are as they were. `offset` is where the text begins, in UTF-16 units.
+ * Converts log probabilities in the format of chats, which llama-server also writes for completions, to the parallel lists
+ * of OpenAI's completions; returns others unchanged. `offset` is the position of the text in UTF-16 units.
  */
 export const completionLogprobs = (logprobs: unknown, offset: number): unknown => {
   if (!Predicate.isReadonlyObject(logprobs) || !Array.isArray(logprobs["content"])) return logprobs
@@ -30,7 +30,7 @@ export const completionLogprobs = (logprobs: unknown, offset: number): unknown =
 
 const parse = (data: string): unknown => Result.getOrUndefined(Result.try(() => JSON.parse(data)))
 
-/** Writes the log probabilities of a stream's chunks in OpenAI's form; for requests that ask for them only. */
+/** Converts the log probabilities of a stream to OpenAI's format. It parses each chunk, so only requests with `logprobs` use it. */
 export const logprobsWriter = (writer: AnswerWriter): AnswerWriter => {
   const lengths = new Map<unknown, number>()
   const rewrite = (choice: { readonly [field: string]: unknown }) => {

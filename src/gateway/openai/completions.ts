@@ -24,8 +24,8 @@ const readStreaming = Schema.decodeUnknownOption(Streaming)
 
 const choices = '"choices":['
 
-// Inside a text the quotes would be escaped, so this can be nothing but the chunk that only tells the usage. Not a search
-// for all of it, which would go through every chunk to its end.
+// Quotes inside a text are escaped, so a match is always the field. Searching for `"choices":[]` would scan every chunk to
+// its end.
 const isUsageOnly = (data: string) => {
   const at = data.indexOf(choices)
   return at !== -1 && data[at + choices.length] === "]"
@@ -33,7 +33,7 @@ const isUsageOnly = (data: string) => {
 
 type ChatReply = Extract<ResponseMode, { readonly _tag: "Stream" | "Complete" }>
 
-/** The engine's chunks as they came. */
+/** Streams the engine's chunks unchanged. */
 const streaming = (includeUsage: boolean): ChatReply => ({
   _tag: "Stream",
   contentType: "text/event-stream",
@@ -60,16 +60,16 @@ const message = ({ reasoning, text, toolCalls }: EngineChoice) => ({
   ...(toolCalls.length === 0
     ? {}
     : {
-        tool_calls: toolCalls.map(({ arguments: given, id, name }) => ({
+        tool_calls: toolCalls.map(({ arguments: json, id, name }) => ({
           id,
           type: "function",
-          function: { name, arguments: given }
+          function: { name, arguments: json }
         }))
       })
 })
 
-const wholeChat = ({ choices, usage }: EngineAnswer, about: ResponseContext) => ({
-  ...head("chatcmpl", "chat.completion", about),
+const completeChat = ({ choices, usage }: EngineAnswer, context: ResponseContext) => ({
+  ...head("chatcmpl", "chat.completion", context),
   choices: choices.map((choice) => ({
     index: choice.index,
     message: message(choice),
@@ -79,8 +79,8 @@ const wholeChat = ({ choices, usage }: EngineAnswer, about: ResponseContext) => 
   usage
 })
 
-const wholeCompletion = ({ choices, usage }: EngineAnswer, about: ResponseContext) => ({
-  ...head("cmpl", "text_completion", about),
+const completeCompletion = ({ choices, usage }: EngineAnswer, context: ResponseContext) => ({
+  ...head("cmpl", "text_completion", context),
   choices: choices.map(({ finishReason, index, logprobs, text }) => ({
     index,
     text,
@@ -102,10 +102,10 @@ const readModel = ({ model }: Body) =>
 
 const readReply = (
   body: Body,
-  toJson: (answer: EngineAnswer, about: ResponseContext) => Body
+  toJson: (answer: EngineAnswer, context: ResponseContext) => Body
 ): Result.Result<ChatReply, InvalidRequest> => {
-  const asked = readStreaming(body)
-  if (Option.isNone(asked)) {
+  const options = readStreaming(body)
+  if (Option.isNone(options)) {
     return Result.fail(
       new InvalidRequest({
         reason: "'stream' must be true or false, and 'stream_options' an object with include_usage",
@@ -113,7 +113,7 @@ const readReply = (
       })
     )
   }
-  const { stream, stream_options } = asked.value
+  const { stream, stream_options } = options.value
   return Result.succeed(
     stream === true
       ? streaming(stream_options?.include_usage === true)
@@ -123,27 +123,27 @@ const readReply = (
 
 const withFunctions = (reply: ChatReply): ChatReply =>
   reply._tag === "Stream"
-    ? { ...reply, writer: (about) => functionWriter(reply.writer(about)) }
-    : { ...reply, toJson: (answer, about) => answerWithFunctions(reply.toJson(answer, about)) }
+    ? { ...reply, writer: (context) => functionWriter(reply.writer(context)) }
+    : { ...reply, toJson: (answer, context) => answerWithFunctions(reply.toJson(answer, context)) }
 
 const withLogprobs = (reply: ChatReply): ChatReply =>
-  reply._tag === "Stream" ? { ...reply, writer: (about) => logprobsWriter(reply.writer(about)) } : reply
+  reply._tag === "Stream" ? { ...reply, writer: (context) => logprobsWriter(reply.writer(context)) } : reply
 
 function* readChat(body: Body): Reading<EndpointRequest> {
   const model = yield* readModel(body)
-  const asked = yield* chatBody(body)
-  const reply = yield* readReply(body, wholeChat)
+  const chat = yield* chatBody(body)
+  const reply = yield* readReply(body, completeChat)
   return {
     model,
     api: "chat/completions",
-    body: asked,
+    body: chat,
     reply: usesFunctions(body) ? withFunctions(reply) : reply
   }
 }
 
 function* readCompletion(body: Body): Reading<EndpointRequest> {
   const model = yield* readModel(body)
-  const reply = yield* readReply(body, wholeCompletion)
+  const reply = yield* readReply(body, completeCompletion)
   const { logprobs } = body
   return {
     model,
@@ -153,21 +153,21 @@ function* readCompletion(body: Body): Reading<EndpointRequest> {
   }
 }
 
-/** `POST /v1/chat/completions`: the engine says which fields it takes. */
+/** `POST /v1/chat/completions`: the engine decides which fields it accepts. */
 export const chatEndpoint: Endpoint = {
   path: "/v1/chat/completions",
   format: openAiFormat,
   read: (body) => Result.gen(() => readChat(body))
 }
 
-/** `POST /v1/completions`: the engine says which fields it takes. */
+/** `POST /v1/completions`: the engine decides which fields it accepts. */
 export const completionsEndpoint: Endpoint = {
   path: "/v1/completions",
   format: openAiFormat,
   read: (body) => Result.gen(() => readCompletion(body))
 }
 
-/** `POST /v1/embeddings`: the engine's own document. */
+/** `POST /v1/embeddings`: returns the engine's own document. */
 export const embeddingsEndpoint: Endpoint = {
   path: "/v1/embeddings",
   format: openAiFormat,

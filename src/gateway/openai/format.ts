@@ -18,7 +18,7 @@ const codes: { readonly [tag: string]: string } = {
   UnknownPath: "unknown_url"
 }
 
-/** An error's object, as it also stands in streams. */
+/** The object of an error, also used in streams. */
 export const openAiError = ({ code, engine, message, param, status }: GatewayError) => ({
   message,
   type: engine?.type ?? typeOf(status),

@@ -2,10 +2,10 @@ import * as Predicate from "effect/Predicate"
 import { type AnswerWriter, sseFrame } from "../endpoint/AnswerWriter.ts"
 import type { Body } from "../endpoint/Endpoint.ts"
 
-/** Whether a request is in the words that OpenAI had before `tools`. */
+/** Whether a request uses `functions`, OpenAI's predecessor of `tools`. */
 export const usesFunctions = ({ functions }: Body) => Array.isArray(functions) && functions.length > 0
 
-/** `functions` and `function_call` as `tools` and `tool_choice`. */
+/** Converts `functions` and `function_call` to `tools` and `tool_choice`. */
 export const toolsOfFunctions = ({ function_call, functions, ...body }: Body): Body => {
   if (!Array.isArray(functions) || functions.length === 0) return body
   return {
@@ -33,7 +33,7 @@ const callOf = ({ function_call, ...others }: Fields, calls: number): Fields => 
   tool_calls: [{ id: idOf(calls), type: "function", function: function_call }]
 })
 
-/** Messages with `function_call`, and of the role `function`, as calls of tools and their results. */
+/** Converts messages with `function_call`, and those of the role `function`, to tool calls and tool results. */
 export const callsOfFunctions = (body: Body): Body => {
   const { messages } = body
   const isResult = (message: Fields) => message["role"] === "function"
@@ -75,7 +75,7 @@ export const answerWithFunctions = (answer: Body): Body => ({
   choices: Array.isArray(answer["choices"]) ? answer["choices"].map(choiceWithFunction) : answer["choices"]
 })
 
-/** Writes the chunks of a stream in the older words. */
+/** Writes the chunks of a stream with `function_call`. It parses each chunk. */
 export const functionWriter = (writer: AnswerWriter): AnswerWriter => ({
   ...writer,
   chunk: (data) => {

@@ -5,7 +5,7 @@ const createdAt = (downloaded: string | undefined) => {
   return Number.isFinite(millis) ? Math.floor(millis / 1000) : 0
 }
 
-/** A model as OpenAI's API has it, with what its file says of it. */
+/** A model in the format of OpenAI's API, with metadata of its file. */
 export const openAiModel = ({ alias, contextSize, facts, id, name }: ServedModel) => ({
   id: name,
   object: "model",

@@ -4,13 +4,13 @@ import { optional } from "../endpoint/reading.ts"
 /** The name of a model, as `GET /v1/models` lists it. */
 export const ModelName = Schema.NonEmptyString
 
-/** The fields that say whether the answer is a stream. */
+/** The fields that select a streamed answer. */
 export const Streaming = Schema.Struct({
   stream: optional(Schema.Boolean),
   stream_options: optional(Schema.Struct({ include_usage: optional(Schema.Boolean) }))
 })
 
-// The engine judges all other fields.
+// The engine validates all other fields.
 const others = [Schema.Record(Schema.String, Schema.Unknown)] as const
 
 /** The body of `/v1/chat/completions`. */

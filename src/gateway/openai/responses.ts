@@ -15,20 +15,23 @@ import {
 } from "./responsesShape.ts"
 import { ResponseWriter } from "./ResponseWriter.ts"
 
-const wholeResponse =
+const completeResponse =
   (request: ResponsesRequest) =>
-  ({ choices: [choice], usage }: EngineAnswer, about: ResponseContext) => ({
-    ...head(request, about),
+  ({ choices: [choice], usage }: EngineAnswer, context: ResponseContext) => ({
+    ...head(request, context),
     ...ending(choice.finishReason),
     output: [
       ...(choice.reasoning === ""
         ? []
-        : [reasoningItem(`rs_${about.jobId}`, "completed", [choice.reasoning])]),
+        : [reasoningItem(`rs_${context.jobId}`, "completed", [choice.reasoning])]),
       ...(choice.text === "" && choice.toolCalls.length > 0
         ? []
-        : [messageItem(`msg_${about.jobId}`, "completed", [textPart(choice.text)])]),
+        : [messageItem(`msg_${context.jobId}`, "completed", [textPart(choice.text)])]),
       ...choice.toolCalls.map((call, index) =>
-        callItem(`fc_${index}_${about.jobId}`, "completed", { ...call, id: callId(call.id, about, index) })
+        callItem(`fc_${index}_${context.jobId}`, "completed", {
+          ...call,
+          id: callId(call.id, context, index)
+        })
       )
     ],
     usage: usageOf(usage)
@@ -36,25 +39,25 @@ const wholeResponse =
 
 function* readResponse(body: Body): Reading<EndpointRequest> {
   const request = yield* readResponses(body)
-  const asked = yield* engineBody(request)
+  const engineRequest = yield* engineBody(request)
   return {
     model: request.model,
-    notes: asked.notes,
+    notes: engineRequest.notes,
     api: "chat/completions",
-    body: asked.body,
+    body: engineRequest.body,
     reply:
       request.stream === true
         ? {
             _tag: "Stream",
             contentType: "text/event-stream",
             idle: ": waiting\n\n",
-            writer: (about) => new ResponseWriter(request, about)
+            writer: (context) => new ResponseWriter(request, context)
           }
-        : { _tag: "Complete", toJson: wholeResponse(request) }
+        : { _tag: "Complete", toJson: completeResponse(request) }
   }
 }
 
-/** `POST /v1/responses`: text and tools; nothing is kept of an answer. */
+/** `POST /v1/responses`: text and tools. Responses are not stored. */
 export const responsesEndpoint: Endpoint = {
   path: "/v1/responses",
   format: openAiFormat,

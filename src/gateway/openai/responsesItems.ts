@@ -19,7 +19,7 @@ const Part = Schema.Struct({
 const Content = Schema.Union([Schema.String, Schema.Array(Part)])
 type Content = typeof Content.Type
 
-/** An item of `input`. One shape for all types, those that are not known included: clients send new ones every month. */
+/** An item of `input`. One schema for all types, including unknown ones, because clients often add new types. */
 export const Item = Schema.Struct({
   type: optional(Schema.String),
   role: optional(Schema.Literals(["system", "developer", "user", "assistant"])),
@@ -28,9 +28,9 @@ export const Item = Schema.Struct({
   call_id: optional(Schema.String),
   name: optional(Schema.String),
   arguments: optional(Schema.String),
-  /** What the call of a tool of the type `custom` gives to it. */
+  /** The input of a call of a `custom` tool. */
   input: optional(Schema.String),
-  /** What a call of `local_shell` and its kind does. */
+  /** The action of a call of `local_shell` and similar tools. */
   action: optional(Schema.Unknown),
   output: optional(Schema.Union([Content, Schema.Unknown]))
 })
@@ -42,14 +42,17 @@ const partOf = (part: typeof Part.Type, path: string): Result.Result<EnginePart,
   if (part.type === "input_image") {
     return part.image_url
       ? Result.succeed(imagePart(part.image_url))
-      : unsupported(`${path}.image_url`, "an image must be given by a URL; files cannot be kept here")
+      : unsupported(`${path}.image_url`, "an image must be given by a URL; files cannot be stored here")
   }
   if (part.type === "input_file" || part.type === "input_audio") {
-    return unsupported(`${path}.type`, `parts of the type '${part.type}' cannot be read; send text or images`)
+    return unsupported(
+      `${path}.type`,
+      `parts of the type '${part.type}' are not supported; send text or images`
+    )
   }
   const text = part.text ?? part.refusal
   return text === undefined || text === null
-    ? unsupported(`${path}.type`, `parts of the type '${part.type}' cannot be read; send text or images`)
+    ? unsupported(`${path}.type`, `parts of the type '${part.type}' are not supported; send text or images`)
     : Result.succeed(textPart(text))
 }
 
@@ -69,12 +72,12 @@ const thoughtsOf = ({ content, summary }: Item) =>
 const isCall = ({ type }: Item) => type?.endsWith("_call") === true
 const isOutput = ({ type }: Item) => type?.endsWith("_call_output") === true
 
-const toCall = ({ action, arguments: given, call_id, input, name, type }: Item): EngineToolCall => ({
+const toCall = ({ action, arguments: json, call_id, input, name, type }: Item): EngineToolCall => ({
   id: call_id ?? "",
   type: "function",
   function: {
     name: name ?? (type ?? "").slice(0, -"_call".length),
-    arguments: given ?? JSON.stringify(input === undefined || input === null ? (action ?? {}) : { input })
+    arguments: json ?? JSON.stringify(input === undefined || input === null ? (action ?? {}) : { input })
   }
 })
 
@@ -85,10 +88,10 @@ function* toolMessage({ call_id, output }: Item, path: string): Reading<EngineMe
   return { role: "tool", tool_call_id: call_id ?? "", content: contentOf(parts) }
 }
 
-/** What the items of a request say to an engine. */
+/** The items of a request in the engines' format. */
 export interface Turns {
   readonly messages: ReadonlyArray<EngineMessage>
-  /** What is left out, one sentence each. */
+  /** A sentence for each omitted item. */
   readonly notes: ReadonlyArray<string>
 }
 
@@ -111,14 +114,14 @@ function* toMessages(items: ReadonlyArray<Item>): Reading<Turns> {
       const thoughts = thoughtsOf(item)
       if (thoughts !== "") messages.push({ role: "assistant", content: "", reasoning_content: thoughts })
     } else if (type === "item_reference") {
-      yield* unsupported(`${path}.type`, "items are not kept here; send the whole item")
+      yield* unsupported(`${path}.type`, "items are not stored here; send the complete item")
     } else {
-      notes.add(`Items of the type '${(type ?? "").slice(0, 64)}' in 'input' are left out`)
+      notes.add(`Items of the type '${(type ?? "").slice(0, 64)}' in 'input' are ignored`)
     }
   }
   return { messages: mergeTurns(messages), notes: [...notes] }
 }
 
-/** The turns of a conversation. Calls of one turn, and what the assistant thought and said before them, are one message. */
+/** Converts items to turns. The tool calls of one turn, and the reasoning and text before them, become one message. */
 export const readItems = (items: ReadonlyArray<Item>): Result.Result<Turns, InvalidRequest> =>
   Result.gen(() => toMessages(items))

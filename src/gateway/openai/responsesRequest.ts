@@ -34,8 +34,8 @@ const Choice = Schema.Union([
 ])
 
 /**
- * The body of `/v1/responses`. Unknown fields are ignored, and so are `include`, `prompt_cache_key` and `service_tier`: an
- * answer has what the engine wrote. `store` is accepted, and the response reports that nothing is stored.
+ * The body of `/v1/responses`. Unknown fields are ignored, as are `include`, `prompt_cache_key` and `service_tier`. `store` is
+ * accepted, but the response reports `store: false`.
  */
 export const ResponsesRequest = Schema.Struct({
   model: Schema.NonEmptyString,
@@ -69,7 +69,7 @@ const toChoice = (choice: ResponsesRequest["tool_choice"]): ToolChoice | undefin
   if (choice === undefined || choice === null) return undefined
   if (typeof choice === "string") return { _tag: "Mode", mode: choice }
   if (choice.type !== "allowed_tools") {
-    // A tool of OpenAI's servers has no name but its type.
+    // A tool that OpenAI's servers run has a type instead of a name.
     return { _tag: "Only", names: [choice.name ?? choice.type], required: true }
   }
   const names = (choice.tools ?? []).flatMap(({ name, type }) => (type === "function" && name ? [name] : []))
@@ -82,37 +82,37 @@ const toChoice = (choice: ResponsesRequest["tool_choice"]): ToolChoice | undefin
 const isFunction = ({ name, type }: Tool) => type === "function" && typeof name === "string"
 
 const omittedTool = ({ name, type }: Tool) =>
-  `The tool ${name ? `'${name}' of the type '${type}'` : `'${type}'`} is left out: engines call functions only`
+  `The tool ${name ? `'${name}' of the type '${type}'` : `'${type}'`} is ignored: engines support functions only`
 
-const wholeConversation = "responses are not stored here; send the complete conversation as 'input'"
-const stored = {
-  conversation: wholeConversation,
-  previous_response_id: wholeConversation,
+const sendConversation = "responses are not stored here; send the complete conversation as 'input'"
+const storedFields = {
+  conversation: sendConversation,
+  previous_response_id: sendConversation,
   prompt: "prompts are not stored here; send the text as 'instructions' and 'input'"
 } as const
 
-/** What would need something to be stored. */
+/** Rejects fields that require stored responses, conversations or prompts. */
 function* checkStored(request: ResponsesRequest): Reading<void> {
   if (request.background === true) {
     yield* unsupported("background", "responses are not stored here; wait for this one, or stream it")
   }
-  for (const field of Struct.keys(stored)) {
+  for (const field of Struct.keys(storedFields)) {
     const value = request[field]
-    if (value !== undefined && value !== null) yield* unsupported(field, stored[field])
+    if (value !== undefined && value !== null) yield* unsupported(field, storedFields[field])
   }
 }
 
-const notTruncated = "'truncation' is not done: a prompt that does not fit the context is refused"
+const notTruncated = "'truncation' is not supported: a prompt that exceeds the context is rejected"
 
 const turnsOf = (input: ResponsesRequest["input"]): Result.Result<Turns, InvalidRequest> =>
   typeof input === "object" && input !== null
     ? readItems(input)
     : Result.succeed({ messages: input ? [{ role: "user", content: input }] : [], notes: [] })
 
-/** A request in the engines' words. */
+/** A request in the engines' format. */
 export interface ResponsesBody {
   readonly body: Body
-  /** What is left out of the request, one sentence each. */
+  /** A sentence for each omitted part of the request. */
   readonly notes: ReadonlyArray<string>
 }
 
@@ -123,7 +123,7 @@ function* toEngine(request: ResponsesRequest): Reading<ResponsesBody> {
   const { messages, notes } = yield* turnsOf(request.input)
   const system: ReadonlyArray<EngineMessage> = instructions ? [{ role: "system", content: instructions }] : []
   const turns = mergeTurns(placeSystem([...system, ...messages]))
-  if (turns.length === 0) yield* unsupported("input", "there is nothing to answer; send a text or items")
+  if (turns.length === 0) yield* unsupported("input", "the input is empty; send a text or items")
   const tools = request.tools ?? []
   const functions = tools.filter(isFunction)
   const choice = yield* toolFields(
@@ -151,6 +151,6 @@ function* toEngine(request: ResponsesRequest): Reading<ResponsesBody> {
   }
 }
 
-/** The request in the engines' words. Whatever needs something stored is refused. */
+/** Translates a request to the engines' format. Rejects requests that require stored state. */
 export const engineBody = (request: ResponsesRequest): Result.Result<ResponsesBody, InvalidRequest> =>
   Result.gen(() => toEngine(request))

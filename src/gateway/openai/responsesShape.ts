@@ -14,7 +14,7 @@ export const usageOf = (usage: EngineUsage | undefined) => {
   }
 }
 
-/** Every field of a response that does not change while it is written. */
+/** The fields of a response that do not change while it is written. */
 export const head = (request: ResponsesRequest, { askedAt, jobId, model }: ResponseContext) => ({
   id: `resp_${jobId}`,
   object: "response",
@@ -50,7 +50,7 @@ export const messageItem = (id: string, status: string, content: ReadonlyArray<o
 
 export const reasoningPart = (text: string) => ({ type: "reasoning_text", text })
 
-/** What the model thought, in full: there is no summary. */
+/** The complete reasoning of the model, without a summary. */
 export const reasoningItem = (id: string, status: string, texts: ReadonlyArray<string>) => ({
   id,
   type: "reasoning",
@@ -59,7 +59,7 @@ export const reasoningItem = (id: string, status: string, texts: ReadonlyArray<s
   content: texts.map(reasoningPart)
 })
 
-/** Clients answer a call by its id, so each needs one. */
+/** Clients refer to a call by its id, so each call needs one. */
 export const callId = (id: string | undefined, { jobId }: ResponseContext, index: number) =>
   id || `call_${index}_${jobId}`
 
@@ -77,7 +77,7 @@ const incomplete: { readonly [finish: string]: string } = {
   content_filter: "content_filter"
 }
 
-/** How a response ended, by the engine's reason. */
+/** The status of a finished response, derived from the engine's finish reason. */
 export const ending = (finish: string) => {
   const reason = incomplete[finish]
   return reason === undefined

@@ -199,7 +199,7 @@ describe("/api/chat", () => {
     const withImage = [...messages, { role: "user", content: "And this?", images: ["aGk="] }]
     assert.deepStrictEqual(refusalOf(chatEndpoint, { model: "tiny", messages: withImage }), {
       param: "messages.1.images",
-      reason: "'messages.1.images': no engine here takes images; leave them out"
+      reason: "'messages.1.images': engines behind this endpoint do not support images; remove them"
     })
     assert.deepStrictEqual(bodyOf({ messages: [{ ...messages[0], images: [] }] }), { messages })
   })

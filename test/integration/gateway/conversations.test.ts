@@ -173,9 +173,9 @@ describe("a conversation in Anthropic's words", () => {
         max_tokens: 9
       })
       assert.deepStrictEqual(omitted, [
-        "Blocks of the type 'server_tool_use' in answers are left out",
-        "Blocks of the type 'web_search_tool_result' in answers are left out",
-        "The tool 'web_search' is left out: tools of the type 'web_search_20250305' are run by Anthropic"
+        "Blocks of the type 'server_tool_use' in answers are ignored",
+        "Blocks of the type 'web_search_tool_result' in answers are ignored",
+        "The tool 'web_search' is ignored: Anthropic's servers run tools of the type 'web_search_20250305'"
       ])
     })
   )
@@ -270,10 +270,10 @@ describe("a conversation in the words of OpenAI's responses", () => {
         parallel_tool_calls: true
       })
       assert.deepStrictEqual(omitted, [
-        "The tool 'agents' of the type 'namespace' is left out: engines call functions only",
-        "The tool 'web_search' is left out: engines call functions only",
-        "The tool 'apply_patch' of the type 'custom' is left out: engines call functions only",
-        "The tool 'local_shell' is left out: engines call functions only"
+        "The tool 'agents' of the type 'namespace' is ignored: engines support functions only",
+        "The tool 'web_search' is ignored: engines support functions only",
+        "The tool 'apply_patch' of the type 'custom' is ignored: engines support functions only",
+        "The tool 'local_shell' is ignored: engines support functions only"
       ])
     })
   )
@@ -324,8 +324,8 @@ describe("a conversation in the words of OpenAI's responses", () => {
         { role: "user", content: [{ type: "image_url", image_url: { url: "data:image/png;base64,AA" } }] }
       ])
       assert.deepStrictEqual(omitted, [
-        "Items of the type 'web_search_call' in 'input' are left out",
-        "Items of the type 'made_up_item' in 'input' are left out"
+        "Items of the type 'web_search_call' in 'input' are ignored",
+        "Items of the type 'made_up_item' in 'input' are ignored"
       ])
     })
   )
