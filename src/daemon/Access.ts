@@ -72,7 +72,7 @@ export class AccessRules extends Context.Service<
      */
     readonly missing: (request: Request) => Effect.Effect<Caller["Service"], Forbidden | Unauthorized>
     /** Open to every request except those from a web page of a foreign origin. */
-    readonly everybody: (request: Request) => Effect.Effect<Caller["Service"], Forbidden>
+    readonly open: (request: Request) => Effect.Effect<Caller["Service"], Forbidden>
     readonly isAllowedOrigin: (origin: string | undefined) => boolean
     /** Whether any foreign origin is allowed. */
     readonly hasOrigins: boolean
@@ -148,7 +148,7 @@ const make = Effect.gen(function* () {
       if (key !== undefined) return { key }
       return yield* new Unauthorized({ wasGiven: gaveCredential, wanted: "key" })
     }),
-    everybody: (request) => {
+    open: (request) => {
       const refused = originPolicy.check(request, true)
       return refused === undefined ? Effect.succeed(owner) : Effect.fail(refused)
     }
@@ -228,7 +228,7 @@ export class OpenAccess extends HttpApiMiddleware.Service<OpenAccess, { provides
             return Effect.provideServiceEffect(
               handler,
               Caller,
-              isExact ? rules.everybody(request) : rules.daemon(request)
+              isExact ? rules.open(request) : rules.daemon(request)
             )
           })
     )

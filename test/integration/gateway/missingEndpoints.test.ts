@@ -56,7 +56,7 @@ describe("an application path without an endpoint", () => {
           "/v1/responses/resp_1",
           {},
           "OpenAI",
-          openAi("rbee does not serve stored responses: answers are not kept")
+          openAi("rbee does not serve stored responses: answers are not stored")
         ],
         [
           "GET",
