@@ -86,7 +86,8 @@ const fetched = async (place: string) => {
 const compare = async () => {
   const place = mkdtempSync(join(tmpdir(), "rbee-bench-"))
   const { bavail, bsize } = statfsSync(place)
-  if (bavail * bsize < size * 3) throw new Error(`${place} has too little room for three times ${size} bytes`)
+  if (bavail * bsize < size * 3)
+    throw new Error(`${place} has less free space than three times ${size} bytes`)
   write(join(place, "file"))
   const child = await start(join(import.meta.dirname, "fileServer.ts"), join(place, "file"), String(port))
   try {

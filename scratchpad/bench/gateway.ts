@@ -301,32 +301,34 @@ const firstBytes = async (worker: Listener, { child, port }: Listener) => {
   worker.child.send({})
   const before = usageOf(child)
   const startedAt = performance.now()
-  const asked: Array<Promise<void>> = []
+  const answers: Array<Promise<void>> = []
   for (let sent = 0; sent < latency.requests;) {
     const due = Math.min(latency.requests, ((performance.now() - startedAt) / 1000) * latency.perSecond)
     for (; sent < due; sent++) {
-      const askedAt = performance.now()
+      const sentAt = performance.now()
       const answer = ask(port).then((response) => {
-        waits.push(performance.now() - askedAt)
+        waits.push(performance.now() - sentAt)
         return textOf(response)
       })
-      asked.push(answer.then((answer) => check(answer, expected)))
+      answers.push(answer.then((answer) => check(answer, expected)))
     }
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
-  await Promise.all(asked)
+  await Promise.all(answers)
   const { cpu } = usageOf(child)
   return { median: at(waits, 0.5), p99: at(waits, 0.99), cpu: (cpu - before.cpu) / latency.requests }
 }
 
 const main = async () => {
-  const [only, given] = process.argv.slice(2)
+  const [only, roundsArgument] = process.argv.slice(2)
   const worker = await start("worker")
   const pipe = await start("pipe", String(worker.port))
   console.log(
-    pin([pipe], [worker]) ? "queen and pipe on a core of their own" : "no taskset: nothing is pinned"
+    pin([pipe], [worker])
+      ? "queen and pipe run on their own core"
+      : "taskset is not available: processes are not pinned"
   )
-  const rounds = (usual: number) => (given === undefined ? usual : Number(given))
+  const rounds = (usual: number) => (roundsArgument === undefined ? usual : Number(roundsArgument))
 
   if (only === undefined || only === "latency") {
     await withQueen(worker, async (queen) => {
@@ -364,7 +366,7 @@ const main = async () => {
       const bare = await measure(worker, pipe, load, count)
       const own = await measure(worker, queen, load, count)
       console.log(
-        `${name}: pipe ${bare.perEvent.toFixed(1)} us, queen ${own.perEvent.toFixed(1)} us of CPU per event, ratio ${(own.perEvent / bare.perEvent).toFixed(2)}; queen ${(own.share * 100).toFixed(0)} % of a core, ${(own.peak / 1e6).toFixed(0)} MB at most (pipe ${(bare.peak / 1e6).toFixed(0)}); every answer whole and in order`
+        `${name}: pipe ${bare.perEvent.toFixed(1)} us, queen ${own.perEvent.toFixed(1)} us of CPU per event, ratio ${(own.perEvent / bare.perEvent).toFixed(2)}; queen ${(own.share * 100).toFixed(0)} % of a core, ${(own.peak / 1e6).toFixed(0)} MB at most (pipe ${(bare.peak / 1e6).toFixed(0)}); every answer complete and in order`
       )
     })
   }

@@ -22,7 +22,7 @@ export interface Shape {
   readonly chunk: (index: number, text: string, logprobs: LogProbs) => unknown
   readonly lastChunk: (index: number, reason: FinishReason, stop: string | undefined) => unknown
   readonly usageChunk: (usage: Usage) => unknown
-  readonly whole: (choices: ReadonlyArray<Choice>, usage: Usage) => unknown
+  readonly document: (choices: ReadonlyArray<Choice>, usage: Usage) => unknown
 }
 
 const usageOf = (usage: Usage) => ({
@@ -67,7 +67,7 @@ export const completionShape = (id: string, model: string, created: number): Sha
       choices: [{ ...choice(index, "", null, reason), ...stopField(stop) }]
     }),
     usageChunk: (usage) => ({ ...head, choices: [], usage: usageOf(usage) }),
-    whole: (choices, usage) => ({
+    document: (choices, usage) => ({
       ...head,
       choices: choices.map(({ logprobs, reason, stop, text }, index) =>
         Object.assign(choice(index, text, logprobs, reason), stopField(stop))
@@ -104,7 +104,7 @@ export const chatShape = (id: string, model: string, created: number): Shape => 
       choices: [{ ...choice(index, {}, null, reason), ...stopField(stop) }]
     }),
     usageChunk: (usage) => ({ ...head, choices: [], usage: usageOf(usage) }),
-    whole: (choices, usage) => ({
+    document: (choices, usage) => ({
       ...head,
       object: "chat.completion",
       choices: choices.map(({ logprobs, reason, stop, text }, index) => ({
@@ -128,7 +128,7 @@ export interface Layout {
 }
 
 /** The usage of all answers together: prompt tokens count once per prompt, and times are maxima, as answers run concurrently. */
-const together = (ends: ReadonlyArray<End>, { perPrompt }: Layout): Usage => {
+const totalUsage = (ends: ReadonlyArray<End>, { perPrompt }: Layout): Usage => {
   const prompts = new Map<number, Pick<Usage, "cachedTokens" | "promptTokens">>()
   for (const { index, usage } of ends) {
     const prompt = Math.floor(index / perPrompt)
@@ -181,7 +181,7 @@ export const answered = <E>(shape: Shape, pieces: Stream.Stream<Piece, E>, layou
       }
       return state
     }
-  ).pipe(Effect.map(({ ends, written }) => shape.whole(written, together(ends, layout))))
+  ).pipe(Effect.map(({ ends, written }) => shape.document(written, totalUsage(ends, layout))))
 
 const lastFrame = "data: [DONE]\n\n"
 
@@ -198,7 +198,7 @@ export const streamed = (
     ends.push(piece)
     const last = frame(shape.lastChunk(piece.index, piece.reason, piece.stop))
     if (ends.length < layout.answers) return last
-    return last + (includeUsage ? frame(shape.usageChunk(together(ends, layout))) : "") + lastFrame
+    return last + (includeUsage ? frame(shape.usageChunk(totalUsage(ends, layout))) : "") + lastFrame
   }).pipe(
     Stream.catch(({ message }) =>
       Stream.make(frame({ error: { message, type: "server_error", param: null, code: "engine_failed" } }))

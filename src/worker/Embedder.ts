@@ -47,8 +47,8 @@ export class Embedder {
     return Effect.suspend(() => {
       let work: Promise<unknown> = Promise.resolve()
       return Effect.tryPromise((interrupted) => {
-        const vectors = this.#inTurn(AbortSignal.any([signal, interrupted]), (either) =>
-          this.#embedAll(inputs, dimensions, either)
+        const vectors = this.#inTurn(AbortSignal.any([signal, interrupted]), (aborted) =>
+          this.#embedAll(inputs, dimensions, aborted)
         )
         work = vectors.catch(() => {})
         return vectors

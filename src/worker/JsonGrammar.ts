@@ -91,7 +91,7 @@ class Translation {
           case undefined:
             return "any"
           default:
-            throw refusal(`there is no type ${JSON.stringify(type)}`)
+            throw refusal(`unknown type ${JSON.stringify(type)}`)
         }
       })
     )

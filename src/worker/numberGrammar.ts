@@ -144,6 +144,6 @@ export const numberRule = (node: SchemaNode, isInteger: boolean) => {
   const ways = numbersBetween(min, max, decimals)
   if (ways === undefined) throw new Unheld("minimum", " and 'maximum' with more than 15 decimals")
   if (ways.length === 0)
-    throw new Unheld("minimum", ` and 'maximum', between which is no number of ${decimals} decimals`)
+    throw new Unheld("minimum", ` and 'maximum', which allow no number with ${decimals} decimals`)
   return anyOf(ways)
 }

@@ -46,7 +46,7 @@ export const readProxies = Effect.gen(function* () {
 /** Whether a host is this machine, which a proxy cannot reach. */
 export const isThisMachine = (hostname: string) => isLoopback(hostname) || hostname.endsWith(".localhost")
 
-/** The proxy for a URL's scheme, without credentials, if there is one. `NO_PROXY` is not considered. */
+/** The host of the proxy for a URL's scheme, for messages. It ignores `NO_PROXY`. */
 export const shownProxy = (proxies: Proxies | undefined, { protocol }: URL) => {
   const url = protocol === "https:" ? proxies?.https : proxies?.http
   return url === undefined || url === "" ? undefined : new URL(url).host

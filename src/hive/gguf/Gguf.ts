@@ -54,7 +54,7 @@ function* parseGguf(sizeBytes: number): Parsing<Gguf> {
   const header = yield* parseHeader(sizeBytes)
   const { metadata } = header
   if (Number(metadata.get("split.no") ?? 0) > 0) {
-    return yield* refuse("later_part", "it is a later file of a model that was split; name the first")
+    return yield* refuse("later_part", "it is a later part of a split model; name the first")
   }
   const architecture = metadata.get("general.architecture")
   if (typeof architecture !== "string" || !/^[\w.-]{1,64}$/.test(architecture)) {
@@ -133,7 +133,10 @@ class Fields {
   *required(key: string, max: number): Parsing<number> {
     const value = this.count(`${this.architecture}.${key}`)
     if (value === undefined) {
-      return yield* refuse("not_a_model", `it has no ${this.architecture}.${key}, so it is no language model`)
+      return yield* refuse(
+        "not_a_model",
+        `it has no ${this.architecture}.${key}, so it is not a language model`
+      )
     }
     if (value > max) return yield* refuse("absurd", `its ${this.architecture}.${key} is ${value}`)
     return value

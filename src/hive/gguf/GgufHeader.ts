@@ -130,7 +130,7 @@ function* checkStart(cursor: Cursor): Parsing<number> {
     "unsupported",
     bigEndian
       ? "it is a big-endian file; take the little-endian one"
-      : `its GGUF version is ${version}; 2 and 3 are read`
+      : `its GGUF version is ${version}; rbee supports 2 and 3`
   )
 }
 

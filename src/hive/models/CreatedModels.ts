@@ -7,12 +7,12 @@ import { CreatedModel, isGoTemplate, maxDefinition } from "../../operation/Creat
 import { failureStatus } from "../../operation/failureStatus.ts"
 import { systemProblem } from "../../settings/systemProblem.ts"
 
-/** How the name of the file ends that holds a model made from another. */
+/** The suffix of the definition file of a created model. */
 export const createdExtension = ".created.json"
 
 const templateExtension = ".created.jinja"
 
-/** The folder, below that of the models, for models made from one that is elsewhere. */
+/** The subfolder of the models folder for models that were created from one in another folder. */
 export const createdFolder = "created"
 
 const Stored = Schema.Struct({ id: Schema.String, ...CreatedModel.fields })
@@ -20,7 +20,7 @@ export type StoredDefinition = typeof Stored.Type
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Stored))
 const encode = Schema.encodeSync(Schema.fromJsonString(Stored))
 
-/** A model cannot be made as requested. */
+/** The requested definition is invalid. */
 export class InvalidModelDefinition extends Schema.TaggedError<InvalidModelDefinition>()(
   "InvalidModelDefinition",
   { id: Schema.String, reason: Schema.String },
@@ -46,7 +46,7 @@ const part = "[A-Za-z0-9_][A-Za-z0-9._-]{0,79}"
 const modelName = new RegExp(`^(?:${part}/)?${part}(?::${part})?$`)
 const reserved = /^(?:rbee|hf|ollama|https?|file):|^(?:hf\.co|huggingface\.co)\//i
 
-/** The id of a model that is to be made: its name without `:latest`. */
+/** The id of a model to create: its name without `:latest`. Fails for an invalid or reserved name. */
 export const createdId = (name: string): Effect.Effect<string, InvalidModelDefinition> => {
   const id = name.replace(/:latest$/, "")
   const [prefix] = reserved.exec(id) ?? []
@@ -64,19 +64,19 @@ export const createdId = (name: string): Effect.Effect<string, InvalidModelDefin
       )
 }
 
-/** What is wrong with a chat template in Jinja, in its parser's words; undefined for one that can be parsed. */
+/** The parser's error for a Jinja chat template; undefined for a valid one. */
 const templateProblem = Effect.fnUntraced(function* (template: string) {
-  // Loaded when it is needed: the start of every command would pay for it.
+  // A static import would slow the start of every command.
   const { Template } = yield* Effect.promise(() => import("@huggingface/jinja"))
   const parsed = Result.try(() => new Template(template))
   if (Result.isSuccess(parsed)) return undefined
   const cause = parsed.failure
   if (cause instanceof RangeError) return "it is nested too deeply"
-  // At the template's end the parser fails with a TypeError of its own.
+  // At an unexpected end of the template the parser throws a TypeError.
   return cause instanceof SyntaxError ? cause.message : "it ends inside a block; an end tag is missing"
 })
 
-/** Refuses a definition that no engine could use. */
+/** Rejects a definition that engines cannot use. */
 export const checkDefinition = Effect.fnUntraced(function* (stored: StoredDefinition) {
   const refuse = (reason: string) => new InvalidModelDefinition({ id: stored.id, reason })
   const { template } = stored
@@ -96,17 +96,17 @@ export const checkDefinition = Effect.fnUntraced(function* (stored: StoredDefini
   if (problem !== undefined) return yield* refuse(`its template cannot be parsed: ${problem}`)
 })
 
-/** Reads what `writeCreated` wrote; none when the file is something else. Fails when it cannot be read. */
+/** Reads a definition file; none when the file is not a definition. Fails when it cannot be read. */
 export const loadCreated = (file: string) =>
   Effect.map(
     FileSystem.FileSystem.use((fs) => fs.readFileString(file)),
     decode
   )
 
-/** The file with the chat template of the model whose definition is in this file. */
+/** The path of the chat template for a definition file. */
 export const templateOf = (file: string) => file.slice(0, -createdExtension.length) + templateExtension
 
-/** Writes a model made from another: its definition, and its template where it has one. The definition appears last. */
+/** Writes the definition of a created model and its template, if it has one. The definition is written last. */
 export const writeCreated = Effect.fn("CreatedModels.writeCreated")(function* (
   folder: string,
   stored: StoredDefinition

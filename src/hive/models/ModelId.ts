@@ -1,7 +1,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
-/** A text that is no model id. The sentence lists the accepted forms. */
+/** The text is not a model id. The message lists the accepted forms. */
 export class InvalidModelId extends Schema.TaggedError<InvalidModelId>()("InvalidModelId", {
   id: Schema.String,
   reason: Schema.String
@@ -14,9 +14,7 @@ export class InvalidModelId extends Schema.TaggedError<InvalidModelId>()("Invali
   }
 }
 
-/**
- * Which model is meant, and where it comes from. `Name` is a file of the models folder, without its `.gguf`.
- */
+/** A model and its source. `Name` is a file of the models folder, without `.gguf`. */
 export const ModelId = Schema.TaggedUnion({
   Bundled: { name: Schema.Literal("tiny") },
   HuggingFace: { org: Schema.String, repo: Schema.String, variant: Schema.UndefinedOr(Schema.String) },
@@ -36,7 +34,7 @@ const url = /^https:\/\/[A-Za-z0-9.-]+(?::\d{1,5})?\/[A-Za-z0-9\-._~:/?@&=+,%]*$
 const fileName =
   /^[\p{L}\p{N}_([{](?:[\p{L}\p{M}\p{N}._+@=,~ ()[\]{}!#&'%-]*[\p{L}\p{M}\p{N}._+@=,~()[\]{}!#&'%-])?$/u
 
-/** Reads a model id in any accepted form. */
+/** Parses a model id in any accepted form. */
 export const parse = (text: string): Result.Result<ModelId, InvalidModelId> => {
   const problem = generalProblem(text)
   if (problem !== undefined) return refuse(text, problem)
@@ -58,7 +56,10 @@ export const parse = (text: string): Result.Result<ModelId, InvalidModelId> => {
     return Result.succeed(ModelId.cases.HuggingFace.make({ org: hub[1], repo: hub[2], variant }))
   }
   if (scheme !== undefined) {
-    return refuse(text, scheme === "hf" ? "it names no org/repo" : `'${scheme}:' is no source of models`)
+    return refuse(
+      text,
+      scheme === "hf" ? "it does not name an org/repo" : `'${scheme}:' is not a source of models`
+    )
   }
   const name = withoutEnding(text)
   if (!fileName.test(name)) return refuse(text, "it has characters that a name may not have")
@@ -69,15 +70,13 @@ const withoutEnding = (name: string) => name.replace(/(?:\.gguf|:latest)+$/i, ""
 
 const sources = new Set(["rbee", "hf", "ollama", "https", "file"])
 
-/** What is before the first colon; `x:latest` is the file `x`. */
+/** The text before the first colon, except in `x:latest`, which is the file `x`. */
 const schemeOf = (text: string) => {
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1]
   return scheme === undefined || sources.has(scheme) || text !== `${scheme}:latest` ? scheme : undefined
 }
 
-/**
- * The one spelling of a model id: what lists show, and what two requests for the same model have in common.
- */
+/** The canonical form of a model id, equal for all requests for the same model. */
 export const format = (id: ModelId): string =>
   ModelId.match(id, {
     Bundled: ({ name }) => `rbee:${name}`,
@@ -90,8 +89,7 @@ export const format = (id: ModelId): string =>
 
 const bundled = ModelId.cases.Bundled.make({ name: "tiny" })
 
-// An id that is refused is shown again, so what could disturb a terminal is taken out, and the rest kept
-// short.
+// The message contains the rejected id, sanitized for a terminal and truncated.
 const refuse = (id: string, reason: string) =>
   Result.fail(new InvalidModelId({ id: id.slice(0, 100).replace(/\p{C}/gu, "?"), reason }))
 
@@ -100,13 +98,13 @@ const generalProblem = (text: string): string | undefined => {
   if (text.length > maxCharacters) return `it is longer than ${maxCharacters} characters`
   if (/[\p{C}\u2028\u2029]/u.test(text)) return "it has control characters"
   if (/(?:^|[/:])(?:\.|%2e){1,2}(?:$|[/:])|\.\./i.test(text)) return "it has '..' or '.' as a part"
-  if (/[;|<>$`"\\*^]/.test(text)) return "it has characters that mean something to a shell"
+  if (/[;|<>$`"\\*^]/.test(text)) return "it has characters with a meaning in a shell"
   return undefined
 }
 
 const parseOllama = (text: string) => {
   const found = ollama.exec(text)
-  if (found?.[1] === undefined) return refuse(text, "it names no model of Ollama")
+  if (found?.[1] === undefined) return refuse(text, "it does not name a model of Ollama")
   const tag = found[2] === "latest" ? undefined : found[2]
   return Result.succeed(ModelId.cases.Ollama.make({ name: found[1], tag }))
 }
@@ -114,7 +112,7 @@ const parseOllama = (text: string) => {
 const parseUrl = (text: string) => {
   const parsed = url.test(text) ? URL.parse(text) : null
   return parsed === null
-    ? refuse(text, "it is no plain https address of a file")
+    ? refuse(text, "it is not a plain https address of a file")
     : Result.succeed(ModelId.cases.Url.make({ url: parsed.href }))
 }
 

@@ -1,32 +1,29 @@
 import { isFirst } from "../gguf/splitFiles.ts"
 
-/**
- * The quantisations in the order in which they are taken when none is named: those that lose little and are still small
- * first.
- */
+/** The quantizations in order of preference when the request names none: small files with little loss come first. */
 export const preferred: ReadonlyArray<string> = (
   "Q4_K_M Q4_K_S Q5_K_M Q4_0 IQ4_XS IQ4_NL Q5_K_S Q5_0 Q6_K Q8_0 Q3_K_M " +
   "Q4_K_L Q4_K_XL MXFP4 MXFP4_MOE Q4_1 Q5_K_L Q5_K_XL Q5_1 Q6_K_L Q6_K_XL Q8_K_XL Q3_K_L Q3_K_XL Q3_K_S " +
   "IQ3_M IQ3_S IQ3_XS IQ3_XXS Q2_K_L Q2_K_XL Q2_K Q2_K_S IQ2_M IQ2_S IQ2_XS IQ2_XXS IQ1_M IQ1_S TQ2_0 TQ1_0"
 ).split(" ")
 
-/** Not quantised, and so the largest files: taken when there is nothing else. */
+/** The formats without quantization, which are the largest files and the last choice. */
 export const unquantised: ReadonlyArray<string> = ["F16", "FP16", "BF16", "F32", "FP32"]
 
-const noModel = /mmproj|imatrix|(?:^|[._-])(?:lora|vae)(?:[._-]|$)/i
-const helper = /(?:^|[/._-])(?:draft|mtp)(?:[/._-]|$)/i
+const otherFile = /mmproj|imatrix|(?:^|[._-])(?:lora|vae)(?:[._-]|$)/i
+const draftModel = /(?:^|[/._-])(?:draft|mtp)(?:[/._-]|$)/i
 
 const baseName = (file: string) => file.slice(file.lastIndexOf("/") + 1)
 
-/** The first files of whole models; those that help another model to guess ahead only where there are no others. */
+/** The first files of models, without draft models for speculative decoding unless there are no others. */
 const modelsAmong = (files: ReadonlyArray<string>) => {
-  const models = files.filter((file) => isFirst(file) && !noModel.test(baseName(file)))
-  const main = models.filter((file) => !helper.test(file))
+  const models = files.filter((file) => isFirst(file) && !otherFile.test(baseName(file)))
+  const main = models.filter((file) => !draftModel.test(file))
   return main.length > 0 ? main : models
 }
 
 /**
- * Recognises the paths that have the quantisation as one of their words, in any case: `q4_k_m` is in
+ * Matches paths with the quantization as a separate word, in any case: `q4_k_m` is in
  * `tiny-Q4_K_M.gguf`, in `tiny-UD-Q4_K_M-00001-of-00002.gguf` and in `Q4_K_M/tiny.gguf`; `Q4_K` is in none of them.
  */
 export const wordOf = (quantisation: string) =>
@@ -49,9 +46,9 @@ const choosePreferred = (models: ReadonlyArray<string>) => {
 }
 
 /**
- * Chooses the file of a model among those of a repository, in any order: the one that the variant names by its path, its
- * name or its quantisation, else the preferred quantisation. Of several the one with the shortest path. Projectors,
- * importance matrices and the like are found by their own names only.
+ * Chooses a model's file among the files of a repository: the file whose path, name or quantization is the variant, or, without
+ * a variant, the preferred quantization. Among several, the shortest path is chosen. Projectors, importance matrices and
+ * similar files are found only by their own names.
  */
 export const chooseFile = (files: ReadonlyArray<string>, variant: string | undefined): string | undefined => {
   const models = modelsAmong(files)

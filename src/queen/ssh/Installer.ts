@@ -70,7 +70,7 @@ const makeMachineSteps = Effect.gen(function* () {
 
   const inspectMachine = Effect.fnUntraced(function* (target: SshTarget, binaryPath: string) {
     const output = parseScriptOutput(yield* ssh.run(target, probe, [binaryPath]))
-    const foreignFile = output.first("stranger")
+    const foreignFile = output.first("foreign_file")
     if (foreignFile !== undefined) return yield* new OtherProgram({ hive: target.alias, file: foreignFile })
     const machine = machineFrom(output, yield* requireValue(output, target.alias, "data"))
     if (!("unknown" in machine)) return machine

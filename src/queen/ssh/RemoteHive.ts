@@ -64,12 +64,12 @@ const make = Effect.gen(function* () {
     if (missing !== undefined) return yield* new ProgramMissing({ hive, file: missing })
     const code = Number(output.first("code") ?? Number.NaN)
     if (Number.isNaN(code)) return yield* new UnexpectedScriptOutput({ hive, missing: "exit code" })
-    if (code === 0) return output.all("said")
+    if (code === 0) return output.all("output")
     if (cannotRun.has(code)) {
       return yield* new ProgramMissing({ hive, file: output.first("launcher") ?? binaryPath })
     }
     const lastLines = output
-      .all("said")
+      .all("output")
       .map((line) => line.replace("❌ Error: ", ""))
       .filter((line) => line !== "")
       .slice(-linesShown)

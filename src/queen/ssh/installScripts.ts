@@ -34,7 +34,7 @@ export const probe = `${prologue}
 launcher=$(launcher_at "$1")
 say data "$data"
 say launcher "$launcher"
-if [ -e "$launcher" ] && ! is_ours "$launcher"; then say stranger "$launcher"; fi
+if [ -e "$launcher" ] && ! is_ours "$launcher"; then say foreign_file "$launcher"; fi
 say system "$(uname -s)"
 say machine "$(uname -m)"
 if ls /lib/ld-musl-* >/dev/null 2>&1; then say libc musl; fi
@@ -156,8 +156,8 @@ launcher=$(launcher_at "$1")
 shift
 if [ ! -x "$launcher" ]; then say missing "$launcher"; exit 0; fi
 code=0
-said=$("$launcher" "$@" 2>&1 </dev/null) || code=$?
-printf '%s\\n' "$said" | sed 's/^/rbee:said /'
+output=$("$launcher" "$@" 2>&1 </dev/null) || code=$?
+printf '%s\\n' "$output" | sed 's/^/rbee:output /'
 say code "$code"
 say launcher "$launcher"
 `

@@ -121,7 +121,7 @@ describe("Gguf", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("refuses what is no model, and says why", () =>
+  it.effect("rejects files that are not models, with the reason", () =>
     Effect.gen(function* () {
       const count = (at: number, value: bigint) => {
         const bytes = Buffer.from(tiny)

@@ -36,7 +36,7 @@ describe("ModelId", () => {
     )
   })
 
-  it("refuses what could reach elsewhere or mean something to a shell", () => {
+  it("rejects ids that reach another folder or have a meaning in a shell", () => {
     const refused: ReadonlyArray<readonly [string, RegExp]> = [
       ["", /empty/],
       ["x".repeat(513), /longer than 512/],
@@ -65,9 +65,9 @@ describe("ModelId", () => {
       [".hidden", /characters/],
       ["ollama:", /Ollama/],
       ["rbee:huge", /only the model rbee:tiny/],
-      ["http://example.org/a.gguf", /'http:' is no source/],
-      ["s3:bucket/x", /'s3:' is no source/],
-      ["javascript:alert", /'javascript:' is no source/],
+      ["http://example.org/a.gguf", /'http:' is not a source/],
+      ["s3:bucket/x", /'s3:' is not a source/],
+      ["javascript:alert", /'javascript:' is not a source/],
       ["https://user:pass@example.org/a.gguf", /plain https/],
       ["https://example.org", /plain https/],
       ["https://example.org:99999/a.gguf", /plain https/],
@@ -76,12 +76,12 @@ describe("ModelId", () => {
       ["padded ", /characters/],
       ["two;names", /shell/],
       ['a"b', /shell/],
-      ["s3:", /'s3:' is no source/]
+      ["s3:", /'s3:' is not a source/]
     ]
     for (const [text, expected] of refused) assert.match(reason(text), expected, text)
   })
 
-  it("lists the accepted forms, and shows a hostile id harmless and short", () => {
+  it("lists the accepted forms, and sanitizes and truncates an invalid id", () => {
     const error = Result.getOrThrow(Result.flip(ModelId.parse(`\u001b[31m${"x".repeat(600)}`)))
     assert.strictEqual(
       error.message,

@@ -51,7 +51,7 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("adopts the files of the folder where they lie, and leaves out what is no model", () =>
+  it.effect("adopts the files of the folder in place, and skips files that are not models", () =>
     Effect.gen(function* () {
       const { models, put, folder, root, fs } = yield* setup
       yield* put("b.gguf")
