@@ -69,7 +69,7 @@ describe("Downloads", () => {
       }).pipe(Effect.scoped)
   )
 
-  it.live("fetches nothing again that came while it was looked for", () =>
+  it.live("does not fetch a model again that arrived during the lookup", () =>
     Effect.gen(function* () {
       const { downloads, sent } = yield* setUp(yield* temporaryFolder)
       const isAsked = yield* Deferred.make<void>()
@@ -92,7 +92,7 @@ describe("Downloads", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("goes on when it was killed while it put the files into their places", () =>
+  it.live("resumes after it was killed while it moved the files", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const { downloads, model, sent } = yield* setUp(folder)
@@ -114,7 +114,7 @@ describe("Downloads", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("of a file of this machine that is missing says so, also when it was there before", () =>
+  it.live("reports a missing local file, also when it existed before", () =>
     Effect.gen(function* () {
       const { downloads } = yield* setUp(yield* temporaryFolder)
       const file = join(yield* temporaryFolder, "mine.gguf")
@@ -132,7 +132,7 @@ describe("Downloads", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("says that a disk for models is read-only, also where the folders are still to be made", (test) =>
+  it.live("reports a read-only disk, also when the folders do not exist yet", (test) =>
     Effect.gen(function* () {
       const disk = yield* smallDisk
       if (disk === undefined) return test.skip("this user may not mount a disk")
@@ -144,7 +144,7 @@ describe("Downloads", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("wants room for all files of a model before it fetches the first", () =>
+  it.live("checks the space for all files of a model before it fetches the first", () =>
     Effect.gen(function* () {
       const disk = yield* temporaryFolder
       // Only root may mount.

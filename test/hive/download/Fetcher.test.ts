@@ -24,7 +24,7 @@ const json = (url: string, mayBePrivate = true, token?: string) =>
 const answers = server((_request, response) => void response.end('{"ok":true}'))
 
 describe("private addresses", () => {
-  it("knows those that only this machine or its network can reach", () => {
+  it("recognizes addresses that only this machine or its network can reach", () => {
     for (const address of [
       "127.0.0.1",
       "10.1.2.3",
@@ -71,7 +71,7 @@ describe("private addresses", () => {
 })
 
 describe("Fetcher", () => {
-  it.live("reads JSON, and says when it is none or too long", () =>
+  it.live("reads JSON, and rejects invalid and too long responses", () =>
     Effect.gen(function* () {
       const good = yield* answers
       assert.deepStrictEqual(yield* json(good.url), { ok: true })
@@ -82,7 +82,7 @@ describe("Fetcher", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.live("refuses private addresses, literal, by name, and behind a redirect", () =>
+  it.live("rejects private addresses: literal, by name, and after a redirect", () =>
     Effect.gen(function* () {
       const { port, seen, url } = yield* answers
       for (const host of ["127.0.0.1", "[::1]", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1"]) {
@@ -101,7 +101,7 @@ describe("Fetcher", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.live("asks again, a few times, when a server has had too many requests", () =>
+  it.live("retries a few times when a server is rate-limited", () =>
     Effect.gen(function* () {
       let refusals = 0
       const busy = (times: number, retryAfter: string) =>
@@ -131,7 +131,7 @@ describe("Fetcher", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.live("takes private hosts that the owner listed", () =>
+  it.live("accepts private hosts that the owner has listed", () =>
     Effect.gen(function* () {
       const { port } = yield* answers
       const listed = layer([`localhost:${port}`])
@@ -141,7 +141,7 @@ describe("Fetcher", () => {
     })
   )
 
-  it.live("follows redirects with the token for the first origin only, and ends a circle", () =>
+  it.live("follows redirects, sends the token to the first origin only, and stops in a circle", () =>
     Effect.gen(function* () {
       const cdn = yield* answers
       const hub = yield* server((request, response) => {
@@ -157,7 +157,7 @@ describe("Fetcher", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.live("tells refused, unresolved and cut apart", () =>
+  it.live("distinguishes refused, unresolved and broken connections", () =>
     Effect.gen(function* () {
       const gone = yield* Effect.scoped(Effect.map(answers, ({ url }) => url))
       assert.include((yield* Effect.flip(json(gone))).message, "connection refused")

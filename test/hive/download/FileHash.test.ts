@@ -12,7 +12,7 @@ const temporary = Effect.gen(function* () {
 }).pipe(Effect.provide(NodeServices.layer))
 
 describe("FileHash", () => {
-  it.live("hashes a file while it grows, and only what is said to be there", () =>
+  it.live("hashes a growing file, up to the announced length", () =>
     Effect.gen(function* () {
       const file = join(yield* temporary, "data")
       const bytes = Buffer.from(Array.from({ length: 3_000_000 }, (_, index) => index % 251))
@@ -28,7 +28,7 @@ describe("FileHash", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("tells by its type that a file cannot be read", () =>
+  it.live("fails with a typed error for an unreadable file", () =>
     Effect.gen(function* () {
       const file = join(yield* temporary, "nothing")
       const hash = yield* FileHash.open(file)

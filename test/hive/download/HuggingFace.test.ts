@@ -24,7 +24,7 @@ const withListing = (body: string) =>
   modelHubs({ misbehave: (_request, response) => (response.end(body), true) })
 
 describe("Hugging Face", () => {
-  it.live("lists a repository and takes the preferred file at the revision", () =>
+  it.live("lists a repository, and chooses the preferred file at the revision", () =>
     Effect.gen(function* () {
       const hubs = yield* modelHubs({ repositories: { "org/tiny": many } })
       const model = yield* resolving(hubs)("hf:org/tiny")
@@ -48,7 +48,7 @@ describe("Hugging Face", () => {
     })
   )
 
-  it.live("tells all parts of a split model, and of what each file's checksum is known", () =>
+  it.live("returns all parts of a split model, with the known checksums", () =>
     Effect.gen(function* () {
       const hubs = yield* modelHubs({ repositories: { "org/tiny": many } })
       const resolve = resolving(hubs)
@@ -68,7 +68,7 @@ describe("Hugging Face", () => {
     })
   )
 
-  it.live("says what there is when nothing fits", () =>
+  it.live("lists the available files when none matches", () =>
     Effect.gen(function* () {
       const odd = Object.fromEntries(
         Array.from({ length: 23 }, (_, index) => [`part-${index}\u001b[2J`, file("x")])
@@ -89,7 +89,7 @@ describe("Hugging Face", () => {
     })
   )
 
-  it.live("shows a hidden repository with HF_TOKEN only, and a repository that is not there to nobody", () =>
+  it.live("finds a private repository with HF_TOKEN only, and reports an absent one", () =>
     Effect.gen(function* () {
       const hubs = yield* modelHubs({
         repositories: { "org/hidden": { ...many, token: "hf_secret", hidden: true } }
@@ -109,7 +109,7 @@ describe("Hugging Face", () => {
     })
   )
 
-  it.live("refuses file names that lead elsewhere", () =>
+  it.live("rejects unsafe file names", () =>
     Effect.gen(function* () {
       for (const name of [
         "../../../.ssh/x-Q4_K_M.gguf",
@@ -131,7 +131,7 @@ describe("Hugging Face", () => {
     })
   )
 
-  it.live("says when the answer is no listing, or too long", () =>
+  it.live("rejects a response that is not a listing, or too long", () =>
     Effect.gen(function* () {
       const sibling = { rfilename: "x-Q4_K_M.gguf", size: 1 }
       const listings: ReadonlyArray<string> = [
@@ -158,7 +158,7 @@ describe("Hugging Face", () => {
     })
   )
 
-  it.live("says when the hub has had too many requests", () =>
+  it.live("reports the hub's rate limit", () =>
     Effect.gen(function* () {
       const hubs = yield* modelHubs({
         misbehave: (_request, response) => (response.writeHead(429, { "retry-after": "90" }).end(), true)

@@ -14,7 +14,7 @@ import { resolving } from "../../support/modelSources.ts"
 const resolve = resolving({ settings: {} })
 
 describe("ModelSources", () => {
-  it.live("makes a model of an address, whose query goes along and is not shown", () =>
+  it.live("finds the model of a URL, sends its query and does not show it", () =>
     Effect.gen(function* () {
       const url = "https://example.org:8443/models/a%20b/tiny%20one.gguf?signature=secret"
       assert.deepStrictEqual(yield* resolve(url), {
@@ -26,7 +26,7 @@ describe("ModelSources", () => {
     })
   )
 
-  it.live("refuses an address of no GGUF file, and one whose file name leads elsewhere", () =>
+  it.live("rejects a URL without a GGUF file, and an unsafe file name", () =>
     Effect.gen(function* () {
       for (const url of [
         "https://example.org/",
@@ -47,7 +47,7 @@ describe("ModelSources", () => {
     })
   )
 
-  it.live("says that what is here needs no download, and a name no source", () =>
+  it.live("explains that a local model needs no download, and that a name has no source", () =>
     Effect.gen(function* () {
       for (const [id, reason] of [
         ["rbee:tiny", /ships with rbee/],
@@ -61,7 +61,7 @@ describe("ModelSources", () => {
     })
   )
 
-  it.effect("lets only servers that the owner set have a private address", () =>
+  it.effect("allows private addresses only for servers that the owner has configured", () =>
     Effect.gen(function* () {
       for (const id of ["hf:org/tiny", "ollama:tiny"]) {
         const asked = yield* Deferred.make<FetchRequest>()
@@ -80,7 +80,7 @@ describe("ModelSources", () => {
     })
   )
 
-  it.live("tells what can be fetched: by ranges, over a redirect that does not see the token", () =>
+  it.live("reports size and ranges of a file, and does not send the token to a redirect's target", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const folder = yield* fs.makeTempDirectoryScoped()

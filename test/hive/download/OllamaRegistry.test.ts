@@ -11,7 +11,7 @@ const sha256 = sha256Of(Buffer.from("a model"))
 const templateNote = "The model's Go template is ignored; the chat template of its file is used"
 
 describe("the Ollama registry", () => {
-  it.live("gives the parameters and the system prompt of a model, and tells what of them is not used", () =>
+  it.live("returns the parameters and the system prompt of a model, and reports unused ones", () =>
     Effect.gen(function* () {
       const params = {
         num_ctx: 1024,
@@ -68,7 +68,7 @@ describe("the Ollama registry", () => {
     })
   )
 
-  it.live("finds the layer of the model, by default of the library and the tag latest", () =>
+  it.live("finds the layer of the model; defaults are the library and the tag latest", () =>
     Effect.gen(function* () {
       const others = [
         layer("application/vnd.ollama.image.template"),
@@ -107,7 +107,7 @@ describe("the Ollama registry", () => {
     })
   )
 
-  it.live("says when there is no such model, or none that is a GGUF file", () =>
+  it.live("reports an absent model, and one without a GGUF file", () =>
     Effect.gen(function* () {
       const tensors = [1, 2, 3].map(() => layer("application/vnd.ollama.image.tensor"))
       const resolve = resolving(yield* modelHubs({ ollama: { "library/mlx:latest": { others: tensors } } }))
@@ -121,7 +121,7 @@ describe("the Ollama registry", () => {
     })
   )
 
-  it.live("refuses a manifest whose digest is none", () =>
+  it.live("rejects a manifest with an invalid digest", () =>
     Effect.gen(function* () {
       const model = layer("application/vnd.ollama.image.model")
       for (const layers of [

@@ -24,7 +24,7 @@ const fileHandle = (folder: string) =>
   })
 
 describe("a file that comes in parts", () => {
-  it.effect("is closed when the disk has all that it was asked for, and goes on from there", () =>
+  it.effect("closes after its data is flushed, and resumes from there", () =>
     Effect.gen(function* () {
       const folder = yield* FileSystem.FileSystem.use((files) => files.makeTempDirectoryScoped())
       const first = Promise.withResolvers<void>()
@@ -51,7 +51,7 @@ describe("a file that comes in parts", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("tells of bytes that did not reach the disk while more came, at once and at the end", () =>
+  it.effect("reports a failed flush during a download, at once and at the end", () =>
     Effect.gen(function* () {
       const folder = yield* FileSystem.FileSystem.use((files) => files.makeTempDirectoryScoped())
       const broken = Object.assign(new Error("input/output error"), { code: "EIO" })

@@ -58,7 +58,7 @@ const plain = "http://models.invalid/api"
 const secure = "https://models.invalid/api"
 
 describe("downloads", () => {
-  it.live("go by HTTP_PROXY and HTTPS_PROXY, in either case", () =>
+  it.live("use HTTP_PROXY and HTTPS_PROXY, in either case", () =>
     Effect.gen(function* () {
       for (const spell of [(name: string) => name, (name: string) => name.toLowerCase()]) {
         const proxy = yield* startProxy
@@ -74,7 +74,7 @@ describe("downloads", () => {
     })
   )
 
-  it.live("send the proxy's own credentials to the proxy, and show them nowhere", () =>
+  it.live("send the proxy's credentials to the proxy only, and never show them", () =>
     Effect.gen(function* () {
       const proxy = yield* startProxy
       const url = proxy.url.replace("//", "//me:secret@")
@@ -90,7 +90,7 @@ describe("downloads", () => {
     })
   )
 
-  it.live("leave out the hosts of NO_PROXY, and this machine always", () =>
+  it.live("bypass the proxy for the hosts of NO_PROXY and for this machine", () =>
     Effect.gen(function* () {
       const proxy = yield* startProxy
       const files = yield* server((_request, response) => void response.end('{"ok":true}'))
@@ -112,7 +112,7 @@ describe("downloads", () => {
     })
   )
 
-  it.live("keep away from private addresses also behind a proxy, and behind its redirects", () =>
+  it.live("reject private addresses also through a proxy, and after redirects", () =>
     Effect.gen(function* () {
       const proxy = yield* startProxy
       const env = { HTTP_PROXY: proxy.url, HTTPS_PROXY: proxy.url }
@@ -151,7 +151,7 @@ describe("downloads", () => {
     })
   )
 
-  it.live("do without a proxy whose address makes no sense", () =>
+  it.live("ignore a proxy with an invalid address", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(
         Effect.flatMap(fetchJson(plain, { HTTP_PROXY: "ftp://x", HTTPS_PROXY: "::" }), Effect.fromResult)

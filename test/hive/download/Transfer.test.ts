@@ -87,7 +87,7 @@ const isMonotone = (reports: ReadonlyArray<number>) =>
   )
 
 describe("Transfer", () => {
-  it.live("fetches a file in parts, each byte once, and checks it", () =>
+  it.live("fetches a file in parts, each byte once, and verifies it", () =>
     withServer({}, (url, folder, sent) =>
       Effect.gen(function* () {
         const reports: Array<number> = []
@@ -100,7 +100,7 @@ describe("Transfer", () => {
     )
   )
 
-  it.live("takes more connections where two do not bring much", () =>
+  it.live("opens more connections when two are slow", () =>
     Effect.gen(function* () {
       const openedAt: Array<number> = []
       let begunAt: number | undefined
@@ -126,7 +126,7 @@ describe("Transfer", () => {
     }).pipe(Effect.provide(layer({ connections: 4 }, 300_000)))
   )
 
-  it.live("goes on where each part was cut, inside the same transfer", () =>
+  it.live("resumes each interrupted part within the same transfer", () =>
     withServer(
       { misbehave: cutAfter({ content, etag: '"one"' }, 200_000, (count) => count % 3 !== 0) },
       (url, folder, sent) =>
@@ -140,7 +140,7 @@ describe("Transfer", () => {
     )
   )
 
-  it.live("goes on where it was cut, at whichever tenth of the file that was", () =>
+  it.live("resumes after an interruption at any tenth of the file", () =>
     Effect.gen(function* () {
       for (let tenth = 1; tenth < 10; tenth++) {
         const came = (size / 10) * tenth
@@ -160,7 +160,7 @@ describe("Transfer", () => {
     }).pipe(Effect.provide(layer({}, size)))
   )
 
-  it.live("gives up when a part is cut off again and again before anything comes, and keeps what came", () =>
+  it.live("gives up when a part fails repeatedly without data, and keeps the received bytes", () =>
     Effect.gen(function* () {
       const server = yield* fileServer({
         content,
@@ -177,7 +177,7 @@ describe("Transfer", () => {
     }).pipe(Effect.provide(layer({ retries: 1, connections: 1 })))
   )
 
-  it.live("resumes after it was interrupted, with no byte fetched twice beyond one part", () =>
+  it.live("resumes after an interrupt, and fetches at most one part twice", () =>
     Effect.gen(function* () {
       let stalls = true
       const server = yield* fileServer({
@@ -214,7 +214,7 @@ describe("Transfer", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.live("goes on after a process was killed between the bytes and their count", () =>
+  it.live("resumes after a process was killed between writing the bytes and their count", () =>
     withServer({}, (url, folder, sent) =>
       Effect.gen(function* () {
         // What such a process leaves: the bytes of two parts, the count of one.
@@ -233,7 +233,7 @@ describe("Transfer", () => {
     )
   )
 
-  it.live("begins anew when the file at the server is another one", () =>
+  it.live("starts again when the file on the server has changed", () =>
     Effect.gen(function* () {
       const folder = yield* temporary
       const incoming = join(folder, "incoming")
@@ -248,7 +248,7 @@ describe("Transfer", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.live("begins anew when the file at the server becomes another one between two parts", () =>
+  it.live("starts again when the file on the server changes between two parts", () =>
     Effect.gen(function* () {
       const folder = yield* temporary
       const other = { size, slice: (from: number, to: number) => Buffer.alloc(to - from, 7) }
@@ -268,7 +268,7 @@ describe("Transfer", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.live("reads a server without ranges, and without a length, in one piece", () =>
+  it.live("fetches from a server without ranges or length in one response", () =>
     Effect.gen(function* () {
       for (const contentLength of [true, false]) {
         const server = yield* fileServer({ content, ranges: false, contentLength })
@@ -279,7 +279,7 @@ describe("Transfer", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.live("throws away what has the wrong checksum or size", () =>
+  it.live("discards a file with a wrong checksum or size", () =>
     withServer({}, (url, folder) =>
       Effect.gen(function* () {
         const checksum = yield* Effect.flip(fetch(folder, fileAt(url, { sha256: "0".repeat(64) })))
@@ -292,7 +292,7 @@ describe("Transfer", () => {
     )
   )
 
-  it.live("refuses a range that was not asked for, and more bytes than the range has", () =>
+  it.live("rejects a range that was not requested, and more bytes than the range has", () =>
     Effect.gen(function* () {
       const folder = yield* temporary
       const shifted = yield* fileServer({
@@ -322,7 +322,7 @@ describe("Transfer", () => {
     }).pipe(Effect.provide(layer()))
   )
 
-  it.live("names 401, 403, 404 at once, and 429 and 5xx after it has tried again", () =>
+  it.live("reports 401, 403 and 404 at once, and 429 and 5xx after retries", () =>
     Effect.gen(function* () {
       const tagOf = Effect.fnUntraced(function* (status: number) {
         const server = yield* fileServer({
@@ -343,7 +343,7 @@ describe("Transfer", () => {
     }).pipe(Effect.provide(layer({ retries: 1 })))
   )
 
-  it.live("waits as long as Retry-After says, and goes on", () =>
+  it.live("waits for the time of Retry-After, and continues", () =>
     withServer(
       {
         misbehave: (_request, response, _seen, count) => {
@@ -362,7 +362,7 @@ describe("Transfer", () => {
     )
   )
 
-  it.live("takes silence for a cut connection", () =>
+  it.live("treats silence as a broken connection", () =>
     withServer(
       {
         misbehave: (request, response, _seen, count) => {
@@ -384,7 +384,7 @@ describe("Transfer", () => {
     )
   )
 
-  it.live("asks for room first, and says so when a small disk fills up", () =>
+  it.live("checks the free space first, and reports a full disk", () =>
     withServer({}, (url, folder) =>
       Effect.gen(function* () {
         const disk = join(folder, "disk")

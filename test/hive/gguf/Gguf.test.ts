@@ -59,7 +59,7 @@ describe("Gguf", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("reads version 2, and computes what a file leaves out", () =>
+  it.effect("reads version 2, and computes absent values", () =>
     Effect.gen(function* () {
       const { "general.file_type": _, ...fields } = smallModel.fields
       const gguf = yield* readBytes(writeGguf({ ...smallModel, version: 2, fields }))
@@ -94,7 +94,7 @@ describe("Gguf", () => {
     })
   )
 
-  it.effect("reads a header much longer than a chunk, and none of the weights", () =>
+  it.effect("reads a header much longer than a chunk, without the weights", () =>
     Effect.gen(function* () {
       const tokens = Array.from({ length: 150_000 }, (_, index) => `token ${index}`)
       const path = yield* withFile(
@@ -178,7 +178,7 @@ describe("Gguf", () => {
     })
   )
 
-  it.effect("refuses a folder, an absent file and a header beyond 64 MB", () =>
+  it.effect("rejects a folder, an absent file and a header of more than 64 MB", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const path = yield* Path.Path
@@ -210,7 +210,7 @@ describe("Gguf", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("adds up the files of a split model, and names one that is missing", () =>
+  it.effect("sums the sizes of a split model's files, and names a missing one", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const folder = yield* fs.makeTempDirectoryScoped()

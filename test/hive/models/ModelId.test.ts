@@ -6,7 +6,7 @@ const canonical = (text: string) => Result.getOrThrow(Result.map(ModelId.parse(t
 const reason = (text: string) => Result.getOrThrow(Result.flip(ModelId.parse(text))).reason
 
 describe("ModelId", () => {
-  it("reads every form and has one spelling for each", () => {
+  it("parses every form, and formats each canonically", () => {
     const spellings: ReadonlyArray<readonly [string, string]> = [
       ["rbee:tiny", "rbee:tiny"],
       ["hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF", "hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF"],
@@ -92,7 +92,7 @@ describe("ModelId", () => {
   })
 
   const word = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_][A-Za-z0-9_-]{0,20}$/))
-  it.prop("an id and its spelling are the same, also after its parts", [word, word, word], ([a, b, c]) => {
+  it.prop("parsing and formatting an id are inverse", [word, word, word], ([a, b, c]) => {
     const texts = [
       `${a}/${b}`,
       `hf:${a}/${b}:${c}.gguf`,

@@ -104,7 +104,7 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("takes any file by its path, and gives the header for other context lengths", () =>
+  it.effect("finds any file by its path, and returns the header for other context lengths", () =>
     Effect.gen(function* () {
       const { models, root, fs } = yield* setup
       const path = `${root}/model.gguf`
@@ -116,7 +116,7 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("says how to get a model that is not here, and refuses what is no id", () =>
+  it.effect("explains how to get an absent model, and rejects invalid ids", () =>
     Effect.gen(function* () {
       const { models, folder, root } = yield* setup
       const absent = [
@@ -162,7 +162,7 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("says which file of a split model is missing, and sees it when it is there", () =>
+  it.live("names the missing file of a split model, and finds it once it exists", () =>
     Effect.gen(function* () {
       const { folder, fs, models, put } = yield* setup
       const split = (index: number, count: number) => ({
@@ -199,7 +199,7 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("finds files in any spelling, also behind links to folders, each once", () =>
+  it.effect("finds files in upper and lower case, also through links to folders, each once", () =>
     Effect.gen(function* () {
       const { folder, fs, models, put, root } = yield* setup
       const disk = `${root}/disk`
@@ -243,7 +243,7 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("deletes files, and of links only the links", () =>
+  it.effect("deletes files, and links without their targets", () =>
     Effect.gen(function* () {
       const { folder, fs, models, put, root } = yield* setup
       yield* fs.makeDirectory(`${root}/disk`)
@@ -264,7 +264,7 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("fails to delete what the system does not let go, names why, and lists it still", () =>
+  it.effect("reports why a file cannot be deleted, and still lists the model", () =>
     Effect.gen(function* () {
       const { folder, fs, put } = yield* setup
       const refusal = (code: string) =>
@@ -300,7 +300,7 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("makes models from others beside them, and finds them again", () =>
+  it.effect("creates models from others in the same folder, and finds them again", () =>
     Effect.gen(function* () {
       const { folder, fs, models, put } = yield* setup
       const source = yield* put("sub/base.gguf")
@@ -348,7 +348,7 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("sees within seconds that a manifest or a file can be read again", () =>
+  it.live("notices within seconds that a manifest or a file is readable again", () =>
     Effect.gen(function* () {
       const { folder, fs, put } = yield* setup
       let closed = true
@@ -383,7 +383,7 @@ describe("Models", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.live("reads a file again when it changed, and not otherwise", () =>
+  it.live("reads a file again only when it has changed", () =>
     Effect.gen(function* () {
       const { put, folder, fs } = yield* setup
       let opened = 0

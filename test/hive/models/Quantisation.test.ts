@@ -6,7 +6,7 @@ import { chooseFile, preferred, wordOf } from "../../../src/hive/models/Quantisa
 const names = (...quantisations: ReadonlyArray<string>) => quantisations.map((name) => `tiny-${name}.gguf`)
 
 describe("the choice of a file", () => {
-  it("takes the preferred quantisation when none is named", () => {
+  it("chooses the preferred quantization when the request names none", () => {
     const cases: ReadonlyArray<readonly [files: ReadonlyArray<string>, chosen: string | undefined]> = [
       [names("Q8_0", "q4_k_m", "Q2_K", "F16"), "tiny-q4_k_m.gguf"],
       [names("Q8_0", "Q5_K_M", "Q4_0", "Q4_K_S"), "tiny-Q4_K_S.gguf"],
@@ -33,7 +33,7 @@ describe("the choice of a file", () => {
       assert.strictEqual(chooseFile(files, undefined), chosen, files.join())
   })
 
-  it("takes what a variant names: a quantisation in any case, a name, or a path", () => {
+  it("chooses the file that the variant names: a quantization in any case, a name, or a path", () => {
     const files = [
       ...names("Q4_K_M", "Q4_K_S", "q8_0", "UD-Q4_K_XL"),
       "Q6_K/tiny-00001-of-00002.gguf",

@@ -17,7 +17,7 @@ describe("shellInput", () => {
     { arbitrary: { runs: 50 } }
   )
 
-  it("runs nothing of a script that was cut off, and lets no command of it read its own text", () => {
+  it("runs nothing of a truncated script, and keeps its commands from reading its text", () => {
     const whole = shellInput("cat\necho ran\n", ["a b"])
     assert.strictEqual(shell(whole), "ran\n")
     for (let length = 0; length < whole.length - "}\n".length; length++) {

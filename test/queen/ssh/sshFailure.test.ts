@@ -33,7 +33,7 @@ describe("sshFailure", () => {
 })
 
 describe("scriptFailure", () => {
-  it("shows neither what may be a token nor what drives a terminal, and not too much", () => {
+  it("redacts possible tokens and control characters, and truncates long output", () => {
     const token = "uZ3n0mWq8sT4rY6kP1xB9cV2aL5dF7gH"
     const lines = Array.from({ length: 50 }, (_, line) => `line ${line}`).join("\n")
     const stderr = `${lines}\n\u001b[31m${"x".repeat(9000)}\nsh: 3: ${token}: not found\nHF_TOKEN=abcdefgh\n`
