@@ -138,7 +138,7 @@ export const daemon = <Groups extends HttpApiGroup.Constraint, E, R>(
         ),
         // With a shared memo map, two daemons in one process would share a router.
         Layer.provide(Layer.effect(Layer.CurrentMemoMap, Layer.makeMemoMap)),
-        Layer.provideMerge(DaemonAddress.layer),
+        Layer.provideMerge(Layer.fresh(DaemonAddress.layer)),
         // Not provided to the outside: an application that starts the daemon may have its own HTTP server.
         Layer.provide(
           NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: "500 millis" }).pipe(

@@ -14,7 +14,7 @@ describe("rbee key", () => {
         assert.strictEqual(made.code, 0, made.stderr)
         const key = made.stdout.trim()
         assert.match(key, /^rbee-[A-Za-z0-9_-]{43}$/)
-        assert.include(made.stderr, "shown only now")
+        assert.include(made.stderr, "shown only once")
         const kept = join(home, "config", "keys.json")
         assert.notInclude(readFileSync(kept, "utf8"), key)
         assert.strictEqual(statSync(kept).mode & 0o777, 0o600)
