@@ -461,7 +461,7 @@ describe("Ollama's door", () => {
           { keys }
         )
         assert.strictEqual(status, 403, path)
-        assert.include(JSON.parse(text).error, "Key 'app'")
+        assert.include(JSON.parse(text).error, "API key 'app'")
       }
     })
   )
