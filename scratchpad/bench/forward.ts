@@ -50,6 +50,11 @@ const runHive = () => {
         response.setHeader("content-type", "application/json").end(`{"job_id":"job-1"}`)
         return
       }
+      // The queen also polls the hive's state, which must not count as an open stream.
+      if (!/^\/v1\/jobs\/[^/]+\/events/.test(request.url ?? "")) {
+        response.writeHead(404).end()
+        return
+      }
       response.writeHead(200, { "content-type": "text/event-stream" })
       response.flushHeaders()
       open.push(response)
