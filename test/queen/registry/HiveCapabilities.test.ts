@@ -85,7 +85,7 @@ describe("HiveCapabilities", () => {
         assert.strictEqual(JSON.stringify(yield* refresh("atlas")), JSON.stringify(devices))
         assert.strictEqual(JSON.stringify(yield* kept), JSON.stringify(devices))
         assert.strictEqual(headers[0], "Bearer a token of sixteen and more")
-        assert.include((yield* refused).message, "sent something else than was expected for /v1/capabilities")
+        assert.include((yield* refused).message, "sent an unexpected response for /v1/capabilities")
         assert.include((yield* refused).message, "answered 503: is busy")
         assert.deepInclude(yield* refused, { _tag: "HiveTimeout", limit: "submit", seconds: 0.2 })
         assert.strictEqual(JSON.stringify(yield* kept), JSON.stringify(devices))
