@@ -18,8 +18,10 @@ it.live("Ollama's delete unloads an idle model, and refuses one that is in use w
   Effect.gen(function* () {
     const fleet = yield* startFleet({ hives: ["atlas"], models: ["one"], slow: true })
     const { queenUrl, workers } = fleet
-    const messages = [{ role: "user", content: "Hi" }]
-    const stream = yield* openStream(queenUrl, "/v1/chat/completions", { model: "one", messages })
+    // The most likely tokens, so that every run has the same long answer: a sampled one may end at once.
+    const messages = [{ role: "user", content: "Tell me about the whale." }]
+    const long = { model: "one", messages, temperature: 0, max_tokens: 400 }
+    const stream = yield* openStream(queenUrl, "/v1/chat/completions", long)
     yield* stream.until((connection) => dataOf(connection).length > 1)
     const busy = yield* remove(queenUrl, "one")
     assert.strictEqual(busy.status, 409)
