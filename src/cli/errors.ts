@@ -20,4 +20,8 @@ export class BadInput extends Data.TaggedError("BadInput")<{ readonly message: s
 export class DaemonProblem extends Data.TaggedError("DaemonProblem")<{ readonly message: string }> {}
 
 /** The job failed or was cancelled. */
-export class JobEndedBadly extends Data.TaggedError("JobEndedBadly")<{ readonly message: string }> {}
+export class JobEndedBadly extends Data.TaggedError("JobEndedBadly")<{
+  /** The code of the job's error. */
+  readonly code: string
+  readonly message: string
+}> {}

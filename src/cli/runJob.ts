@@ -14,6 +14,7 @@ import { HiveStart } from "../operation/hiveOperations.ts"
 import { Operation, shouldForwardToHive, hiveId } from "../operation/Operation.ts"
 import { Connection } from "./Connection.ts"
 import { JobEndedBadly } from "./errors.ts"
+import { fleetModels, hasActiveHive, whereModelIs } from "./fleetModels.ts"
 import { Output } from "./Output.ts"
 
 /**
@@ -140,7 +141,9 @@ const follow = Effect.fnUntraced(function* (
 
 const failUnlessDone = (end: JobEvent) => {
   const error = endError(end)
-  return error === undefined ? Effect.void : Effect.fail(new JobEndedBadly({ message: error.message }))
+  if (error === undefined) return Effect.void
+  const code = error._tag === "JobFailed" ? error.code : error._tag
+  return Effect.fail(new JobEndedBadly({ code, message: error.message }))
 }
 
 /** Shows a job that exists, without owning it: leaving it leaves it running. */
@@ -167,9 +170,28 @@ export const runJson = Effect.fnUntraced(function* (body: string, show: Show) {
 
 const startLocalHive = runJson(encode(new HiveStart({})), "preparation")
 
-/** Runs an operation and shows its answer; the local hive is started first when the operation may need it. */
-export const runOperation = Effect.fnUntraced(function* (operation: Operation, show: Show = "answer") {
+/** Whether the local hive must run first: for its own operations, and for `auto` if no other hive answers. */
+const needsLocalHive = Effect.fnUntraced(function* (operation: Operation) {
   const hive = hiveId(operation)
-  if (shouldForwardToHive(operation) && (hive === "localhost" || hive === "auto")) yield* startLocalHive
-  yield* runJson(encode(operation), show)
+  if (!shouldForwardToHive(operation) || (hive !== "localhost" && hive !== "auto")) return false
+  if (hive === "localhost") return true
+  const connection = yield* Connection
+  return !hasActiveHive(yield* fleetModels(yield* connection.runningQueen))
+})
+
+/** Adds the hives that have the model to the failure of an operation whose hive does not have it. */
+const explainMissingModel = (operation: Operation) =>
+  Effect.fnUntraced(function* (error: JobEndedBadly) {
+    if (error.code !== "ModelNotFound" || !("model" in operation)) return yield* error
+    const connection = yield* Connection
+    const where = whereModelIs(yield* fleetModels(yield* connection.queen), operation.model)
+    return yield* where === undefined
+      ? error
+      : new JobEndedBadly({ code: error.code, message: `${error.message}. ${where}` })
+  })
+
+/** Runs an operation and shows its answer; the local hive is started first if the operation needs it. */
+export const runOperation = Effect.fnUntraced(function* (operation: Operation, show: Show = "answer") {
+  if (yield* needsLocalHive(operation)) yield* startLocalHive
+  yield* Effect.catchTag(runJson(encode(operation), show), "JobEndedBadly", explainMissingModel(operation))
 })
