@@ -190,7 +190,7 @@ describe("a worker's JSON", () => {
         assert.include(JSON.parse(text).error.message, part)
       }
       const bare = { messages, response_format: { type: "json_schema" } }
-      assert.include((yield* post(port, "/v1/chat/completions", bare)).text, "is needed")
+      assert.include((yield* post(port, "/v1/chat/completions", bare)).text, "is required")
       const loose = yield* post(port, "/v1/chat/completions", format({ type: "boolean", not: {} }, false))
       assert.include(["true", "false"], JSON.parse(loose.text).choices[0].message.content)
       assert.strictEqual(yield* busyOf(port), 0)
