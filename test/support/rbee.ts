@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync } from "node:fs"
+import { rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
@@ -12,10 +13,14 @@ export interface Ran {
   readonly stderr: string
 }
 
-/** A folder that goes with the scope. */
+/**
+ * A folder that is removed when the scope closes. A process that a test has killed may still create files in it for a
+ * moment, so the removal is tried again for about two seconds.
+ */
 export const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "rbee-test-"))),
-  (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+  (folder) =>
+    Effect.promise(() => rm(folder, { recursive: true, force: true, maxRetries: 8, retryDelay: 50 }))
 )
 
 export interface Options {

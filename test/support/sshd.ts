@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process"
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { userInfo } from "node:os"
 import { delimiter, join } from "node:path"
@@ -68,7 +68,7 @@ export const sshd = Effect.fnUntraced(function* (variables: Readonly<Record<stri
     [
       `ListenAddress 127.0.0.1:${port}`,
       `HostKey ${join(folder, "host")}`,
-      `PidFile ${join(folder, "pid")}`,
+      "PidFile none",
       `AuthorizedKeysFile ${join(folder, "authorized")}`,
       "StrictModes no",
       "UsePAM no",
@@ -112,12 +112,16 @@ export const sshd = Effect.fnUntraced(function* (variables: Readonly<Record<stri
   if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 })
 
   yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      spawn(daemon ?? "sshd", ["-D", "-E", join(folder, "sshd.log"), "-f", join(folder, "sshd_config")], {
-        stdio: "ignore",
+    Effect.sync(() => {
+      // sshd's sessions outlive it. With -E, each of them would create the log file again while the folder is removed.
+      const log = openSync(join(folder, "sshd.log"), "a")
+      const child = spawn(daemon ?? "sshd", ["-D", "-e", "-f", join(folder, "sshd_config")], {
+        stdio: ["ignore", "ignore", log],
         env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin" }
       })
-    ),
+      closeSync(log)
+      return child
+    }),
     (child) =>
       Effect.callback<void>((resume) => {
         if (child.exitCode !== null) return resume(Effect.void)
