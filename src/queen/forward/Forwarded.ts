@@ -1,0 +1,26 @@
+import type * as Effect from "effect/Effect"
+import type { JobEvent } from "../../job/log/JobEvent.ts"
+import type { RunningJob } from "../../job/Submission.ts"
+import type { Routing } from "../../operation/Routing.ts"
+
+/** What an interrupt of the forwarding does to the hive's job. */
+export interface LeavingOptions {
+  /** Whether the hive is to continue when the forwarding is interrupted; absent: the queen's job decides, without one it is cancelled. */
+  readonly isLeftRunning?: (() => boolean) | undefined
+}
+
+/** A request for a hive, as text. */
+export interface Forwarded extends LeavingOptions {
+  readonly operation: string
+  readonly hiveId: string
+  /** The JSON that the hive receives. */
+  readonly json: string
+  readonly routing: Routing
+  /** Whether the caller can do the work on another hive now, should this one be gone. Absent: if it is repeatable. */
+  readonly canMove?: (() => boolean) | undefined
+  /** The queen's job whose work this is, if any. */
+  readonly job?: RunningJob | undefined
+}
+
+/** Takes the events of a hive's job, batch by batch. */
+export type TakeEvents<E> = (events: ReadonlyArray<JobEvent>) => Effect.Effect<void, E>
