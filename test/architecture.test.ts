@@ -79,7 +79,6 @@ const exceptions: Readonly<Record<string, number>> = {
   "gateway/endpoint/respond.ts run": 136,
   "gateway/ollama/handlers.ts ollamaHandlers": 121,
   "hive/handlers.ts hiveHandlers": 61,
-  "job/Jobs.ts make": 107,
   "queen/fleet/AutoForwarder.ts make": 169,
   "queen/fleet/FleetUpstream.ts": 305,
   "queen/fleet/FleetUpstream.ts fleetUpstream": 213

@@ -53,7 +53,7 @@ export const jobHandlers = HttpApiBuilder.group(
     const streamed = (id: string, render: View, after: number, headers: HttpHeaders.Input = streamHeaders) =>
       HttpServerResponse.stream(
         Stream.unwrap(
-          Effect.map(Effect.orDie(jobs.follow(id)), ({ log }) => render({ log, pulse: ticker }, after, id))
+          Effect.map(Effect.orDie(jobs.follow(id)), ({ log }) => render({ log, ticker }, after, id))
         ),
         { contentType: eventStream, headers }
       )

@@ -18,7 +18,7 @@ import type { OperationError } from "./errors.ts"
 import type { JobEvent } from "./log/JobEvent.ts"
 import { type Emit, type RunningJob, streamWork, type Work } from "./Submission.ts"
 
-/** Answers an operation: emits its events, or returns a stream of them. Its failure becomes the job's. */
+/** Answers an operation: emits its events, or returns a stream of them. Its failure is the job's failure. */
 export type Handler<A> = (
   operation: A,
   job: RunningJob,
@@ -32,7 +32,7 @@ export type HandlersOf<RunsOn extends "queen" | "hive"> = {
 
 interface Known {
   readonly operation: OperationClass
-  /** The work of a request, nothing without a handler, or the problems of its fields. */
+  /** The work of a request (undefined without a handler), or the problems of its fields. */
   readonly prepare: (request: OperationRequest) => Result.Result<Work | undefined, InvalidOperation>
 }
 

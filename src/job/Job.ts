@@ -9,7 +9,7 @@ import type { Failure } from "./log/JobEvent.ts"
 import { type JobLog, readAll } from "./log/JobLog.ts"
 import type { RemoteHandle, RemoteWork, RunningJob, Submission } from "./Submission.ts"
 
-/** What `Jobs` adds to a submission. */
+/** What a job needs besides its submission. */
 export interface JobOptions {
   readonly id: string
   readonly log: JobLog
@@ -19,7 +19,7 @@ export interface JobOptions {
 
 const isoTime = (millis: number) => DateTime.formatIso(DateTime.makeUnsafe(millis))
 
-/** The state of one job. It holds no part of the request, which may be large: an ended job keeps its log and these facts. */
+/** The state of one job. It does not reference the request, which may be large. */
 export class Job {
   readonly id: string
   readonly operation: string
@@ -34,17 +34,17 @@ export class Job {
   error: Failure | undefined
   hiveId: string | undefined
   hiveJobId: string | undefined
-  /** The part of the work that runs in another process now. */
+  /** The part of the work that currently runs in another process. */
   remote: RemoteWork | undefined
-  /** False once a remote part did not confirm its stop. */
+  /** False when a remote part did not confirm that it stopped. */
   isConfirmed = true
-  /** Why the job ends although its work was only interrupted. */
+  /** The job's failure when its work is interrupted for a reason. */
   failure: OperationError | undefined
   isCancelling = false
-  /** This daemon stops, and the hive continues. */
+  /** Whether this daemon stops and the hive continues the work. */
   isContinuedByHive = false
   followers = 0
-  /** Counts the followers that came, so that a grace period notices a new one. */
+  /** How many followers have ever entered; shows a grace period that a new one came. */
   visits = 0
   retainedBytes = 0
 

@@ -20,11 +20,11 @@ export interface Outcome {
 
 const cancelled: Outcome = { state: "cancelled" }
 
-/** The facts about a job whose work has ended. */
+/** A job whose work has ended. */
 export interface CompletedWork {
   readonly id: string
   readonly operation: string
-  /** A cancel was requested. */
+  /** Whether a cancel was requested. */
   readonly isCancelling: boolean
   /** The reason, when the work was interrupted for one. */
   readonly failure?: OperationError | undefined

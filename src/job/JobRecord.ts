@@ -1,11 +1,11 @@
 import * as Schema from "effect/Schema"
 import { Failure } from "./log/JobEvent.ts"
 
-/** The life of a job; the last three are its ends. */
+/** The states of a job, in order; the last three are final. */
 export const JobState = Schema.Literals(["queued", "running", "completed", "failed", "cancelled"])
 export type JobState = typeof JobState.Type
 
-/** What is known of a job; times are ISO 8601 in UTC. */
+/** The facts about a job; times are ISO 8601 in UTC. */
 export const JobRecord = Schema.Struct({
   job_id: Schema.String,
   operation: Schema.String,
@@ -19,5 +19,5 @@ export const JobRecord = Schema.Struct({
 })
 export type JobRecord = typeof JobRecord.Type
 
-/** The header of an answer that names the job behind it. */
+/** The response header that contains the job's id. */
 export const jobIdHeader = "x-rbee-job-id"

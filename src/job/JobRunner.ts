@@ -14,7 +14,7 @@ import { outcomeOf } from "./JobOutcome.ts"
 import { JobEvent } from "./log/JobEvent.ts"
 import type { Work } from "./Submission.ts"
 
-// A healthy worker has 30 s to stop the work; after that the hive restarts it, and a queen waits for the hive's answer.
+// A healthy worker has 30 s to stop; then the hive restarts it. A queen waits for the hive's answer to that.
 const requestTimeout = Duration.seconds(45)
 const stopTimeout = Duration.seconds(5)
 
@@ -69,7 +69,7 @@ export class JobRunner {
     )
   }
 
-  /** Stops the work: asks its remote part first, and interrupts what does not end by itself. Returns when the job has ended. */
+  /** Stops the work: asks its remote part, then interrupts work that has not ended. Returns when the job has ended. */
   readonly stop = Effect.fnUntraced(function* (this: JobRunner, { id, remote }: Job) {
     const fiber = this.#fibers.get(id)
     if (fiber === undefined) return
@@ -125,8 +125,8 @@ export class JobRunner {
     this.#onEnd(job, yield* job.log.bytes)
   })
 
-  // A job outlives its request and keeps only the trace of it: with the some eight services of the request, each service
-  // that is provided later copies all services of the daemon.
+  // A job outlives its request, so it keeps the request's trace only. With the services of the request, about eight, each
+  // service that is provided later would copy all services of the daemon.
   #contextOfJob(request: Context.Context<never>) {
     const span = Context.getOrUndefined(request, Tracer.ParentSpan)
     return span === undefined ? this.#context : Context.add(this.#context, Tracer.ParentSpan, span)

@@ -15,7 +15,7 @@ export interface Retention {
 
 const digestOf = (body: string) => createHash("sha256").update(body).digest("base64")
 
-/** The jobs of a daemon, oldest first: all that run, and the ended ones that are retained. */
+/** The unfinished jobs of a daemon and its retained ended jobs, oldest first. */
 export class JobTable {
   readonly #clock: Clock.Clock
   readonly #retention: Retention
@@ -51,7 +51,7 @@ export class JobTable {
       : { job: earlier.job, isSameBody: earlier.digest === digestOf(body) }
   }
 
-  /** Counts the log of a job that has ended, and drops what exceeds the limits. */
+  /** Counts the log of a job that has ended, and drops jobs that exceed the limits. */
   retain(job: Job, bytes: number) {
     job.retainedBytes = bytes
     this.#retainedBytes += bytes

@@ -9,29 +9,29 @@ import type { LogFull } from "./log/JobLog.ts"
 
 /** A part of a job's work that runs in another process: a request of a worker, or a job of a hive. */
 export interface RemoteWork {
-  /** The hive and its job, when the part is a hive's job. */
+  /** The hive and its job, if the part is a job of a hive. */
   readonly hiveJob?: { readonly hiveId: string; readonly jobId: string } | undefined
   /**
-   * Asks the other process to stop, so that it first delivers what it has made; gives whether the work then ends by
-   * itself. Without it, or when the work does not end in time, a cancel interrupts the work.
+   * Asks the other process to stop and to deliver the rest of its output; returns whether the work then ends by itself.
+   * Without `stop`, or when the work does not end in time, a cancel interrupts the work.
    */
   readonly stop?: Effect.Effect<boolean> | undefined
 }
 
-/** What the work and `Jobs` tell each other about a remote part. */
+/** How the work of a job and `Jobs` coordinate the end of a remote part. */
 export interface RemoteHandle {
-  /** Whether the hive is to continue although the work is interrupted, because this daemon stops. */
+  /** Whether the hive is to continue although the work is interrupted: this daemon is stopping. */
   readonly isLeftRunning: () => boolean
   /** Records that the other process did not confirm its stop; the `cancelled` event says so. */
   readonly unconfirmed: () => void
 }
 
-/** A job, as its own work sees it. */
+/** A job, as its work sees it. */
 export interface RunningJob {
   readonly id: string
   /** Registers a remote part until the scope closes, so that a cancel reaches it. */
   readonly runsAt: (remote: RemoteWork) => Effect.Effect<RemoteHandle, never, Scope.Scope>
-  /** The events that the job's log holds now. */
+  /** The events that the job's log contains now. */
   readonly readEvents: Effect.Effect<ReadonlyArray<LoggedEvent>>
 }
 
@@ -47,7 +47,7 @@ export const streamWork =
   (job, emit) =>
     Stream.runForEachArray(events(job), emit)
 
-/** A valid request, and the work that answers it. */
+/** A valid request and the work that answers it. */
 export interface Submission {
   readonly operation: string
   readonly hiveId?: string | undefined

@@ -2,7 +2,7 @@ import * as Option from "effect/Option"
 import { JobCancelled, JobFailed } from "./errors.ts"
 import { type EventKind, readCancelled, readFailure } from "./log/JobEvent.ts"
 
-/** The error that a job's end event reports; nothing for `done`. */
+/** The error that a job's end event reports; undefined for `done`. */
 export const endError = (end: { readonly kind: EventKind; readonly json: string }) => {
   if (end.kind === "done") return undefined
   if (end.kind === "cancelled") {

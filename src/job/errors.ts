@@ -1,15 +1,15 @@
 import * as Schema from "effect/Schema"
 import type { Failure } from "./log/JobEvent.ts"
 
-/** What the stream of an operation may fail with: a tag that programs read, and a sentence for the user. */
+/** A failure of an operation: a tag for programs and a sentence for the user. */
 export interface OperationError {
   readonly _tag: string
   readonly message: string
-  /** The failure as it goes into the job's log, where it is not just the tag and the sentence. */
+  /** The failure for the job's log; absent when it consists of the tag and the sentence. */
   readonly failure?: Failure
 }
 
-/** No job has this id, or it ended long ago and was dropped. */
+/** No job has this id; perhaps it ended long ago and was dropped. */
 export class JobNotFound extends Schema.TaggedError<JobNotFound>()(
   "JobNotFound",
   { job: Schema.String },
@@ -42,7 +42,7 @@ export class IdempotencyConflict extends Schema.TaggedError<IdempotencyConflict>
   }
 }
 
-/** As many jobs wait as may wait. */
+/** The queue is full. */
 export class TooManyJobs extends Schema.TaggedError<TooManyJobs>()(
   "TooManyJobs",
   { limit: Schema.Finite },
@@ -53,7 +53,7 @@ export class TooManyJobs extends Schema.TaggedError<TooManyJobs>()(
   }
 }
 
-/** The daemon that ran the job is stopping, and the work continues where it was forwarded to. */
+/** The queen is stopping, and the job's work continues on its hive. */
 export class WorkContinues extends Schema.TaggedError<WorkContinues>()("WorkContinues", {
   operation: Schema.String,
   hive: Schema.String,
@@ -68,7 +68,7 @@ export class WorkContinues extends Schema.TaggedError<WorkContinues>()("WorkCont
   }
 }
 
-/** The work went wrong in a way that nobody foresaw; the daemon's log has the details. */
+/** A bug in the work of a job; the daemon's log has the details. */
 export class InternalError extends Schema.TaggedError<InternalError>()("InternalError", {
   job: Schema.String
 }) {
@@ -77,7 +77,7 @@ export class InternalError extends Schema.TaggedError<InternalError>()("Internal
   }
 }
 
-/** The job failed where it ran; its error comes through with its own code. */
+/** The job failed on its hive; code and sentence are those of the hive. */
 export class JobFailed extends Schema.TaggedError<JobFailed>()("JobFailed", {
   code: Schema.String,
   sentence: Schema.String,
@@ -92,9 +92,9 @@ export class JobFailed extends Schema.TaggedError<JobFailed>()("JobFailed", {
   }
 }
 
-/** The job was cancelled where it ran. */
+/** The job was cancelled on its hive. */
 export class JobCancelled extends Schema.TaggedError<JobCancelled>()("JobCancelled", {
-  /** Whether the worker confirmed that it stopped; absent where no worker was asked. */
+  /** Whether the worker confirmed that it stopped; absent when no worker was asked. */
   confirmed: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {

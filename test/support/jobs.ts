@@ -18,7 +18,7 @@ export const submission = (work: StreamWork, more: Partial<Submission> = {}): Su
   ...more
 })
 
-const noPulse = { onTick: () => () => {} }
+const noTicker = { onTick: () => () => {} }
 
 /** The events of a job as they come; ends after the job's end. */
 export const eventsOf = (id: string, after = 0) =>
@@ -27,7 +27,7 @@ export const eventsOf = (id: string, after = 0) =>
       Jobs.use((jobs) => Effect.orDie(jobs.follow(id))),
       ({ log }) =>
         Stream.flatMap(
-          batches({ log, pulse: noPulse }, after, (events) => events),
+          batches({ log, ticker: noTicker }, after, (events) => events),
           (events) => Stream.fromIterable(events)
         )
     )

@@ -154,7 +154,7 @@ export const makeAnswering = Effect.gen(function* () {
       if (last !== undefined && isEnd(last.kind)) hasEnded = true
       return events
     }
-    const pull = yield* pullBatches({ log, pulse: ticker }, 0, batch)
+    const pull = yield* pullBatches({ log, ticker }, 0, batch)
     const context: ResponseContext = {
       jobId,
       model: endpointRequest.model,

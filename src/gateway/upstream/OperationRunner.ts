@@ -51,7 +51,7 @@ export class OperationRunner extends Context.Service<
         const { job_id: jobId } = yield* jobs.submit(submission)
         const events = Stream.unwrap(
           Effect.map(Effect.orDie(jobs.follow(jobId)), ({ log }) =>
-            batches({ log, pulse: ticker }, 0, (events) => events)
+            batches({ log, ticker }, 0, (events) => events)
           )
         )
         return { jobId, events }

@@ -1,6 +1,6 @@
 import { EventKind, isDroppable, type LoggedEvent } from "./JobEvent.ts"
 
-// Each event: its number, its kind, the length of its data; then its data.
+// An event is its id, its kind, the length of its data, and its data.
 const idBytes = 8
 const lengthAt = idBytes + 1
 const headBytes = lengthAt + 4
@@ -9,23 +9,23 @@ const kinds = EventKind.literals
 const codeOf: ReadonlyMap<EventKind, number> = new Map(kinds.map((kind, code) => [kind, code]))
 
 /**
- * Events one behind the other as bytes outside of the heap, where they take the least room and the garbage collector
- * neither copies them nor looks at them: most are never read again.
+ * Encoded events in one buffer. The buffer is outside of the heap, so the garbage collector neither scans nor copies the
+ * events; most of them are never read again.
  */
 export class EventBlock {
   #bytes: Buffer
   #used = 0
-  /** The number of the last one; 0 when there is none. */
+  /** The id of the last event; 0 when the block is empty. */
   lastId = 0
-  /** Whether one of them may be dropped. */
+  /** Whether the block contains an event that may be dropped. */
   hasDroppable = false
 
-  /** With room for events of so many bytes together. */
+  /** `capacity` is the size of the buffer in bytes. */
   constructor(capacity: number) {
     this.#bytes = Buffer.allocUnsafeSlow(capacity)
   }
 
-  /** How many bytes an event takes whose data has `dataBytes`. */
+  /** The size of an encoded event, in bytes, from the size of its data. */
   static sizeOf(dataBytes: number) {
     return headBytes + dataBytes
   }
@@ -34,7 +34,7 @@ export class EventBlock {
     return this.#used + EventBlock.sizeOf(dataBytes) <= this.#bytes.length
   }
 
-  /** Adds an event, for which there is room. */
+  /** Adds an event; the caller has checked that there is room. */
   append({ id, json, kind }: LoggedEvent, dataBytes: number) {
     this.#bytes.writeDoubleLE(id, this.#used)
     this.#bytes[this.#used + idBytes] = codeOf.get(kind) ?? 0
@@ -45,7 +45,7 @@ export class EventBlock {
     this.hasDroppable ||= isDroppable(kind)
   }
 
-  /** The same without the events that are not to be kept. */
+  /** A copy that contains only the events to keep. */
   filter(isKept: (event: LoggedEvent, dataBytes: number) => boolean) {
     const block = new EventBlock(this.#used)
     for (const event of this.events()) {
@@ -55,7 +55,7 @@ export class EventBlock {
     return block
   }
 
-  /** Gives back the room that is left. */
+  /** Releases the unused rest of the buffer. */
   trim() {
     if (this.#used === this.#bytes.length) return
     const bytes = Buffer.allocUnsafeSlow(this.#used)
@@ -63,7 +63,7 @@ export class EventBlock {
     this.#bytes = bytes
   }
 
-  /** The events above `after`. */
+  /** The events with an id above `after`. */
   *events(after = 0): Generator<LoggedEvent, void> {
     for (let at = 0; at < this.#used;) {
       const id = this.#bytes.readDoubleLE(at)

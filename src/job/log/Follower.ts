@@ -12,11 +12,11 @@ import { TransientMap } from "../../http/TransientMap.ts"
 import type { LoggedEvent } from "./JobEvent.ts"
 import { type Batch, type Cursor, type JobLog, start } from "./JobLog.ts"
 
-const beatEvery = 250
-// A beat comes at the latest 250 ms after this, so that a reader is never left without a word for a second.
+const tickMillis = 250
+// The next tick comes at most 250 ms later, so a follower gets something at least once a second.
 const silenceMillis = 740
 
-/** One timer for all who wait: a timer for each follower would cost more than the events that it waits for. */
+/** One timer for all followers: a timer for each of them would cost more than the events of its job. */
 export class Ticker extends Context.Service<
   Ticker,
   {
@@ -28,16 +28,16 @@ export class Ticker extends Context.Service<
     Ticker,
     Effect.gen(function* () {
       const listeners = new TransientMap<object, () => void>()
-      // A daemon that nobody follows has nothing to wake up for.
-      const listened = yield* Latch.make(false)
-      const beat = Effect.sync(() => {
-        if (listeners.size === 0) listened.closeUnsafe()
+      // Without followers the timer rests.
+      const hasListeners = yield* Latch.make(false)
+      const tick = Effect.sync(() => {
+        if (listeners.size === 0) hasListeners.closeUnsafe()
         const waiting = Array.from(listeners.values())
         for (const listener of waiting) listener()
       })
-      yield* Effect.sleep(beatEvery).pipe(
-        Effect.andThen(beat),
-        Effect.andThen(listened.await),
+      yield* Effect.sleep(tickMillis).pipe(
+        Effect.andThen(tick),
+        Effect.andThen(hasListeners.await),
         Effect.forever,
         Effect.forkScoped
       )
@@ -45,7 +45,7 @@ export class Ticker extends Context.Service<
         onTick: (listener) => {
           const key = {}
           listeners.set(key, listener)
-          listened.openUnsafe()
+          hasListeners.openUnsafe()
           return () => listeners.delete(key)
         }
       })
@@ -53,38 +53,38 @@ export class Ticker extends Context.Service<
   )
 }
 
-/** One who follows a log. */
+/** What following a log needs. */
 export interface Follower {
   readonly log: JobLog
-  readonly pulse: Ticker["Service"]
+  readonly ticker: Ticker["Service"]
 }
 
 /**
- * The events of a log after `after`, rendered one batch a pull, and an empty batch whenever nothing was given for most
- * of a second, until the scope closes. `render` gives undefined for events that it does not show. Done after the job's
- * end event. One at a time may pull.
+ * Pulls the events of a log after `after`, one rendered batch at a time, until the job's end event or until the scope
+ * closes. When no batch was delivered for most of a second, `render` gets an empty batch. `render` returns undefined for
+ * events that it does not show. At most one pull may run at a time.
  */
 export const pullBatches = Effect.fnUntraced(function* <A>(
-  { log, pulse }: Follower,
+  { log, ticker }: Follower,
   after: number,
   render: (events: ReadonlyArray<LoggedEvent>) => A | undefined
 ) {
   const clock = yield* Clock.Clock
   let cursor: Cursor = { ...start, after }
   let ended = false
-  let lastGiven = clock.currentTimeMillisUnsafe()
+  let deliveredAt = clock.currentTimeMillisUnsafe()
   let waiting: (() => void) | undefined
 
-  const isSilent = () => clock.currentTimeMillisUnsafe() - lastGiven >= silenceMillis
+  const isSilent = () => clock.currentTimeMillisUnsafe() - deliveredAt >= silenceMillis
   const wake = () => waiting?.()
   const leaveLog = log.onAppend(wake)
-  const leavePulse = pulse.onTick(() => {
+  const leaveTicker = ticker.onTick(() => {
     if (waiting !== undefined && isSilent()) wake()
   })
   yield* addFinalizer(() =>
     Effect.sync(() => {
       leaveLog()
-      leavePulse()
+      leaveTicker()
     })
   )
 
@@ -99,22 +99,22 @@ export const pullBatches = Effect.fnUntraced(function* <A>(
     })
   })
 
-  const give = (batch: Batch): Pull.Pull<A> => {
+  const deliver = (batch: Batch): Pull.Pull<A> => {
     cursor = batch.next
     ended = batch.ended
     if (ended && batch.events.length === 0) return Cause.done()
     if (batch.events.length === 0 && !isSilent()) return Effect.flatMap(appendedOrSilent, pull)
     const rendered = render(batch.events)
-    // What is not shown is no sign of life.
+    // The follower has seen nothing, so it counts as silence.
     if (rendered === undefined) return Effect.suspend(pull)
-    lastGiven = clock.currentTimeMillisUnsafe()
+    deliveredAt = clock.currentTimeMillisUnsafe()
     return Effect.succeed(rendered)
   }
-  const pull = (): Pull.Pull<A> => (ended ? Cause.done() : Effect.flatMap(log.read(cursor), give))
+  const pull = (): Pull.Pull<A> => (ended ? Cause.done() : Effect.flatMap(log.read(cursor), deliver))
   return Effect.suspend(pull)
 })
 
-/** What `pullBatches` gives, as a stream. */
+/** The batches of `pullBatches`, as a stream. */
 export const batches = <A>(
   follower: Follower,
   after: number,

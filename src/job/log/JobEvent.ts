@@ -3,7 +3,7 @@ import * as Schema from "effect/Schema"
 import { redact } from "../../http/Redaction.ts"
 import { isTooDeep } from "../../operation/nesting.ts"
 
-/** What may stand in a job's log, as `event:` of the full view. */
+/** The kinds of events in a job's log; the `event:` of the full view. */
 export const EventKind = Schema.Literals([
   "narration",
   "progress",
@@ -25,7 +25,7 @@ export const Narration = Schema.Struct({
   job_id: Schema.optionalKey(Schema.String)
 })
 
-/** How far long work has come. `rate` (units a second) and `eta_ms` (milliseconds) only when they are known. */
+/** How much of the work is done. `rate` (units per second) and `eta_ms` (milliseconds) are absent while unknown. */
 export const Progress = Schema.Struct({
   stage: Schema.String,
   current: Schema.Finite,
@@ -38,7 +38,7 @@ export const Progress = Schema.Struct({
 /** A piece of text: a token, or a line of an older hive. */
 export const Text = Schema.Struct({ text: Schema.String })
 
-/** Why something failed: the error's tag, the sentence for the user, and what a program may want to know. */
+/** A failure: the error's tag, the sentence for the user, and details for programs. */
 export const Failure = Schema.Struct({
   code: Schema.String,
   message: Schema.String,
@@ -50,8 +50,8 @@ export type Failure = typeof Failure.Type
 export const Timing = Schema.Struct({ queued_ms: Schema.Finite, run_ms: Schema.Finite })
 
 /**
- * One event of a job. Its data is JSON text and is not parsed on its way: what a hive wrote goes out as it came.
- * `id` is set when the event was numbered elsewhere.
+ * One event of a job. Its data is JSON text, which is passed on without parsing: clients get what the hive wrote. `id` is
+ * set for events of a hive, which has numbered them.
  */
 export class JobEvent {
   readonly kind: EventKind
@@ -95,23 +95,23 @@ export class JobEvent {
     return new JobEvent("failed", JSON.stringify({ error }))
   }
 
-  /** Whether the worker confirmed that it stopped, where one worked on the job. */
+  /** `confirmed`: whether the worker confirmed that it stopped; true for a job without a worker. */
   static cancelled(confirmed: boolean) {
     return new JobEvent("cancelled", JSON.stringify({ confirmed }))
   }
 }
 
-/** An event in a job's log, with its number there. */
+/** An event in a job's log, with its id there. */
 export interface LoggedEvent {
   readonly id: number
   readonly kind: EventKind
   readonly json: string
 }
 
-/** Whether nothing follows an event of this kind. */
+/** Whether an event of this kind ends the job. */
 export const isEnd = (kind: EventKind) => kind === "done" || kind === "failed" || kind === "cancelled"
 
-/** Whether an event of this kind may be dropped from a log that is full: it says nothing of the answer. */
+/** Whether a full log may drop events of this kind: they are not part of the answer. */
 export const isDroppable = (kind: EventKind) => kind === "narration" || kind === "progress"
 
 const notTooDeep =
@@ -119,7 +119,7 @@ const notTooDeep =
   (json: string) =>
     isTooDeep(json) ? Option.none<A>() : read(json)
 
-/** Readers of an event's data; each gives an `Option`, because the data may come from another machine. */
+/** Decoders of an event's data; each returns an `Option`, because the data may come from another machine. */
 export const readNarration = Schema.decodeUnknownOption(Schema.fromJsonString(Narration))
 export const readProgress = Schema.decodeUnknownOption(Schema.fromJsonString(Progress))
 export const readText = Schema.decodeUnknownOption(Schema.fromJsonString(Text))

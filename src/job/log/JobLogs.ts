@@ -4,14 +4,14 @@ import * as Layer from "effect/Layer"
 import type { JobLog } from "./JobLog.ts"
 import { MemoryLog } from "./MemoryLog.ts"
 
-/** Makes the log of each new job. */
+/** Creates the log of each new job. */
 export class JobLogs extends Context.Service<
   JobLogs,
   {
     readonly make: (jobId: string, limitBytes: number) => Effect.Effect<JobLog>
   }
 >()("rbee/job/log/JobLogs") {
-  /** Logs that live as long as the process. */
+  /** Logs in memory. */
   static readonly layerMemory = Layer.succeed(
     JobLogs,
     JobLogs.of({ make: (_jobId, limitBytes) => Effect.sync(() => new MemoryLog(limitBytes)) })

@@ -7,7 +7,7 @@ const bytesOfOneRead = 256 * 1024
 const overheadOfEvent = 64
 const minBlock = 1024
 const maxBlock = 64 * 1024
-// Making room for a single event each time would cost a pass over the whole log for each.
+// Freeing room for one event at a time would cost a pass over the whole log for each event.
 const shareToFree = 1 / 8
 
 /** The index of the first item above `id` in a list that grows. */
@@ -26,14 +26,14 @@ const indexAbove = <A>(items: ReadonlyArray<A>, id: number, idOf: (item: A) => n
 const lastIdOf = (block: EventBlock) => block.lastId
 const idItself = (id: number) => id
 
-/** A job's log in memory, as bytes: only what was appended last is kept as it came. */
+/** A job's log in memory: encoded events, and the latest ones as objects. */
 export class MemoryLog implements JobLog {
   readonly #limitBytes: number
-  /** A new list with each change: a listener may leave and come back while the others are called. */
+  /** Replaced at each change: a listener may leave or enter while the listeners are called. */
   #listeners: ReadonlyArray<() => void> = []
   readonly #dropped: Array<number> = []
   #blocks: Array<EventBlock> = []
-  /** What was appended last, for those who follow and are up to date. */
+  /** The events of the last append, for followers that have read everything before. */
   #latest: Array<LoggedEvent> = []
   #latestBytes = 0
   /** The id before the first of them. */
@@ -123,7 +123,7 @@ export class MemoryLog implements JobLog {
     return block
   }
 
-  // An event that a hive numbered keeps its number, plus the count of the queen's own events before the first.
+  // The id of a hive's event is the hive's id plus the number of events that the queen wrote before the first of them.
   #numberOf(given: number | undefined) {
     if (given === undefined) return this.#lastId + 1
     this.#ownEvents ??= this.#lastId
@@ -148,7 +148,7 @@ export class MemoryLog implements JobLog {
   }
 
   #read({ after, reportedDropped }: Cursor): Batch {
-    // Nothing was dropped that comes after what such a reader knows.
+    // No event after this position has been dropped.
     if (after === this.#beforeLatest) {
       const next = { after: this.#lastId, reportedDropped }
       return { events: this.#latest, next, ended: this.#ended }

@@ -526,7 +526,7 @@ describe("signs of life", () => {
   for (const [name, view] of Object.entries(views)) {
     it.effect(`never leaves a second without a byte in ${name}, also after what it does not show`, () =>
       Effect.gen(function* () {
-        const pulse = yield* Ticker
+        const ticker = yield* Ticker
         const log = new MemoryLog(1_000_000)
         yield* log.append([JobEvent.token("a")])
         let lastAt = 0
@@ -537,7 +537,7 @@ describe("signs of life", () => {
           longest = Math.max(longest, now - lastAt)
           lastAt = now
         })
-        const following = yield* Effect.forkChild(Stream.runForEach(view({ log, pulse }, 0, "job-1"), note))
+        const following = yield* Effect.forkChild(Stream.runForEach(view({ log, ticker }, 0, "job-1"), note))
         for (let at = 10; at <= 10_000; at += 10) {
           yield* TestClock.adjust(10)
           if (at === 3_650) yield* log.append([JobEvent.result({ text: "a", finish_reason: "stop" })])
@@ -554,7 +554,7 @@ describe("signs of life", () => {
     Effect.gen(function* () {
       const log = new MemoryLog(1_000_000)
       yield* log.append([JobEvent.token("a")])
-      const counts = batches({ log, pulse: yield* Ticker }, 0, (events) => events)
+      const counts = batches({ log, ticker: yield* Ticker }, 0, (events) => events)
       const following = yield* Effect.forkChild(Stream.runCollect(Stream.take(counts, 3)))
       yield* TestClock.adjust("3 seconds")
       assert.deepStrictEqual(
