@@ -22,6 +22,7 @@ import { DetachedProcess } from "../system/DetachedProcess.ts"
 import { PidFile } from "../system/PidFile.ts"
 import { Pids } from "../system/Pids.ts"
 import { AutoForwarder } from "./fleet/AutoForwarder.ts"
+import { Explainer } from "./fleet/Explainer.ts"
 import { fleetUpstream } from "./fleet/FleetUpstream.ts"
 import { HiveAttempt } from "./fleet/HiveAttempt.ts"
 import { HiveForwarder } from "./forward/HiveForwarder.ts"
@@ -29,6 +30,7 @@ import { queenHandlers } from "./handlers.ts"
 import { queenHttpHandlers } from "./http.ts"
 import { HiveImport } from "./lifecycle/HiveImport.ts"
 import { HiveLifecycle } from "./lifecycle/HiveLifecycle.ts"
+import { HiveTargets } from "./lifecycle/HiveTargets.ts"
 import { QueenApi } from "./QueenApi.ts"
 import { queenRouter } from "./QueenRouter.ts"
 import { HeartbeatReceiver } from "./registry/HeartbeatReceiver.ts"
@@ -85,7 +87,9 @@ const server = Layer.unwrap(
   )
 ).pipe(Layer.provide(publicRoutes), Layer.provide(ApiKeys.layerNoDeps))
 
-const ownHandlers = Layer.effectDiscard(Effect.flatMap(queenHandlers, addQueenHandlers))
+const ownHandlers = Layer.effectDiscard(Effect.flatMap(queenHandlers, addQueenHandlers)).pipe(
+  Layer.provide([Explainer.layerNoDeps, HiveTargets.layerNoDeps])
+)
 
 const pidFile = Layer.effectDiscard(
   Effect.gen(function* () {

@@ -6,11 +6,11 @@ import type { HandlersOf } from "../job/Handlers.ts"
 import type { Jobs } from "../job/Jobs.ts"
 import { JobEvent } from "../job/log/JobEvent.ts"
 import { type Narrate, withNarration } from "../job/withNarration.ts"
-import { makeExplaining } from "./fleet/explain.ts"
+import { Explainer } from "./fleet/Explainer.ts"
 import { currentHives, fleetStatus } from "./fleetStatus.ts"
 import { HiveImport } from "./lifecycle/HiveImport.ts"
 import { HiveLifecycle } from "./lifecycle/HiveLifecycle.ts"
-import { hiveTargets } from "./lifecycle/hiveTargets.ts"
+import { HiveTargets } from "./lifecycle/HiveTargets.ts"
 import { HiveCapabilities } from "./registry/HiveCapabilities.ts"
 import { HiveRegistry } from "./registry/HiveRegistry.ts"
 import { KnownModels } from "./registry/KnownModels.ts"
@@ -30,15 +30,15 @@ const makeRemoteOperations = Effect.gen(function* () {
   const capabilities = yield* HiveCapabilities
   const installer = yield* Installer
   const ssh = yield* Ssh
-  const configured = yield* hiveTargets
+  const targets = yield* HiveTargets
 
   const install = Effect.fnUntraced(function* (alias: string, narrate: Narrate) {
-    const { entry, target } = yield* configured(alias)
+    const { entry, target } = yield* targets.find(alias)
     return yield* installer.install(target, entry, narrate)
   })
 
   const uninstall = Effect.fnUntraced(function* (alias: string, narrate: Narrate) {
-    const { entry, target } = yield* configured(alias)
+    const { entry, target } = yield* targets.find(alias)
     const removed = yield* installer.uninstall(target, entry, narrate)
     registry.markStopped(alias)
     yield* knownModels.forget(alias)
@@ -47,7 +47,7 @@ const makeRemoteOperations = Effect.gen(function* () {
   })
 
   const testSsh = Effect.fnUntraced(function* (alias: string, narrate: Narrate) {
-    const { target } = yield* configured(alias)
+    const { target } = yield* targets.find(alias)
     yield* narrate("ssh_test", `Testing ssh to '${alias}' (${target.user}@${target.hostName})`)
     const { millis, output } = yield* ssh.test(target)
     return { alias, state: "reachable", output, millis }
@@ -63,7 +63,7 @@ export const queenHandlers = Effect.gen(function* () {
   const capabilities = yield* HiveCapabilities
   const hiveImport = yield* HiveImport
   const remote = yield* makeRemoteOperations
-  const explain = yield* makeExplaining
+  const explainer = yield* Explainer
   const context = yield* Effect.context<FleetView | HiveRegistry | Jobs>()
 
   const hives = Effect.provideContext(currentHives, context)
@@ -76,7 +76,7 @@ export const queenHandlers = Effect.gen(function* () {
 
   const handlers: HandlersOf<"queen"> = {
     status: () => answer(status),
-    explain: (operation) => answer(explain(operation)),
+    explain: (operation) => answer(explainer.explain(operation)),
     hive_list: () => answer(Effect.map(hives, ({ hives }) => ({ hives: hives.map(({ record }) => record) }))),
     hive_get: ({ alias }) =>
       answer(

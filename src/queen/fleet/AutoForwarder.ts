@@ -20,8 +20,8 @@ import { FleetView, type HiveSnapshot } from "../scheduler/FleetView.ts"
 import type { Outcome } from "../scheduler/messages.ts"
 import { Scheduler } from "../scheduler/Scheduler.ts"
 import { classifyFailure } from "./classifyFailure.ts"
-import { requirementsOf } from "./FleetUpstream.ts"
 import { HiveAttempt, isHiveError } from "./HiveAttempt.ts"
+import { modelRequirements } from "./modelRequirements.ts"
 
 /** Forwards operations whose `hive_id` is `auto`. */
 export class AutoForwarder extends Context.Service<
@@ -146,7 +146,7 @@ const make = Effect.gen(function* () {
     }
     const asked = Predicate.isReadonlyObject(body) ? body : { max_tokens }
     const text = textOf(prompt) ?? JSON.stringify(body ?? "")
-    const wish = requirementsOf(model, text, asked)
+    const wish = modelRequirements(model, text, asked)
     const turn = yield* schedule.reserve(
       {
         ...wish,
@@ -165,7 +165,7 @@ const make = Effect.gen(function* () {
   const withRoom = Effect.fnUntraced(function* (model: ServedModel, { request }: OperationRun) {
     const { ctx_size, parallel } = request.fields
     const decision = yield* schedule.place({
-      ...requirementsOf(model, "", {}),
+      ...modelRequirements(model, "", {}),
       device: deviceOf(request.fields),
       contextSize: numberOf(ctx_size),
       parallel: numberOf(parallel)

@@ -16,41 +16,18 @@ import type { OperationError } from "../../job/errors.ts"
 import { JobEvent } from "../../job/log/JobEvent.ts"
 import type { Emit, RunningJob } from "../../job/Submission.ts"
 import { Complete } from "../../operation/inferenceOperations.ts"
-import { estimateTokens } from "../../operation/promptSize.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { AnswerLost } from "../scheduler/errors.ts"
 import { keyOf, type WorkerView } from "../scheduler/Fleet.ts"
 import { FleetView, type HiveSnapshot } from "../scheduler/FleetView.ts"
-import { prefixesOf } from "../scheduler/Prefixes.ts"
 import { Scheduler, type Reservation, type ReservationRequest } from "../scheduler/Scheduler.ts"
 import { AnswerContinuation } from "./AnswerContinuation.ts"
 import { classifyFailure } from "./classifyFailure.ts"
 import { HiveAttempt, isHiveError } from "./HiveAttempt.ts"
+import { modelRequirements } from "./modelRequirements.ts"
 
 const actor = "qn-sched"
-const usualAnswer = 512
 const maxAge = 2_000
-
-const answerTokens = ({ max_completion_tokens, max_tokens }: GatewayRequest["body"], longest: number) => {
-  const most = max_completion_tokens ?? max_tokens
-  return typeof most === "number" && most >= 0 ? Math.min(most, longest) : usualAnswer
-}
-
-/** What a request for a model asks of the scheduler. */
-export const requirementsOf = (
-  { alias, facts, id }: ServedModel,
-  prompt: string,
-  body: GatewayRequest["body"]
-) => ({
-  model: id,
-  tokens: estimateTokens(prompt.length) + answerTokens(body, facts.context_length),
-  prefixes: prefixesOf(prompt),
-  contextSize: alias?.context_size,
-  hive: alias?.hive,
-  device: alias?.device,
-  parallel: alias?.parallel,
-  engine: alias?.engine
-})
 
 // Of a second hive job the numbers begin anew, so its events get numbers of the queen's.
 const withoutId = ({ json, kind }: JobEvent) => new JobEvent(kind, json)
@@ -252,7 +229,7 @@ export const fleetUpstream = Layer.effect(
         job,
         emit,
         wish: {
-          ...requirementsOf(request.model, request.prompt, request.body),
+          ...modelRequirements(request.model, request.prompt, request.body),
           capabilities: requiredCapabilities(request),
           key,
           priority,

@@ -14,7 +14,7 @@ import { HiveNotReachable, type HiveNotConfigured, type HiveNotFound } from "../
 import { HiveRegistry } from "../registry/HiveRegistry.ts"
 import type { RemoteHiveError } from "../ssh/installErrors.ts"
 import { RemoteHive } from "../ssh/RemoteHive.ts"
-import { hiveTargets } from "./hiveTargets.ts"
+import { HiveTargets } from "./HiveTargets.ts"
 import { LocalHive } from "./LocalHive.ts"
 
 /** The result of starting or stopping a hive. */
@@ -47,7 +47,7 @@ export class HiveLifecycle extends Context.Service<
   static readonly layerNoDeps = Layer.effect(
     HiveLifecycle,
     Effect.suspend(() => make)
-  ).pipe(Layer.provide(LocalHive.layer), Layer.provide(DaemonLauncher.layerNoDeps))
+  ).pipe(Layer.provide([LocalHive.layer, HiveTargets.layerNoDeps, DaemonLauncher.layerNoDeps]))
 }
 
 const running = (alias: string, { url }: Peer, pid: number): HiveChange => ({
@@ -63,12 +63,12 @@ const make = Effect.gen(function* () {
   const local = yield* LocalHive
   const { queen } = yield* Settings
   const remote = yield* RemoteHive
-  const configured = yield* hiveTargets
+  const targets = yield* HiveTargets
 
   const isHealthy = (hive: Peer) => Effect.map(launcher.probeDaemon(hive), Option.isSome)
 
   const startRemote = Effect.fnUntraced(function* (alias: string, peer: Peer, narrate: Narrate) {
-    const { entry, target } = yield* configured(alias)
+    const { entry, target } = yield* targets.find(alias)
     // A remote hive cannot reach a queen on a loopback address; the queen probes the hive instead.
     const isReachable = isLoopback(entry.hostName) || !isLoopback(queen.host)
     const queenUrl = reachableUrl(queen.host, queen.port, isLoopback(entry.hostName))
@@ -95,7 +95,7 @@ const make = Effect.gen(function* () {
     const { peer } = yield* registry.find(alias)
     if (alias === "localhost") yield* local.stop(alias, peer, narrate)
     else {
-      const { entry, target } = yield* configured(alias)
+      const { entry, target } = yield* targets.find(alias)
       yield* remote.stop(target, entry, narrate)
     }
     registry.markStopped(alias)

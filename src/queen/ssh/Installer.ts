@@ -9,14 +9,14 @@ import { HiveTokens } from "../../hives/HiveTokens.ts"
 import type { Narrate } from "../../job/withNarration.ts"
 import { version } from "../../system/Program.ts"
 import { type InstallError, OtherProgram, type UninstallError, UnknownPlatform } from "./installErrors.ts"
-import { type InstallPlan, makePlanner } from "./installPlan.ts"
+import { type InstallPlan, InstallPlanner } from "./InstallPlanner.ts"
 import { activate, probe, remove } from "./installScripts.ts"
 import { RemoteHive } from "./RemoteHive.ts"
 import { machineFrom } from "./RemoteMachine.ts"
-import { requireValue, parseScriptOutput } from "./ScriptOutput.ts"
+import { parseScriptOutput, requireValue, type ScriptOutput } from "./ScriptOutput.ts"
 import { Ssh } from "./Ssh.ts"
-import { type SshTarget } from "./SshTarget.ts"
-import { makeDelivery } from "./upload.ts"
+import type { SshTarget } from "./SshTarget.ts"
+import { Uploader } from "./Uploader.ts"
 
 /** The result of an installation. `engine`: whether the machine can run llama models. */
 export type Installed = {
@@ -58,24 +58,54 @@ export class Installer extends Context.Service<
   static readonly layerNoDeps = Layer.effect(
     Installer,
     Effect.suspend(() => make)
-  )
+  ).pipe(Layer.provide([InstallPlanner.layerNoDeps, Uploader.layerNoDeps]))
 }
 
 const tokenBytes = 32
 
-/** The steps of an installation that run scripts on the machine. */
-const makeMachineSteps = Effect.gen(function* () {
-  const ssh = yield* Ssh
-  const tokens = yield* HiveTokens
+const newToken = () => Redacted.make(randomBytes(tokenBytes).toString("base64url"))
 
-  const inspectMachine = Effect.fnUntraced(function* (target: SshTarget, binaryPath: string) {
-    const output = parseScriptOutput(yield* ssh.run(target, probe, [binaryPath]))
-    const foreignFile = output.first("foreign_file")
-    if (foreignFile !== undefined) return yield* new OtherProgram({ hive: target.alias, file: foreignFile })
-    const machine = machineFrom(output, yield* requireValue(output, target.alias, "data"))
-    if (!("unknown" in machine)) return machine
-    return yield* new UnknownPlatform({ hive: target.alias, platform: machine.unknown })
-  })
+/** Reads the state of a machine; fails if rbee cannot be installed there. */
+const inspectMachine = Effect.fnUntraced(function* (
+  ssh: Ssh["Service"],
+  target: SshTarget,
+  binaryPath: string
+) {
+  const output = parseScriptOutput(yield* ssh.run(target, probe, [binaryPath]))
+  const foreignFile = output.first("foreign_file")
+  if (foreignFile !== undefined) return yield* new OtherProgram({ hive: target.alias, file: foreignFile })
+  const machine = machineFrom(output, yield* requireValue(output, target.alias, "data"))
+  if (!("unknown" in machine)) return machine
+  return yield* new UnknownPlatform({ hive: target.alias, platform: machine.unknown })
+})
+
+/** The sentences about a completed installation. `output`: that of the `activate` script. */
+const installSentences = (
+  alias: string,
+  { hasEngine, node }: InstallPlan,
+  output: ScriptOutput,
+  changed: boolean
+): ReadonlyArray<string> => {
+  const restart = `'rbee hive stop ${alias}' and 'rbee hive start ${alias}'`
+  return [
+    changed
+      ? `rbee ${version} is installed on '${alias}', with Node ${node.version}`
+      : `rbee ${version} is already installed on '${alias}'`,
+    ...(hasEngine
+      ? []
+      : ["The llama engine is not installed there; run 'rbee engine install llama' on that machine"]),
+    ...(output.all("kept").length > 0
+      ? [`Running daemons still use the previous version; restart them with ${restart}`]
+      : [])
+  ]
+}
+
+const make = Effect.gen(function* () {
+  const ssh = yield* Ssh
+  const planner = yield* InstallPlanner
+  const uploader = yield* Uploader
+  const tokens = yield* HiveTokens
+  const remoteHive = yield* RemoteHive
 
   const activateProgram = Effect.fnUntraced(function* (
     target: SshTarget,
@@ -83,8 +113,7 @@ const makeMachineSteps = Effect.gen(function* () {
     { node, program }: InstallPlan
   ) {
     const kept = yield* tokens.find(target.alias)
-    const fresh = () => Redacted.make(randomBytes(tokenBytes).toString("base64url"))
-    const token = Option.getOrElse(kept, fresh)
+    const token = Option.getOrElse(kept, newToken)
     const must = Option.isSome(kept) ? "yes" : "no"
     const args = [entry.binaryPath ?? "", program, node.file, Redacted.value(token), must]
     const output = parseScriptOutput(yield* ssh.run(target, activate, args))
@@ -94,55 +123,27 @@ const makeMachineSteps = Effect.gen(function* () {
     return output
   })
 
-  return { activateProgram, inspectMachine }
-})
-
-const make = Effect.gen(function* () {
-  const ssh = yield* Ssh
-  const { activateProgram, inspectMachine } = yield* makeMachineSteps
-  const plan = yield* makePlanner
-  const deliver = yield* makeDelivery
-  const tokens = yield* HiveTokens
-  const remoteHive = yield* RemoteHive
-
   const install = Effect.fn("Installer.install")(function* (
     target: SshTarget,
     entry: HiveEntry,
     narrate: Narrate
   ) {
     yield* narrate("hive_install", `Inspecting machine '${target.alias}'`)
-    const machine = yield* inspectMachine(target, entry.binaryPath ?? "")
-    const planned = yield* plan(target, machine)
-    yield* deliver(target, machine, planned.parts, planned.node, narrate)
-    const output = yield* activateProgram(target, entry, planned)
-
-    const changed = planned.parts.length > 0 || output.first("switched") !== undefined
-    yield* narrate(
-      "hive_install",
-      changed
-        ? `rbee ${version} is installed on '${target.alias}', with Node ${planned.node.version}`
-        : `rbee ${version} is already installed on '${target.alias}'`
-    )
-    if (!planned.hasEngine) {
-      yield* narrate(
-        "hive_install",
-        "The llama engine is not installed there; run 'rbee engine install llama' on that machine"
-      )
-    }
-    if (output.all("kept").length > 0) {
-      const restart = `'rbee hive stop ${target.alias}' and 'rbee hive start ${target.alias}'`
-      yield* narrate(
-        "hive_install",
-        `Running daemons still use the previous version; restart them with ${restart}`
-      )
+    const machine = yield* inspectMachine(ssh, target, entry.binaryPath ?? "")
+    const plan = yield* planner.plan(target, machine)
+    yield* uploader.upload(target, { machine, parts: plan.parts, node: plan.node }, narrate)
+    const output = yield* activateProgram(target, entry, plan)
+    const changed = plan.parts.length > 0 || output.first("switched") !== undefined
+    for (const sentence of installSentences(target.alias, plan, output, changed)) {
+      yield* narrate("hive_install", sentence)
     }
     return {
       alias: target.alias,
       version,
       state: "installed",
       changed,
-      node: planned.node.version,
-      engine: planned.hasEngine ? "installed" : "missing"
+      node: plan.node.version,
+      engine: plan.hasEngine ? "installed" : "missing"
     } as const
   }, Effect.scoped)
 
