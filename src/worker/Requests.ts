@@ -10,14 +10,19 @@ interface ActiveRequest {
   readonly close: () => void
 }
 
+/** A registered request; `abort` aborts its signal. */
+export interface OpenRequest {
+  readonly id: string
+  readonly signal: AbortSignal
+  readonly abort: () => void
+}
+
 /** The active requests, which clients can cancel by id. */
 export class Requests extends Context.Service<
   Requests,
   {
     /** Registers a request under the client's id or a new one. The signal aborts when the request is cancelled. */
-    readonly open: (
-      id: string | undefined
-    ) => Effect.Effect<{ readonly id: string; readonly signal: AbortSignal }, BadRequest>
+    readonly open: (id: string | undefined) => Effect.Effect<OpenRequest, BadRequest>
     readonly close: (id: string) => Effect.Effect<void>
     /** Returns true once the generation has stopped and its slot is free; false if the request is unknown. */
     readonly cancel: (id: string) => Effect.Effect<boolean>
@@ -36,7 +41,7 @@ export class Requests extends Context.Service<
           const controller = new AbortController()
           const { promise, resolve } = Promise.withResolvers<void>()
           requests.set(id, { controller, closed: promise, close: resolve })
-          return Effect.succeed({ id, signal: controller.signal })
+          return Effect.succeed({ id, signal: controller.signal, abort: () => controller.abort() })
         }),
       close: (id) =>
         Effect.sync(() => {

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Stream from "effect/Stream"
 import type { Token } from "node-llama-cpp"
@@ -6,6 +7,7 @@ import { answered, chatShape, completionShape, type Shape, streamed } from "./An
 import type { Engine } from "./Engine.ts"
 import { BadRequest } from "./errors.ts"
 import { chatPrompt, completionPrompts } from "./prompts.ts"
+import type { KeptRequest, Replays } from "./Replays.ts"
 import { readChat, readCompletion } from "./RequestBody.ts"
 import { openRequest, type Requests } from "./Requests.ts"
 import { samplingOf } from "./samplingOf.ts"
@@ -14,6 +16,7 @@ import type { ChatRequest, CompletionRequest } from "./Wire.ts"
 
 /** The services of a request. */
 export interface RouteServices {
+  readonly replays: Replays["Service"]
   readonly requests: Requests["Service"]
   readonly served: Served["Service"]
 }
@@ -31,14 +34,43 @@ const millisPerSecond = 1000
 
 const eventStream = { contentType: "text/event-stream", headers: { "cache-control": "no-cache" } }
 
+const replayed = {
+  ...eventStream,
+  headers: { ...eventStream.headers, "x-rbee-replayed": "true" }
+}
+
+const maxKeepMs = 3_600_000
+
+/** The current request, if its client asks to keep the streamed answer: with an `x-request-id` and `x-rbee-keep-ms`. */
+const keptRequest = (request: CompletionRequest | ChatRequest) =>
+  Effect.map(HttpServerRequest.HttpServerRequest, ({ headers }): KeptRequest | undefined => {
+    const id = headers["x-request-id"]
+    const keepMs = Number(headers["x-rbee-keep-ms"] ?? 0)
+    if (request.stream !== true || id === undefined || !(keepMs > 0)) return undefined
+    return { id, body: JSON.stringify(request), keepMs: Math.min(keepMs, maxKeepMs) }
+  })
+
 const generate = Effect.fnUntraced(function* (
-  { requests, served }: RouteServices,
+  services: RouteServices,
   engine: Engine["Service"],
-  { maxTokens, prompts, request, shapeOf }: Generation
+  generation: Generation
 ) {
-  yield* checkModel(served, request.model)
+  const { request } = generation
+  yield* checkModel(services.served, request.model)
+  const kept = yield* keptRequest(request)
+  const earlier = kept === undefined ? undefined : yield* services.replays.find(kept)
+  if (earlier !== undefined) return HttpServerResponse.stream(earlier, replayed)
+  return yield* generateNew(services, engine, generation, kept)
+})
+
+const generateNew = Effect.fnUntraced(function* (
+  { replays, requests, served }: RouteServices,
+  engine: Engine["Service"],
+  { maxTokens, prompts, request, shapeOf }: Generation,
+  kept: KeptRequest | undefined
+) {
   const sampling = yield* samplingOf(engine, request, maxTokens)
-  const { id, signal } = yield* openRequest(requests)
+  const { abort, id, signal } = yield* openRequest(requests)
   const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
   const shape = shapeOf(id, served.modelId, Math.floor(now / millisPerSecond))
   const layout = { answers: prompts.length * sampling.choices, perPrompt: sampling.choices }
@@ -49,8 +81,9 @@ const generate = Effect.fnUntraced(function* (
   if (request.stream !== true) {
     return HttpServerResponse.jsonUnsafe(yield* answered(shape, closing, layout))
   }
-  const includeUsage = request.stream_options?.include_usage === true
-  return HttpServerResponse.stream(streamed(shape, closing, layout, includeUsage), eventStream)
+  const frames = streamed(shape, closing, layout, request.stream_options?.include_usage === true)
+  const answer = kept === undefined ? frames : yield* replays.start(kept, frames, abort)
+  return HttpServerResponse.stream(answer, eventStream)
 })
 
 /** `POST /v1/completions`. */

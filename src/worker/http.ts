@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import { embeddingRoute } from "./embeddingRoute.ts"
 import { chatRoute, completionRoute } from "./generationRoutes.ts"
 import { errorResponse, openAiError } from "./httpErrors.ts"
+import { Replays } from "./Replays.ts"
 import { Requests } from "./Requests.ts"
 import { Served } from "./Served.ts"
 
@@ -44,7 +45,7 @@ const cancelRoute = (requests: Requests["Service"]) =>
 /** The worker's routes: OpenAI's API, `/health`, and `DELETE /v1/requests/{id}`. */
 export const routes = HttpRouter.use(
   Effect.fn(function* (router) {
-    const services = { served: yield* Served, requests: yield* Requests }
+    const services = { served: yield* Served, requests: yield* Requests, replays: yield* Replays }
     const withErrors = Effect.catch(errorResponse)
     yield* router.add("GET", "/health", healthRoute(services.served))
     yield* router.add("GET", "/v1/models", modelsRoute(services.served))

@@ -13,6 +13,7 @@ import { printDevices } from "./devices.ts"
 import { type Engine, openEngine } from "./Engine.ts"
 import { EngineFailed } from "./errors.ts"
 import { app } from "./http.ts"
+import { Replays } from "./Replays.ts"
 import { Requests } from "./Requests.ts"
 import { Served } from "./Served.ts"
 
@@ -85,7 +86,7 @@ const main = Effect.gen(function* () {
   let engine: Engine["Service"] | undefined
   const served = Layer.succeed(Served, Served.of({ modelId: flags.modelId, engine: () => engine }))
   const server = HttpRouter.serve(app, { disableLogger: true, disableListenLog: true }).pipe(
-    Layer.provide([served, Requests.layer]),
+    Layer.provide([served, Requests.layer, Replays.layer]),
     Layer.provide(
       NodeHttpServer.layer(createServer, {
         host: flags.host,
