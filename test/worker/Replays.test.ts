@@ -65,7 +65,7 @@ describe("Replays", () => {
     Effect.gen(function* () {
       const replays = yield* Replays
       const { abort, frames } = endless()
-      yield* replays.start(request, frames, abort)
+      yield* Effect.asVoid(replays.start(request, frames, abort))
       const error = yield* Effect.flip(replays.find({ ...request, body: '{"prompt":"other"}' }))
       assert.include(error.message, "another body")
     }).pipe(Effect.provide(Replays.layer))
