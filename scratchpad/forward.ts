@@ -2,7 +2,7 @@
 // `node scratchpad/forward.ts`
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Stream } from "effect"
-import { JobEvent, Settings } from "../src/job/index.ts"
+import { type Event, JobEvent, Settings } from "../src/job/index.ts"
 import { WorkerSpawn } from "../src/operation/index.ts"
 import { HiveDirectory, HiveForwarder } from "../src/queen/index.ts"
 import { FakeHive, type Script } from "../src/testing/index.ts"
@@ -15,6 +15,17 @@ const hive =
       JobEvent.narration("hv-worker", "worker_spawn", `${name} starts ${String(fields["model"])}`),
       JobEvent.result({ id: `worker-of-${name}`, state: "ready" })
     )
+
+const show = (hiveId: string, event: Event) => {
+  switch (event._tag) {
+    case "Narration":
+      return Console.log(`${hiveId}: ${event.message}`)
+    case "Result":
+      return Console.log(`${hiveId}: result ${JSON.stringify(event.data)}`)
+    default:
+      return Effect.void
+  }
+}
 
 const program = Effect.gen(function* () {
   const atlas = yield* FakeHive.make(hive("atlas"))
@@ -30,7 +41,7 @@ const program = Effect.gen(function* () {
       HiveForwarder.useSync(({ forward }) =>
         forward(new WorkerSpawn({ hive_id: hiveId, model: "rbee:tiny", worker: "cpu", device: 0 }))
       )
-    ).pipe(Stream.runForEach(({ json, kind }) => Console.log(`${hiveId}: ${kind} ${json}`)))
+    ).pipe(Stream.runForEach((event) => show(hiveId, event)))
 
   yield* Effect.all([spawnOn("atlas"), spawnOn("boreas")], { concurrency: 2 }).pipe(Effect.provide(forwarder))
 

@@ -37,7 +37,9 @@ const ask = (hiveId: string) =>
       )
     )
   ).pipe(
-    Stream.runForEach(({ json, kind }) => Console.log(`${hiveId}: ${kind} ${json}`)),
+    Stream.runForEach((event) =>
+      event._tag === "Token" ? Console.log(`${hiveId}: token '${event.text}'`) : Effect.void
+    ),
     Effect.catch((error) => Console.log(`${hiveId}: ${error._tag}: ${error.message}`))
   )
 

@@ -47,7 +47,7 @@ describe("the examples", () => {
       assert.strictEqual(ran.code, 0, ran.stderr)
       assert.deepStrictEqual(
         linesOf(ran, "atlas: token"),
-        ["Once", " upon", " a", " time"].map((text) => `atlas: token {"text":"${text}"}`)
+        ["Once", " upon", " a", " time"].map((text) => `atlas: token '${text}'`)
       )
       assert.include(ran.stdout, "boreas: JobFailed: boreas has no such model\n")
       assert.include(

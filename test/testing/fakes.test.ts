@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
 import { hivePool } from "../../src/http/hivePool.ts"
 import { JobsClient } from "../../src/job/client/JobsClient.ts"
+import { TokenEvent } from "../../src/job/Event.ts"
 import { JobEvent } from "../../src/job/log/JobEvent.ts"
 import { WorkerList } from "../../src/operation/workerOperations.ts"
 import { HiveNotFound } from "../../src/queen/forward/errors.ts"
@@ -111,7 +112,7 @@ describe("fakeForwarder", () => {
     Effect.gen(function* () {
       const { forward, forwardJson } = yield* HiveForwarder
       const events = yield* Stream.runCollect(forward(list))
-      assert.strictEqual(events[0]?.json, `{"text":"worker_list at atlas"}`)
+      assert.deepStrictEqual(events[0], new TokenEvent({ id: undefined, text: "worker_list at atlas" }))
       const json = `{"operation":"dance","hive_id":"xyz"}`
       const { routing } = WorkerList
       const error = yield* Effect.flip(

@@ -2,6 +2,7 @@ import type * as Effect from "effect/Effect"
 import type { JobEvent } from "../../job/log/JobEvent.ts"
 import type { RunningJob } from "../../job/Submission.ts"
 import type { Routing } from "../../operation/Routing.ts"
+import type { ForwardError } from "./errors.ts"
 
 /** What an interrupt of the forwarding does to the hive's job. */
 export interface LeavingOptions {
@@ -24,3 +25,9 @@ export interface Forwarded extends LeavingOptions {
 
 /** Takes the events of a hive's job, batch by batch. */
 export type TakeEvents<E> = (events: ReadonlyArray<JobEvent>) => Effect.Effect<void, E>
+
+/** Runs a request on its hive and takes its events as the hive sent them. */
+export type ForwardJson = <E>(
+  request: Forwarded,
+  emit: TakeEvents<E>
+) => Effect.Effect<void, ForwardError | E>

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type JobEvent, readNarration } from "../../job/log/JobEvent.ts"
+import type { Event } from "../../job/Event.ts"
 import { WorkerDelete, WorkerSpawn } from "../../operation/workerOperations.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { type ForwardError, HiveUnreachable } from "../forward/errors.ts"
@@ -51,7 +51,7 @@ export class Loader extends Context.Service<
 
 const reportPolls = Schedule.spaced("250 millis").pipe(Schedule.upTo({ times: 8 }))
 
-const readWorker = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ id: Schema.String })))
+const readWorker = Schema.decodeUnknownOption(Schema.Struct({ id: Schema.String }))
 
 const spawnOperation = ({ demand, device, engine, hive }: LoadCommand) =>
   new WorkerSpawn({
@@ -76,12 +76,10 @@ class LoadProgress {
     this.lastEventAt = clock.currentTimeMillisUnsafe()
   }
 
-  observe(event: JobEvent) {
+  observe(event: Event) {
     this.lastEventAt = this.#clock.currentTimeMillisUnsafe()
-    if (event.kind === "result") this.workerId = Option.getOrUndefined(readWorker(event.json))?.id
-    if (event.kind === "narration") {
-      Option.map(readNarration(event.json), ({ message }) => this.#narrate(message))
-    }
+    if (event._tag === "Result") this.workerId = Option.getOrUndefined(readWorker(event.data))?.id
+    if (event._tag === "Narration") this.#narrate(event.message)
   }
 }
 

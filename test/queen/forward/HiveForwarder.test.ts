@@ -1,11 +1,13 @@
 import type * as http from "node:http"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Stream } from "effect"
-import type { JobEvent } from "../../../src/job/log/JobEvent.ts"
+import { Duration, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
+import { LineEvent, NarrationEvent, TokenEvent } from "../../../src/job/Event.ts"
+import { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import type { RemoteWork, RunningJob } from "../../../src/job/Submission.ts"
+import { HiveId } from "../../../src/operation/fields.ts"
 import { Infer } from "../../../src/operation/inferenceOperations.ts"
 import { type Operation } from "../../../src/operation/Operation.ts"
-import { hiveAnswer } from "../../../src/operation/Routing.ts"
+import { hiveAnswer, hiveQuery, queenQuery } from "../../../src/operation/Routing.ts"
 import { WorkerList, WorkerSpawn } from "../../../src/operation/workerOperations.ts"
 import { HiveDirectory } from "../../../src/queen/forward/HiveDirectory.ts"
 import { HiveForwarder } from "../../../src/queen/forward/HiveForwarder.ts"
@@ -39,6 +41,23 @@ const forward = (url: string) =>
 
 const failing = (url: string) => Effect.flip(Stream.runDrain(forward(url)))
 
+class Greet extends Schema.Class<Greet>("Greet")({
+  operation: Schema.tag("greet"),
+  hive_id: HiveId,
+  since: Schema.DateFromString
+}) {
+  static readonly routing = hiveQuery
+}
+
+class Stranger extends Schema.Class<Stranger>("Stranger")({
+  operation: Schema.tag("stranger"),
+  hive_id: HiveId
+}) {}
+
+class Nowhere extends Schema.Class<Nowhere>("Nowhere")({ operation: Schema.tag("nowhere") }) {
+  static readonly routing = queenQuery
+}
+
 const token = (id: number, text: string) =>
   `id: ${id}\nevent: token\ndata: {"text":${JSON.stringify(text)}}\n\n`
 const done = (id: number) => `id: ${id}\nevent: done\ndata: {"queued_ms":0,"run_ms":5}\n\n`
@@ -48,16 +67,81 @@ describe("what comes back", () => {
     Effect.gen(function* () {
       const hive = yield* fakeHive(hiveWith(token(1, "a") + ": idle\n\n" + token(2, "b\u2028") + done(3)))
       const events = yield* Stream.runCollect(forward(hive.url))
-      assert.deepStrictEqual(
-        events.map(({ id, json, kind }) => [id, kind, json]),
-        [
-          [undefined, "narration", events[0]?.json],
-          [1, "token", `{"text":"a"}`],
-          [2, "token", `{"text":"b\u2028"}`]
-        ]
-      )
-      assert.include(events[0]?.json, "Forwarding worker_spawn operation to hive 'xyz'")
+      assert.deepStrictEqual(events, [
+        new NarrationEvent({
+          id: undefined,
+          actor: "qn-fwd",
+          action: "forward_start",
+          message: "Forwarding worker_spawn operation to hive 'xyz'"
+        }),
+        new TokenEvent({ id: 1, text: "a" }),
+        new TokenEvent({ id: 2, text: "b\u2028" })
+      ])
     })
+  )
+
+  it.live("gives a request as text the events as the hive sent them", () =>
+    Effect.gen(function* () {
+      const odd = `id: 1\nevent: token\ndata: { "text" : "b\u2028" , "p": 0.10 }\n\n`
+      const hive = yield* fakeHive(hiveWith(odd + done(2)))
+      const request = { operation: "dance", hiveId: "xyz", json: "{}", routing: hiveAnswer }
+      const events: Array<JobEvent> = []
+      yield* HiveForwarder.use((forwarder) =>
+        forwarder.forwardJson(request, (batch) => Effect.sync(() => void events.push(...batch)))
+      ).pipe(Effect.provide(forwarding({ xyz: hive.url })))
+      assert.deepStrictEqual(events.slice(1), [
+        new JobEvent("token", `{ "text" : "b\u2028" , "p": 0.10 }`, 1)
+      ])
+    })
+  )
+
+  it.live("fails at an event with unexpected data, and cancels the hive's job", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith(token(1, "a") + `id: 2\nevent: token\ndata: {"txt":1}\n\n`))
+      const error = yield* failing(hive.url)
+      assert.strictEqual(error._tag, "InvalidResponse")
+      assert.strictEqual(error.message, "Hive sent an event 'token' with unexpected data (hive 'xyz')")
+      assert.strictEqual(hive.asked.at(-1)?.method, "DELETE")
+    })
+  )
+
+  it.live("encodes an operation of the application's own with its class, and runs it by its routing", () =>
+    Effect.gen(function* () {
+      let submitted = 0
+      const hive = yield* fakeHive((request, response, body) => {
+        // Only an operation that may be repeated is submitted again.
+        if (request.method === "POST" && submitted++ === 0) return void request.socket.resetAndDestroy()
+        hiveWith(token(1, "Hello") + done(2))(request, response, body)
+      })
+      const greet = new Greet({ hive_id: "xyz", since: new Date(0) })
+      const events = yield* HiveForwarder.use((forwarder) =>
+        Stream.runCollect(forwarder.forward(Greet, greet))
+      ).pipe(Effect.provide(forwarding({ xyz: hive.url })))
+      assert.deepStrictEqual(events.at(-1), new TokenEvent({ id: 1, text: "Hello" }))
+      const body = `{"operation":"greet","hive_id":"xyz","since":"1970-01-01T00:00:00.000Z"}`
+      assert.deepStrictEqual(
+        hive.asked.filter(({ method }) => method === "POST").map(({ body }) => body),
+        [body, body]
+      )
+    })
+  )
+
+  it.effect("takes no class without routing, no operation of another class, and none without a hive", () =>
+    Effect.gen(function* () {
+      const { forward } = yield* HiveForwarder
+      const stranger = new Stranger({ hive_id: "xyz" })
+      // @ts-expect-error The class has no routing.
+      const withoutRouting = forward(Stranger, stranger)
+      // @ts-expect-error It is not an operation of this class.
+      const ofAnotherClass = forward(Greet, stranger)
+      // @ts-expect-error The queen's operation names no hive.
+      const withoutHive = forward(Nowhere, new Nowhere({}))
+      // @ts-expect-error It needs its class.
+      const withoutClass = forward(new Greet({ hive_id: "xyz", since: new Date(0) }))
+      for (const refused of [withoutRouting, ofAnotherClass, withoutHive, withoutClass]) {
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(Stream.runDrain(refused))))
+      }
+    }).pipe(Effect.provide(forwarding({})))
   )
 
   it.live("sends the text as it came", () =>
@@ -80,13 +164,10 @@ describe("what comes back", () => {
         eventStream(response).end("data: one\n\ndata: two [DONE] three\n\ndata: [DONE]\n\n")
       })
       const events = yield* Stream.runCollect(forward(hive.url))
-      assert.deepStrictEqual(
-        events.slice(1).map(({ json, kind }) => [kind, json]),
-        [
-          ["line", `{"text":"one"}`],
-          ["line", `{"text":"two [DONE] three"}`]
-        ]
-      )
+      assert.deepStrictEqual(events.slice(1), [
+        new LineEvent({ id: undefined, text: "one" }),
+        new LineEvent({ id: undefined, text: "two [DONE] three" })
+      ])
     })
   )
 
@@ -421,8 +502,8 @@ describe("leaving and repeating", () => {
       const hive = yield* fakeHive(hiveWith(open))
       const proxy = yield* tcpProxy(hive.url)
       const run = HiveForwarder.use((forwarder) =>
-        Stream.runForEach(forwarder.forward(operation), ({ kind }) =>
-          kind === "token" ? meddle(proxy) : Effect.void
+        Stream.runForEach(forwarder.forward(operation), ({ _tag }) =>
+          _tag === "Token" ? meddle(proxy) : Effect.void
         )
       )
       const from = performance.now()
