@@ -8,8 +8,8 @@ import { type ApplicationPath, PublicRoutes } from "../daemon/PublicRoutes.ts"
 import { anthropicFormat } from "./anthropic/format.ts"
 import { messagesEndpoint } from "./anthropic/messages.ts"
 import type { Format } from "./endpoint/Endpoint.ts"
-import { refuse } from "./endpoint/errorResponses.ts"
-import { fromError } from "./endpoint/failures.ts"
+import { EndpointRunner } from "./endpoint/EndpointRunner.ts"
+import { errorResponse } from "./endpoint/errorResponses.ts"
 import { missingEndpoint } from "./endpoint/missingEndpoint.ts"
 import { GatewayApi } from "./GatewayApi.ts"
 import { anthropicHandlers, openAiHandlers } from "./handlers.ts"
@@ -53,7 +53,7 @@ const applicationPath = (request: HttpServerRequest.HttpServerRequest): Applicat
   const isBlob = isBelow(path, blobsPath)
   return {
     isEndpoint: allowed !== undefined || isBlob,
-    refuse: (error) => refuse(format, fromError(error), error.headers),
+    refuse: (error) => errorResponse(format, error, error.headers),
     missing: isBlob ? blobsMissing : () => missingEndpoint(format, request.method, path, others)
   }
 }
@@ -70,6 +70,7 @@ export const publicRoutes = Layer.effect(
 
 /** The handlers of the application endpoints. They run requests through the `Upstream` of the daemon. */
 export const gatewayHandlers = Layer.mergeAll(openAiHandlers, anthropicHandlers, ollamaHandlers).pipe(
+  Layer.provide(EndpointRunner.layerNoDeps),
   Layer.provide([ModelFinder.layerNoDeps, Unloader.layerNoDeps]),
   Layer.provide([KeyLimits.layer, OperationRunner.layerNoDeps])
 )

@@ -4,7 +4,7 @@ import * as Stream from "effect/Stream"
 import type { OperationError } from "../job/errors.ts"
 import type { HandlersOf } from "../job/Handlers.ts"
 import { JobEvent } from "../job/log/JobEvent.ts"
-import { withNarration } from "../job/withNarration.ts"
+import { type Narrate, withNarration } from "../job/withNarration.ts"
 import { Completions } from "./inference/Completions.ts"
 import { Infer } from "./inference/Infer.ts"
 import type { ModelRecord } from "./models/ModelRecord.ts"
@@ -21,16 +21,11 @@ const answer = <E extends OperationError>(result: Effect.Effect<Schema.Json, E>)
 
 const toJson = (model: ModelRecord) => ({ ...model })
 
-/** The operations of a hive. */
-export const hiveHandlers = Effect.gen(function* () {
+/** The operations on workers. */
+const workerHandlers = Effect.gen(function* () {
   const workers = yield* Workers
-  const models = yield* Models
-  const store = yield* ModelStore
   const log = yield* WorkerLog
-  const infer = yield* Infer
-  const completions = yield* Completions
-
-  const handlers: HandlersOf<"hive"> = {
+  return {
     worker_spawn: ({ ctx_size, device, model, parallel, worker }, job, emit) =>
       withNarration(job, emit, actor, (narrate) =>
         workers.spawn({ device, model, worker, contextSize: ctx_size, parallel }, narrate)
@@ -47,17 +42,23 @@ export const hiveHandlers = Effect.gen(function* () {
       ),
     worker_restart: ({ id }, job, emit) =>
       withNarration(job, emit, actor, (narrate) => workers.restart(id, narrate)),
-    worker_logs: ({ follow, id, lines }) => Stream.map(log.read(id, { follow, lines }), JobEvent.line),
-    model_list: (_operation, job, emit) =>
-      withNarration(job, emit, modelActor, (narrate) =>
-        Effect.gen(function* () {
-          const survey = yield* models.survey
-          for (const { path, reason } of survey.skipped) {
-            yield* narrate("model_skip", `${path} is not listed: ${reason}`)
-          }
-          return { models: survey.models.map(({ record }) => toJson(record)) }
-        })
-      ),
+    worker_logs: ({ follow, id, lines }) => Stream.map(log.read(id, { follow, lines }), JobEvent.line)
+  } satisfies Partial<HandlersOf<"hive">>
+})
+
+/** The operations on models. */
+const modelHandlers = Effect.gen(function* () {
+  const models = yield* Models
+  const store = yield* ModelStore
+  const list = Effect.fnUntraced(function* (narrate: Narrate) {
+    const survey = yield* models.survey
+    for (const { path, reason } of survey.skipped) {
+      yield* narrate("model_skip", `${path} is not listed: ${reason}`)
+    }
+    return { models: survey.models.map(({ record }) => toJson(record)) }
+  })
+  return {
+    model_list: (_operation, job, emit) => withNarration(job, emit, modelActor, list),
     model_get: ({ ctx_size, id }) =>
       answer(
         Effect.map(models.describe(id), ({ gguf, record }) =>
@@ -77,9 +78,19 @@ export const hiveHandlers = Effect.gen(function* () {
     model_create: ({ from, hive_id: _hive, id, operation: _operation, ...definition }, job, emit) =>
       withNarration(job, emit, modelActor, (narrate) =>
         Effect.map(store.create(id, from, definition, narrate), toJson)
-      ),
-    infer: (operation, job, emit) => infer.run(operation, job, emit),
-    complete: (operation, job, emit) => completions.run(operation, job, emit)
+      )
+  } satisfies Partial<HandlersOf<"hive">>
+})
+
+/** The handlers of all operations of a hive. */
+export const hiveHandlers = Effect.gen(function* () {
+  const infer = yield* Infer
+  const completions = yield* Completions
+  const handlers: HandlersOf<"hive"> = {
+    ...(yield* workerHandlers),
+    ...(yield* modelHandlers),
+    infer: infer.run,
+    complete: completions.run
   }
   return handlers
 })

@@ -41,28 +41,32 @@ export interface ResponseContext {
   readonly placement: () => Placement | undefined
 }
 
+/** The answer is sent in pieces as the engine writes them. Only the writer may parse a chunk. */
+export interface StreamMode {
+  readonly _tag: "Stream"
+  readonly contentType: string
+  /** The text sent after about a second without output; empty for formats without keep-alives. */
+  readonly idle: string
+  readonly writer: (context: ResponseContext) => AnswerWriter
+}
+
+/** The answer is sent when it is complete, as one JSON document. */
+export interface CompleteMode {
+  readonly _tag: "Complete"
+  readonly toJson: (answer: EngineAnswer, context: ResponseContext) => Body
+  /** The answer for a failure that counts as one; undefined for other failures. */
+  readonly fromFailure?: (failure: GatewayError) => Body | undefined
+}
+
+/** The answer is the engine's own document, such as embeddings. */
+export interface DocumentMode {
+  readonly _tag: "Document"
+  /** The client's version of the engine's document; undefined if the document is invalid. */
+  readonly toText: (document: string, context: ResponseContext) => string | undefined
+}
+
 /** How an answer is sent to the client. */
-export type ResponseMode =
-  /** In pieces as the engine writes them. Only the writer may parse a chunk. */
-  | {
-      readonly _tag: "Stream"
-      readonly contentType: string
-      /** The text sent after about a second without output; empty for formats without keep-alives. */
-      readonly idle: string
-      readonly writer: (context: ResponseContext) => AnswerWriter
-    }
-  /** Complete, as one JSON document. */
-  | {
-      readonly _tag: "Complete"
-      readonly toJson: (answer: EngineAnswer, context: ResponseContext) => Body
-      /** The answer for a failure that counts as one; undefined for other failures. */
-      readonly fromFailure?: (failure: GatewayError) => Body | undefined
-    }
-  /** The engine's own document, such as embeddings. `toText` returns the client's version, undefined if the document is invalid. */
-  | {
-      readonly _tag: "Document"
-      readonly toText: (document: string, context: ResponseContext) => string | undefined
-    }
+export type ResponseMode = StreamMode | CompleteMode | DocumentMode
 
 /** A client's request in the engines' format, and how to write its answer. */
 export interface EndpointRequest {

@@ -1,26 +1,11 @@
-import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as Predicate from "effect/Predicate"
-import * as Result from "effect/Result"
 import { redact } from "../../http/Redaction.ts"
-import { brokenJson } from "../../operation/brokenJson.ts"
-import { type Body, type Format, InvalidRequest } from "./Endpoint.ts"
-import { type GatewayError } from "./GatewayError.ts"
+import type { Format } from "./Endpoint.ts"
+import { fromError, type ReportedError } from "./failures.ts"
+import type { GatewayError } from "./GatewayError.ts"
 
-const invalidBody = (problem: string) => Effect.fail(new InvalidRequest({ reason: `The body ${problem}` }))
-
-/** Parses a body as a JSON object. */
-export const parse = (text: string): Effect.Effect<Body, InvalidRequest> => {
-  const parsed = Result.try((): unknown => JSON.parse(text))
-  if (Result.isFailure(parsed))
-    return invalidBody(`is not valid JSON: ${brokenJson(text) ?? "it cannot be parsed"}`)
-  return Predicate.isReadonlyObject(parsed.success)
-    ? Effect.succeed(parsed.success)
-    : invalidBody("must be a JSON object")
-}
-
-/** The error response in the format of an API. */
-export const refuse = (
+/** The response for a failure, in the format of an API. */
+export const failureResponse = (
   format: Format,
   failure: GatewayError,
   headers: Readonly<Record<string, string>> = {}
@@ -32,3 +17,10 @@ export const refuse = (
         ? headers
         : { ...headers, "retry-after": String(Math.ceil(failure.retryAfter)) }
   })
+
+/** The response for an error, in the format of an API. */
+export const errorResponse = (
+  format: Format,
+  error: ReportedError,
+  headers?: Readonly<Record<string, string>>
+) => failureResponse(format, fromError(error), headers)

@@ -47,13 +47,18 @@ export const fromFailure = ({ code, details, message }: Failure, declared?: numb
   return { status, code, message, retryAfter, ...engineFields }
 }
 
-/** Translates an error. */
-export const fromError = (error: {
+/** An error that an endpoint reports to its client. */
+export interface ReportedError {
   readonly _tag: string
   readonly message: string
+  /** The failure to report instead of the tag and the message. */
   readonly failure?: Failure
+  /** The invalid field. */
   readonly param?: string
-}): GatewayError => ({
+}
+
+/** Translates an error; its status is that of its class. */
+export const fromError = (error: ReportedError): GatewayError => ({
   ...fromFailure(error.failure ?? { code: error._tag, message: error.message }, declaredStatus(error)),
   ...(error.param === undefined ? {} : { param: error.param })
 })

@@ -1,5 +1,5 @@
 import type { Format } from "./Endpoint.ts"
-import { refuse } from "./errorResponses.ts"
+import { failureResponse } from "./errorResponses.ts"
 
 /** Features that the vendors offer at these paths, and at all paths below, and that rbee does not serve. */
 const notServed: ReadonlyArray<readonly [path: string, what: string]> = [
@@ -46,10 +46,10 @@ export const missingEndpoint = (
 ) => {
   // The method is allowed, but the path contains an id that cannot be decoded.
   if (allowed.length === 0 || allowed.includes(method)) {
-    return refuse(format, { status: 404, code: "UnknownPath", message: sentenceOf(method, path) })
+    return failureResponse(format, { status: 404, code: "UnknownPath", message: sentenceOf(method, path) })
   }
   const allow = allowed.flatMap((name) => (name === "GET" ? ["GET", "HEAD"] : [name])).join(", ")
-  return refuse(
+  return failureResponse(
     format,
     {
       status: 405,

@@ -7,8 +7,6 @@ import type * as Scope from "effect/Scope"
 import type { ApiKey } from "../../access/ApiKey.ts"
 import { acquireRelease } from "../../http/scopeFinalizers.ts"
 import type { Failure } from "../../job/log/JobEvent.ts"
-import { normalName } from "../../operation/modelNames.ts"
-import { ModelUnknown } from "../upstream/Upstream.ts"
 import { TokenBudget } from "./TokenBudget.ts"
 
 /** An API key has reached its limit of concurrent requests, or of tokens per minute. */
@@ -24,31 +22,6 @@ export class KeyLimited extends Schema.TaggedError<KeyLimited>()(
     return { code: this._tag, message: this.message, details: { retry_after: this.retryAfter } }
   }
 }
-
-/** An API key is not allowed to use the requested model. */
-export class ModelForbidden extends Schema.TaggedError<ModelForbidden>()(
-  "ModelForbidden",
-  { key: Schema.String, model: Schema.String },
-  { httpApiStatus: 403 }
-) {
-  override get message() {
-    return `API key '${this.key}' is not allowed to use model '${this.model}' (see 'rbee key list')`
-  }
-}
-
-/** Whether a key may use a model, which its list contains by public name or by id. */
-export const mayUse = (
-  key: ApiKey | undefined,
-  { id, name }: { readonly id: string; readonly name: string }
-) => {
-  if (key?.models === undefined || key.models.includes(name) || key.models.includes(id)) return true
-  const names = new Set([normalName(name), normalName(id)])
-  return key.models.some((model) => names.has(normalName(model)))
-}
-
-/** The error without the names of models that the key may not use. */
-export const withoutHiddenModels = (key: ApiKey | undefined, { known, model }: ModelUnknown) =>
-  new ModelUnknown({ model, known: known.filter((name) => mayUse(key, { id: name, name })) })
 
 /** Enforces the limits of API keys. */
 export class KeyLimits extends Context.Service<

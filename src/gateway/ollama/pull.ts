@@ -15,7 +15,7 @@ import {
   readText
 } from "../../job/log/JobEvent.ts"
 import { InvalidRequest } from "../endpoint/Endpoint.ts"
-import { failureOf } from "../upstream/OperationRunner.ts"
+import { jobFailure } from "../upstream/OperationRunner.ts"
 
 /** The id of the model to pull. Ollama's own names have no prefix; Hugging Face names begin with the host. */
 export const pulledId = (name: string): Result.Result<string, InvalidRequest> => {
@@ -104,7 +104,7 @@ export const pullLines = Effect.fnUntraced(function* (
       if (batch.length === 0) silent++
     }
     const end = first.find(({ kind }) => isEnd(kind))
-    if (end !== undefined && end.kind !== "done" && !hasBegun(first)) return failureOf(end)
+    if (end !== undefined && end.kind !== "done" && !hasBegun(first)) return jobFailure(end)
     return end !== undefined || hasBegun(first) || silent >= maxSilentBatches ? Effect.void : untilBegun
   })
   yield* Pull.catchDone(untilBegun, () => Effect.void)

@@ -1,6 +1,7 @@
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ModelParameters, samplingFields } from "../../operation/ModelParameters.ts"
-import type { Body } from "../endpoint/Endpoint.ts"
+import { type Body, InvalidRequest } from "../endpoint/Endpoint.ts"
 import { type EngineMessage, engineTool, type EngineToolCall, optional, reader } from "../endpoint/reading.ts"
 
 const Call = Schema.Struct({
@@ -107,7 +108,16 @@ export const NamedBody = Schema.Struct({
   stream: optional(Schema.Boolean)
 })
 
-export const readNamed = reader(NamedBody)
+const readNamedBody = reader(NamedBody)
+
+/** Reads the body of a request that names a model. */
+export const readNamed = (body: Body) =>
+  Result.flatMap(readNamedBody(body), ({ model, name, stream }) => {
+    const requested = model || name
+    return requested
+      ? Result.succeed({ name: requested, stream: stream !== false })
+      : Result.fail(new InvalidRequest({ reason: "'model' must be the name of a model", param: "model" }))
+  })
 
 /** Ollama's default sampling parameters (`DefaultOptions` of its package `api`). */
 export const defaults = samplingFields({ temperature: 0.8, top_k: 40, top_p: 0.9, repeat_penalty: 1.1 })

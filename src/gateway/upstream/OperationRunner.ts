@@ -4,24 +4,26 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { endError } from "../../job/endError.ts"
 import { JobFailed, type IdempotencyConflict, type TooManyJobs } from "../../job/errors.ts"
 import { Jobs } from "../../job/Jobs.ts"
 import { batches, Ticker } from "../../job/log/Follower.ts"
-import { type LoggedEvent, readFailure } from "../../job/log/JobEvent.ts"
+import type { LoggedEvent } from "../../job/log/JobEvent.ts"
 import { OperationRouter } from "../../job/OperationRouter.ts"
 import type { RefusedOperation } from "../../operation/errors.ts"
 
 /** The reasons why an operation is not accepted as a job. */
 export type SubmitError = IdempotencyConflict | RefusedOperation | TooManyJobs
 
-/** The failure of a job, read from its last event. */
-export const failureOf = (end: LoggedEvent | undefined) => {
-  const failure = Option.getOrUndefined(readFailure(end?.json ?? ""))?.error
-  return new JobFailed({
-    code: failure?.code ?? "JobFailed",
-    sentence: failure?.message ?? "The job was cancelled",
-    ...(failure?.details === undefined ? {} : { details: failure.details })
-  })
+/**
+ * The failure of a job that is not done. A cancelled job counts as failed too: `JobCancelled` would tell the client that its
+ * own request was cancelled (499).
+ */
+export const jobFailure = (end: LoggedEvent | undefined): JobFailed => {
+  const error = end === undefined ? undefined : endError(end)
+  return error?._tag === "JobFailed"
+    ? error
+    : new JobFailed({ code: "JobFailed", sentence: "The job was cancelled" })
 }
 
 /** Runs operations of the daemon as jobs, for application endpoints that do more than inference. */
@@ -63,7 +65,7 @@ export class OperationRunner extends Context.Service<
           const { events, jobId } = yield* start(operation)
           const last = yield* Stream.runLast(events)
           const end = Option.getOrUndefined(last)?.at(-1)
-          return end?.kind === "done" ? jobId : yield* failureOf(end)
+          return end?.kind === "done" ? jobId : yield* jobFailure(end)
         })
       })
     })

@@ -197,6 +197,15 @@ describe("a key", () => {
     })
   )
 
+  it.live("does not learn the names of other models from an unknown one", () =>
+    Effect.gen(function* () {
+      const { url } = yield* start()
+      const { status, text } = yield* send(url, "/api/show", { model: "none" }, "POST", app)
+      assert.strictEqual(status, 404)
+      assert.include(JSON.parse(text).error, "available: fast. Download")
+    })
+  )
+
   it.live("changes nothing", () =>
     Effect.gen(function* () {
       const { asked, url } = yield* start()
