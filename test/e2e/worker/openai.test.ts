@@ -1,86 +1,23 @@
-import { spawn } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import * as http from "node:http"
 import { join } from "node:path"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import OpenAI from "openai"
+import type OpenAI from "openai"
+import { llamaWorker, type LlamaWorker, startWorker, tiny, TinyWorker } from "../../support/llamaWorker.ts"
 import { freePort } from "../../support/ports.ts"
-import { workerProgram } from "../../support/programs.ts"
 import { temporaryFolder } from "../../support/rbee.ts"
 import { until } from "../../support/until.ts"
 
-const tiny = new URL("../../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
+const complete = ({ post }: LlamaWorker, body: object) =>
+  Effect.map(post("/v1/completions", { prompt: "It was", ...body }), ({ json }) => json)
 
-interface Answer {
-  readonly status: number
-  readonly text: string
-}
+const untilIdle = ({ busy }: LlamaWorker) => until(busy, (busy) => busy === 0, "1 second")
 
-const ask = (
-  port: number,
-  method: string,
-  path: string,
-  body?: unknown,
-  headers: http.OutgoingHttpHeaders = {}
-) =>
-  Effect.callback<Answer>((resume) => {
-    const request = http.request({ port, method, path, headers }, (response) => {
-      let text = ""
-      response.on("data", (chunk: Buffer) => {
-        text += chunk.toString()
-      })
-      response.on("end", () => resume(Effect.succeed({ status: response.statusCode ?? 0, text })))
-    })
-    request.on("error", (error) => resume(Effect.succeed({ status: 0, text: error.message })))
-    request.end(body === undefined ? undefined : typeof body === "string" ? body : JSON.stringify(body))
-  })
-
-const complete = (port: number, body: object) =>
-  Effect.map(ask(port, "POST", "/v1/completions", { prompt: "It was", ...body }), ({ text }) =>
-    JSON.parse(text)
-  )
-
-const busyOf = (port: number) =>
-  Effect.map(ask(port, "GET", "/health"), ({ text }) => Number(JSON.parse(text).busy))
-
-const untilIdle = (port: number) => until(busyOf(port), (busy) => busy === 0, "1 second")
-
-/** Starts a worker's process; gives its exit code and what it wrote when it ends. */
-const start = (args: ReadonlyArray<string>) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const child = spawn(process.execPath, [workerProgram, ...args])
-      let written = ""
-      const note = (chunk: Buffer) => {
-        written += chunk.toString()
-      }
-      child.stdout.on("data", note)
-      child.stderr.on("data", note)
-      const ended = new Promise<{ readonly code: number | null; readonly written: string }>((done) => {
-        child.on("close", (code) => done({ code, written }))
-      })
-      return { child, ended: Effect.promise(() => ended) }
-    }),
-    ({ child }) => Effect.sync(() => child.kill("SIGKILL"))
-  )
-
-const worker = Effect.gen(function* () {
-  const port = yield* freePort
-  const { child, ended } = yield* start(["--model", tiny, "--model-id", "rbee:tiny", "--port", String(port)])
-  yield* until(ask(port, "GET", "/health"), ({ status }) => status === 200, "15 seconds")
-  return {
-    port,
-    child,
-    ended,
-    client: new OpenAI({ baseURL: `http://127.0.0.1:${port}/v1`, apiKey: "none" })
-  }
-})
-
-describe("a worker", () => {
-  it.live("serves the official OpenAI client", () =>
+layer(TinyWorker.layer, { timeout: "60 seconds", excludeTestServices: true })("a worker", (it) => {
+  it.effect("serves the official OpenAI client", () =>
     Effect.gen(function* () {
-      const { client } = yield* worker
+      const { client } = yield* TinyWorker
       const model = "rbee:tiny"
       const streamed = yield* Effect.promise(async () => {
         const stream = await client.completions.create({
@@ -131,17 +68,17 @@ describe("a worker", () => {
     })
   )
 
-  it.live("applies sampling parameters", () =>
+  it.effect("applies sampling parameters", () =>
     Effect.gen(function* () {
-      const { port } = yield* worker
+      const worker = yield* TinyWorker
       const text = (body: object) =>
-        Effect.map(complete(port, { max_tokens: 24, ...body }), ({ choices }) => choices[0].text)
+        Effect.map(complete(worker, { max_tokens: 24, ...body }), ({ choices }) => choices[0].text)
       assert.strictEqual(yield* text({ seed: 7 }), yield* text({ seed: 7 }))
       assert.notStrictEqual(yield* text({ temperature: 1.5 }), yield* text({ temperature: 1.5 }))
       assert.strictEqual(yield* text({ temperature: 0 }), yield* text({ temperature: 0, seed: 9 }))
       const greedy: string = yield* text({ temperature: 0 })
       const stop = greedy.slice(8, 12)
-      const stopped = yield* complete(port, { temperature: 0, max_tokens: 24, stop: [stop] })
+      const stopped = yield* complete(worker, { temperature: 0, max_tokens: 24, stop: [stop] })
       assert.strictEqual(stopped.choices[0].text, greedy.slice(0, greedy.indexOf(stop)))
       assert.strictEqual(stopped.choices[0].finish_reason, "stop")
       const hot: string = yield* text({ temperature: 2, max_tokens: 300, top_k: 4096 })
@@ -149,54 +86,62 @@ describe("a worker", () => {
     })
   )
 
-  it.live("reuses an evaluated prefix, and runs concurrent requests", () =>
+  it.effect("reuses an evaluated prefix, and runs concurrent requests", () =>
     Effect.gen(function* () {
-      const { port } = yield* worker
+      const worker = yield* TinyWorker
       const prompt =
         "It was a truth universally acknowledged that a single man in possession of a good fortune"
-      yield* complete(port, { prompt, max_tokens: 2 })
-      const second = yield* complete(port, { prompt: `${prompt} must`, max_tokens: 2 })
+      yield* complete(worker, { prompt, max_tokens: 2 })
+      const second = yield* complete(worker, { prompt: `${prompt} must`, max_tokens: 2 })
       assert.isAbove(second.usage.prompt_tokens_details.cached_tokens, 10)
       const all = yield* Effect.all(
-        Array.from({ length: 9 }, (_, i) => complete(port, { prompt: `Number ${i}`, max_tokens: 60 })),
+        Array.from({ length: 9 }, (_, i) => complete(worker, { prompt: `Number ${i}`, max_tokens: 60 })),
         { concurrency: "unbounded" }
       )
       assert.strictEqual(all.filter(({ choices }) => choices[0].text.length > 0).length, 9)
-      yield* untilIdle(port)
+      yield* untilIdle(worker)
     })
   )
 
-  it.live("stops generating on disconnect and on cancel", () =>
+  it.effect("stops generating on disconnect and on cancel", () =>
     Effect.gen(function* () {
-      const { port } = yield* worker
+      const worker = yield* TinyWorker
       const body = JSON.stringify({ prompt: "It was", max_tokens: 500, stream: true })
       yield* Effect.callback<void>((resume) => {
-        const request = http.request({ port, method: "POST", path: "/v1/completions" }, (response) => {
-          response.once("data", () => {
-            request.destroy()
-            resume(Effect.void)
-          })
-        })
+        const request = http.request(
+          { port: worker.port, method: "POST", path: "/v1/completions" },
+          (response) => {
+            response.once("data", () => {
+              request.destroy()
+              resume(Effect.void)
+            })
+          }
+        )
         request.on("error", () => {})
         request.end(body)
       })
-      yield* untilIdle(port)
+      yield* untilIdle(worker)
 
       const stream = yield* Effect.forkChild(
-        ask(port, "POST", "/v1/completions", body, { "x-request-id": "mine" })
+        worker.ask({
+          method: "POST",
+          path: "/v1/completions",
+          body,
+          headers: { "x-request-id": "mine" }
+        })
       )
-      yield* until(busyOf(port), (busy) => busy === 1)
-      const cancelled = yield* ask(port, "DELETE", "/v1/requests/mine")
+      yield* until(worker.busy, (busy) => busy === 1)
+      const cancelled = yield* worker.ask({ method: "DELETE", path: "/v1/requests/mine" })
       assert.strictEqual(cancelled.status, 200)
-      assert.strictEqual(yield* busyOf(port), 0)
+      assert.strictEqual(yield* worker.busy, 0)
       assert.include((yield* Fiber.join(stream)).text, `"finish_reason":"cancelled"`)
-      assert.strictEqual((yield* ask(port, "DELETE", "/v1/requests/mine")).status, 404)
+      assert.strictEqual((yield* worker.ask({ method: "DELETE", path: "/v1/requests/mine" })).status, 404)
     })
   )
 
-  it.live("rejects invalid input with an error in OpenAI's format", () =>
+  it.effect("rejects invalid input with an error in OpenAI's format", () =>
     Effect.gen(function* () {
-      const { port } = yield* worker
+      const worker = yield* TinyWorker
       const wrong: ReadonlyArray<readonly [unknown, number, string]> = [
         ["{", 400, "invalid_json"],
         ["[]", 400, "invalid_json"],
@@ -211,20 +156,16 @@ describe("a worker", () => {
         [{ prompt: "x".repeat(17_000_000) }, 413, "body_too_large"]
       ]
       for (const [body, status, part] of wrong) {
-        const answer = yield* ask(port, "POST", "/v1/completions", body)
+        const text = typeof body === "string" ? body : JSON.stringify(body)
+        const answer = yield* worker.ask({ method: "POST", path: "/v1/completions", body: text })
         assert.strictEqual(answer.status, status, part)
         assert.include(answer.text, part)
       }
-      assert.strictEqual(
-        (yield* ask(port, "GET", "/v1/models", undefined, { origin: "http://evil" })).status,
-        403
-      )
-      assert.strictEqual(
-        (yield* ask(port, "GET", "/v1/models", undefined, { host: "evil.example" })).status,
-        403
-      )
-      assert.strictEqual((yield* ask(port, "GET", "/nothing")).status, 404)
-      assert.strictEqual(yield* busyOf(port), 0)
+      for (const headers of [{ origin: "http://evil" }, { host: "evil.example" }]) {
+        assert.strictEqual((yield* worker.ask({ path: "/v1/models", headers })).status, 403)
+      }
+      assert.strictEqual((yield* worker.ask({ path: "/nothing" })).status, 404)
+      assert.strictEqual(yield* worker.busy, 0)
     })
   )
 })
@@ -232,8 +173,8 @@ describe("a worker", () => {
 describe("a worker's process", () => {
   it.live("exits on SIGTERM, and reports an occupied port", () =>
     Effect.gen(function* () {
-      const { child, ended, port } = yield* worker
-      const second = yield* start(["--model", tiny, "--model-id", "x", "--port", String(port)])
+      const { child, ended, port } = yield* llamaWorker()
+      const second = yield* startWorker(["--model", tiny, "--model-id", "x", "--port", String(port)])
       const refused = yield* second.ended
       assert.strictEqual(refused.code, 98)
       assert.include(refused.written, `Port ${port} on 127.0.0.1 is in use`)
@@ -248,13 +189,13 @@ describe("a worker's process", () => {
       const broken = join(folder, "broken.gguf")
       writeFileSync(broken, readFileSync(tiny).subarray(0, 1000))
       const port = String(yield* freePort)
-      const model = yield* (yield* start(["--model", broken, "--model-id", "x", "--port", port])).ended
+      const model = yield* (yield* startWorker(["--model", broken, "--model-id", "x", "--port", port])).ended
       assert.strictEqual(model.code, 1)
       assert.include(model.written, "Failed to load the model")
-      const flags = yield* (yield* start(["--model", tiny])).ended
+      const flags = yield* (yield* startWorker(["--model", tiny])).ended
       assert.strictEqual(flags.code, 1)
       assert.include(flags.written, "usage:")
-      const gpu = yield* (yield* start([
+      const gpu = yield* (yield* startWorker([
         "--model",
         tiny,
         "--model-id",
