@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { Token } from "./access/Token.ts"
+import { audit } from "./cli/audit.ts"
 import { configCheck } from "./cli/config/check.ts"
 import { configPath } from "./cli/config/path.ts"
 import { configShow } from "./cli/config/show.ts"
@@ -103,6 +104,7 @@ export const cli = Command.make("rbee").pipe(
   Command.withSubcommands([
     infer,
     explain,
+    audit,
     status,
     stop,
     group("queen", "Queen: the fleet daemon that accepts requests and schedules them").pipe(

@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { unhandled } from "effect/Types"
 import type { ApiKey } from "../access/ApiKey.ts"
-import { Token } from "../access/Token.ts"
+import { fingerprint, Token } from "../access/Token.ts"
 import { Settings } from "../settings/Settings.ts"
 import { isLoopbackAuthority } from "../system/loopback.ts"
 import { Caller } from "./Caller.ts"
@@ -20,7 +20,9 @@ import { errorResponse, wireError, wireErrorWith } from "./wireError.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
 
-const owner: Caller["Service"] = { key: undefined }
+const anybody: Caller["Service"] = { key: undefined, name: "local" }
+
+const holderOf = (key: ApiKey): Caller["Service"] => ({ key, name: `key ${key.id}` })
 
 /** The sender of a request, according to its credentials. */
 interface Sender {
@@ -112,6 +114,10 @@ const make = Effect.gen(function* () {
   const token = yield* Token
   const routes = yield* PublicRoutes
   const hasToken = Option.isSome(token.own)
+  const owner: Caller["Service"] = Option.match(token.own, {
+    onNone: () => anybody,
+    onSome: (own) => ({ key: undefined, name: `token ${fingerprint(own)}` })
+  })
 
   const senderOf = Effect.fnUntraced(function* (request: Request, looksForKey: boolean) {
     const credentials = credentialsOf(request)
@@ -136,7 +142,7 @@ const make = Effect.gen(function* () {
     application: Effect.fnUntraced(function* (request) {
       const { gaveCredential, isOwner, key } = yield* senderOf(request, true)
       if (isOwner) return owner
-      if (key !== undefined) return { key }
+      if (key !== undefined) return holderOf(key)
       const keys = yield* routes.keys
       if (keys === "unreadable") return yield* new ApiKeysUnreadable()
       if (!hasToken && keys === "none") return owner
@@ -145,12 +151,12 @@ const make = Effect.gen(function* () {
     missing: Effect.fnUntraced(function* (request) {
       const { gaveCredential, isOwner, key } = yield* senderOf(request, true)
       if (isOwner || !hasToken) return owner
-      if (key !== undefined) return { key }
+      if (key !== undefined) return holderOf(key)
       return yield* new Unauthorized({ wasGiven: gaveCredential, wanted: "key" })
     }),
     open: (request) => {
       const refused = originPolicy.check(request, true)
-      return refused === undefined ? Effect.succeed(owner) : Effect.fail(refused)
+      return refused === undefined ? Effect.succeed(anybody) : Effect.fail(refused)
     }
   })
 })

@@ -1,7 +1,13 @@
 import * as Context from "effect/Context"
 import type { ApiKey } from "../access/ApiKey.ts"
 
-/** The sender of a request: the holder of the API key `key`, or an unrestricted sender if `key` is undefined. */
-export class Caller extends Context.Service<Caller, { readonly key: ApiKey | undefined }>()(
-  "rbee/daemon/Caller"
-) {}
+/** The sender of a request. */
+export class Caller extends Context.Service<
+  Caller,
+  {
+    /** The sender's API key; undefined for an unrestricted sender. */
+    readonly key: ApiKey | undefined
+    /** The sender's credential as the audit log names it: `token` or `key` with its fingerprint, or `local` without one. */
+    readonly name: string
+  }
+>()("rbee/daemon/Caller") {}

@@ -4,7 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import { ApiKeys } from "../access/ApiKeys.ts"
+import { AuditLog } from "../access/AuditLog.ts"
 import { Token } from "../access/Token.ts"
+import { auditedRouter } from "../daemon/auditedRouter.ts"
 import { checkPort, daemon, isolated } from "../daemon/Daemon.ts"
 import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
 import { Shutdown } from "../daemon/Shutdown.ts"
@@ -77,6 +79,8 @@ const server = Layer.unwrap(
 
 const ownHandlers = Layer.effectDiscard(Effect.flatMap(hiveHandlers, addHiveHandlers))
 
+const audit = Layer.unwrap(Effect.map(Settings, ({ hive }) => AuditLog.layer(`hive ${hive.id}`)))
+
 const runFile = Layer.effectDiscard(
   Effect.gen(function* () {
     const { hive } = yield* Settings
@@ -87,7 +91,8 @@ const runFile = Layer.effectDiscard(
 
 const layerNoDeps = Layer.mergeAll(ownHandlers, heartbeat, runFile).pipe(
   Layer.provideMerge(server),
-  Layer.provide(hiveRouter),
+  Layer.provide(auditedRouter(hiveRouter)),
+  Layer.provide(audit),
   Layer.provideMerge(services),
   // A hive that cannot listen must not adopt the workers of the running one.
   Layer.provide(Layer.effectDiscard(Effect.flatMap(Settings, ({ hive }) => checkPort(hive))))

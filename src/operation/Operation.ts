@@ -1,5 +1,5 @@
 import * as Schema from "effect/Schema"
-import { Explain, Status } from "./fleetOperations.ts"
+import { AuditList, Explain, Status } from "./fleetOperations.ts"
 import {
   HiveGet,
   HiveImportSsh,
@@ -27,6 +27,7 @@ import {
 export const Operation = Schema.Union([
   Status,
   Explain,
+  AuditList,
   HiveList,
   HiveGet,
   HiveStatus,

@@ -8,6 +8,8 @@ export interface Routing {
   readonly repeatable: boolean
   /** What happens to a running job after its last follower left and the grace period passed. */
   readonly whenAbandoned: "cancel" | "continue"
+  /** Whether the operation changes something that outlives its job, so that the audit log records it. */
+  readonly changesFleet?: boolean
   /** Whether the operation changes the hive's list of models. */
   readonly changesModels?: boolean
   /** Whether the job occupies a worker while it runs; `limits.jobs_running` counts only these jobs. */
@@ -30,8 +32,12 @@ export const queenQuery = {
 export const queenCommand = {
   runsOn: "queen",
   repeatable: false,
-  whenAbandoned: "continue"
+  whenAbandoned: "continue",
+  changesFleet: true
 } as const satisfies Routing
+
+/** Reads on a hive's machine through the queen, over ssh; not repeatable, because it may take long. */
+export const queenProbe = { ...queenCommand, changesFleet: false } as const satisfies Routing
 
 /** Reads on a hive; repeatable. */
 export const hiveQuery = {
@@ -44,7 +50,8 @@ export const hiveQuery = {
 export const hiveCommand = {
   runsOn: "hive",
   repeatable: false,
-  whenAbandoned: "continue"
+  whenAbandoned: "continue",
+  changesFleet: true
 } as const satisfies Routing
 
 /** Adds or removes a model of a hive; the queen has updated its list of models when the operation succeeds. */

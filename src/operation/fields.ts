@@ -80,6 +80,12 @@ export const PositiveCount = expecting(
   "an integer from 1 to 4294967295"
 )
 
+/** A time in UTC, ISO 8601. */
+export const UtcTime = identifier(
+  /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,3})?Z$/,
+  "a time in UTC such as 2026-12-01T08:30:00Z"
+)
+
 /** A TCP port, 1 to 65535. */
 export const Port = expecting(
   Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 }, { expected: "a port from 1 to 65535" })),

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Alias, AliasOrLocalhost, FilePath, Port } from "./fields.ts"
-import { queenCommand, queenQuery } from "./Routing.ts"
+import { queenCommand, queenProbe, queenQuery } from "./Routing.ts"
 
 /** Lists the hives of the fleet. */
 export class HiveList extends Schema.Class<HiveList>("HiveList")({
@@ -65,7 +65,7 @@ export class HiveRefreshCapabilities extends Schema.Class<HiveRefreshCapabilitie
     alias: Alias
   }
 ) {
-  static readonly routing = queenCommand
+  static readonly routing = queenProbe
 }
 
 /** Tests the ssh connection to another machine. */
@@ -73,7 +73,7 @@ export class SshTest extends Schema.Class<SshTest>("SshTest")({
   operation: Schema.tag("ssh_test"),
   alias: Alias
 }) {
-  static readonly routing = queenCommand
+  static readonly routing = queenProbe
 }
 
 /** Imports hosts from an ssh configuration into `hives.conf`; existing entries are kept. */

@@ -3,7 +3,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ApiKeys } from "../access/ApiKeys.ts"
+import { AuditLog } from "../access/AuditLog.ts"
 import { Token } from "../access/Token.ts"
+import { auditedRouter } from "../daemon/auditedRouter.ts"
 import { daemon, isolated } from "../daemon/Daemon.ts"
 import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
 import { Shutdown } from "../daemon/Shutdown.ts"
@@ -100,7 +102,8 @@ const pidFile = Layer.effectDiscard(
 
 const layerNoDeps = Layer.mergeAll(ownHandlers, pidFile, hiveHealth).pipe(
   Layer.provideMerge(server),
-  Layer.provide(queenRouter),
+  Layer.provide(auditedRouter(queenRouter)),
+  Layer.provide(AuditLog.layer("queen")),
   Layer.provideMerge(services)
 )
 

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { AuditLog } from "../access/AuditLog.ts"
 import type { OperationError } from "../job/errors.ts"
 import type { HandlersOf } from "../job/Handlers.ts"
 import type { Jobs } from "../job/Jobs.ts"
@@ -64,6 +65,7 @@ export const queenHandlers = Effect.gen(function* () {
   const hiveImport = yield* HiveImport
   const remote = yield* makeRemoteOperations
   const explainer = yield* Explainer
+  const audit = yield* AuditLog
   const context = yield* Effect.context<FleetView | HiveRegistry | Jobs>()
 
   const hives = Effect.provideContext(currentHives, context)
@@ -77,6 +79,7 @@ export const queenHandlers = Effect.gen(function* () {
   const handlers: HandlersOf<"queen"> = {
     status: () => answer(status),
     explain: (operation) => answer(explainer.explain(operation)),
+    audit_list: (query) => answer(Effect.map(audit.list(query), (entries) => ({ entries }))),
     hive_list: () => answer(Effect.map(hives, ({ hives }) => ({ hives: hives.map(({ record }) => record) }))),
     hive_get: ({ alias }) =>
       answer(

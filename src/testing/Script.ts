@@ -47,7 +47,9 @@ export const scriptedJobs = (script: Script) => Layer.merge(scriptedRouter(scrip
 
 const everybody = Layer.succeed(
   DaemonAccess,
-  DaemonAccess.of({ daemonToken: (handler) => Effect.provideService(handler, Caller, { key: undefined }) })
+  DaemonAccess.of({
+    daemonToken: (handler) => Effect.provideService(handler, Caller, { key: undefined, name: "local" })
+  })
 )
 
 const JobsApi = HttpApi.make("rbee").add(jobsGroup(Operation))

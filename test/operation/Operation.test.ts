@@ -282,7 +282,7 @@ describe("JSON Schema", () => {
   it.effect("has one for every operation", () =>
     Effect.sync(() => {
       const schemas = Catalog.jsonSchemas(Catalog.builtIn)
-      assert.strictEqual(Object.keys(schemas).length, 25)
+      assert.strictEqual(Object.keys(schemas).length, 26)
       assert.deepInclude(JSON.stringify(schemas["infer"]), "max_tokens")
     })
   )

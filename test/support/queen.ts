@@ -20,6 +20,8 @@ export interface QueenOptions {
   /** The hives of `hives.conf`, by alias, with their base URLs. */
   readonly hives?: Readonly<Record<string, string>>
   readonly settings?: SettingChanges
+  /** The daemon token; default: none. */
+  readonly token?: string
 }
 
 const entryOf = ([alias, url]: readonly [string, string]) => {
@@ -30,7 +32,7 @@ const entryOf = ([alias, url]: readonly [string, string]) => {
 const nobodysPort = 9
 
 /** A whole queen on a free port, its state below `home`. */
-export const queenLayer = ({ hives = {}, home, settings = {} }: QueenOptions) =>
+export const queenLayer = ({ hives = {}, home, settings = {}, token }: QueenOptions) =>
   Queen.layerNoDeps.pipe(
     Layer.provide(
       Layer.mergeAll(
@@ -48,7 +50,7 @@ export const queenLayer = ({ hives = {}, home, settings = {} }: QueenOptions) =>
           queen: { port: 0 },
           hive: { port: nobodysPort, ...settings.hive }
         }),
-        Token.layerMemory(),
+        Token.layerMemory(token),
         Paths.layerAt(home)
       )
     ),
