@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 
 const limits = { testTimeout: 30_000, hookTimeout: 60_000 }
@@ -12,8 +13,8 @@ const shared = { isolate: false }
 
 export default defineConfig({
   test: {
-    // By itself vitest leaves a core free: on two cores it would run one file after the other.
-    maxWorkers: "100%",
+    // One file more than cores, because a file waits for the processes that it started for a third of its time.
+    maxWorkers: availableParallelism() + 1,
     projects: [
       {
         test: {

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import { OpenDoors } from "../support/doors.ts"
+import { Endpoints } from "../support/endpoints.ts"
 
 interface Ran {
   readonly code: number | string | null | undefined
@@ -81,7 +81,7 @@ describe("the examples", () => {
 
   it.live("use a model of the fleet through effect/ai", () =>
     Effect.gen(function* () {
-      const { queen } = Context.get(yield* Layer.build(OpenDoors.layer), OpenDoors)
+      const { queen } = Context.get(yield* Layer.build(Endpoints.layer), Endpoints)
       const ran = yield* example("language-model", queen)
       assert.strictEqual(ran.code, 0, ran.stderr)
       assert.isAbove(linesOf(ran, "delta: ").length, 1)

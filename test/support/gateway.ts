@@ -41,7 +41,7 @@ export const storedModel = (id: string): StoredModel => ({
 })
 
 export interface GatewayUnderTest {
-  /** The fake of what stands behind the doors. */
+  /** The fake of the models behind the endpoints. */
   readonly complete?: (request: GatewayRequest) => StreamWork
   readonly models?: ReadonlyArray<string>
   readonly aliases?: Readonly<Record<string, AliasSetting>>
@@ -85,7 +85,7 @@ const fakeRouter = ({ route }: GatewayUnderTest) =>
 /** The endpoints of a daemon with a gateway. */
 export const TestApi = DaemonApi.addHttpApi(GatewayApi)
 
-/** The front doors on a real socket, over a fake of what stands behind them; they close with the scope. */
+/** The endpoints for applications on a real socket, over a fake of the models behind them; they close with the scope. */
 export const startGateway = Effect.fnUntraced(function* (options: GatewayUnderTest) {
   const layer = daemon({ name: "test", host: "127.0.0.1", port: 0 }, TestApi, gatewayHandlers).pipe(
     Layer.provide(publicRoutes),

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { CollectedAnswer } from "../../../src/gateway/endpoint/CollectedAnswer.ts"
 import { TokenMeter } from "../../../src/gateway/keys/TokenMeter.ts"
 import { JobEvent, type LoggedEvent } from "../../../src/job/log/JobEvent.ts"
-import { counted, piece } from "../../support/asking.ts"
+import { counted, piece } from "../../support/endpointAnswers.ts"
 
 const logged = (id: number, { json, kind }: Pick<JobEvent, "json" | "kind">): LoggedEvent => ({
   id,

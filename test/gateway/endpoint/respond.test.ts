@@ -7,7 +7,7 @@ import { respond } from "../../../src/gateway/endpoint/respond.ts"
 import { TokenMeter } from "../../../src/gateway/keys/TokenMeter.ts"
 import { openAiFormat } from "../../../src/gateway/openai/format.ts"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
-import { aboutAfter, piece } from "../../support/asking.ts"
+import { aboutAfter, piece } from "../../support/endpointAnswers.ts"
 
 const narration = JobEvent.narration("gateway", "wait", "Waiting")
 const chunk = (json: string) => new JobEvent("chunk", json)

@@ -6,7 +6,15 @@ import {
   generateEndpoint,
   oldEmbeddingsEndpoint
 } from "../../../src/gateway/ollama/endpoints.ts"
-import { aboutAfter, clientOf, counted, exchangeOf, linesOf, piece, written } from "../../support/asking.ts"
+import {
+  aboutAfter,
+  clientOf,
+  counted,
+  exchangeOf,
+  linesOf,
+  piece,
+  written
+} from "../../support/endpointAnswers.ts"
 
 const messages = [{ role: "user", content: "Hi" }]
 const chat = (more: object = {}) => exchangeOf(chatEndpoint, { model: "tiny", messages, ...more })
@@ -224,10 +232,10 @@ describe("embeddings", () => {
 })
 
 describe("the official client", () => {
-  const at = (door: Endpoint, chunks: ReadonlyArray<string>) =>
+  const at = (endpoint: Endpoint, chunks: ReadonlyArray<string>) =>
     clientOf((path, body) => {
-      assert.strictEqual(path, door.path)
-      return written(exchangeOf(door, body), chunks)
+      assert.strictEqual(path, endpoint.path)
+      return written(exchangeOf(endpoint, body), chunks)
     })
 
   it("reads chats, streamed and whole", async () => {

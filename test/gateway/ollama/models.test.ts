@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { loaded, show, tags } from "../../../src/gateway/ollama/models.ts"
 import { publicModels, type ServingWorker } from "../../../src/gateway/upstream/Upstream.ts"
 import type { StoredModel } from "../../../src/operation/Inventory.ts"
-import { clientOf } from "../../support/asking.ts"
+import { clientOf } from "../../support/endpointAnswers.ts"
 import { storedModel } from "../../support/gateway.ts"
 
 const qwen = {

@@ -5,7 +5,7 @@ import { EmbeddingModel, LanguageModel, Prompt, Tool, Toolkit } from "effect/ai"
 import { vi } from "vitest"
 import * as RbeeEmbeddingModel from "../../../src/ai/RbeeEmbeddingModel.ts"
 import * as RbeeLanguageModel from "../../../src/ai/RbeeLanguageModel.ts"
-import { OpenDoors } from "../../support/doors.ts"
+import { Endpoints } from "../../support/endpoints.ts"
 
 // The first request of each model starts a worker.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
@@ -19,16 +19,16 @@ const ToolsLive = Tools.toLayer({ echo: ({ text }) => Effect.succeed({ echoed: t
 
 const ofQueen = (model: string, parameters: Readonly<Record<string, unknown>> = {}) =>
   Layer.unwrap(
-    OpenDoors.use(({ queen: url }) => Effect.succeed(RbeeLanguageModel.layer({ url, model, parameters })))
+    Endpoints.use(({ queen: url }) => Effect.succeed(RbeeLanguageModel.layer({ url, model, parameters })))
   ).pipe(Layer.provide(NodeHttpClient.layerUndici))
 
 const embeddings = Layer.unwrap(
-  OpenDoors.use(({ queen: url }) => Effect.succeed(RbeeEmbeddingModel.layer({ url, model: "rbee:tiny" })))
+  Endpoints.use(({ queen: url }) => Effect.succeed(RbeeEmbeddingModel.layer({ url, model: "rbee:tiny" })))
 ).pipe(Layer.provide(NodeHttpClient.layerUndici))
 
 const tiny = ofQueen("rbee:tiny", { temperature: 0, max_tokens: 64, seed: 1 })
 
-layer(OpenDoors.layer, { timeout: "2 minutes", excludeTestServices: true })(
+layer(Endpoints.layer, { timeout: "2 minutes", excludeTestServices: true })(
   "effect/ai over a queen",
   (it) => {
     describe("text", () => {

@@ -2,7 +2,7 @@ import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { post } from "../../support/applications.ts"
 import { ask } from "../../support/daemon.ts"
-import { daemons, OpenDoors } from "../../support/doors.ts"
+import { daemons, Endpoints } from "../../support/endpoints.ts"
 
 // What it writes depends on nothing, so that the same prompt can be sent as it is.
 const fixed = "{% for message in messages %}{% endfor %}It was a dark night and"
@@ -12,11 +12,11 @@ const remove = (url: string, model: string) => {
   return ask(url, { method: "DELETE", path: "/api/delete", headers: { "content-length": body.length }, body })
 }
 
-layer(OpenDoors.layer, { timeout: "120 seconds", excludeTestServices: true })("a created model", (it) => {
+layer(Endpoints.layer, { timeout: "120 seconds", excludeTestServices: true })("a created model", (it) => {
   for (const daemon of daemons) {
     describe(`at a ${daemon}`, () => {
       const name = (suffix: string) => `${daemon}-${suffix}`
-      const start = Effect.map(OpenDoors, (doors) => doors[daemon])
+      const start = Effect.map(Endpoints, (endpoints) => endpoints[daemon])
       const make = (url: string, fields: object) =>
         post(url, "/api/create", { from: "tiny", stream: false, ...fields })
 

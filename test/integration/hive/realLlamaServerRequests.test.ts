@@ -1,7 +1,15 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import type { SettingChanges } from "../../../src/settings/Settings.ts"
-import { answer, chat, chunks, LlamaDoors, question, refusesAll, user } from "../../support/llamaDoors.ts"
+import {
+  answer,
+  chat,
+  chunks,
+  LlamaEndpoints,
+  question,
+  refusesAll,
+  user
+} from "../../support/llamaEndpoints.ts"
 import {
   describeWithLlamaServer,
   instructModel,
@@ -72,12 +80,12 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
     ...llamaServerSettings(["--threads", "1"]),
     aliases: { forced: { model: instructModel, engine: "llama-server" } }
   }
-  layer(LlamaDoors.layer(settings), { timeout: "90 seconds", excludeTestServices: true })(
+  layer(LlamaEndpoints.layer(settings), { timeout: "90 seconds", excludeTestServices: true })(
     "on one worker",
     (it) => {
       it.effect("have an answer of the JSON schema that they ask for", () =>
         Effect.gen(function* () {
-          const { hive, oneWorker, queen } = yield* LlamaDoors
+          const { hive, oneWorker, queen } = yield* LlamaEndpoints
           for (const [schema, expected] of schemas) {
             const fields = { ...question, max_tokens: 60, response_format: schemaOf(schema) }
             const whole = yield* answer(queen, chat, fields)
@@ -96,7 +104,7 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
 
       it.effect("have log probabilities with the likeliest tokens in a chat", () =>
         Effect.gen(function* () {
-          const { queen } = yield* LlamaDoors
+          const { queen } = yield* LlamaEndpoints
           for (const most of [1, 3, 20]) {
             const fields = { ...question, logprobs: true, top_logprobs: most }
             const { choices } = yield* answer(queen, chat, fields)
@@ -119,7 +127,7 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
 
       it.effect("have the log probabilities of a completion in OpenAI's form", () =>
         Effect.gen(function* () {
-          const { hive, queen } = yield* LlamaDoors
+          const { hive, queen } = yield* LlamaEndpoints
           for (const [url, most] of [
             [queen, 1],
             [queen, 3],
@@ -179,7 +187,7 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
               words: "cannot create embeddings"
             }
           ])
-          const { queen } = yield* LlamaDoors
+          const { queen } = yield* LlamaEndpoints
           yield* answer(queen, chat, { ...question, tools: [weather], tool_choice: "none" })
         })
       )
@@ -236,7 +244,7 @@ describeWithLlamaServer("requests to a llama-server of which the hive does not k
     engine: { name: "own", contextSize: 512, parallel: 1 },
     engines: { own: { command } }
   }
-  layer(LlamaDoors.layer(settings), { timeout: "90 seconds", excludeTestServices: true })(
+  layer(LlamaEndpoints.layer(settings), { timeout: "90 seconds", excludeTestServices: true })(
     "on one worker",
     (it) => {
       it.effect("are refused in the server's words, as the client's fault, and no worker is blamed", () =>

@@ -2,7 +2,7 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import { assert, describe, layer } from "@effect/vitest"
 import { APICallError, embedMany, generateText, jsonSchema, Output, stepCountIs, streamText, tool } from "ai"
 import { Effect } from "effect"
-import { daemons, OpenDoors } from "../../../support/doors.ts"
+import { daemons, Endpoints } from "../../../support/endpoints.ts"
 
 const prompt = "Tell me of Mr. Darcy."
 
@@ -13,22 +13,22 @@ const answer = jsonSchema<{ name: string }>({
   additionalProperties: false
 })
 
-layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })("the AI SDK", (it) => {
+layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })("the AI SDK", (it) => {
   for (const daemon of daemons) {
     const withProvider = (
       use: (provider: ReturnType<typeof createOpenAICompatible>) => Promise<void>,
-      after?: (doors: OpenDoors["Service"]) => Effect.Effect<void>
+      after?: (endpoints: Endpoints["Service"]) => Effect.Effect<void>
     ) =>
       Effect.gen(function* () {
-        const doors = yield* OpenDoors
+        const endpoints = yield* Endpoints
         const provider = createOpenAICompatible({
           name: "rbee",
-          baseURL: `${doors[daemon]}/v1`,
+          baseURL: `${endpoints[daemon]}/v1`,
           supportsStructuredOutputs: true,
           includeUsage: true
         })
         yield* Effect.promise(() => use(provider))
-        if (after !== undefined) yield* after(doors)
+        if (after !== undefined) yield* after(endpoints)
       })
 
     describe(`at a ${daemon}`, () => {
@@ -115,7 +115,7 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })("th
             })
             for await (const _piece of stream.textStream) controller.abort()
           },
-          (doors) => doors.idle(doors[daemon])
+          (endpoints) => endpoints.idle(endpoints[daemon])
         )
       )
 

@@ -1,7 +1,7 @@
 import Anthropic, { APIError, BadRequestError, NotFoundError } from "@anthropic-ai/sdk"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { daemons, OpenDoors } from "../../../support/doors.ts"
+import { daemons, Endpoints } from "../../../support/endpoints.ts"
 
 const question = "Tell me of Mr. Darcy."
 const messages = [{ role: "user" as const, content: question }]
@@ -23,17 +23,17 @@ const failure = (promise: PromiseLike<unknown>) =>
     throw new Error(`it failed otherwise: ${String(error)}`)
   })
 
-layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
+layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
   "the official Anthropic client",
   (it) => {
     for (const daemon of daemons) {
       const withClient = <A>(
-        use: (client: Anthropic, doors: OpenDoors["Service"], url: string) => Effect.Effect<A>
+        use: (client: Anthropic, endpoints: Endpoints["Service"], url: string) => Effect.Effect<A>
       ) =>
         Effect.gen(function* () {
-          const doors = yield* OpenDoors
-          const client = new Anthropic({ baseURL: doors[daemon], apiKey: "none", maxRetries: 0 })
-          return yield* use(client, doors, doors[daemon])
+          const endpoints = yield* Endpoints
+          const client = new Anthropic({ baseURL: endpoints[daemon], apiKey: "none", maxRetries: 0 })
+          return yield* use(client, endpoints, endpoints[daemon])
         })
 
       describe(`at a ${daemon}`, () => {

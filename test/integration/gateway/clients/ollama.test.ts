@@ -1,7 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { Ollama } from "ollama"
-import { daemons, OpenDoors } from "../../../support/doors.ts"
+import { daemons, Endpoints } from "../../../support/endpoints.ts"
 
 const question = "Tell me of Mr. Darcy."
 const messages = [{ role: "user", content: question }]
@@ -32,16 +32,16 @@ const untilGone = async (loaded: () => Promise<ReadonlyArray<string>>): Promise<
   while ((await loaded()).includes("rbee:tiny")) await new Promise((resume) => setImmediate(resume))
 }
 
-layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
+layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
   "the official Ollama client",
   (it) => {
     for (const daemon of daemons) {
       const withClient = <A>(
-        use: (client: Ollama, doors: OpenDoors["Service"], url: string) => Effect.Effect<A>
+        use: (client: Ollama, endpoints: Endpoints["Service"], url: string) => Effect.Effect<A>
       ) =>
         Effect.gen(function* () {
-          const doors = yield* OpenDoors
-          return yield* use(new Ollama({ host: doors[daemon] }), doors, doors[daemon])
+          const endpoints = yield* Endpoints
+          return yield* use(new Ollama({ host: endpoints[daemon] }), endpoints, endpoints[daemon])
         })
 
       describe(`at a ${daemon}`, () => {

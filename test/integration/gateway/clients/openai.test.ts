@@ -1,7 +1,7 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import OpenAI, { APIError, BadRequestError, NotFoundError } from "openai"
-import { daemons, OpenDoors } from "../../../support/doors.ts"
+import { daemons, Endpoints } from "../../../support/endpoints.ts"
 
 const model = "rbee:tiny"
 const messages = [{ role: "user" as const, content: "Tell me of Mr. Darcy." }]
@@ -30,17 +30,17 @@ const failure = (promise: Promise<unknown>) =>
     )
   )
 
-layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
+layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
   "the official OpenAI client",
   (it) => {
     for (const daemon of daemons) {
       const withClient = <A>(
-        use: (client: OpenAI, doors: OpenDoors["Service"], url: string) => Effect.Effect<A>
+        use: (client: OpenAI, endpoints: Endpoints["Service"], url: string) => Effect.Effect<A>
       ) =>
         Effect.gen(function* () {
-          const doors = yield* OpenDoors
-          const client = new OpenAI({ baseURL: `${doors[daemon]}/v1`, apiKey: "none", maxRetries: 0 })
-          return yield* use(client, doors, doors[daemon])
+          const endpoints = yield* Endpoints
+          const client = new OpenAI({ baseURL: `${endpoints[daemon]}/v1`, apiKey: "none", maxRetries: 0 })
+          return yield* use(client, endpoints, endpoints[daemon])
         })
 
       describe(`at a ${daemon}`, () => {

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { promisify } from "node:util"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { daemons, OpenDoors } from "../../../support/doors.ts"
+import { daemons, Endpoints } from "../../../support/endpoints.ts"
 
 const folder =
   process.env["RBEE_TEST_CLIENTS"] ??
@@ -18,15 +18,18 @@ const run = promisify(execFile)
 const message = isThere ? "" : ` (skipped: no Python clients in ${folder}; see python/README.md)`
 
 describe.skipIf(!isThere)(`LangChain, LiteLLM and llama-index${message}`, () => {
-  layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })((it) => {
+  layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })((it) => {
     for (const daemon of daemons) {
       it.effect(
         `have their defaults work at a ${daemon}`,
         () =>
           Effect.gen(function* () {
-            const doors = yield* OpenDoors
+            const endpoints = yield* Endpoints
             const { stdout } = yield* Effect.promise(() =>
-              run(python, [script, doors[daemon], "rbee:tiny"], { timeout: 240_000, maxBuffer: 8_000_000 })
+              run(python, [script, endpoints[daemon], "rbee:tiny"], {
+                timeout: 240_000,
+                maxBuffer: 8_000_000
+              })
             )
             const results: Readonly<Record<string, string>> = JSON.parse(
               stdout.trim().split("\n").at(-1) ?? ""

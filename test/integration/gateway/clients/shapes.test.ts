@@ -5,7 +5,7 @@ import { Context, Effect, Layer, Schema } from "effect"
 import OpenAI from "openai"
 import { boundUrl } from "../../../../src/daemon/DaemonAddress.ts"
 import { ask } from "../../../support/daemon.ts"
-import { OpenDoors } from "../../../support/doors.ts"
+import { Endpoints } from "../../../support/endpoints.ts"
 import { hiveLayer, temporaryHome } from "../../../support/hive.ts"
 import {
   addInstructModel,
@@ -96,13 +96,13 @@ const checkStream = (path: string, text: string) => {
     .find(Boolean)
 }
 
-layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
+layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
   "requests as programs send them, to the built-in engine",
   (it) => {
     for (const { name, requests, version } of programs) {
       it.effect(`of ${name} ${version} without its tools are answered`, () =>
         Effect.gen(function* () {
-          const { hive, queen } = yield* OpenDoors
+          const { hive, queen } = yield* Endpoints
           for (const url of [queen, hive]) {
             for (const request of requests) {
               const { status, text } = yield* replay(url, request, {
@@ -125,7 +125,7 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
 
       it.effect(`of ${name} ${version} with its tools are refused in the client's form`, () =>
         Effect.gen(function* () {
-          const { queen } = yield* OpenDoors
+          const { queen } = yield* Endpoints
           const request = requests.findLast(({ body }) => body["tools"] !== undefined)
           if (request === undefined) throw new Error("no recorded request has tools")
           const { status, text } = yield* replay(queen, request, { model: "rbee:tiny" })
@@ -137,7 +137,7 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
 
       it.effect(`of ${name} ${version} for an unknown model are 404 in the client's form`, () =>
         Effect.gen(function* () {
-          const { queen } = yield* OpenDoors
+          const { queen } = yield* Endpoints
           for (const request of requests) {
             const { status, text } = yield* replay(queen, request, { model: "no-such-model" })
             const { error, type } = JSON.parse(text)
@@ -154,11 +154,11 @@ layer(OpenDoors.layer, { timeout: "60 seconds", excludeTestServices: true })(
 )
 
 /** A queen and a hive whose workers run llama-server. */
-class LlamaDoors extends Context.Service<LlamaDoors, { readonly url: string }>()(
-  "rbee/test/integration/gateway/clients/shapes.test/LlamaDoors"
+class LlamaEndpoints extends Context.Service<LlamaEndpoints, { readonly url: string }>()(
+  "rbee/test/integration/gateway/clients/shapes.test/LlamaEndpoints"
 ) {
   static readonly layer = Layer.effect(
-    LlamaDoors,
+    LlamaEndpoints,
     Effect.gen(function* () {
       // What the README advises: the names that a program asks for are aliases.
       const asked = ["claude-opus-4-8", "gpt-5-codex", "fast"]
@@ -173,7 +173,7 @@ class LlamaDoors extends Context.Service<LlamaDoors, { readonly url: string }>()
       const hive = yield* Layer.build(hiveLayer({ home, id: "atlas", queenUrl: url, settings }))
       yield* Effect.provideContext(boundUrl, hive)
       yield* Effect.orDie(until(ask(url, { path: "/v1/models" }), ({ text }) => text.includes("fast")))
-      return LlamaDoors.of({ url })
+      return LlamaEndpoints.of({ url })
     })
   )
 }
@@ -222,13 +222,13 @@ const messagesHistory = examples.flatMap((id): ReadonlyArray<Anthropic.MessagePa
 ])
 
 describeWithLlamaServer("requests as programs send them, to llama-server", () => {
-  layer(LlamaDoors.layer, { timeout: "90 seconds", excludeTestServices: true })("with tools", (it) => {
+  layer(LlamaEndpoints.layer, { timeout: "90 seconds", excludeTestServices: true })("with tools", (it) => {
     for (const { name, requests, version } of programs) {
       it.effect(
         `of ${name} ${version} are answered`,
         () =>
           Effect.gen(function* () {
-            const { url } = yield* LlamaDoors
+            const { url } = yield* LlamaEndpoints
             for (const request of requests) {
               const { status, text } = yield* replay(url, request, { model: models[name] })
               assert.strictEqual(status, 200, text)
@@ -243,7 +243,7 @@ describeWithLlamaServer("requests as programs send them, to llama-server", () =>
       "have a tool called that is required, and its answer read, by OpenAI's chat",
       () =>
         Effect.gen(function* () {
-          const { url } = yield* LlamaDoors
+          const { url } = yield* LlamaEndpoints
           const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0 })
           yield* Effect.promise(async () => {
             const description = "Runs a command"
@@ -286,7 +286,7 @@ describeWithLlamaServer("requests as programs send them, to llama-server", () =>
       "have a tool called that is required, and its answer read, by OpenAI's responses",
       () =>
         Effect.gen(function* () {
-          const { url } = yield* LlamaDoors
+          const { url } = yield* LlamaEndpoints
           const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0 })
           yield* Effect.promise(async () => {
             const tools = [
@@ -332,7 +332,7 @@ describeWithLlamaServer("requests as programs send them, to llama-server", () =>
       "have a tool called that is required, and its answer read, by Anthropic's messages",
       () =>
         Effect.gen(function* () {
-          const { url } = yield* LlamaDoors
+          const { url } = yield* LlamaEndpoints
           const client = new Anthropic({ baseURL: url, apiKey: "none", maxRetries: 0 })
           yield* Effect.promise(async () => {
             const tools = [{ name: "run", description: "Runs a command", input_schema: parameters }]

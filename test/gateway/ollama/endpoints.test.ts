@@ -5,7 +5,7 @@ import {
   generateEndpoint,
   oldEmbeddingsEndpoint
 } from "../../../src/gateway/ollama/endpoints.ts"
-import { exchangeOf, refusalOf } from "../../support/asking.ts"
+import { exchangeOf, refusalOf } from "../../support/endpointAnswers.ts"
 
 const messages = [{ role: "user", content: "Hi" }]
 const chat = (more: object) => exchangeOf(chatEndpoint, { model: "tiny", messages, ...more })
@@ -287,12 +287,12 @@ describe("a request without a prompt", () => {
 
   it("unloads a model by a keep_alive of 0, and one with a prompt does so afterwards", () => {
     for (const keep_alive of [0, -0, "0", "0s", "0m", "0h"]) {
-      for (const [door, prompt] of [
+      for (const [endpoint, prompt] of [
         [chatEndpoint, { messages }],
         [generateEndpoint, { prompt: "Hi" }]
       ] as const) {
-        assert.strictEqual(exchangeOf(door, { model: "tiny", keep_alive }).unload, "instead")
-        assert.strictEqual(exchangeOf(door, { model: "tiny", keep_alive, ...prompt }).unload, "after")
+        assert.strictEqual(exchangeOf(endpoint, { model: "tiny", keep_alive }).unload, "instead")
+        assert.strictEqual(exchangeOf(endpoint, { model: "tiny", keep_alive, ...prompt }).unload, "after")
       }
     }
     for (const keep_alive of ["5m", -1, "-1", 300, "1h30m", "24h", null, "1.5h", ""]) {

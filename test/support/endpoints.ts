@@ -25,18 +25,18 @@ const settings = {
 
 const readInventory = Schema.decodeSync(Schema.fromJsonString(HiveInventory))
 
-/** A real queen with a real hive, and the addresses of both: each has all front doors. */
-export class OpenDoors extends Context.Service<
-  OpenDoors,
+/** A real queen with a real hive, and the addresses of both: each has all endpoints for applications. */
+export class Endpoints extends Context.Service<
+  Endpoints,
   {
     readonly queen: string
     readonly hive: string
     /** Returns when no worker of the hive works on anything, and every job of the daemon has ended. */
     readonly idle: (url: string) => Effect.Effect<void>
   }
->()("rbee/test/support/doors/OpenDoors") {
+>()("rbee/test/support/endpoints/Endpoints") {
   static readonly layer = Layer.effect(
-    OpenDoors,
+    Endpoints,
     Effect.gen(function* () {
       const queen = yield* Layer.build(
         QueenClient.layer.pipe(Layer.provideMerge(queenLayer({ home: yield* temporaryHome, settings })))
@@ -56,7 +56,7 @@ export class OpenDoors extends Context.Service<
           const { workers } = readInventory(inventory.text)
           return !/"state":"(queued|running)"/.test(jobs.text) && workers.every(({ busy }) => busy === 0)
         })
-      return OpenDoors.of({
+      return Endpoints.of({
         queen: url,
         hive,
         idle: (url) => Effect.asVoid(Effect.orDie(until(isIdle(url), (idle) => idle)))
@@ -65,5 +65,5 @@ export class OpenDoors extends Context.Service<
   )
 }
 
-/** Both kinds of daemon have the same doors. */
+/** Both kinds of daemon have the same endpoints. */
 export const daemons = ["queen", "hive"] as const

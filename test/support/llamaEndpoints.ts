@@ -12,15 +12,15 @@ import { until } from "./until.ts"
 const readInventory = Schema.decodeSync(Schema.fromJsonString(HiveInventory))
 
 /** A queen and its hive, which has the instruct model. */
-export class LlamaDoors extends Context.Service<
-  LlamaDoors,
+export class LlamaEndpoints extends Context.Service<
+  LlamaEndpoints,
   {
     readonly queen: string
     readonly hive: string
     /** Returns when the hive's only worker is ready and idle, with no other beside it. */
     readonly oneWorker: Effect.Effect<string>
   }
->()("rbee/test/support/llamaDoors") {
+>()("rbee/test/support/llamaEndpoints") {
   static readonly layer = (settings: SettingChanges) =>
     Layer.effect(
       this,
@@ -45,7 +45,7 @@ export class LlamaDoors extends Context.Service<
           assert.deepStrictEqual([worker?.state, others], ["ready", []])
           return String(worker?.worker_id)
         }).pipe(Effect.orDie)
-        return LlamaDoors.of({ queen, hive, oneWorker })
+        return LlamaEndpoints.of({ queen, hive, oneWorker })
       })
     )
 }
@@ -96,7 +96,7 @@ export interface Refusal {
 
 /** Sends each request to both daemons; afterwards the one worker is there as before, and it answers. */
 export const refusesAll = Effect.fnUntraced(function* (refusals: ReadonlyArray<Refusal>) {
-  const { hive, oneWorker, queen } = yield* LlamaDoors
+  const { hive, oneWorker, queen } = yield* LlamaEndpoints
   yield* answer(queen, chat, question)
   const before = yield* oneWorker
   for (const { code, fields, path, status = 400, words } of refusals) {

@@ -4,12 +4,13 @@ import type { ResponseContext, Body, Endpoint, EndpointRequest } from "../../src
 import { assemble } from "../../src/gateway/endpoint/EngineAnswer.ts"
 import type { Placement } from "../../src/gateway/upstream/Upstream.ts"
 
-/** The exchange that a door makes of a body that it accepts. */
-export const exchangeOf = (door: Endpoint, body: Body): EndpointRequest => Result.getOrThrow(door.read(body))
+/** The exchange that a endpoint makes of a body that it accepts. */
+export const exchangeOf = (endpoint: Endpoint, body: Body): EndpointRequest =>
+  Result.getOrThrow(endpoint.read(body))
 
-/** The field that a door refuses, and why. */
-export const refusalOf = (door: Endpoint, body: Body) => {
-  const { param, reason } = Result.getOrThrow(Result.flip(door.read(body)))
+/** The field that a endpoint refuses, and why. */
+export const refusalOf = (endpoint: Endpoint, body: Body) => {
+  const { param, reason } = Result.getOrThrow(Result.flip(endpoint.read(body)))
   return { param, reason }
 }
 
