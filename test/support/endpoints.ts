@@ -34,7 +34,7 @@ export class Endpoints extends Context.Service<
     /** Returns when no worker of the hive works on anything, and every job of the daemon has ended. */
     readonly idle: (url: string) => Effect.Effect<void>
   }
->()("rbee/test/support/endpoints/Endpoints") {
+>()("rbee/test/support/endpoints") {
   static readonly layer = Layer.effect(
     Endpoints,
     Effect.gen(function* () {

@@ -32,7 +32,7 @@ layer(Endpoints.layer, { timeout: "2 minutes", excludeTestServices: true })(
   "effect/ai over a queen",
   (it) => {
     describe("text", () => {
-      it.effect("streams the same text that a complete answer has", () =>
+      it.effect("streams the text of a complete answer", () =>
         Effect.gen(function* () {
           const prompt = "It was a truth"
           const complete = yield* LanguageModel.generateText({ prompt })
@@ -44,7 +44,7 @@ layer(Endpoints.layer, { timeout: "2 minutes", excludeTestServices: true })(
         }).pipe(Effect.provide(tiny))
       )
 
-      it.effect("holds structured output to its schema", () =>
+      it.effect("gives structured output that conforms to its schema", () =>
         Effect.gen(function* () {
           const schema = Schema.Struct({ colour: Schema.Literals(["red", "green"]), ripe: Schema.Boolean })
           const { value } = yield* LanguageModel.generateObject({ prompt: "A tomato", schema })
@@ -52,7 +52,7 @@ layer(Endpoints.layer, { timeout: "2 minutes", excludeTestServices: true })(
         }).pipe(Effect.provide(tiny))
       )
 
-      it.effect("fails with the queen's sentence for a model that no hive has", () =>
+      it.effect("fails with the queen's message for a model that no hive has", () =>
         Effect.gen(function* () {
           const { reason } = yield* Effect.flip(LanguageModel.generateText({ prompt: "hi" }))
           assert.strictEqual(reason._tag, "InvalidRequestError")

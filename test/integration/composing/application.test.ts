@@ -46,7 +46,7 @@ describe("an application that runs a queen", () => {
     })
   )
 
-  it.live("gets only the services that are meant for it", () =>
+  it.live("gets only the services that the layer exports", () =>
     Effect.gen(function* () {
       const context = Context.merge(yield* Layer.build(Queen.layerTest()), Context.empty())
       assert.isTrue(Context.getOption(context, DaemonAddress)._tag === "Some")

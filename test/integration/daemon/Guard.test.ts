@@ -29,43 +29,41 @@ const everything: ReadonlyArray<Sent> = [
 const statusOf = (url: string, sent: Sent) => Effect.map(ask(url, sent), ({ status }) => status)
 
 describe("a daemon with a token", () => {
-  it.live(
-    "answers 401 in JSON to no, a malformed and a wrong token, whatever is asked, and does nothing",
-    () =>
-      Effect.gen(function* () {
-        const { jobs, url } = yield* startDaemon({ token, works })
-        const headers = [
-          undefined,
-          "",
-          token,
-          "Bearer",
-          "Bearer ",
-          `Bearer${token}`,
-          `Bearer ${token} ${token}`,
-          `Bearer ${token}x`,
-          `Bearer ${token.slice(1)}`,
-          `Basic ${Buffer.from(token).toString("base64")}`,
-          `Bearer ${"x".repeat(5000)}`
-        ]
-        for (const authorization of headers) {
-          for (const sent of everything) {
-            const answer = yield* ask(url, {
-              ...sent,
-              headers: authorization === undefined ? {} : { authorization }
-            })
-            assert.strictEqual(answer.status, 401, `${sent.path} ${authorization}`)
-            const { code, message } = JSON.parse(answer.text).error
-            assert.strictEqual(code, "Unauthorized")
-            assert.include(message, "'Authorization: Bearer <token>'")
-            assert.match(String(answer.headers["www-authenticate"]), /^Bearer realm="rbee"/)
-            assert.notInclude(answer.text, token)
-          }
+  it.live("answers 401 in JSON to a missing, malformed or wrong token at every path, and does nothing", () =>
+    Effect.gen(function* () {
+      const { jobs, url } = yield* startDaemon({ token, works })
+      const headers = [
+        undefined,
+        "",
+        token,
+        "Bearer",
+        "Bearer ",
+        `Bearer${token}`,
+        `Bearer ${token} ${token}`,
+        `Bearer ${token}x`,
+        `Bearer ${token.slice(1)}`,
+        `Basic ${Buffer.from(token).toString("base64")}`,
+        `Bearer ${"x".repeat(5000)}`
+      ]
+      for (const authorization of headers) {
+        for (const sent of everything) {
+          const answer = yield* ask(url, {
+            ...sent,
+            headers: authorization === undefined ? {} : { authorization }
+          })
+          assert.strictEqual(answer.status, 401, `${sent.path} ${authorization}`)
+          const { code, message } = JSON.parse(answer.text).error
+          assert.strictEqual(code, "Unauthorized")
+          assert.include(message, "'Authorization: Bearer <token>'")
+          assert.match(String(answer.headers["www-authenticate"]), /^Bearer realm="rbee"/)
+          assert.notInclude(answer.text, token)
         }
-        assert.deepStrictEqual(yield* jobs.list, [])
-      })
+      }
+      assert.deepStrictEqual(yield* jobs.list, [])
+    })
   )
 
-  it.live("lets the right one through", () =>
+  it.live("accepts the right token", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({ token, works })
       for (const scheme of ["Bearer", "bearer", "BEARER", "Bearer "]) {
@@ -88,7 +86,7 @@ describe("a daemon with a token", () => {
     })
   )
 
-  it.live("has /health open: by HEAD, for any Host, and by HTTP/1.0 without one", () =>
+  it.live("answers /health without a token: by HEAD, for any Host, and by HTTP/1.0 without a Host", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({ token })
       for (const path of ["/health", "/health?x=1"]) {
@@ -134,7 +132,7 @@ describe("a daemon with a token", () => {
     })
   )
 
-  it.live("is not talked round by a request line with a whole URL", () =>
+  it.live("requires the token also for a request line with a complete URL", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({ token })
       for (const target of [
@@ -156,7 +154,7 @@ describe("a daemon with a token", () => {
 })
 
 describe("a web page", () => {
-  it.live("is refused with 403 by its Origin, also on /health, and does nothing", () =>
+  it.live("gets 403 for its Origin, also on /health, and changes nothing", () =>
     Effect.gen(function* () {
       const { jobs, url } = yield* startDaemon({ works })
       for (const origin of ["http://evil.example", "null", "http://localhost:8500", "file://", ""]) {
@@ -171,7 +169,7 @@ describe("a web page", () => {
     })
   )
 
-  it.live("is refused with 403 by a Host that is not meant, as after DNS rebinding", () =>
+  it.live("gets 403 for a foreign Host, as after DNS rebinding", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({ works })
       for (const host of [
@@ -195,7 +193,7 @@ describe("a web page", () => {
     })
   )
 
-  it.live("of this daemon itself is none: its Origin is the request's own scheme and host", () =>
+  it.live("of the daemon itself is accepted: its Origin is the request's own scheme and host", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({ works, settings: { allowedHosts: ["rbee.lan"] } })
       const status = (host: string, origin: string) =>
@@ -211,7 +209,7 @@ describe("a web page", () => {
     })
   )
 
-  it.live("is let through where the settings name it", () =>
+  it.live("is accepted if the settings allow its Origin", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({
         settings: {
@@ -233,7 +231,7 @@ describe("a web page", () => {
 })
 
 describe("an address beyond loopback", () => {
-  it.live("is refused without a token, and taken with one", () =>
+  it.live("is refused without a token and accepted with one", () =>
     Effect.gen(function* () {
       for (const host of ["0.0.0.0", "::", "192.0.2.1", "example.com", "", "127.evil", "127.0.0.1.evil"]) {
         const error = yield* Effect.flip(startDaemon({ host }))
@@ -283,7 +281,7 @@ describe("a token", () => {
     })
   )
 
-  it.live("of 16 is taken, from the file and from the variable, without the line's end", () =>
+  it.live("of 16 characters is accepted, from the file and from the variable, without the line's end", () =>
     Effect.gen(function* () {
       const { fromFile, fromVariable } = yield* readToken(token)
       assert.strictEqual(fromVariable._tag, "Success")

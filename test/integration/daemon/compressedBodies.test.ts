@@ -65,7 +65,7 @@ describe("request bodies with a content coding", () => {
     })
   )
 
-  it.live("are decoded where operations are submitted, before an idempotency key is compared", () =>
+  it.live("are decoded for submitted operations, before their idempotency keys are compared", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({ works: { hive_list: () => () => Stream.empty } })
       const body = Buffer.from(JSON.stringify({ operation: "hive_list" }))
@@ -81,7 +81,7 @@ describe("request bodies with a content coding", () => {
     })
   )
 
-  it.live("are decoded when deflate data has no zlib header", () =>
+  it.live("are decoded if deflate data has no zlib header", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({ works: { hive_list: () => () => Stream.empty } })
       const body = Buffer.from(JSON.stringify({ operation: "hive_list" }))
@@ -90,7 +90,7 @@ describe("request bodies with a content coding", () => {
     })
   )
 
-  it.live("are 413 when they are too large decoded, however small they are sent", () =>
+  it.live("get 413 if they are too large after decoding, however small they are sent", () =>
     Effect.gen(function* () {
       const { url: jobs } = yield* startDaemon(small)
       const { url: gateway } = yield* startGateway(small)
@@ -110,7 +110,7 @@ describe("request bodies with a content coding", () => {
     })
   )
 
-  it.live("are 413 without the decoded bytes being held", () =>
+  it.live("get 413 before their decoded bytes are kept in memory", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({})
       const bomb = zlib.gzipSync(Buffer.alloc(300_000_000), { level: 1 })
@@ -126,7 +126,7 @@ describe("request bodies with a content coding", () => {
     })
   )
 
-  it.live("are 415 in an unknown coding, with the known ones in the message", () =>
+  it.live("get 415 for an unknown coding, with the supported codings in the message", () =>
     Effect.gen(function* () {
       const { url: jobs } = yield* startDaemon({})
       const { url: gateway } = yield* startGateway({})
@@ -146,7 +146,7 @@ describe("request bodies with a content coding", () => {
     })
   )
 
-  it.live("are 400 when they are broken, cut or not compressed at all", () =>
+  it.live("get 400 if they are damaged, truncated or not compressed", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({})
       const body = Buffer.from(JSON.stringify(requests["/v1/responses"]))

@@ -81,7 +81,7 @@ describe("POST /v1/jobs", () => {
     })
   )
 
-  it.live("carries a prompt of 1 MB unharmed", () =>
+  it.live("passes a prompt of 1 MB unchanged", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const prompt = 'äöü€𝄞\u2028"\\\r\n '.repeat(80_000)
@@ -92,7 +92,7 @@ describe("POST /v1/jobs", () => {
     })
   )
 
-  it.live("refuses a body beyond the limit with 413, announced or not, and creates nothing", () =>
+  it.live("rejects a body over the limit with 413, announced or not, and creates no job", () =>
     Effect.gen(function* () {
       const { jobs, url } = yield* start({}, { limits: { bodyBytes: 100_000 } })
       const body = JSON.stringify({ operation: "echo", prompt: "x".repeat(200_000) })
@@ -106,7 +106,7 @@ describe("POST /v1/jobs", () => {
     })
   )
 
-  it.live("refuses what is no operation with 400 and creates nothing", () =>
+  it.live("rejects an invalid operation with 400 and creates no job", () =>
     Effect.gen(function* () {
       const { jobs, url } = yield* start()
       for (const body of [
@@ -130,7 +130,7 @@ describe("POST /v1/jobs", () => {
     })
   )
 
-  it.live("gives a hundred simultaneous submissions a hundred ids", () =>
+  it.live("gives a hundred concurrent submissions a hundred ids", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const ids = yield* Effect.forEach(
@@ -143,7 +143,7 @@ describe("POST /v1/jobs", () => {
   )
 
   it.live(
-    "gives the same Idempotency-Key the same job, also at the same moment, and 422 for another body",
+    "returns the same job for the same Idempotency-Key, also concurrently, and 422 for another body",
     () =>
       Effect.gen(function* () {
         const { jobs, url } = yield* start()
@@ -167,8 +167,8 @@ describe("POST /v1/jobs", () => {
   )
 })
 
-describe("records and cancelling", () => {
-  it.live("lists jobs newest first, and gives one", () =>
+describe("job records and cancellation", () => {
+  it.live("lists jobs newest first, and returns one by its id", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const first = yield* submitTo(url, { operation: "fail" })
@@ -189,7 +189,7 @@ describe("records and cancelling", () => {
     })
   )
 
-  it.live("cancels a running and a queued job, says 409 for an ended and 404 for an unknown one", () =>
+  it.live("cancels a running and a queued job, and answers 409 for an ended and 404 for an unknown job", () =>
     Effect.gen(function* () {
       const { url } = yield* start({}, { limits: { jobsRunning: 1 } })
       const running = yield* submitTo(url, { operation: "answer" })
@@ -213,7 +213,7 @@ describe("records and cancelling", () => {
     })
   )
 
-  it.live("answers the cancel only when the work has stopped", () =>
+  it.live("acknowledges a cancel only after the work has stopped", () =>
     Effect.gen(function* () {
       const stopping = yield* Deferred.make<void>()
       const gate = yield* Deferred.make<void>()
@@ -235,7 +235,7 @@ describe("records and cancelling", () => {
 })
 
 describe("the plain view", () => {
-  it.live("is these bytes, and never splits an event over two writes", () =>
+  it.live("consists of these bytes, and never splits an event over two writes", () =>
     Effect.gen(function* () {
       const { url } = yield* start({
         all: () => (job) =>
@@ -282,7 +282,7 @@ describe("the plain view", () => {
     })
   )
 
-  it.live("ends with exactly one marker, of a failure in one line", () =>
+  it.live("ends with exactly one marker; a failure takes one line", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const failed = yield* submitTo(url, { operation: "fail" })
@@ -300,7 +300,7 @@ describe("the plain view", () => {
     })
   )
 
-  it.live("goes on after an event with ?after=, knowing what came before", () =>
+  it.live("continues after the event of ?after=", () =>
     Effect.gen(function* () {
       const { url } = yield* start({
         told: () => () =>
@@ -335,7 +335,7 @@ describe("the full view", () => {
     })
   )
 
-  it.live("after event n gives n+1 next, by Last-Event-ID and by ?after=, for every n", () =>
+  it.live("continues after every event n with n+1, by Last-Event-ID and by ?after=", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
       const { url } = yield* start({
@@ -377,7 +377,7 @@ describe("the full view", () => {
     })
   )
 
-  it.live("is read by rbee's own client to the real end when texts contain [DONE]", () =>
+  it.live("is read by rbee's client to its real end if texts contain [DONE]", () =>
     Effect.gen(function* () {
       const texts = ["[DONE]", "data: [DONE]\n\n", "x [DONE] y", "[ERROR] no", "[CANCELLED]"]
       const { url } = yield* start({ trap: () => () => tokens(...texts) })
@@ -394,7 +394,7 @@ describe("the full view", () => {
 })
 
 describe("many and slow followers", () => {
-  it.live("loses nothing of 100,000 lines at once, in either view", () =>
+  it.live("receive all of 100,000 lines that are emitted at once, in both views", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const id = yield* submitTo(url, { operation: "lines", count: 100_000, tag: "t" })
@@ -417,7 +417,7 @@ describe("many and slow followers", () => {
     })
   )
 
-  it.live("lets one that never reads hold back neither the work nor the other, and loses nothing of it", () =>
+  it.live("lose nothing, and are not delayed by a follower that never reads", () =>
     Effect.gen(function* () {
       const { jobs, url } = yield* start()
       const id = yield* submitTo(url, { operation: "lines", count: 30_000, tag: "x".repeat(500) })
@@ -433,7 +433,7 @@ describe("many and slow followers", () => {
     })
   )
 
-  it.live("mixes nothing with a hundred jobs at once", () =>
+  it.live("receive only the events of their own job while a hundred jobs run", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       yield* Effect.forEach(
@@ -452,7 +452,7 @@ describe("many and slow followers", () => {
     })
   )
 
-  it.live("keeps the answer of a queen that hung up, until it is deleted", () =>
+  it.live("include a queen: its answer is kept after it disconnects, until it is deleted", () =>
     Effect.gen(function* () {
       const { url } = yield* start({}, { limits: { graceAfterLastFollower: Duration.millis(50) } })
       const own = yield* submitTo(url, { operation: "answer" })
@@ -473,7 +473,7 @@ describe("many and slow followers", () => {
     })
   )
 
-  it.live("notices that the last one hung up, and cancels an answer after its grace", () =>
+  it.live("cancel an answer when the last one has disconnected and the grace period is over", () =>
     Effect.gen(function* () {
       const { url } = yield* start({}, { limits: { graceAfterLastFollower: Duration.millis(50) } })
       const id = yield* submitTo(url, { operation: "answer" })
@@ -488,7 +488,7 @@ describe("many and slow followers", () => {
 })
 
 describe("signs of life", () => {
-  it.live("sends headers and the first event at once while the work waits, or stands in the queue", () =>
+  it.live("include headers and the first event at once, while the work waits or is queued", () =>
     Effect.gen(function* () {
       const { url } = yield* start({}, { limits: { jobsRunning: 1 } })
       for (let i = 0; i < 2; i++) {
@@ -503,7 +503,7 @@ describe("signs of life", () => {
     })
   )
 
-  it.live("writes something at least every second on both views", () =>
+  it.live("are written at least every second in both views", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const id = yield* submitTo(url, { operation: "wait" })
@@ -524,33 +524,37 @@ describe("signs of life", () => {
 
   const views = { plainView, fullView }
   for (const [name, view] of Object.entries(views)) {
-    it.effect(`never leaves a second without a byte in ${name}, also after what it does not show`, () =>
-      Effect.gen(function* () {
-        const ticker = yield* Ticker
-        const log = new MemoryLog(1_000_000)
-        yield* log.append([JobEvent.token("a")])
-        let lastAt = 0
-        let longest = 0
-        const note = Effect.fnUntraced(function* (bytes: Uint8Array) {
-          if (bytes.length === 0) return
-          const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-          longest = Math.max(longest, now - lastAt)
-          lastAt = now
-        })
-        const following = yield* Effect.forkChild(Stream.runForEach(view({ log, ticker }, 0, "job-1"), note))
-        for (let at = 10; at <= 10_000; at += 10) {
-          yield* TestClock.adjust(10)
-          if (at === 3_650) yield* log.append([JobEvent.result({ text: "a", finish_reason: "stop" })])
-          if (at === 6_010 || at === 6_990) yield* log.append([JobEvent.token("b")])
-        }
-        yield* log.end(JobEvent.done({ queued_ms: 0, run_ms: 0 }))
-        yield* Fiber.join(following)
-        assert.isAtMost(longest, 1000)
-      }).pipe(Effect.provide(Ticker.layer))
+    it.effect(
+      `leave no second without a byte in ${name}, also after events that the view does not show`,
+      () =>
+        Effect.gen(function* () {
+          const ticker = yield* Ticker
+          const log = new MemoryLog(1_000_000)
+          yield* log.append([JobEvent.token("a")])
+          let lastAt = 0
+          let longest = 0
+          const note = Effect.fnUntraced(function* (bytes: Uint8Array) {
+            if (bytes.length === 0) return
+            const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
+            longest = Math.max(longest, now - lastAt)
+            lastAt = now
+          })
+          const following = yield* Effect.forkChild(
+            Stream.runForEach(view({ log, ticker }, 0, "job-1"), note)
+          )
+          for (let at = 10; at <= 10_000; at += 10) {
+            yield* TestClock.adjust(10)
+            if (at === 3_650) yield* log.append([JobEvent.result({ text: "a", finish_reason: "stop" })])
+            if (at === 6_010 || at === 6_990) yield* log.append([JobEvent.token("b")])
+          }
+          yield* log.end(JobEvent.done({ queued_ms: 0, run_ms: 0 }))
+          yield* Fiber.join(following)
+          assert.isAtMost(longest, 1000)
+        }).pipe(Effect.provide(Ticker.layer))
     )
   }
 
-  it.effect("are no events, and not in the log", () =>
+  it.effect("are not events, and are not in the log", () =>
     Effect.gen(function* () {
       const log = new MemoryLog(1_000_000)
       yield* log.append([JobEvent.token("a")])
@@ -567,7 +571,7 @@ describe("signs of life", () => {
 })
 
 describe("stopping gracefully", () => {
-  it.live("gives every open stream its end event and closes in time", () =>
+  it.live("writes the end event to every open stream and closes in time", () =>
     Effect.gen(function* () {
       const { scope, value } = yield* inOwnScope(start({}, { limits: { jobsRunning: 1 } }))
       const { url } = value

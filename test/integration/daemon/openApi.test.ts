@@ -48,7 +48,7 @@ const textOf = (document: (typeof documents)[number][1], catalog: Catalog = buil
 
 describe("the OpenAPI document", () => {
   for (const [name, document] of documents) {
-    it.effect(`of a ${name} is valid, and every reference leads somewhere`, () =>
+    it.effect(`of a ${name} is valid, and all its references resolve`, () =>
       Effect.gen(function* () {
         const text = textOf(document)
         const result = yield* Effect.promise(() => new Validator().validate(JSON.parse(text)))
@@ -88,7 +88,7 @@ describe("the OpenAPI document", () => {
     assert.notInclude(textOf(documents[0][1]), `"greet"`)
   })
 
-  it.live("is served with the paths that are there, and with no others", () =>
+  it.live("lists exactly the paths of the daemon", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({})
       const { paths } = readSpec((yield* ask(url, { path: "/openapi.json" })).text)
@@ -105,7 +105,7 @@ describe("the OpenAPI document", () => {
     })
   )
 
-  it.live("is served as a page that asks no other host", () =>
+  it.live("is also served as a page that loads nothing from other hosts", () =>
     Effect.gen(function* () {
       const { url } = yield* startDaemon({})
       const { headers, status, text } = yield* ask(url, { path: "/docs" })

@@ -73,7 +73,7 @@ const problemsOf = (file: string) => {
 }
 
 it.live(
-  "a client that is typed by the document submits a job and chats, and what the document does not allow does not compile",
+  "a client with types from the OpenAPI document submits a job and chats; invalid requests do not compile",
   () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({

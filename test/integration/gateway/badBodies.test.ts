@@ -32,8 +32,8 @@ const send = (path: string, text: string, refused?: string) =>
 const messages = [{ role: "user", content: "Hi" }]
 const paths = ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/api/chat", "/api/show", "/api/copy"]
 
-describe("a body that cannot be read", () => {
-  it.live("is named as broken JSON with the position, at every endpoint", () =>
+describe("an invalid body", () => {
+  it.live("is reported as invalid JSON with the position, at every endpoint", () =>
     Effect.gen(function* () {
       const pulled = yield* send("/api/pull", '{"model":"http://host/m.gguf"}')
       assert.deepStrictEqual(pulled[0], 400)
@@ -48,7 +48,7 @@ describe("a body that cannot be read", () => {
     })
   )
 
-  it.live("is refused by the fields of the client's API, and a field that is null is not there", () =>
+  it.live("is rejected with the field's name in the client's API; null equals absent", () =>
     Effect.gen(function* () {
       const anthropic = { model: "m", max_tokens: 5, messages }
       const tried = [
@@ -68,7 +68,7 @@ describe("a body that cannot be read", () => {
   )
 })
 
-it.live("a worker's refusal names the field as the client's API does", () =>
+it.live("is rejected by a worker with the field's name in the client's API", () =>
   Effect.gen(function* () {
     const bodyOf = (path: string) => {
       const prompt = path === "/v1/responses" ? undefined : "Hi"

@@ -55,7 +55,7 @@ const preflight = (url: string, path: string, headers: Readonly<Record<string, s
 const names = (header: unknown) => String(header).split(/, */)
 
 describe("a page of an allowed origin", () => {
-  it.live("has its preflight answered at each application endpoint, without a credential", () =>
+  it.live("gets an answer to its preflight at each application endpoint, without a credential", () =>
     Effect.gen(function* () {
       for (const options of [{}, { keys: [{ key: secret, name: "app" }] }, { token: "0123456789abcdef" }]) {
         const { url } = yield* start(options)
@@ -74,7 +74,7 @@ describe("a page of an allowed origin", () => {
     })
   )
 
-  it.live("may send the headers of each vendor's client, and nothing that is no name of a header", () =>
+  it.live("may send the headers of each vendor's client, and no invalid header names", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const allowed = (asked: string) =>
@@ -96,7 +96,7 @@ describe("a page of an allowed origin", () => {
     })
   )
 
-  it.live("may read answers, streams and errors, and the headers of rbee", () =>
+  it.live("may read answers, streams, errors and rbee's headers", () =>
     Effect.gen(function* () {
       const { url } = yield* start({ keys: [{ key: secret, name: "app", models: ["rbee:tiny"] }] })
       const send = (path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}) =>
@@ -134,7 +134,7 @@ describe("a page of an allowed origin", () => {
     })
   )
 
-  it.live("may reach a name that is not meant only with a key, and ask first without one", () =>
+  it.live("reaches a foreign Host only with a key; its preflight needs none", () =>
     Effect.gen(function* () {
       const { url } = yield* start({ keys: [{ key: secret, name: "app" }] })
       const host = "queen.lan:8500"
@@ -149,7 +149,7 @@ describe("a page of an allowed origin", () => {
     })
   )
 
-  it.live("has no such headers at the endpoints of jobs", () =>
+  it.live("gets no CORS headers at the endpoints of jobs", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       for (const path of ["/v1/jobs", "/health", "/v1/shutdown"]) {
@@ -162,7 +162,7 @@ describe("a page of an allowed origin", () => {
 })
 
 describe("a page of another origin", () => {
-  it.live("gets 403 and none of the headers, also for its preflight", () =>
+  it.live("gets 403 without CORS headers, also for its preflight", () =>
     Effect.gen(function* () {
       for (const settings of [{ allowedOrigins: [origin] }, {}]) {
         const { url } = yield* start({ settings })
@@ -189,7 +189,7 @@ describe("a page of another origin", () => {
   )
 
   it.live(
-    "is told apart by caches: every response of an endpoint with allowed origins varies by Origin",
+    "does not share cached responses: every response of an endpoint with allowed origins varies by Origin",
     () =>
       Effect.gen(function* () {
         const { url } = yield* start()

@@ -30,9 +30,9 @@ const image = [
   { role: "user", content: [{ type: "image_url", image_url: { url: "data:image/png;base64,AA==" } }] }
 ]
 
-describe("an engine that cannot do what a request needs", () => {
+describe("an engine without a capability that a request needs", () => {
   for (const daemon of ["queen", "hive"] as const) {
-    it.live(`gets no such request, and another one that can is started: at the ${daemon}`, () =>
+    it.live(`does not get the request; a capable engine is started: at the ${daemon}`, () =>
       Effect.gen(function* () {
         const fleet = yield* startFleet({
           hives: ["atlas"],

@@ -35,8 +35,8 @@ const messages = [{ role: "user", content: "Hi" }]
 const tool = (name: string) => ({ type: "function", function: { name, parameters: { type: "object" } } })
 const tools = [tool("add"), tool("sub"), tool("mul")]
 
-describe("OpenAI's chat", () => {
-  it.live("takes every empty form of a message's and a tool's fields", () =>
+describe("OpenAI's chat endpoint", () => {
+  it.live("accepts every empty form of the fields of messages and tools", () =>
     Effect.gen(function* () {
       const user = { role: "user", content: "Hi", name: "", tool_calls: null }
       const call = { id: "c", type: "function", function: { name: "add", arguments: "{}" } }
@@ -76,7 +76,7 @@ describe("OpenAI's chat", () => {
     })
   )
 
-  it.live("leaves out every field that is null", () =>
+  it.live("omits every field that is null", () =>
     Effect.gen(function* () {
       const fields = {
         max_tokens: null,
@@ -106,7 +106,7 @@ describe("OpenAI's chat", () => {
     })
   )
 
-  it.live("gives instructions the role that every template knows", () =>
+  it.live("sends instructions with the role that every template supports", () =>
     Effect.gen(function* () {
       const parts = [{ type: "text", text: "Be brief" }]
       const { asked } = yield* send({ messages: [{ role: "developer", content: parts }, ...messages] })
@@ -114,7 +114,7 @@ describe("OpenAI's chat", () => {
     })
   )
 
-  it.live("takes each form of tool_choice", () =>
+  it.live("accepts each form of tool_choice", () =>
     Effect.gen(function* () {
       const allowed = (mode: string, ...names: ReadonlyArray<string>) => ({
         type: "allowed_tools",
@@ -143,7 +143,7 @@ describe("OpenAI's chat", () => {
     })
   )
 
-  it.live("refuses a choice of a tool that is not there", () =>
+  it.live("rejects the choice of a tool that is not in the list", () =>
     Effect.gen(function* () {
       const cases: ReadonlyArray<readonly [object, string]> = [
         [{ tools, tool_choice: { type: "function", function: { name: "div" } } }, "tool_choice"],
@@ -157,7 +157,7 @@ describe("OpenAI's chat", () => {
     })
   )
 
-  it.live("takes the older functions, and answers in their words", () =>
+  it.live("accepts the deprecated functions, and answers in their form", () =>
     Effect.gen(function* () {
       const definition = { name: "add", parameters: { type: "object" } }
       const history = [

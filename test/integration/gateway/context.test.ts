@@ -31,7 +31,7 @@ const chat = (url: string, model: string, content: string) =>
 
 describe("the context of a request", () => {
   for (const daemon of ["queen", "hive"] as const) {
-    it.live(`is as long as the prompt, or the client, needs, at a ${daemon}`, () =>
+    it.live(`is as long as the prompt or the client requires, at a ${daemon}`, () =>
       Effect.gen(function* () {
         const fleet = yield* startFleet({
           hives: ["atlas"],
@@ -94,7 +94,7 @@ describe("the context of a request", () => {
       })
     )
 
-    it.live(`is shorter where memory is short, at a ${daemon}`, () =>
+    it.live(`is shorter if memory is scarce, at a ${daemon}`, () =>
       Effect.gen(function* () {
         const fleet = yield* startFleet({
           hives: ["atlas"],

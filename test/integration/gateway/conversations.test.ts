@@ -38,11 +38,11 @@ const engineTool = {
   function: { name: "add", description: "Adds", parameters: { type: "object" } }
 }
 
-describe("a conversation in Anthropic's words", () => {
+describe("a conversation in Anthropic's format", () => {
   const messages = (turns: ReadonlyArray<object>, more: object = {}) =>
     send("/v1/messages", { model: "tiny", max_tokens: 9, messages: turns, ...more })
 
-  it.live("has its instructions in one system message, those inside of the messages too", () =>
+  it.live("becomes one with a single system message, also for instructions among the messages", () =>
     Effect.gen(function* () {
       const system = [
         { type: "text", text: "One", cache_control: { type: "ephemeral" } },
@@ -58,7 +58,7 @@ describe("a conversation in Anthropic's words", () => {
     })
   )
 
-  it.live("keeps its beginning when instructions come later, and alternates its roles", () =>
+  it.live("keeps its beginning if instructions come later, and alternates its roles", () =>
     Effect.gen(function* () {
       const answer = { role: "assistant", content: "Hello" }
       const { asked } = yield* messages([
@@ -76,7 +76,7 @@ describe("a conversation in Anthropic's words", () => {
     })
   )
 
-  it.live("passes images on, from the user and from tools", () =>
+  it.live("forwards images of the user and of tools", () =>
     Effect.gen(function* () {
       const image = { type: "image", source: { type: "base64", media_type: "image/png", data: png } }
       const linked = { type: "image", source: { type: "url", url: "https://example.org/x.png" } }
@@ -99,7 +99,7 @@ describe("a conversation in Anthropic's words", () => {
     })
   )
 
-  it.live("renders every block of a tool's result, those of unknown types too", () =>
+  it.live("renders every block of a tool's result, also blocks of unknown types", () =>
     Effect.gen(function* () {
       const cases: ReadonlyArray<readonly [object, string]> = [
         [{ content: "2" }, "2"],
@@ -138,7 +138,7 @@ describe("a conversation in Anthropic's words", () => {
     })
   )
 
-  it.live("leaves out what only Anthropic can run, and the job's log says so", () =>
+  it.live("omits what only Anthropic can run, with a line in the job's log", () =>
     Effect.gen(function* () {
       const { asked, omitted, status } = yield* messages(
         [
@@ -180,7 +180,7 @@ describe("a conversation in Anthropic's words", () => {
     })
   )
 
-  it.live("has a forced tool alone in the list, because not every engine knows choices by name", () =>
+  it.live("lists only the forced tool, because not every engine supports choices by name", () =>
     Effect.gen(function* () {
       const { asked } = yield* messages([user], {
         tools: [tool, { ...tool, name: "sub" }],
@@ -221,7 +221,7 @@ describe("a conversation in Anthropic's words", () => {
     })
   )
 
-  it.live("gives each call an id where the engine gave none", () =>
+  it.live("gives each call an id if the engine gave none", () =>
     Effect.gen(function* () {
       const call = (index: number) =>
         chunk({ tool_calls: [{ index, function: { name: "add", arguments: "{}" } }] })
@@ -237,12 +237,12 @@ describe("a conversation in Anthropic's words", () => {
   )
 })
 
-describe("a conversation in the words of OpenAI's responses", () => {
+describe("a conversation in the format of OpenAI's responses", () => {
   const respond = (body: object, events?: ReadonlyArray<JobEvent>) =>
     send("/v1/responses", { model: "tiny", ...body }, events)
   const callable = { type: "function", name: "add", description: "Adds", parameters: { type: "object" } }
 
-  it.live("leaves out tools that engines do not have, and the job's log says so", () =>
+  it.live("omits tools that engines do not have, with a line in the job's log", () =>
     Effect.gen(function* () {
       const { asked, omitted, status } = yield* respond({
         input: "Hi",
@@ -278,7 +278,7 @@ describe("a conversation in the words of OpenAI's responses", () => {
     })
   )
 
-  it.live("is read from items, calls of other tools and thoughts among them", () =>
+  it.live("is read from items, including calls of other tools and reasoning", () =>
     Effect.gen(function* () {
       const call = (id: string, name: string, given: string) => ({
         id,
@@ -330,7 +330,7 @@ describe("a conversation in the words of OpenAI's responses", () => {
     })
   )
 
-  it.live("takes each form of tool_choice", () =>
+  it.live("accepts each form of tool_choice", () =>
     Effect.gen(function* () {
       const other = { ...callable, name: "sub" }
       const two = [engineTool, { ...engineTool, function: { ...engineTool.function, name: "sub" } }]
@@ -359,7 +359,7 @@ describe("a conversation in the words of OpenAI's responses", () => {
     })
   )
 
-  it.live("is refused by the field where no engine could read it", () =>
+  it.live("is rejected with the field's name if no engine could read it", () =>
     Effect.gen(function* () {
       const cases: ReadonlyArray<readonly [unknown, string]> = [
         [[{ role: "user", content: [{ type: "input_file", file_id: "f" }] }], "input.0.content.0.type"],
@@ -375,7 +375,7 @@ describe("a conversation in the words of OpenAI's responses", () => {
     })
   )
 
-  it.live("is answered with the thoughts as an item of their own, streamed and whole", () =>
+  it.live("is answered with the reasoning as an item of its own, streamed and complete", () =>
     Effect.gen(function* () {
       const events = [chunk({ reasoning_content: "h" }), chunk({ reasoning_content: "m" }), ...said]
       const { output } = JSON.parse((yield* respond({ input: "Hi" }, events)).text)

@@ -20,65 +20,63 @@ layer(Endpoints.layer, { timeout: "120 seconds", excludeTestServices: true })("a
       const make = (url: string, fields: object) =>
         post(url, "/api/create", { from: "tiny", stream: false, ...fields })
 
-      it.effect(
-        "is there when it was made, with all that it adds, at every endpoint, until it is deleted",
-        () =>
-          Effect.gen(function* () {
-            const url = yield* start
-            const model = name("mario:v1")
-            const made = yield* make(url, {
-              model,
-              system: "You are Mario.",
-              parameters: { num_predict: 3, temperature: 0, stop: ["END"], num_gpu: 1 },
-              messages: [{ role: "user", content: "Who?" }],
-              license: ["MIT"]
-            })
-            assert.deepStrictEqual([made.status, made.text], [200, '{"status":"success"}'])
-            const shown = JSON.parse((yield* post(url, "/api/show", { model })).text)
-            assert.deepInclude(shown, {
-              system: "You are Mario.",
-              parameters: 'num_predict 3\nstop "END"\ntemperature 0',
-              license: "MIT"
-            })
-            assert.include(shown.modelfile, "FROM rbee:tiny\nPARAMETER num_predict 3\n")
-            assert.strictEqual(shown.details.parent_model, "rbee:tiny")
-            const tags = yield* ask(url, { path: "/api/tags" })
-            const listed = yield* ask(url, { path: "/v1/models" })
-            assert.include(tags.text, `"name":"${model}"`)
-            assert.include(listed.text, `"id":"${model}"`)
-
-            // The system text and the messages are tokens of the prompt, and the limit of the answer is the model's.
-            const question = { messages: [{ role: "user", content: "Hi" }] }
-            const plain = yield* post(url, "/v1/chat/completions", {
-              model: "tiny",
-              max_tokens: 1,
-              ...question
-            })
-            const prompt = JSON.parse(plain.text).usage.prompt_tokens
-            const openai = JSON.parse((yield* post(url, "/v1/chat/completions", { model, ...question })).text)
-            assert.isAbove(openai.usage.prompt_tokens, prompt + 4)
-            assert.strictEqual(openai.usage.completion_tokens, 3)
-            const ollama = JSON.parse(
-              (yield* post(url, "/api/chat", { model, stream: false, ...question })).text
-            )
-            assert.deepStrictEqual(
-              [ollama.prompt_eval_count, ollama.eval_count],
-              [openai.usage.prompt_tokens, 3]
-            )
-            const own = { model, stream: false, options: { num_predict: 5 }, ...question }
-            assert.strictEqual(JSON.parse((yield* post(url, "/api/chat", own)).text).eval_count, 5)
-            const anthropic = yield* post(url, "/v1/messages", { model, max_tokens: 2, ...question })
-            assert.strictEqual(JSON.parse(anthropic.text).usage.output_tokens, 2)
-            const raw = yield* post(url, "/v1/completions", { model, prompt: "It was" })
-            assert.strictEqual(JSON.parse(raw.text).usage.completion_tokens, 3)
-
-            assert.strictEqual((yield* remove(url, model)).status, 200)
-            assert.strictEqual((yield* post(url, "/api/show", { model })).status, 404)
-            assert.strictEqual((yield* post(url, "/api/show", { model: "tiny" })).status, 200)
+      it.effect("is at every endpoint with all that it adds, from its creation until its deletion", () =>
+        Effect.gen(function* () {
+          const url = yield* start
+          const model = name("mario:v1")
+          const made = yield* make(url, {
+            model,
+            system: "You are Mario.",
+            parameters: { num_predict: 3, temperature: 0, stop: ["END"], num_gpu: 1 },
+            messages: [{ role: "user", content: "Who?" }],
+            license: ["MIT"]
           })
+          assert.deepStrictEqual([made.status, made.text], [200, '{"status":"success"}'])
+          const shown = JSON.parse((yield* post(url, "/api/show", { model })).text)
+          assert.deepInclude(shown, {
+            system: "You are Mario.",
+            parameters: 'num_predict 3\nstop "END"\ntemperature 0',
+            license: "MIT"
+          })
+          assert.include(shown.modelfile, "FROM rbee:tiny\nPARAMETER num_predict 3\n")
+          assert.strictEqual(shown.details.parent_model, "rbee:tiny")
+          const tags = yield* ask(url, { path: "/api/tags" })
+          const listed = yield* ask(url, { path: "/v1/models" })
+          assert.include(tags.text, `"name":"${model}"`)
+          assert.include(listed.text, `"id":"${model}"`)
+
+          // The system text and the messages are tokens of the prompt, and the limit of the answer is the model's.
+          const question = { messages: [{ role: "user", content: "Hi" }] }
+          const plain = yield* post(url, "/v1/chat/completions", {
+            model: "tiny",
+            max_tokens: 1,
+            ...question
+          })
+          const prompt = JSON.parse(plain.text).usage.prompt_tokens
+          const openai = JSON.parse((yield* post(url, "/v1/chat/completions", { model, ...question })).text)
+          assert.isAbove(openai.usage.prompt_tokens, prompt + 4)
+          assert.strictEqual(openai.usage.completion_tokens, 3)
+          const ollama = JSON.parse(
+            (yield* post(url, "/api/chat", { model, stream: false, ...question })).text
+          )
+          assert.deepStrictEqual(
+            [ollama.prompt_eval_count, ollama.eval_count],
+            [openai.usage.prompt_tokens, 3]
+          )
+          const own = { model, stream: false, options: { num_predict: 5 }, ...question }
+          assert.strictEqual(JSON.parse((yield* post(url, "/api/chat", own)).text).eval_count, 5)
+          const anthropic = yield* post(url, "/v1/messages", { model, max_tokens: 2, ...question })
+          assert.strictEqual(JSON.parse(anthropic.text).usage.output_tokens, 2)
+          const raw = yield* post(url, "/v1/completions", { model, prompt: "It was" })
+          assert.strictEqual(JSON.parse(raw.text).usage.completion_tokens, 3)
+
+          assert.strictEqual((yield* remove(url, model)).status, 200)
+          assert.strictEqual((yield* post(url, "/api/show", { model })).status, 404)
+          assert.strictEqual((yield* post(url, "/api/show", { model: "tiny" })).status, 200)
+        })
       )
 
-      it.effect("answers by its own template", () =>
+      it.effect("answers with its own template", () =>
         Effect.gen(function* () {
           const url = yield* start
           const model = name("fixed")
@@ -113,7 +111,7 @@ layer(Endpoints.layer, { timeout: "120 seconds", excludeTestServices: true })("a
         })
       )
 
-      it.effect("is copied with all that it adds, and keeps its source from being deleted", () =>
+      it.effect("is copied with all that it adds, and prevents the deletion of its source", () =>
         Effect.gen(function* () {
           const url = yield* start
           const [first, second] = [name("one"), name("two")]
@@ -134,7 +132,7 @@ layer(Endpoints.layer, { timeout: "120 seconds", excludeTestServices: true })("a
         })
       )
 
-      it.effect("is refused with a sentence when it cannot be made", () =>
+      it.effect("is rejected with a message if it cannot be created", () =>
         Effect.gen(function* () {
           const url = yield* start
           for (const [fields, status, words] of [

@@ -14,7 +14,7 @@ const remove = (url: string, model: string) => {
   return ask(url, { method: "DELETE", path: "/api/delete", headers: { "content-length": body.length }, body })
 }
 
-it.live("Ollama's delete unloads an idle model, and refuses one that is in use with 409", () =>
+it.live("Ollama's delete unloads an idle model, and answers 409 for a model in use", () =>
   Effect.gen(function* () {
     const fleet = yield* startFleet({ hives: ["atlas"], models: ["one"], slow: true })
     const { queenUrl, workers } = fleet

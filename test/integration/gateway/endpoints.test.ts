@@ -52,8 +52,8 @@ const failing = (
 const run = (work: StreamWork, body: object = chat, options: GatewayUnderTest = {}) =>
   Effect.flatMap(startGateway({ ...options, complete: () => work }), ({ url }) => post(url, body))
 
-describe("the OpenAI door", () => {
-  it.live("passes the engine's chunks on as they came, and says where they came from", () =>
+describe("OpenAI's endpoints", () => {
+  it.live("forward the engine's chunks unchanged, with their origin in the headers", () =>
     Effect.gen(function* () {
       const { headers, status, text } = yield* run(answers, { ...chat, stream: true })
       assert.strictEqual(status, 200)
@@ -68,14 +68,14 @@ describe("the OpenAI door", () => {
     })
   )
 
-  it.live("tells the usage in a stream only to who asked for it", () =>
+  it.live("write the usage into a stream only if requested", () =>
     Effect.gen(function* () {
       const { text } = yield* run(answers, { ...chat, stream: true, stream_options: { include_usage: true } })
       assert.strictEqual(text, [...hello, "[DONE]"].map((line) => `data: ${line}\n\n`).join(""))
     })
   )
 
-  it.live("puts an answer that is not streamed together", () =>
+  it.live("assemble an answer that is not streamed", () =>
     Effect.gen(function* () {
       const { status, text } = yield* run(answers)
       assert.strictEqual(status, 200)
@@ -93,7 +93,7 @@ describe("the OpenAI door", () => {
     })
   )
 
-  it.live("gives the engine's document of embeddings as it came", () =>
+  it.live("return the engine's embeddings document unchanged", () =>
     Effect.gen(function* () {
       const document = `{"object":"list","data":[{"embedding":[0.5],"index":0}]}`
       const { url } = yield* startGateway({
@@ -109,7 +109,7 @@ describe("the OpenAI door", () => {
     })
   )
 
-  it.live("answers each kind of failure with its status, before any header of a 200", () =>
+  it.live("answer each kind of failure with its status, before any header of a 200", () =>
     Effect.gen(function* () {
       const statuses = {
         ContextLengthExceeded: [400, "invalid_request_error", "context_length_exceeded"],
@@ -139,7 +139,7 @@ describe("the OpenAI door", () => {
     })
   )
 
-  it.live("passes the status of a worker that refused on, and that of one that broke as 502", () =>
+  it.live("forward the status of a worker's refusal, and answer 502 for a broken worker", () =>
     Effect.gen(function* () {
       for (const [worker, expected] of [
         [400, 400],
@@ -153,7 +153,7 @@ describe("the OpenAI door", () => {
     })
   )
 
-  it.live("ends a stream that broke off with an error in the client's words", () =>
+  it.live("end an interrupted stream with an error in the client's format", () =>
     Effect.gen(function* () {
       const { status, text } = yield* run(failing("AnswerLost", [chunk(data({ content: "Hel" }))]), {
         ...chat,
@@ -167,7 +167,7 @@ describe("the OpenAI door", () => {
     })
   )
 
-  it.live("refuses what is no request", () =>
+  it.live("reject invalid requests", () =>
     Effect.gen(function* () {
       const { jobs, url } = yield* startGateway({ settings: { limits: { bodyBytes: 1000 } } })
       const cases: ReadonlyArray<readonly [unknown, number, string, Readonly<Record<string, string>>?]> = [
@@ -190,7 +190,7 @@ describe("the OpenAI door", () => {
     })
   )
 
-  it.live("stops the work of a client that leaves, before and after the first token", () =>
+  it.live("stop the work of a client that disconnects, before and after the first token", () =>
     Effect.gen(function* () {
       for (const before of [[], [chunk(data({ content: "Hel" }))]]) {
         const started = yield* Deferred.make<void>()
@@ -218,7 +218,7 @@ describe("the OpenAI door", () => {
     })
   )
 
-  it.live("passes the deadline and the alias's wishes on", () =>
+  it.live("forward the deadline and the alias's requirements", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({
         aliases: { fast: { model: "rbee:tiny", context_size: 256 } },
@@ -236,7 +236,7 @@ describe("the OpenAI door", () => {
     })
   )
 
-  it.live("lists models and aliases, and shows one by any of its names", () =>
+  it.live("list models and aliases, and show one by any of its names", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({
         models: ["rbee:tiny", "hf:org/repo:Q4_K_M"],
@@ -259,8 +259,8 @@ describe("the OpenAI door", () => {
   )
 })
 
-describe("keys", () => {
-  it.live("are not needed on loopback as long as there are none", () =>
+describe("API keys", () => {
+  it.live("are not needed on loopback while none exists", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({ complete: () => answers })
       for (const headers of [{}, { authorization: "Bearer ollama" }]) {
@@ -269,7 +269,7 @@ describe("keys", () => {
     })
   )
 
-  it.live("let their holders in, and nobody else, once there are some", () =>
+  it.live("are required as soon as one exists", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({ keys: [app], complete: () => answers })
       const both = { "x-api-key": "from-an-old-variable", ...bearer }
@@ -286,7 +286,7 @@ describe("keys", () => {
     })
   )
 
-  it.live("open the doors for applications of a daemon with a token, and nothing else of it", () =>
+  it.live("open the application endpoints of a daemon with a token, and nothing else", () =>
     Effect.gen(function* () {
       const token = "0123456789abcdef"
       const { url } = yield* startGateway({ keys: [app], token, complete: () => answers })
@@ -308,7 +308,7 @@ describe("keys", () => {
     })
   )
 
-  it.live("may be for some models only", () =>
+  it.live("may be limited to some models", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({
         models: ["rbee:tiny", "hf:org/repo"],
@@ -332,7 +332,7 @@ describe("keys", () => {
     })
   )
 
-  it.live("have so many requests at the same time and no more", () =>
+  it.live("limit the number of concurrent requests", () =>
     Effect.gen(function* () {
       const started = yield* Deferred.make<void>()
       const release = yield* Deferred.make<void>()
@@ -359,7 +359,7 @@ describe("keys", () => {
     })
   )
 
-  it.live("have so many tokens a minute, as the engine counts them", () =>
+  it.live("limit the tokens per minute, as the engine counts them", () =>
     Effect.gen(function* () {
       // Each answer takes nine of them.
       const { url } = yield* startGateway({
@@ -380,7 +380,7 @@ describe("a key's tokens a minute", () => {
   const limit = 200
   const asking = (url: string, body: object) => post(url, { ...chat, ...body }, { headers: bearer })
 
-  it.live("are reserved at admission: of many requests at once only as many run as the limit allows", () =>
+  it.live("are reserved at admission: of many concurrent requests only as many run as the limit allows", () =>
     Effect.gen(function* () {
       for (const [body, most] of [
         [{ max_tokens: 90 }, 2],
@@ -428,7 +428,7 @@ describe("a key's tokens a minute", () => {
     })
   )
 
-  it.live("come back at the end as far as they were not used", () =>
+  it.live("are returned at the end if they were not used", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({
         keys: [{ ...app, tokensPerMinute: limit }],
@@ -443,7 +443,7 @@ describe("a key's tokens a minute", () => {
 })
 
 describe("a body that is nested too deeply", () => {
-  it.live("is 400 at every endpoint that takes one, in the words of its API", () =>
+  it.live("gets 400 at every endpoint that accepts a body, in the format of its API", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({})
       const deep = "[".repeat(50_000) + "]".repeat(50_000)
@@ -468,8 +468,8 @@ describe("a body that is nested too deeply", () => {
   )
 })
 
-describe("the Ollama door", () => {
-  it.live("says so when the engine's document is not what it should be", () =>
+describe("Ollama's endpoints", () => {
+  it.live("report an unexpected document of the engine", () =>
     Effect.gen(function* () {
       for (const document of ["<html>", "{}", `{"data":[{"embedding":"AAA="}]}`]) {
         const { url } = yield* startGateway({
@@ -483,8 +483,8 @@ describe("the Ollama door", () => {
   )
 })
 
-describe("all doors", () => {
-  it.live("are listed on the OpenAPI page, and those that are listed are there", () =>
+describe("all application endpoints", () => {
+  it.live("are listed on the OpenAPI page, and all listed endpoints exist", () =>
     Effect.gen(function* () {
       const { url } = yield* startGateway({})
       const page = yield* Effect.promise(() => fetch(`${url}/openapi.json`).then((answer) => answer.json()))

@@ -81,9 +81,9 @@ const summary = (status: number, text: string) => {
   return [status, message, type, code]
 }
 
-describe("an engine's own words", () => {
+describe("an engine's error message", () => {
   it.live(
-    "reach clients of OpenAI's API, of whole answers and of streams",
+    "reaches clients of OpenAI's API, for complete answers and streams",
     () =>
       Effect.gen(function* () {
         const { url } = (yield* Client).peer
@@ -103,7 +103,7 @@ describe("an engine's own words", () => {
   )
 
   it.live(
-    "reach clients of the other APIs in their forms",
+    "reaches clients of the other APIs in their formats",
     () =>
       Effect.gen(function* () {
         const { url } = (yield* Client).peer
@@ -148,7 +148,7 @@ describe("an engine's own words", () => {
   )
 
   it.live(
-    "as the first event of a stream are the answer's status",
+    "sets the answer's status if it is the first event of a stream",
     () =>
       Effect.gen(function* () {
         const { url } = (yield* Client).peer
@@ -192,7 +192,7 @@ describe("an engine's own words", () => {
   )
 
   it.live(
-    "end a stream that has begun",
+    "ends a stream that has begun",
     () =>
       Effect.gen(function* () {
         const { url } = (yield* Client).peer

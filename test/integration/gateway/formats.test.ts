@@ -79,7 +79,7 @@ const linesOf = (text: string) =>
 
 const messages = [{ role: "user", content: "Hi" }]
 
-describe("Anthropic's door", () => {
+describe("Anthropic's endpoint", () => {
   const send = (body: object, events: ReadonlyArray<JobEvent> = whole("stop"), failure?: typeof lost) =>
     sending(
       { path: "/v1/messages", body: { model: "tiny", max_tokens: 9, messages, ...body } },
@@ -87,7 +87,7 @@ describe("Anthropic's door", () => {
       failure
     )
 
-  it.live("asks the engine in its words", () =>
+  it.live("sends the request in the engine's format", () =>
     Effect.gen(function* () {
       const { asked } = yield* send({
         system: [{ type: "text", text: "Be brief" }],
@@ -144,7 +144,7 @@ describe("Anthropic's door", () => {
     })
   )
 
-  it.live("goes on with an answer that the client has begun", () =>
+  it.live("continues an answer that the client has begun", () =>
     Effect.gen(function* () {
       const begun = [...messages, { role: "assistant", content: "Dear" }]
       const { asked } = yield* send({ messages: begun })
@@ -152,7 +152,7 @@ describe("Anthropic's door", () => {
     })
   )
 
-  it.live("writes a message's events, and ends as the engine ended", () =>
+  it.live("writes the events of a message, with the engine's stop reason", () =>
     Effect.gen(function* () {
       const { headers, text } = yield* send({ stream: true }, whole("length"))
       assert.match(headers["content-type"] ?? "", /^text\/event-stream/)
@@ -183,7 +183,7 @@ describe("Anthropic's door", () => {
     })
   )
 
-  it.live("gives a tool's call whole and in pieces", () =>
+  it.live("returns a tool call complete and in pieces", () =>
     Effect.gen(function* () {
       const { text } = yield* send({}, called)
       const { content, stop_reason } = JSON.parse(text)
@@ -199,7 +199,7 @@ describe("Anthropic's door", () => {
     })
   )
 
-  it.live("ends a stream that broke off with its error", () =>
+  it.live("ends an interrupted stream with its error", () =>
     Effect.gen(function* () {
       const { text } = yield* send({ stream: true }, said, lost)
       assert.deepStrictEqual(eventsOf(text).at(-1), {
@@ -209,7 +209,7 @@ describe("Anthropic's door", () => {
     })
   )
 
-  it.live("refuses what it cannot pass on, by the field", () =>
+  it.live("rejects what it cannot forward, with the field's name", () =>
     Effect.gen(function* () {
       const file = { type: "image", source: { type: "file", file_id: "f" } }
       const pdf = {
@@ -246,11 +246,11 @@ describe("Anthropic's door", () => {
   )
 })
 
-describe("OpenAI's responses", () => {
+describe("OpenAI's responses endpoint", () => {
   const send = (body: object, events: ReadonlyArray<JobEvent>, failure?: typeof lost) =>
     sending({ path: "/v1/responses", body: { model: "tiny", input: "Hi", ...body } }, events, failure)
 
-  it.live("number their events, and end as the engine ended", () =>
+  it.live("numbers its events, and ends with the engine's finish reason", () =>
     Effect.gen(function* () {
       const events = eventsOf((yield* send({ stream: true }, whole("length"))).text)
       assert.deepStrictEqual(
@@ -279,7 +279,7 @@ describe("OpenAI's responses", () => {
     })
   )
 
-  it.live("say in their own words that they failed", () =>
+  it.live("reports a failure in its own format", () =>
     Effect.gen(function* () {
       const last = eventsOf((yield* send({ stream: true }, said, lost)).text).at(-1)
       assert.strictEqual(last?.name, "response.failed")
@@ -287,7 +287,7 @@ describe("OpenAI's responses", () => {
     })
   )
 
-  it.live("ask the engine in its words", () =>
+  it.live("sends the request in the engine's format", () =>
     Effect.gen(function* () {
       const { asked } = yield* send(
         {
@@ -311,7 +311,7 @@ describe("OpenAI's responses", () => {
     })
   )
 
-  it.live("refuse what needs something stored, and say so when the response itself is not", () =>
+  it.live("rejects requests that need a stored response, and reports that a response is not stored", () =>
     Effect.gen(function* () {
       const refused = {
         background: true,
@@ -333,11 +333,11 @@ describe("OpenAI's responses", () => {
   )
 })
 
-describe("Ollama's door", () => {
+describe("Ollama's endpoint", () => {
   const chat = (body: object, events: ReadonlyArray<JobEvent> = whole("stop"), failure?: typeof lost) =>
     sending({ path: "/api/chat", body: { model: "tiny", messages, ...body } }, events, failure)
 
-  it.live("asks the engine in its words", () =>
+  it.live("sends the request in the engine's format", () =>
     Effect.gen(function* () {
       const { asked } = yield* chat({
         options: { num_predict: 5, temperature: 0, seed: 3, stop: ["END"], num_ctx: 2048 },
@@ -378,7 +378,7 @@ describe("Ollama's door", () => {
     })
   )
 
-  it.live("writes a line for each piece, and at last what it took", () =>
+  it.live("writes a line for each piece, and durations and counts in the last line", () =>
     Effect.gen(function* () {
       const { headers, text } = yield* chat({}, whole("length"))
       assert.match(headers["content-type"] ?? "", /^application\/x-ndjson/)
@@ -398,7 +398,7 @@ describe("Ollama's door", () => {
     })
   )
 
-  it.live("ends a stream that broke off with its error", () =>
+  it.live("ends an interrupted stream with its error", () =>
     Effect.gen(function* () {
       const { text } = yield* chat({}, said, lost)
       assert.deepStrictEqual(linesOf(text).at(-1), { error: lost.message })
@@ -416,7 +416,7 @@ describe("Ollama's door", () => {
     })
   )
 
-  it.live("pulls by the hive's download, and says what Ollama's clients know", () =>
+  it.live("pulls with the hive's download, and reports it in Ollama's format", () =>
     Effect.gen(function* () {
       const asked: Array<string> = []
       const route = (body: string): Submission => {
@@ -445,7 +445,7 @@ describe("Ollama's door", () => {
     })
   )
 
-  it.live("lets no key change what machines have", () =>
+  it.live("refuses changes to a machine's models with an API key", () =>
     Effect.gen(function* () {
       const key = `rbee-${"a".repeat(43)}`
       const keys = [{ key, name: "app" }]
@@ -466,7 +466,7 @@ describe("Ollama's door", () => {
     })
   )
 
-  it.live("says in its own form that a key is wanted", () =>
+  it.live("reports a missing key in its own format", () =>
     Effect.gen(function* () {
       const keys = [{ key: `rbee-${"a".repeat(43)}`, name: "app" }]
       const ollama = yield* sending({ method: "GET", path: "/api/tags", body: undefined }, [], undefined, {

@@ -21,7 +21,7 @@ const timed = <A>(asking: Effect.Effect<A>) =>
   })
 
 describe("a model file that no engine can load", () => {
-  it.live("is answered with its error, at once while it rests, and holds back no other model", () =>
+  it.live("is answered with its error, at once while it cools down, and delays no other model", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({
         hives: ["atlas"],
@@ -85,7 +85,7 @@ describe("a worker that is killed while it loads", () => {
   const chat = ({ queenUrl }: Fleet, model: string) =>
     post(queenUrl, "/v1/chat/completions", { model, messages: [{ role: "user", content: "hi" }] })
 
-  it.live("is loaded again at once, for the request that waits", () =>
+  it.live("is started again at once for the waiting request", () =>
     Effect.gen(function* () {
       const file = join(yield* temporaryHome, "loaded")
       const fleet = yield* startFleet({ hives: ["atlas"], hive: holding(file), models: ["m"] })
@@ -106,7 +106,7 @@ describe("a worker that is killed while it loads", () => {
     })
   )
 
-  it.live("again and again is given up, with its model and no other", () =>
+  it.live("again and again is given up, together with its model only", () =>
     Effect.gen(function* () {
       const file = join(yield* temporaryHome, "loaded")
       const fleet = yield* startFleet({ hives: ["atlas"], hive: holding(file), models: ["m", "n"] })

@@ -34,7 +34,7 @@ const envelopes = {
 const list = "GET /openapi.json lists all paths"
 
 describe("an application path without an endpoint", () => {
-  it.live("is 404 in the envelope of the API that the client speaks, readable for a page", () =>
+  it.live("gets 404 in the client's format, readable for a web page", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const unknown = (method: string, path: string) => `rbee has no endpoint ${method} ${path}; ${list}`
@@ -76,7 +76,7 @@ describe("an application path without an endpoint", () => {
     })
   )
 
-  it.live("is 405 with the methods that the path has, where it has others", () =>
+  it.live("gets 405 with the allowed methods if the path has other methods", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const tried = [
@@ -101,7 +101,7 @@ describe("an application path without an endpoint", () => {
     })
   )
 
-  it.live("is not there for a key, wants a credential where there is a token, and the owner may see it", () =>
+  it.live("gets 404 with a key, needs a credential if there is a token, and is visible to the owner", () =>
     Effect.gen(function* () {
       const { url } = yield* start({ token, keys: [{ key: secret, name: "app" }] })
       const status = (headers: Readonly<Record<string, string>>, path = "/v1/nothing") =>
@@ -115,7 +115,7 @@ describe("an application path without an endpoint", () => {
     })
   )
 
-  it.live("leaves the daemon's own paths as they are, in any spelling that the router takes", () =>
+  it.live("does not change the daemon's own paths, in any spelling that the router accepts", () =>
     Effect.gen(function* () {
       const { url } = yield* start({ token, keys: [{ key: secret, name: "app" }] })
       const owned = { authorization: `Bearer ${token}` }
@@ -139,11 +139,13 @@ describe("an application path without an endpoint", () => {
   )
 })
 
-it.live("a key opens an endpoint in every spelling of its path that the router takes", () =>
-  Effect.gen(function* () {
-    const { url } = yield* start({ token, keys: [{ key: secret, name: "app" }] })
-    for (const path of ["/v1/models", "/v1/models/", "//v1/models", "/V1/Models", "/api//tags"]) {
-      assert.strictEqual((yield* requested(url, "GET", path, app)).status, 200, path)
-    }
-  })
+it.live(
+  "differs from an existing endpoint, which a key opens in every spelling that the router accepts",
+  () =>
+    Effect.gen(function* () {
+      const { url } = yield* start({ token, keys: [{ key: secret, name: "app" }] })
+      for (const path of ["/v1/models", "/v1/models/", "//v1/models", "/V1/Models", "/api//tags"]) {
+        assert.strictEqual((yield* requested(url, "GET", path, app)).status, 200, path)
+      }
+    })
 )

@@ -116,8 +116,8 @@ const failing =
   () =>
     Stream.fail({ _tag, message })
 
-describe("a client that looks whether somebody is there", () => {
-  it.live("is answered by GET and by HEAD", () =>
+describe("a client that checks whether the server runs", () => {
+  it.live("gets an answer by GET and by HEAD", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       for (const [path, text] of [
@@ -133,7 +133,7 @@ describe("a client that looks whether somebody is there", () => {
     })
   )
 
-  it.live("is refused where it wants to change what can only be read", () =>
+  it.live("gets an error if it changes what is read-only", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const { status, text } = yield* send(url, "/api/tags", {})
@@ -141,7 +141,7 @@ describe("a client that looks whether somebody is there", () => {
     })
   )
 
-  it.live("is told what is wrong, in Ollama's form, on every path below /api", () =>
+  it.live("gets errors in Ollama's format on every path below /api", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const tried = [
@@ -171,7 +171,7 @@ describe("a client that looks whether somebody is there", () => {
     })
   )
 
-  it.live("finds a version that is new enough, however it is compared", () =>
+  it.live("gets a version that is new enough in every comparison", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const told = yield* Effect.promise(() => new Ollama({ host: url, headers: owner }).version())
@@ -181,8 +181,8 @@ describe("a client that looks whether somebody is there", () => {
   )
 })
 
-describe("a key", () => {
-  it.live("sees the models that it may use, and no others", () =>
+describe("an API key", () => {
+  it.live("lists only the models that it may use", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       const client = new Ollama({ host: url, headers: app })
@@ -206,7 +206,7 @@ describe("a key", () => {
     })
   )
 
-  it.live("changes nothing", () =>
+  it.live("may not change anything", () =>
     Effect.gen(function* () {
       const { asked, url } = yield* start()
       const pulled = yield* send(url, "/api/pull", { model: "fast" }, "POST", app)
@@ -223,7 +223,7 @@ describe("a key", () => {
 })
 
 describe("a model's name", () => {
-  it.live("may stand in either field, as Ollama's own client sends both", () =>
+  it.live("may be in either field, because Ollama's client sends both", () =>
     Effect.gen(function* () {
       const { url } = yield* start()
       for (const body of [
@@ -268,7 +268,7 @@ describe("a model's name", () => {
 })
 
 describe("a pull", () => {
-  it.live("is a download by any hive, told in Ollama's lines", () =>
+  it.live("is a download by any hive, reported in Ollama's lines", () =>
     Effect.gen(function* () {
       const { asked, url } = yield* start(() => bringing)
       const { headers, text } = yield* send(url, "/api/pull", { model: "llama3.2:1b" })
@@ -290,7 +290,7 @@ describe("a pull", () => {
     })
   )
 
-  it.live("is read by the official client, streamed and whole", () =>
+  it.live("is read by the official client, streamed and complete", () =>
     Effect.gen(function* () {
       const { url } = yield* start(() => bringing)
       const client = new Ollama({ host: url, headers: owner })
@@ -307,7 +307,7 @@ describe("a pull", () => {
     })
   )
 
-  it.live("names its job also when it is told whole", () =>
+  it.live("names its job also if it is not streamed", () =>
     Effect.gen(function* () {
       const { jobs, url } = yield* start(() => bringing)
       const { headers } = yield* send(url, "/api/pull", { model: "x", stream: false })
@@ -316,7 +316,7 @@ describe("a pull", () => {
     })
   )
 
-  it.live("ends with what went wrong", () =>
+  it.live("ends with its error", () =>
     Effect.gen(function* () {
       const { url } = yield* start(() => failing("InvalidModelId", "'x y' is not a model id"))
       for (const stream of [true, false]) {
@@ -326,7 +326,7 @@ describe("a pull", () => {
     })
   )
 
-  it.live("is refused by its status, streamed or not, before anything was downloaded", () =>
+  it.live("is rejected with a status, streamed or not, before anything is downloaded", () =>
     Effect.gen(function* () {
       for (const [tag, status] of [
         ["InvalidModelId", 400],
@@ -355,7 +355,7 @@ describe("a pull", () => {
     })
   )
 
-  it.live("tells what went wrong in the middle in its last line", () =>
+  it.live("reports a later error in its last line", () =>
     Effect.gen(function* () {
       const { url } = yield* start(
         () => () =>
@@ -378,7 +378,7 @@ describe("a pull", () => {
     })
   )
 
-  it.live("goes on when its client has left", () =>
+  it.live("continues after its client has disconnected", () =>
     Effect.gen(function* () {
       const left = yield* Deferred.make<void>()
       const { jobs, url } = yield* start(
@@ -414,7 +414,7 @@ describe("a pull", () => {
 describe("a creation", () => {
   const definition = { system: "Be kind", parameters: { temperature: 0.1 } }
 
-  it.live("is done on each hive that has the other model, and succeeds with one of them", () =>
+  it.live("is done on each hive that has the source model, and succeeds if one succeeds", () =>
     Effect.gen(function* () {
       const { asked, url } = yield* start(({ hive_id }) =>
         hive_id === "atlas" ? failing("ConnectionFailed", "nobody there") : () => Stream.empty
@@ -429,7 +429,7 @@ describe("a creation", () => {
     })
   )
 
-  it.live("fails as it failed on all", () =>
+  it.live("fails if it fails on all", () =>
     Effect.gen(function* () {
       const { url } = yield* start(() => failing("ModelNotCreated", "the disk is full"))
       for (const [path, body] of [
@@ -455,7 +455,7 @@ describe("a deletion", () => {
     })
   )
 
-  it.live("is tried on all, and fails as it failed on one", () =>
+  it.live("is tried on all, and fails if it fails on one", () =>
     Effect.gen(function* () {
       const { asked, url } = yield* start(({ hive_id }) =>
         hive_id === "atlas" ? failing("ModelInUse", "Worker tiny-1 uses it") : () => Stream.empty
@@ -474,7 +474,7 @@ describe("a deletion", () => {
     })
   )
 
-  it.live("knows no model that is on no hive", () =>
+  it.live("gets 404 for a model that is on no hive", () =>
     Effect.gen(function* () {
       const { asked, url } = yield* start()
       const { status, text } = yield* send(url, "/api/delete", { name: "none" }, "DELETE")

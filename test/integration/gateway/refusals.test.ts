@@ -27,7 +27,7 @@ const hasOneWorker = Effect.fnUntraced(function* (fleet: Fleet, model: string, i
   )
 })
 
-describe("a request that a chat template refuses", () => {
+describe("a request that a chat template rejects", () => {
   const rendered = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
   const variants = {
     nosystem: {
@@ -50,7 +50,7 @@ describe("a request that a chat template refuses", () => {
     ]
   ] as const
 
-  it.live("is 400 with the template's sentence each time, on the one worker that there is", () =>
+  it.live("gets 400 with the template's message each time, on the same single worker", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["atlas"], variants })
       for (const [model, messages, sentence] of cases) {
@@ -97,7 +97,7 @@ const failing = {
 const order = (what: object) => [user(JSON.stringify(what))]
 
 describe("an engine's error", () => {
-  it.live("never starts, stops or rests a worker, however often it comes", () =>
+  it.live("never starts, stops or pauses a worker, however often it occurs", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["atlas"], hive: failing, models: ["m"] })
       assert.strictEqual((yield* ask(fleet, "m", [user("hi")])).status, 200)
@@ -137,7 +137,7 @@ describe("an engine's error", () => {
     })
   )
 
-  it.live("is tried once more on another worker that serves already", () =>
+  it.live("is retried once on another ready worker", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["atlas", "boreas"], hive: failing, models: ["m"] })
       const folder = yield* temporaryHome
@@ -154,7 +154,7 @@ describe("an engine's error", () => {
     })
   )
 
-  it.live("is the worker's fault if that does not answer its health check: another one answers", () =>
+  it.live("is the worker's fault if its health check fails: another worker answers", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["atlas", "boreas"], hive: failing, models: ["m"] })
       yield* fleet.serve("m", ["atlas", "boreas"])

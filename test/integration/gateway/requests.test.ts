@@ -21,7 +21,7 @@ const floatsIn = (text: string) => {
 }
 
 describe("embeddings of long lists", () => {
-  it.live("come in one document, in order and in the encoding that was asked for", () =>
+  it.live("are returned in one document, in order and in the requested encoding", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["atlas"] })
       for (const url of [fleet.queenUrl, fleet.hive("atlas").url]) {
@@ -66,7 +66,7 @@ describe("embeddings of long lists", () => {
 })
 
 describe("the role developer", () => {
-  it.live("is the system's at every endpoint", () =>
+  it.live("is treated as system at every endpoint", () =>
     Effect.gen(function* () {
       const template =
         "{% for m in messages %}{% if m['role'] == 'system' %}S:{{ m['content'] }}{% elif m['role'] == 'user' %}U:{{ m['content'] }}{% endif %}{% endfor %}"

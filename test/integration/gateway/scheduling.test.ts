@@ -77,9 +77,9 @@ const takeSlot = Effect.fnUntraced(function* (url: string, headers: Readonly<Rec
   return connection
 })
 
-describe("a client that leaves", () => {
+describe("a client that disconnects", () => {
   for (const daemon of ["queen", "hive"] as const) {
-    it.live(`in mid-stream has its worker stop at once: at the ${daemon}`, () =>
+    it.live(`mid-stream stops its worker at once: at the ${daemon}`, () =>
       Effect.gen(function* () {
         const fleet = yield* startFleet({ hives: ["atlas"], slow: true })
         const [worker] = yield* fleet.serve("rbee:tiny", ["atlas"])
@@ -104,7 +104,7 @@ describe("a client that leaves", () => {
     )
   }
 
-  it.live("before its turn leaves the queue, and does not hold up those behind it", () =>
+  it.live("while waiting leaves the queue, and does not delay the requests behind it", () =>
     Effect.gen(function* () {
       const fleet = yield* oneSlot()
       const { queenUrl } = fleet
@@ -125,7 +125,7 @@ describe("a client that leaves", () => {
 })
 
 describe("the queue of a model", () => {
-  it.live("is bounded, and tells who comes too much when to come again", () =>
+  it.live("is bounded, and rejects further requests with a time to retry", () =>
     Effect.gen(function* () {
       const fleet = yield* oneSlot({ queen: { scheduler: { queueLength: 2 } } })
       const { queenUrl } = fleet
@@ -147,7 +147,7 @@ describe("the queue of a model", () => {
     })
   )
 
-  it.live("gives up a request at its deadline, to the moment", () =>
+  it.live("fails a request exactly at its deadline", () =>
     Effect.gen(function* () {
       const fleet = yield* oneSlot()
       const { queenUrl } = fleet
@@ -168,7 +168,7 @@ describe("the queue of a model", () => {
     })
   )
 
-  it.live("is shared by keys: who asks much does not hold up who asks little", () =>
+  it.live("is shared fairly by keys: many requests of one key do not delay another key", () =>
     Effect.gen(function* () {
       const fleet = yield* oneSlot({ keys: [{ name: "much" }, { name: "little" }] })
       const { queenUrl } = fleet
@@ -198,7 +198,7 @@ describe("the queue of a model", () => {
 })
 
 describe("a model", () => {
-  it.live("that is unknown is not found, and one that fits nowhere is not available", () =>
+  it.live("is not found if it is unknown, and not available if it fits nowhere", () =>
     Effect.gen(function* () {
       const { queenUrl } = yield* startFleet({ hives: ["atlas"], memoryBytes: 100 * megabytes })
       const unknown = yield* post(queenUrl, chat.path, { ...chat.body, model: "no-such", stream: true })
@@ -211,7 +211,7 @@ describe("a model", () => {
     })
   )
 
-  it.live("is loaded when it is asked for, and another one goes for it", () =>
+  it.live("is loaded when it is requested, and evicts another model", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({
         hives: ["atlas"],
@@ -257,7 +257,7 @@ describe("a model", () => {
     })
   )
 
-  it.live("that somebody else has just had loaded is waited for, and not loaded once more", () =>
+  it.live("that is loading for another request is awaited, and not loaded twice", () =>
     Effect.gen(function* () {
       const fleet = yield* oneSlot()
       const spawning = yield* Effect.forkChild(fleet.serve("rbee:tiny", ["atlas"]))
@@ -270,7 +270,7 @@ describe("a model", () => {
     })
   )
 
-  it.live("stays for a while at least, once it is loaded", () =>
+  it.live("stays loaded for a minimum time", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({
         hives: ["atlas"],
@@ -295,8 +295,8 @@ describe("a model", () => {
   )
 })
 
-describe("a hive's own door", () => {
-  it.live("gives up a request at its deadline, and at timeouts.queue", () =>
+describe("a hive's own endpoints", () => {
+  it.live("fail a request at its deadline, and at timeouts.queue", () =>
     Effect.gen(function* () {
       const fleet = yield* oneSlot({
         hive: { engine: { parallel: 1 }, timeouts: { queue: Duration.millis(250) } }
@@ -320,7 +320,7 @@ describe("a hive's own door", () => {
     })
   )
 
-  it.live("has so many wait and no more, and serves them in the order in which they came", () =>
+  it.live("bound the waiting requests, and serve them in the order of arrival", () =>
     Effect.gen(function* () {
       const fleet = yield* oneSlot({ hive: { engine: { parallel: 1 }, scheduler: { queueLength: 3 } } })
       const url = fleet.hiveUrls["atlas"] ?? ""
@@ -349,7 +349,7 @@ describe("a hive's own door", () => {
     })
   )
 
-  it.live("loads a model when it is asked for, also for those who come after one that gave up", () =>
+  it.live("load a requested model, also for requests after one that gave up", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["atlas"], models: ["alpha"] })
       const url = fleet.hiveUrls["atlas"] ?? ""

@@ -76,7 +76,7 @@ const cancelTime = Effect.fnUntraced(function* <E, R>(
 
 describe("a cancel of a request", () => {
   it.live(
-    "closes the connection to the engine within 100 ms, and is confirmed when the engine has stopped",
+    "closes the connection to the engine within 100 ms, and is confirmed after the engine has stopped",
     () =>
       Effect.gen(function* () {
         const client = yield* Client
@@ -95,7 +95,7 @@ describe("a cancel of a request", () => {
       }).pipe((test) => withHive(test, { settings: endlessSettings }))
   )
 
-  it.live("reaches the engine within 100 ms from a client of the queen that leaves, or cancels its job", () =>
+  it.live("reaches the engine within 100 ms after a client of the queen disconnects or cancels its job", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["alpha"], hive: endlessSettings })
       const [worker] = yield* fleet.serve("rbee:tiny", ["alpha"])
@@ -127,7 +127,7 @@ describe("a cancel of a request", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("of which no worker knows is confirmed", () =>
+  it.live("that no worker knows is confirmed", () =>
     Effect.gen(function* () {
       const client = yield* Client
       // It waits for its worker to start.
@@ -145,7 +145,7 @@ describe("a cancel of a request", () => {
   ] as const
   for (const [name, options] of deaf) {
     it.live(
-      `restarts a worker that ${name} and does not confirm it; its other requests fail, so that they can move on`,
+      `restarts a worker that ${name} and does not confirm it; its other requests fail, so that another worker can answer them`,
       () =>
         Effect.gen(function* () {
           const client = yield* Client

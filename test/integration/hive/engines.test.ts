@@ -100,7 +100,7 @@ describe("llama-server", () => {
     assert.deepStrictEqual(backendsIn("  Vulkan0: A\n  ROCm0: A\n"), ["rocm", "vulkan", "cpu"])
   })
 
-  it.live("starts with a command line that the real one takes, and serves", () =>
+  it.live("starts with a command line that the real program accepts, and serves", () =>
     withEngines(
       Effect.gen(function* () {
         const { answer, spawned } = yield* answerOf("llama-server")
@@ -126,7 +126,7 @@ describe("llama-server", () => {
     )
   )
 
-  it.live("tells what the program said of a flag that it does not know", () =>
+  it.live("reports the program's message about an unknown flag", () =>
     withEngines(
       Effect.gen(function* () {
         const client = yield* Client
@@ -155,7 +155,7 @@ describe("vllm", () => {
     assert.isUndefined(loadedIn("INFO 01-01 Starting to load model"))
   })
 
-  it.live("starts with a command line that the real one takes, and serves", () =>
+  it.live("starts with a command line that the real program accepts, and serves", () =>
     withEngines(
       Effect.gen(function* () {
         const { answer } = yield* answerOf("vllm")
@@ -172,7 +172,7 @@ describe("vllm", () => {
     )
   )
 
-  it.live("says how to get it where it is not", () =>
+  it.live("explains how to install it if it is missing", () =>
     withEngines(
       Effect.gen(function* () {
         const client = yield* Client
@@ -196,8 +196,8 @@ createServer((request, response) => {
 }).listen(Number(port), "127.0.0.1")
 `
 
-describe("an engine of the owner's", () => {
-  it.live("is a command whose placeholders are filled in, run without a shell", () =>
+describe("an engine from the settings", () => {
+  it.live("is a command with placeholders, run without a shell", () =>
     withEngines(
       Effect.gen(function* () {
         const { answer, spawned } = yield* answerOf("mine")
@@ -240,7 +240,7 @@ describe("an engine of the owner's", () => {
     assert.isFalse(read({ command: ["x"], backends: ["steam"] }))
   })
 
-  it.live("may be added by a layer of an application", () =>
+  it.live("may come from a layer of an application", () =>
     withEngines(
       Effect.gen(function* () {
         const client = yield* Client

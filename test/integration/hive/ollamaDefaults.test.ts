@@ -10,7 +10,7 @@ const content = { size: file.length, slice: (from: number, to: number) => file.s
 
 describe("a model of Ollama's registry", () => {
   it.live(
-    "has its own parameters and system prompt at the endpoints, and hands them on to models made from it",
+    "has its parameters and system prompt at the endpoints, and passes them on to models created from it",
     () =>
       Effect.gen(function* () {
         const params = { num_predict: 3, stop: ["END"], temperature: 0 }

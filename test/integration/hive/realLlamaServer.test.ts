@@ -32,7 +32,7 @@ const warm = Effect.gen(function* () {
 
 describeWithLlamaServer("llama-server as engine", () => {
   it.live(
-    "stops decoding when the job is cancelled, and confirms it by its slots",
+    "stops decoding after a cancel, as its slots confirm",
     () =>
       Effect.gen(function* () {
         const client = yield* Client

@@ -83,7 +83,7 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
   layer(LlamaEndpoints.layer(settings), { timeout: "90 seconds", excludeTestServices: true })(
     "on one worker",
     (it) => {
-      it.effect("have an answer of the JSON schema that they ask for", () =>
+      it.effect("get an answer that conforms to the requested JSON schema", () =>
         Effect.gen(function* () {
           const { hive, oneWorker, queen } = yield* LlamaEndpoints
           for (const [schema, expected] of schemas) {
@@ -102,7 +102,7 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
         })
       )
 
-      it.effect("have log probabilities with the likeliest tokens in a chat", () =>
+      it.effect("get log probabilities with the most likely tokens in a chat", () =>
         Effect.gen(function* () {
           const { queen } = yield* LlamaEndpoints
           for (const most of [1, 3, 20]) {
@@ -125,7 +125,7 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
         })
       )
 
-      it.effect("have the log probabilities of a completion in OpenAI's form", () =>
+      it.effect("get the log probabilities of a completion in OpenAI's format", () =>
         Effect.gen(function* () {
           const { hive, queen } = yield* LlamaEndpoints
           for (const [url, most] of [
@@ -161,7 +161,7 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
         })
       )
 
-      it.effect("for what the model or its server cannot do are refused before a worker is asked", () =>
+      it.effect("that the model or its server cannot serve are rejected before they reach a worker", () =>
         Effect.gen(function* () {
           const place = "its chat template does not support tools"
           yield* refusesAll([
@@ -192,7 +192,7 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
         })
       )
 
-      it.effect("with a prompt longer than the context are context_length_exceeded", () =>
+      it.effect("with a prompt longer than the context get context_length_exceeded", () =>
         Effect.gen(function* () {
           const long = { messages: user("word ".repeat(9000)) }
           const expected = { code: "context_length_exceeded", words: "exceeds the available context size" }
@@ -204,7 +204,7 @@ describeWithLlamaServer("requests to llama-server as the hive's engine", () => {
         })
       )
 
-      it.effect("with a bad parameter are refused in the server's words", () =>
+      it.effect("with an invalid parameter are rejected with the server's message", () =>
         Effect.gen(function* () {
           const format = (schema: object) => ({ ...question, response_format: schemaOf(schema) })
           yield* refusesAll([
@@ -236,7 +236,7 @@ const raising =
   "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}" +
   "<|im_start|>assistant\n"
 
-describeWithLlamaServer("requests to a llama-server of which the hive does not know what it can do", () => {
+describeWithLlamaServer("requests to a llama-server with unknown capabilities", () => {
   const flags =
     "--model {model} --alias {model_id} --port {port} --ctx-size {context} --parallel 1 --threads 1 --jinja"
   const command = [llamaServerProgram, ...flags.split(" "), "--chat-template", raising] as const
@@ -247,7 +247,7 @@ describeWithLlamaServer("requests to a llama-server of which the hive does not k
   layer(LlamaEndpoints.layer(settings), { timeout: "90 seconds", excludeTestServices: true })(
     "on one worker",
     (it) => {
-      it.effect("are refused in the server's words, as the client's fault, and no worker is blamed", () =>
+      it.effect("are rejected with the server's message as the client's fault, and no worker is blamed", () =>
         Effect.gen(function* () {
           const noTool = { ...question, tools: [{ type: "function" }] }
           const raise = { messages: user("raise") }

@@ -39,7 +39,7 @@ const oneWorker = () =>
   Stream.make(Event.narration("hv-worker", "worker_spawn", "Starting"), Event.result({ id: "tiny-1" }))
 
 describe("forwarding through the queen", () => {
-  it.live("forward worker_spawn to localhost and stream the answer back", () =>
+  it.live("forwards worker_spawn to localhost and streams the answer back", () =>
     Effect.gen(function* () {
       const hive = yield* fakeHive(
         hiveWith(
@@ -66,7 +66,7 @@ describe("forwarding through the queen", () => {
     })
   )
 
-  it.live("goes through a client of the queen's own, whatever its process has made before", () =>
+  it.live("uses the queen's own HTTP client, also if its process has made others", () =>
     Effect.gen(function* () {
       const hive = yield* fakeHive(hiveWith(frame(1, "result", { id: "tiny-1" }) + done(2)))
       const home = yield* temporaryHome
@@ -97,7 +97,7 @@ describe("forwarding through the queen", () => {
     })
   )
 
-  it.live("forward to a missing hive returns its error", () =>
+  it.live("returns an error for a missing hive", () =>
     withQueen(
       Effect.gen(function* () {
         const { ask, follow, submit } = yield* QueenClient
@@ -112,7 +112,7 @@ describe("forwarding through the queen", () => {
     )
   )
 
-  it.live("a hive's events appear in the queen's stream", () =>
+  it.live("writes the hive's events into the queen's stream", () =>
     Effect.gen(function* () {
       const go = yield* Deferred.make<void>()
       const hive = yield* FakeHive.make(() =>
@@ -164,7 +164,7 @@ describe("forwarding through the queen", () => {
     })
   )
 
-  it.live("numbers events as the hive does, plus a constant, and resumes after every one", () =>
+  it.live("numbers events as the hive does, plus a constant, and resumes after every event", () =>
     Effect.gen(function* () {
       // The hive leaves out numbers, as it does when its log has dropped narration.
       const hive = yield* fakeHive(hiveWith(token(1, "a") + token(2, "b") + token(5, "c") + done(6)))
@@ -186,7 +186,7 @@ describe("forwarding through the queen", () => {
     })
   )
 
-  it.live("sends the JSON on as it came", () =>
+  it.live("sends the JSON unchanged", () =>
     Effect.gen(function* () {
       const hive = yield* FakeHive.make(oneWorker)
       yield* Effect.gen(function* () {
@@ -200,7 +200,7 @@ describe("forwarding through the queen", () => {
     })
   )
 
-  it.live("refuses an operation that it does not know and that names no hive", () =>
+  it.live("rejects an unknown operation without a hive", () =>
     withQueen(
       Effect.gen(function* () {
         const { ask } = yield* QueenClient
@@ -215,7 +215,7 @@ describe("forwarding through the queen", () => {
     )
   )
 
-  it.live("reads a hive's job once for two followers, who see the same", () =>
+  it.live("reads a hive's job once for two followers, which see the same events", () =>
     Effect.gen(function* () {
       let end = () => {}
       const hive = yield* fakeHive(
@@ -243,8 +243,8 @@ describe("forwarding through the queen", () => {
   )
 })
 
-describe("how a forwarded job ends", () => {
-  it.live("fails with the hive's code, sentence and details", () =>
+describe("a forwarded job", () => {
+  it.live("fails with the hive's code, message and details", () =>
     Effect.gen(function* () {
       const failure = { code: "DoesNotFit", message: "8 GB needed", details: { needed: 8 } }
       const hive = yield* FakeHive.make(() =>
@@ -270,7 +270,7 @@ describe("how a forwarded job ends", () => {
     })
   )
 
-  it.live("is cancelled when the hive's job was cancelled there", () =>
+  it.live("is cancelled if the hive's job was cancelled there", () =>
     Effect.gen(function* () {
       const hive = yield* fakeHive(hiveWith(token(1, "a") + frame(2, "cancelled", {})))
       yield* Effect.gen(function* () {
@@ -286,7 +286,7 @@ describe("how a forwarded job ends", () => {
     })
   )
 
-  it.live("ends the hive's job on DELETE, after everything that it had made", () =>
+  it.live("ends the hive's job on DELETE, after all events that the hive had emitted", () =>
     Effect.gen(function* () {
       let stream: Parameters<typeof eventStream>[0] | undefined
       const hive = yield* fakeHive((request, response) => {
@@ -323,32 +323,34 @@ describe("how a forwarded job ends", () => {
     })
   )
 
-  it.live("ends an infer at the hive when its last client leaves, after the grace", () =>
-    Effect.gen(function* () {
-      const hive = yield* FakeHive.make(() => Stream.concat(Stream.make(Event.token("a")), Stream.never))
-      yield* Effect.gen(function* () {
-        const { ask, follow, submit } = yield* QueenClient
-        const id = yield* submit(infer)
-        yield* Stream.runDrain(Stream.takeUntil(follow(id), ({ kind }) => kind === "token"))
-        const record = Effect.map(ask("GET", `/v1/jobs/${id}`), ({ text }) => JSON.parse(text))
-        const { hive_job_id } = yield* until(record, ({ state }) => state === "cancelled")
-        const http = yield* HttpClient.HttpClient
-        const atHive = yield* Effect.flatMap(
-          http.get(`${hive.url}/v1/jobs/${hive_job_id}`),
-          ({ text }) => text
+  it.live(
+    "ends an infer at the hive after its last client has disconnected and the grace period is over",
+    () =>
+      Effect.gen(function* () {
+        const hive = yield* FakeHive.make(() => Stream.concat(Stream.make(Event.token("a")), Stream.never))
+        yield* Effect.gen(function* () {
+          const { ask, follow, submit } = yield* QueenClient
+          const id = yield* submit(infer)
+          yield* Stream.runDrain(Stream.takeUntil(follow(id), ({ kind }) => kind === "token"))
+          const record = Effect.map(ask("GET", `/v1/jobs/${id}`), ({ text }) => JSON.parse(text))
+          const { hive_job_id } = yield* until(record, ({ state }) => state === "cancelled")
+          const http = yield* HttpClient.HttpClient
+          const atHive = yield* Effect.flatMap(
+            http.get(`${hive.url}/v1/jobs/${hive_job_id}`),
+            ({ text }) => text
+          )
+          assert.strictEqual(JSON.parse(atHive).state, "cancelled")
+          assert.strictEqual((yield* Stream.runCollect(follow(id))).at(-1)?.kind, "cancelled")
+        }).pipe((test) =>
+          withQueen(test, {
+            hives: { atlas: hive.url },
+            settings: { limits: { graceAfterLastFollower: Duration.millis(50) } }
+          })
         )
-        assert.strictEqual(JSON.parse(atHive).state, "cancelled")
-        assert.strictEqual((yield* Stream.runCollect(follow(id))).at(-1)?.kind, "cancelled")
-      }).pipe((test) =>
-        withQueen(test, {
-          hives: { atlas: hive.url },
-          settings: { limits: { graceAfterLastFollower: Duration.millis(50) } }
-        })
-      )
-    })
+      })
   )
 
-  it.live("ends the hive's job when the hive is silent for too long", () =>
+  it.live("ends the hive's job if the hive is silent for too long", () =>
     Effect.gen(function* () {
       const hive = yield* fakeHive(hiveWith((response) => response.write(token(1, "a"))))
       yield* Effect.gen(function* () {
@@ -381,7 +383,7 @@ const worker = (model_id: string) => ({
 })
 
 describe("heartbeats", () => {
-  it.live("make a hive known that no file names", () =>
+  it.live("make a hive known that is not in hives.conf", () =>
     Effect.gen(function* () {
       const hive = yield* FakeHive.make(oneWorker, "atlas")
       yield* Effect.gen(function* () {
@@ -397,7 +399,7 @@ describe("heartbeats", () => {
     })
   )
 
-  it.live("give way to hives.conf", () =>
+  it.live("do not override hives.conf", () =>
     Effect.gen(function* () {
       const meant = yield* FakeHive.make(oneWorker)
       const other = yield* FakeHive.make(oneWorker)
@@ -435,7 +437,7 @@ describe("heartbeats", () => {
   )
 
   it.live(
-    "have `auto` go on elsewhere when a connection is refused, and call that hive unreachable at once",
+    "have `auto` try another hive if a connection is refused, and mark the first unreachable at once",
     () =>
       Effect.gen(function* () {
         for (const operation of [infer, spawn, { operation: "model_download", model: "rbee:tiny" }]) {
@@ -461,7 +463,7 @@ describe("heartbeats", () => {
       })
   )
 
-  it.live("have `auto` fail when no hive answers, or none has the model", () =>
+  it.live("have `auto` fail if no hive answers or none has the model", () =>
     withQueen(
       Effect.gen(function* () {
         const { run } = yield* QueenClient
@@ -475,7 +477,7 @@ describe("heartbeats", () => {
     )
   )
 
-  it.live("are no more `auto` for operations that are of one hive", () =>
+  it.live("do not make `auto` valid for operations of one hive", () =>
     withQueen(
       Effect.gen(function* () {
         const { ask } = yield* QueenClient
@@ -491,7 +493,7 @@ describe("heartbeats", () => {
     )
   )
 
-  it.live("get the model of an alias, and everything else of the request as it came", () =>
+  it.live("do not change a request, except for the model of an alias", () =>
     Effect.gen(function* () {
       const atlas = yield* FakeHive.make(oneWorker, "atlas")
       yield* Effect.gen(function* () {
@@ -514,7 +516,7 @@ describe("heartbeats", () => {
     })
   )
 
-  it.live("are refused with 400 when they are none", () =>
+  it.live("get 400 if they are invalid", () =>
     withQueen(
       Effect.gen(function* () {
         const { ask, run } = yield* QueenClient
@@ -550,7 +552,7 @@ describe("heartbeats", () => {
 })
 
 describe("the queen's own operations", () => {
-  it.live("tell of the hives that it knows", () =>
+  it.live("list the known hives", () =>
     Effect.gen(function* () {
       const atlas = yield* FakeHive.make(oneWorker, "atlas")
       yield* Effect.gen(function* () {
@@ -596,7 +598,7 @@ describe("the queen's own operations", () => {
     })
   )
 
-  it.live("say that a machine is not known, before anything is tried there", () =>
+  it.live("report an unknown machine before they connect to it", () =>
     withQueen(
       Effect.gen(function* () {
         const { run } = yield* QueenClient
@@ -612,7 +614,7 @@ describe("the queen's own operations", () => {
     )
   )
 
-  it.live("ask a hive for its devices, keep them, and name what is wrong with one that has none", () =>
+  it.live("ask a hive for its devices, cache them, and explain a missing answer", () =>
     Effect.gen(function* () {
       const devices = [{ id: "CPU-0", name: "CPU", device_type: "cpu", vram_gb: 4, compute_capability: null }]
       const atlas = yield* fakeHive((request, response) =>
@@ -666,7 +668,7 @@ describe("hive health", () => {
     })
   )
 
-  it.live("suspects its own network when most hives become unreachable at once", () =>
+  it.live("suspects the queen's own network if most hives become unreachable at once", () =>
     Effect.gen(function* () {
       let isUp = true
       const doubts: Array<string> = []
@@ -703,7 +705,7 @@ describe("hive health", () => {
 const answering = (text: string) => handle(HiveList, () => Stream.make(Event.result(text)))
 
 describe("daemons in one process", () => {
-  it.live("two queens have handlers and jobs of their own", () =>
+  it.live("have handlers and jobs of their own: two queens", () =>
     Effect.gen(function* () {
       const start = (text: string) =>
         Effect.flatMap(temporaryHome, (home) =>
@@ -725,7 +727,7 @@ describe("daemons in one process", () => {
     })
   )
 
-  it.live("a hive in the same layers as a queen has routes, handlers and jobs of its own", () =>
+  it.live("have routes, handlers and jobs of their own: a hive and a queen in the same layers", () =>
     Effect.gen(function* () {
       const home = yield* temporaryHome
       const hive = Layer.unwrap(
@@ -763,7 +765,7 @@ describe("daemons in one process", () => {
     })
   )
 
-  it.live("a fake hive above a queen is a server of its own", () =>
+  it.live("have servers of their own: a queen and a fake hive in one layer", () =>
     Effect.flatMap(temporaryHome, (home) =>
       Effect.gen(function* () {
         const hive = yield* FakeHive

@@ -81,7 +81,7 @@ const isRunning = (text: string) =>
     })
 
 describeWithSshd("Ssh", () => {
-  it.live("runs a script with arguments that come through as they are", () =>
+  it.live("runs a script with unchanged arguments", () =>
     withSshd((ssh, { folder, target }) =>
       Effect.gen(function* () {
         const output = yield* ssh.run(target, `cd '${folder}'\n${print}`, hostile)
@@ -91,7 +91,7 @@ describeWithSshd("Ssh", () => {
     )
   )
 
-  it.live("answers a test with what came", () =>
+  it.live("reports a successful test", () =>
     withSshd((ssh, { target }) =>
       Effect.gen(function* () {
         const { millis, output } = yield* ssh.test(target)
@@ -101,7 +101,7 @@ describeWithSshd("Ssh", () => {
     )
   )
 
-  it.live("tells a script's code and last lines, and keeps little of a long output", () =>
+  it.live("reports a script's exit code and last lines, and keeps little of a long output", () =>
     withSshd((ssh, { target }) =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(ssh.run(target, "echo first >&2; echo last >&2; exit 7"))
@@ -113,7 +113,7 @@ describeWithSshd("Ssh", () => {
     )
   )
 
-  it.live("ends a command that hangs, and one that is left, with its process", () =>
+  it.live("kills the process of a command that hangs or is interrupted", () =>
     withSshd(
       (ssh, { folder, target }) =>
         Effect.gen(function* () {
@@ -151,7 +151,7 @@ describeWithSshd("Ssh", () => {
     )
   )
 
-  it.live("has its own words for each way that does not lead there", () =>
+  it.live("explains each kind of connection failure", () =>
     withSshd((ssh, server) =>
       Effect.gen(function* () {
         const { target } = server
@@ -176,7 +176,7 @@ describeWithSshd("Ssh", () => {
     )
   )
 
-  it.live("says how to bring a key there when none is accepted", () =>
+  it.live("explains how to authorise a key if none is accepted", () =>
     withSshd((ssh, server) =>
       Effect.gen(function* () {
         server.dropKey()
@@ -191,30 +191,28 @@ describeWithSshd("Ssh", () => {
     )
   )
 
-  it.live(
-    "asks nothing, forwards nothing and leaves no master behind, whatever the user's configuration says",
-    () =>
-      Effect.gen(function* () {
-        const folder = yield* temporaryFolder
-        writeFileSync(join(folder, "ssh"), '#!/bin/sh\nprintf "%s\\n" "$@"\n', { mode: 0o755 })
-        const services = yield* Layer.build(sshWith({ PATH: folder }))
-        const target: SshTarget = { alias: "atlas", hostName: "::1", port: 2222, user: "me" }
-        const run = Ssh.use((ssh) => ssh.run(target, "true", ["secret"]))
-        const args = (yield* Effect.provide(run, services)).trim().split("\n")
-        assert.deepStrictEqual(args.slice(-4), ["--", "atlas", "/bin/sh", "-s"])
-        const options = args.slice(0, -4).filter((arg) => arg !== "-o")
-        assert.includeMembers(options, ["BatchMode=yes", "HostName=::1", "Port=2222", "User=me"])
-        assert.includeMembers(options, ["ControlMaster=no", "ControlPath=none", "ClearAllForwardings=yes"])
-        assert.includeMembers(options, [
-          "ForwardAgent=no",
-          "ForwardX11=no",
-          "RequestTTY=no",
-          "RemoteCommand=none"
-        ])
-      }).pipe(Effect.scoped)
+  it.live("never prompts, forwards or leaves a master connection, whatever the user's configuration", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      writeFileSync(join(folder, "ssh"), '#!/bin/sh\nprintf "%s\\n" "$@"\n', { mode: 0o755 })
+      const services = yield* Layer.build(sshWith({ PATH: folder }))
+      const target: SshTarget = { alias: "atlas", hostName: "::1", port: 2222, user: "me" }
+      const run = Ssh.use((ssh) => ssh.run(target, "true", ["secret"]))
+      const args = (yield* Effect.provide(run, services)).trim().split("\n")
+      assert.deepStrictEqual(args.slice(-4), ["--", "atlas", "/bin/sh", "-s"])
+      const options = args.slice(0, -4).filter((arg) => arg !== "-o")
+      assert.includeMembers(options, ["BatchMode=yes", "HostName=::1", "Port=2222", "User=me"])
+      assert.includeMembers(options, ["ControlMaster=no", "ControlPath=none", "ClearAllForwardings=yes"])
+      assert.includeMembers(options, [
+        "ForwardAgent=no",
+        "ForwardX11=no",
+        "RequestTTY=no",
+        "RemoteCommand=none"
+      ])
+    }).pipe(Effect.scoped)
   )
 
-  it.live("starts nothing for a name that ssh would take for something else", () =>
+  it.live("starts no process for a name that ssh would read as an option", () =>
     Effect.gen(function* () {
       const target: SshTarget = { alias: "atlas", hostName: "127.0.0.1", port: 22, user: "me" }
       const ssh = yield* Layer.build(sshWith({ PATH: "/nowhere" }))

@@ -93,7 +93,7 @@ const runWith = Effect.fnUntraced(function* (
 const quickSilence = { timeouts: { silence: Duration.millis(1500) } }
 
 describe("an answer of a hive", () => {
-  it.live("is whole although its connection is reset again and again", () =>
+  it.live("is complete although its connection is reset again and again", () =>
     Effect.gen(function* () {
       const { hive, hiveUrl, proxy, queen } = yield* startPair()
       const expected = textOf(yield* hive.events(infer))
@@ -105,7 +105,7 @@ describe("an answer of a hive", () => {
     })
   )
 
-  it.live("is whole although nothing passes its connection any more, which is noticed in time", () =>
+  it.live("is complete although its connection stops passing data, which the queen notices in time", () =>
     Effect.gen(function* () {
       const { hive, hiveUrl, proxy, queen } = yield* startPair(quickSilence)
       const expected = textOf(yield* hive.events(infer))
@@ -124,7 +124,7 @@ describe("an answer of a hive", () => {
     })
   )
 
-  it.live("is whole although the hive cannot be reached for a while, and what comes is late", () =>
+  it.live("is complete although the hive is unreachable for a while and its data is late", () =>
     Effect.gen(function* () {
       const { hive, hiveUrl, proxy, queen } = yield* startPair()
       const expected = textOf(yield* hive.events(infer))
@@ -144,7 +144,7 @@ describe("an answer of a hive", () => {
     })
   )
 
-  it.live("fails when the hive stays away for timeouts.reconnect, while others could not go on with it", () =>
+  it.live("fails if the hive is unreachable for timeouts.reconnect and no other can continue it", () =>
     Effect.gen(function* () {
       const { proxy, queen } = yield* startPair({ timeouts: { reconnect: Duration.millis(700) } })
       const from = performance.now()
@@ -202,24 +202,22 @@ describe("an application's chat", () => {
     )
 
   for (const stream of [true, false]) {
-    it.live(
-      `is what it would have been, ${stream ? "streamed" : "at once"}, with its connections reset`,
-      () =>
-        Effect.gen(function* () {
-          const { hiveUrl, proxy, queen } = yield* startPair()
-          yield* queen.run(spawnTiny)
-          const expected = yield* chat(queen.url, stream)
-          const cutter = yield* Effect.forkChild(cutting(proxy, hiveUrl))
-          assert.strictEqual(yield* chat(queen.url, stream), expected)
-          yield* Fiber.join(cutter)
-          assert.deepStrictEqual(yield* hiveJobs(hiveUrl, "complete"), ["completed", "completed"])
-        })
+    it.live(`is the same with reset connections, ${stream ? "streamed" : "at once"}`, () =>
+      Effect.gen(function* () {
+        const { hiveUrl, proxy, queen } = yield* startPair()
+        yield* queen.run(spawnTiny)
+        const expected = yield* chat(queen.url, stream)
+        const cutter = yield* Effect.forkChild(cutting(proxy, hiveUrl))
+        assert.strictEqual(yield* chat(queen.url, stream), expected)
+        yield* Fiber.join(cutter)
+        assert.deepStrictEqual(yield* hiveJobs(hiveUrl, "complete"), ["completed", "completed"])
+      })
     )
   }
 })
 
-describe("work that nobody need wait for", () => {
-  it.live("goes on at the hive when the connection breaks for good: a download", () =>
+describe("work that continues without a client", () => {
+  it.live("continues at the hive if the connection breaks for good: a download", () =>
     Effect.gen(function* () {
       let allowed = 1_000_000
       const hub = yield* bigModelHub(bigModel(3_000_000), () => allowed)
@@ -274,7 +272,7 @@ describe("work that nobody need wait for", () => {
     return { id, log, logged, lines, events, end: Fiber.join(following) }
   })
 
-  it.live("goes on being read: a worker's log", () =>
+  it.live("continues to be read: a worker's log", () =>
     Effect.gen(function* () {
       const { hiveHome, proxy, queen } = yield* startPair()
       const { end, events, id, lines, log, logged } = yield* followLog({ home: hiveHome, queen })

@@ -11,7 +11,7 @@ interface Shown {
 }
 
 describe("the status of a fleet", () => {
-  it.live("has the models of a hive that is away, marked so, and no number for its workers", () =>
+  it.live("marks the models of an unreachable hive, and gives no number for its workers", () =>
     Effect.gen(function* () {
       const fleet = yield* startFleet({ hives: ["alpha", "beta"], models: (id) => [`of-${id}`] })
       yield* fleet.serve("rbee:tiny", ["alpha", "beta"])

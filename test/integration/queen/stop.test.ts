@@ -54,7 +54,7 @@ const stateOf = (hiveUrl: string, operation: string) =>
 const isRunning = ([state]: ReadonlyArray<string>) => state === "running"
 
 describe("a queen that stops", () => {
-  it.live("leaves a download running at its hive, and the next queen joins it", () =>
+  it.live("leaves a download running at its hive, which the next queen joins", () =>
     Effect.gen(function* () {
       const size = 3_000_000
       let allowed = 1_000_000
@@ -89,7 +89,7 @@ describe("a queen that stops", () => {
   )
 
   for (const hiveId of ["test", "auto"]) {
-    it.live(`leaves a worker starting that was asked for at '${hiveId}', and says where`, () =>
+    it.live(`leaves a worker starting that was requested at '${hiveId}', and reports its hive`, () =>
       Effect.gen(function* () {
         const hive = yield* startHive()
         const { client, stop } = yield* hive.startQueen(yield* temporaryHome)
@@ -109,26 +109,28 @@ describe("a queen that stops", () => {
     )
   }
 
-  it.live("leaves a worker starting that the scheduler wanted for an application, whose request ends", () =>
-    Effect.gen(function* () {
-      const hive = yield* startHive()
-      const { client, stop } = yield* hive.startQueen(yield* temporaryHome)
-      const body = JSON.stringify({
-        model: "rbee:tiny",
-        messages: [{ role: "user", content: "Hi" }],
-        stream: true
-      })
-      const chat = yield* Effect.forkChild(
-        ask(client.peer.url, { method: "POST", path: "/v1/chat/completions", body })
-      )
-      yield* until(stateOf(hive.url, "worker_spawn"), isRunning)
-      yield* stop
-      assert.notInclude((yield* Fiber.join(chat)).text, "[DONE]")
-      yield* until(stateOf(hive.url, "worker_spawn"), ([state]) => state === "completed")
-    }).pipe(Effect.scoped)
+  it.live(
+    "leaves a worker starting that the scheduler requested for an application, and ends the request",
+    () =>
+      Effect.gen(function* () {
+        const hive = yield* startHive()
+        const { client, stop } = yield* hive.startQueen(yield* temporaryHome)
+        const body = JSON.stringify({
+          model: "rbee:tiny",
+          messages: [{ role: "user", content: "Hi" }],
+          stream: true
+        })
+        const chat = yield* Effect.forkChild(
+          ask(client.peer.url, { method: "POST", path: "/v1/chat/completions", body })
+        )
+        yield* until(stateOf(hive.url, "worker_spawn"), isRunning)
+        yield* stop
+        assert.notInclude((yield* Fiber.join(chat)).text, "[DONE]")
+        yield* until(stateOf(hive.url, "worker_spawn"), ([state]) => state === "completed")
+      }).pipe(Effect.scoped)
   )
 
-  it.live("cancels an answer at its hive, which nobody else waits for", () =>
+  it.live("cancels an answer at its hive if nobody else waits for it", () =>
     Effect.gen(function* () {
       const hive = yield* startHive()
       const { client, stop } = yield* hive.startQueen(yield* temporaryHome)

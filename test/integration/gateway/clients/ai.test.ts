@@ -32,7 +32,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })("th
       })
 
     describe(`at a ${daemon}`, () => {
-      it.effect("gets the same text whole and streamed", () =>
+      it.effect("gets the same text complete and streamed", () =>
         withProvider(async (provider) => {
           const asked = {
             model: provider("rbee:tiny"),
@@ -52,7 +52,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })("th
         })
       )
 
-      it.effect("gets an object that fits its schema", () =>
+      it.effect("gets an object that conforms to its schema", () =>
         withProvider(async (provider) => {
           const { output } = await generateText({
             model: provider("rbee:tiny"),
@@ -64,7 +64,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })("th
         })
       )
 
-      it.effect("has a tool called and its answer told", () =>
+      it.effect("has a tool called, and sends its result", () =>
         withProvider(async (provider) => {
           const asked: Array<string> = []
           const { text } = await generateText({
@@ -102,7 +102,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })("th
         })
       )
 
-      it.effect("stops the work by an abort", () =>
+      it.effect("stops the work with an abort", () =>
         withProvider(
           async (provider) => {
             const controller = new AbortController()
@@ -119,7 +119,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })("th
         )
       )
 
-      it.effect("is told what is wrong", () =>
+      it.effect("gets an error with the reason", () =>
         withProvider(async (provider) => {
           const error: unknown = await generateText({ model: provider("none"), prompt, maxRetries: 0 }).then(
             () => undefined,

@@ -50,7 +50,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("gets the same text streamed and whole, with its usage", () =>
+        it.effect("gets the same text streamed and complete, with its usage", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const whole = await client.messages.create(pick)
@@ -83,7 +83,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("is told which stop sequence ended the answer", () =>
+        it.effect("gets the stop sequence that ended the answer", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const { content } = await client.messages.create(pick)
@@ -106,7 +106,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("has tools called by an engine that can, and told what they gave", () =>
+        it.effect("has tools called by a capable engine, and sends their results", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const asked = { model: "tooly", max_tokens: 64, messages, tools: [lookUp] }
@@ -131,7 +131,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("stops the work by an abort", () =>
+        it.effect("stops the work with an abort", () =>
           withClient((client, { idle }, url) =>
             Effect.gen(function* () {
               yield* Effect.promise(async () => {
@@ -144,7 +144,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("knows the errors for what they are", () =>
+        it.effect("maps errors to its own error classes", () =>
           withClient((client) =>
             Effect.gen(function* () {
               const unknown = yield* failure(client.messages.create({ ...pick, model: "none" }))

@@ -45,7 +45,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
         })
 
       describe(`at a ${daemon}`, () => {
-        it.effect("loads a model without a prompt, and unloads it, but not while somebody uses it", () =>
+        it.effect("loads a model without a prompt, and unloads it unless it is in use", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const loaded = async () => (await client.ps()).models.map(({ name }) => name)
@@ -77,7 +77,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("lists and shows models, those that are loaded too, and its version", () =>
+        it.effect("lists and shows models, also the loaded ones, and the version", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const { models } = await client.list()
@@ -98,7 +98,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("gets the same text streamed and whole, and what it took", () =>
+        it.effect("gets the same text streamed and complete, with durations and counts", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const whole = await client.chat(pick)
@@ -120,7 +120,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("gets JSON that fits its schema", () =>
+        it.effect("gets JSON that conforms to its schema", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const { message } = await client.chat({
@@ -138,7 +138,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("has tools called by an engine that can, and told what they gave", () =>
+        it.effect("has tools called by a capable engine, and sends their results", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const asked = { model: "tooly", messages, tools: [lookUp] }
@@ -169,7 +169,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("stops the work by an abort", () =>
+        it.effect("stops the work with an abort", () =>
           withClient((client, { idle }, url) =>
             Effect.gen(function* () {
               yield* Effect.promise(async () => {
@@ -189,7 +189,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("is told what is wrong", () =>
+        it.effect("gets an error with the reason", () =>
           withClient((client) =>
             Effect.gen(function* () {
               const unknown = yield* failure(client.chat({ ...pick, model: "none" }))

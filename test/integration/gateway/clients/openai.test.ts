@@ -57,7 +57,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("gets the same text streamed and whole, and the usage that it asks for", () =>
+        it.effect("gets the same text streamed and complete, and the usage if requested", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const whole = await client.chat.completions.create(pick)
@@ -83,7 +83,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("has several answers, seeds, stops and log probabilities", () =>
+        it.effect("gets several choices, seeded answers, stops and log probabilities", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const several = { ...pick, temperature: 1, n: 2, seed: 7 }
@@ -109,7 +109,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("gets JSON that fits its schema", () =>
+        it.effect("gets JSON that conforms to its schema", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const { choices } = await client.chat.completions.create({
@@ -127,7 +127,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("has tools called by an engine that can, streamed and whole", () =>
+        it.effect("has tools called by a capable engine, streamed and complete", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const asked = { model: "tooly", messages, tools: [weather] }
@@ -160,7 +160,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("is told clearly when the engine has no tools", () =>
+        it.effect("gets a clear error if the engine has no tools", () =>
           withClient((client) =>
             Effect.map(failure(client.chat.completions.create({ ...pick, tools: [weather] })), (error) => {
               assert.instanceOf(error, BadRequestError)
@@ -170,7 +170,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("has responses, streamed and whole, with and without tools", () =>
+        it.effect("gets responses, streamed and complete, with and without tools", () =>
           withClient((client) =>
             Effect.promise(async () => {
               const asked = { model, input: "Tell me of Mr. Darcy.", temperature: 0, max_output_tokens: 16 }
@@ -214,7 +214,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("is told that no response is kept", () =>
+        it.effect("gets an error for a stored response, because none is kept", () =>
           withClient((client) =>
             Effect.gen(function* () {
               const created = client.responses.create({
@@ -246,7 +246,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("stops the work by leaving", () =>
+        it.effect("stops the work by disconnecting", () =>
           withClient((client, { idle }, url) =>
             Effect.gen(function* () {
               yield* Effect.promise(async () => {
@@ -262,7 +262,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
           )
         )
 
-        it.effect("knows the errors for what they are", () =>
+        it.effect("maps errors to its own error classes", () =>
           withClient((client) =>
             Effect.gen(function* () {
               const unknown = yield* failure(client.chat.completions.create({ ...pick, model: "none" }))

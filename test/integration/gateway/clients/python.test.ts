@@ -21,7 +21,7 @@ describe.skipIf(!isThere)(`LangChain, LiteLLM and llama-index${message}`, () => 
   layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })((it) => {
     for (const daemon of daemons) {
       it.effect(
-        `have their defaults work at a ${daemon}`,
+        `work with their defaults at a ${daemon}`,
         () =>
           Effect.gen(function* () {
             const endpoints = yield* Endpoints

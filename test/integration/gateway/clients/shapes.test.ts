@@ -97,7 +97,7 @@ const checkStream = (path: string, text: string) => {
 }
 
 layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
-  "requests as programs send them, to the built-in engine",
+  "recorded requests of programs, to the built-in engine,",
   (it) => {
     for (const { name, requests, version } of programs) {
       it.effect(`of ${name} ${version} without its tools are answered`, () =>
@@ -123,7 +123,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
         })
       )
 
-      it.effect(`of ${name} ${version} with its tools are refused in the client's form`, () =>
+      it.effect(`of ${name} ${version} with its tools are rejected in the client's form`, () =>
         Effect.gen(function* () {
           const { queen } = yield* Endpoints
           const request = requests.findLast(({ body }) => body["tools"] !== undefined)
@@ -135,7 +135,7 @@ layer(Endpoints.layer, { timeout: "60 seconds", excludeTestServices: true })(
         })
       )
 
-      it.effect(`of ${name} ${version} for an unknown model are 404 in the client's form`, () =>
+      it.effect(`of ${name} ${version} for an unknown model get 404 in the client's form`, () =>
         Effect.gen(function* () {
           const { queen } = yield* Endpoints
           for (const request of requests) {
@@ -221,7 +221,7 @@ const messagesHistory = examples.flatMap((id): ReadonlyArray<Anthropic.MessagePa
   said
 ])
 
-describeWithLlamaServer("requests as programs send them, to llama-server", () => {
+describeWithLlamaServer("recorded requests of programs, to llama-server,", () => {
   layer(LlamaEndpoints.layer, { timeout: "90 seconds", excludeTestServices: true })("with tools", (it) => {
     for (const { name, requests, version } of programs) {
       it.effect(
@@ -240,7 +240,7 @@ describeWithLlamaServer("requests as programs send them, to llama-server", () =>
     }
 
     it.effect(
-      "have a tool called that is required, and its answer read, by OpenAI's chat",
+      "have a required tool called, and its result read, by OpenAI's chat",
       () =>
         Effect.gen(function* () {
           const { url } = yield* LlamaEndpoints
@@ -283,7 +283,7 @@ describeWithLlamaServer("requests as programs send them, to llama-server", () =>
     )
 
     it.effect(
-      "have a tool called that is required, and its answer read, by OpenAI's responses",
+      "have a required tool called, and its result read, by OpenAI's responses",
       () =>
         Effect.gen(function* () {
           const { url } = yield* LlamaEndpoints
@@ -329,7 +329,7 @@ describeWithLlamaServer("requests as programs send them, to llama-server", () =>
     )
 
     it.effect(
-      "have a tool called that is required, and its answer read, by Anthropic's messages",
+      "have a required tool called, and its result read, by Anthropic's messages",
       () =>
         Effect.gen(function* () {
           const { url } = yield* LlamaEndpoints
