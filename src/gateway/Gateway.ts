@@ -1,10 +1,13 @@
 import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { ApiKeys } from "../access/ApiKeys.ts"
+import { AccessRules, ApplicationAccess } from "../daemon/Access.ts"
 import { isDaemonPath, routedPath } from "../daemon/daemonPaths.ts"
 import { type ApplicationPath, PublicRoutes } from "../daemon/PublicRoutes.ts"
+import { Ticker } from "../job/log/Follower.ts"
 import { anthropicFormat } from "./anthropic/format.ts"
 import { messagesEndpoint } from "./anthropic/messages.ts"
 import type { Format } from "./endpoint/Endpoint.ts"
@@ -58,7 +61,7 @@ const applicationPath = (request: HttpServerRequest.HttpServerRequest): Applicat
   }
 }
 
-/** The public routes of a daemon with a gateway: their paths and the API keys that give access to them. */
+/** The public routes of a daemon with a gateway: their paths and the API keys that give access to them. Needs `ApiKeys`. */
 export const publicRoutes = Layer.effect(
   PublicRoutes,
   Effect.map(ApiKeys, (keys) => ({
@@ -68,9 +71,25 @@ export const publicRoutes = Layer.effect(
   }))
 )
 
-/** The handlers of the application endpoints. They run requests through the `Upstream` of the daemon. */
+/**
+ * The handlers of `GatewayApi`, for a daemon that also has other endpoints. They run each request as a job, which asks the
+ * `Upstream` for the answer.
+ */
 export const gatewayHandlers = Layer.mergeAll(openAiHandlers, anthropicHandlers, ollamaHandlers).pipe(
   Layer.provide(EndpointRunner.layerNoDeps),
   Layer.provide([ModelFinder.layerNoDeps, Unloader.layerNoDeps]),
   Layer.provide([KeyLimits.layer, OperationRunner.layerNoDeps])
+)
+
+/**
+ * The application endpoints as routes of an application's own HTTP server, with the access rules of a daemon: `Settings` has
+ * the allowed hosts and origins, `Token` and `ApiKeys` who may send requests. `OperationRouter` runs the downloads and
+ * deletions that Ollama's endpoints start. All other paths are left to the application, and no CORS headers are added.
+ */
+export const gatewayRoutes = HttpApiBuilder.layer(GatewayApi).pipe(
+  Layer.provide(gatewayHandlers),
+  Layer.provide(ApplicationAccess.layer),
+  Layer.provide(AccessRules.layer),
+  Layer.provide(publicRoutes),
+  Layer.provide(Ticker.layer)
 )

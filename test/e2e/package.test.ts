@@ -16,6 +16,7 @@ import { JobEvent } from "rbee/job"
 import { WorkerList } from "rbee/operation"
 import { HiveDirectory, HiveForwarder, Queen } from "rbee/queen"
 import { Settings } from "rbee/settings"
+import { gatewayRoutes, Upstream } from "rbee/gateway"
 import { Hive } from "rbee/hive"
 import { RbeeLanguageModel } from "rbee/ai"
 import { fakeForwarder } from "rbee/testing"
@@ -32,8 +33,9 @@ const error = await Effect.runPromise(program)
 export const queen = Queen.layer
 export const hive = Hive.layerWith({ "hive.id": "atlas" })
 export const forwarding = HiveForwarder.layer
+export const routes = gatewayRoutes.pipe(Layer.provide(Layer.mock(Upstream)({ complete: () => () => Effect.void })))
 
-console.log(error._tag, typeof Queen.layer, typeof Hive.layer, typeof fakeForwarder, typeof RbeeLanguageModel.layer, JobEvent.token("x").kind)
+console.log(error._tag, typeof Queen.layer, typeof Hive.layer, typeof fakeForwarder, typeof RbeeLanguageModel.layer, JobEvent.token("x").kind, Layer.isLayer(routes))
 `
 
 describe("the packed tarball", () => {
@@ -85,7 +87,7 @@ describe("the packed tarball", () => {
         inFolder(folder, process.execPath, join("node_modules", "typescript", "bin", "tsc"))
         assert.strictEqual(
           inFolder(folder, process.execPath, "app.ts").trim(),
-          "ConnectionFailed object object function function token"
+          "ConnectionFailed object object function function token true"
         )
       }),
     180_000

@@ -79,6 +79,17 @@ describe("the examples", () => {
     })
   )
 
+  it.live("serve the application endpoints from an HTTP server of their own", () =>
+    Effect.gen(function* () {
+      const ran = yield* example("mount-gateway", "Polly")
+      assert.strictEqual(ran.code, 0, ran.stderr)
+      assert.deepStrictEqual(
+        ran.stdout.trim().split("\n"),
+        ["OpenAI", "Anthropic", "Ollama"].map((api) => `${api}: You said: Polly`)
+      )
+    })
+  )
+
   it.live("use a model of the fleet through effect/ai", () =>
     Effect.gen(function* () {
       const { queen } = Context.get(yield* Layer.build(Endpoints.layer), Endpoints)
