@@ -169,7 +169,7 @@ describe("a killed worker", () => {
         assert.strictEqual(headOf(connection).headers["x-rbee-worker"], other?.id)
         assert.strictEqual(dataOf(connection).at(-1), "[DONE]")
         assert.strictEqual(roles(dataOf(connection)), request === chat ? 1 : 0)
-        assert.include(yield* logOf(queenUrl, job), `Worker '${lost?.id}' did not begin`)
+        assert.include(yield* logOf(queenUrl, job), `Worker '${lost?.id}' failed before the first token`)
         yield* isAtRest(fleet)
       }
     })
@@ -196,7 +196,10 @@ describe("a killed worker", () => {
         assert.strictEqual(roles(dataOf(connection)), more.n ?? 1)
         if (more.n === undefined) hasAnswer(connection, expected)
         assert.strictEqual(dataOf(connection).at(-1), "[DONE]")
-        assert.include(yield* logOf(queenUrl, jobOf(connection)), `Worker '${lost}' did not begin`)
+        assert.include(
+          yield* logOf(queenUrl, jobOf(connection)),
+          `Worker '${lost}' failed before the first token`
+        )
         yield* isAtRest(fleet)
       }
     })
@@ -217,7 +220,7 @@ describe("a killed worker", () => {
         hasAnswer(connection, expected, sent)
         assert.isAtMost(roles(dataOf(connection)), 1)
         const log = yield* logOf(queenUrl, jobOf(connection))
-        assert.match(log, new RegExp(`"continue".*Worker '${lost}' was lost in the middle`))
+        assert.match(log, new RegExp(`"continue".*Worker '${lost}' failed mid-answer`))
         yield* isAtRest(fleet)
       }
     })
@@ -281,7 +284,7 @@ describe("a killed worker", () => {
           assert.isAtMost(usage.completion_tokens, 2 * chat.body.max_tokens)
           if (more === bound[0]) assert.match(choices[0].message.content, /^\s*\{\s*"words"/)
           if (more === bound[0]) assert.lengthOf(choices[0].message.content.split('"words"'), 2)
-          assert.include(yield* logOf(queenUrl, job), "another answers the request again")
+          assert.include(yield* logOf(queenUrl, job), "another worker answers the request again")
         } else {
           const answer: string = choices[0].message.content
           // Twenty pieces and more had come.
@@ -350,7 +353,7 @@ describe("a dead hive", () => {
         logOf(queenUrl, job, (log) => log.includes("answers the request"))
       )
       // The second goes to a worker that has nothing to do.
-      assert.include(logs.join(""), "of hive 'atlas'")
+      assert.include(logs.join(""), "on hive 'atlas'")
       yield* fleet.hive("atlas").kill
       for (const { pid } of workers) signal(pid, "SIGCONT")
       const [one, two] = yield* Effect.forEach(asked, Fiber.join)

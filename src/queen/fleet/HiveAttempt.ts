@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { addFinalizer } from "../../http/scopeFinalizers.ts"
 import type { OperationError } from "../../job/errors.ts"
-import type { JobEvent } from "../../job/log/JobEvent.ts"
+import { JobEvent } from "../../job/log/JobEvent.ts"
 import type { RunningJob } from "../../job/Submission.ts"
 import { HiveUnreachable } from "../forward/errors.ts"
 import type { Forwarded } from "../forward/Forwarded.ts"
@@ -12,16 +12,18 @@ import { HiveForwarder } from "../forward/HiveForwarder.ts"
 import { HiveRegistry } from "../registry/HiveRegistry.ts"
 import { HiveGaveUp } from "../scheduler/errors.ts"
 
-/** One attempt of a job that may be tried on several hives. */
+/** One attempt of a job that may move to another hive. */
 export interface Attempt extends Omit<Forwarded, "job"> {
   readonly job: RunningJob
+  /** 1 for the first. */
+  readonly number: number
   /** Takes the hive's events, batch by batch. */
   readonly take: (events: ReadonlyArray<JobEvent>) => Effect.Effect<void, OperationError>
-  /** Whether the client may have seen a part of the answer. */
+  /** Whether a part of the answer has been delivered to the job. */
   readonly hasBegun: () => boolean
 }
 
-/** Errors of a hive as a whole: it is away, silent or full. */
+/** Errors of a hive, whatever its workers do: it cannot be reached, is silent, or gave up the work. */
 const hiveErrors: ReadonlySet<string> = new Set([
   "ConnectionFailed",
   "HiveGaveUp",
@@ -31,12 +33,15 @@ const hiveErrors: ReadonlySet<string> = new Set([
   "InvalidResponse"
 ])
 
-/** Whether the error says that the hive as a whole is away, silent or full. */
+/** Whether the hive failed, and not only its worker or the request. */
 export const isHiveError = ({ _tag }: OperationError) => hiveErrors.has(_tag)
 
+/** The events of each hive job are numbered from 1, so from the second attempt on the queen numbers them itself. */
+const withoutId = ({ json, kind }: JobEvent) => new JobEvent(kind, json)
+
 /**
- * Forwards a job to a hive so that its failure there is not yet the job's: a hive that is lost before anything of the
- * answer came is left at once, and a hive that gave the work up without being asked to fails with `HiveGaveUp`.
+ * Forwards a job to a hive once. Fails with `HiveUnreachable` as soon as the hive is lost, if the answer has not begun, and
+ * with `HiveGaveUp` if the hive cancels the work although this queen did not.
  */
 export class HiveAttempt extends Context.Service<
   HiveAttempt,
@@ -48,11 +53,11 @@ export class HiveAttempt extends Context.Service<
       const forwarder = yield* HiveForwarder
       const registry = yield* HiveRegistry
 
-      const run = Effect.fnUntraced(function* ({ hasBegun, take, ...request }: Attempt) {
+      const run = Effect.fnUntraced(function* ({ hasBegun, number, take, ...request }: Attempt) {
         const { hiveId, job } = request
         let isCancelled = false
         const lost = yield* Deferred.make<never, OperationError>()
-        // An answer that has begun may yet be resumed.
+        // An answer that has begun can be resumed when the hive returns.
         const stopWatching = registry.onLost(hiveId, (reason) => {
           if (!hasBegun())
             Deferred.doneUnsafe(lost, Effect.fail(new HiveUnreachable({ hive: hiveId, reason })))
@@ -61,13 +66,16 @@ export class HiveAttempt extends Context.Service<
         const noteCancel = Effect.sync(() => {
           isCancelled = true
         })
-        const here: RunningJob = {
+        const watchedJob: RunningJob = {
           ...job,
           runsAt: ({ stop = Effect.succeed(false), ...remote }) =>
             job.runsAt({ ...remote, stop: Effect.andThen(noteCancel, stop) })
         }
         yield* Effect.raceFirst(
-          forwarder.forwardJson({ ...request, job: here }, take),
+          forwarder.forwardJson(
+            { ...request, job: watchedJob },
+            number === 1 ? take : (events) => take(events.map(withoutId))
+          ),
           Deferred.await(lost)
         ).pipe(
           Effect.mapError((error) =>
