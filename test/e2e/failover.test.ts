@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber } from "effect"
+import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { vi } from "vitest"
 import { dataOf, headOf, logOf, newestRequest, openStream, post, textIn } from "../support/applications.ts"
-import type { RawConnection } from "../support/daemon.ts"
+import { inOwnScope, type RawConnection } from "../support/daemon.ts"
 import { type Fleet, type FleetHive, signal, startFleet } from "../support/fleet.ts"
 import { until } from "../support/until.ts"
 
@@ -182,16 +182,18 @@ describe("a killed worker", () => {
       const expected = yield* undisturbed(fleet, chat)
       for (const more of [{}, { n: 2 }]) {
         const workers = yield* readyWorkers(fleet, 2)
-        // All its slots are taken, and more: what comes then has to wait behind its role.
-        for (const { port } of workers) {
-          for (let i = 0; i < 4; i++) {
-            yield* openStream(`http://127.0.0.1:${port}`, completion.path, completion.body)
-          }
-        }
+        // All its slots are taken for long, and more: what comes then has to wait behind its role.
+        const long = { ...completion.body, max_tokens: 400 }
+        const { scope: others } = yield* inOwnScope(
+          Effect.forEach([...workers, ...workers, ...workers, ...workers], ({ port }) =>
+            openStream(`http://127.0.0.1:${port}`, completion.path, long)
+          )
+        )
         const connection = yield* openStream(queenUrl, chat.path, { ...chat.body, ...more })
         yield* connection.until((connection) => roles(dataOf(connection)) === (more.n ?? 1))
         assert.strictEqual(textIn(dataOf(connection)), "")
         const lost = yield* killWorkerOf(fleet, connection)
+        yield* Scope.close(others, Exit.void)
         yield* ended(connection)
         assert.strictEqual(roles(dataOf(connection)), more.n ?? 1)
         if (more.n === undefined) hasAnswer(connection, expected)

@@ -117,16 +117,16 @@ describe("the main use case", () => {
         yield* Effect.retry(isHealthy, waits)
         return performance.now() - startedAt
       }).pipe(Effect.scoped)
-      const taken: Array<number> = []
-      for (let round = 0; round < 5; round++) {
-        taken.push(yield* start)
+      // The other tests of the run have the same cores, so the quickest of five counts.
+      let quickest = Number.POSITIVE_INFINITY
+      for (let round = 0; round < 5 && quickest >= 1_500; round++) {
+        quickest = Math.min(quickest, yield* start)
         yield* until(
           Effect.sync(() => processesOf(home).length),
           (count) => count === 0
         )
       }
-      // The other tests of the run have the same two cores, so the quickest counts.
-      assert.isBelow(Math.min(...taken), 1_500)
+      assert.isBelow(quickest, 1_500)
     })
   )
 

@@ -11,35 +11,35 @@ import { hiveAnswer, hiveQuery, queenQuery } from "../../../src/operation/Routin
 import { WorkerList, WorkerSpawn } from "../../../src/operation/workerOperations.ts"
 import { HiveDirectory } from "../../../src/queen/forward/HiveDirectory.ts"
 import { HiveForwarder } from "../../../src/queen/forward/HiveForwarder.ts"
-import { Settings } from "../../../src/settings/Settings.ts"
+import { type SettingChanges, Settings } from "../../../src/settings/Settings.ts"
 import { eventStream, fakeHive, fakeSocket, hiveWith, json } from "../../support/fakeHive.ts"
 import { type TcpProxy, tcpProxy } from "../../support/tcpProxy.ts"
 
-const quick = Settings.layerDefaults({
-  timeouts: {
-    connect: Duration.millis(300),
-    submit: Duration.millis(300),
-    firstEvent: Duration.millis(300),
-    idle: Duration.millis(300),
-    // Shorter than the others, so that none of them ends first.
-    reconnect: Duration.millis(100)
-  },
-  limits: { lineBytes: 2_000_000 }
-})
+/** The short limit of a test; the others leave time on a machine that does more. */
+type Limits = NonNullable<SettingChanges["timeouts"]>
 
-const forwarding = (hives: Readonly<Record<string, string>>) =>
-  HiveForwarder.layer.pipe(Layer.provide([HiveDirectory.layerMemory(hives), quick]))
+const limit = Duration.millis(300)
+
+const forwarding = (hives: Readonly<Record<string, string>>, limits: Limits = {}) => {
+  const timeouts = { connect: Duration.seconds(20), reconnect: Duration.millis(100), ...limits }
+  return HiveForwarder.layer.pipe(
+    Layer.provide([
+      HiveDirectory.layerMemory(hives),
+      Settings.layerDefaults({ timeouts, limits: { lineBytes: 2_000_000 } })
+    ])
+  )
+}
 
 const list = (hive: string) => new WorkerList({ hive_id: hive })
 
-const forward = (url: string) =>
+const forward = (url: string, limits?: Limits) =>
   HiveForwarder.use((forwarder) =>
     Effect.succeed(
       forwarder.forward(new WorkerSpawn({ hive_id: "xyz", model: "m", worker: "cpu", device: 0 }))
     )
-  ).pipe(Stream.unwrap, Stream.provide(forwarding({ xyz: url })))
+  ).pipe(Stream.unwrap, Stream.provide(forwarding({ xyz: url }, limits)))
 
-const failing = (url: string) => Effect.flip(Stream.runDrain(forward(url)))
+const failing = (url: string, limits?: Limits) => Effect.flip(Stream.runDrain(forward(url, limits)))
 
 class Greet extends Schema.Class<Greet>("Greet")({
   operation: Schema.tag("greet"),
@@ -207,7 +207,8 @@ describe("what the hive fails with", () => {
   )
 })
 
-const sentence = (url: string) => Effect.map(failing(url), ({ _tag, message }) => `${_tag}: ${message}`)
+const sentence = (url: string, limits?: Limits) =>
+  Effect.map(failing(url, limits), ({ _tag, message }) => `${_tag}: ${message}`)
 
 describe("faults", () => {
   it.live("an unknown hive", () =>
@@ -263,7 +264,7 @@ describe("faults", () => {
     Effect.gen(function* () {
       const hive = yield* fakeSocket(() => {})
       assert.strictEqual(
-        yield* sentence(hive.url),
+        yield* sentence(hive.url, { submit: limit }),
         "HiveTimeout: Hive 'xyz' sent nothing for 0.3 s (timeouts.submit)"
       )
     })
@@ -277,7 +278,7 @@ describe("faults", () => {
       }
       const hive = yield* fakeHive(hiveWith(comments))
       assert.strictEqual(
-        yield* sentence(hive.url),
+        yield* sentence(hive.url, { firstEvent: limit }),
         "HiveTimeout: Hive 'xyz' sent nothing for 0.3 s (timeouts.first_event)"
       )
       yield* hive.seen("DELETE", "/v1/jobs/job-7")
@@ -288,7 +289,7 @@ describe("faults", () => {
     Effect.gen(function* () {
       const hive = yield* fakeHive(hiveWith((response) => void response.write(token(1, "a"))))
       assert.strictEqual(
-        yield* sentence(hive.url),
+        yield* sentence(hive.url, { idle: limit }),
         "HiveTimeout: Hive 'xyz' sent nothing for 0.3 s (timeouts.idle)"
       )
       yield* hive.seen("DELETE", "/v1/jobs/job-7")
@@ -442,7 +443,7 @@ describe("leaving and repeating", () => {
         response.write(token(1, "a"))
         const timer = setInterval(() => response.write(": idle\n\n"), 50)
         response.on("close", () => clearInterval(timer))
-        setTimeout(() => response.end(done(2)), 800)
+        setTimeout(() => response.end(done(2)), 1200)
       }
       const hive = yield* fakeHive(hiveWith(slowly))
       const remotes: Array<RemoteWork["hiveJob"]> = []
@@ -461,7 +462,9 @@ describe("leaving and repeating", () => {
       const { routing } = WorkerList
       const request = { operation: "worker_list", hiveId: "xyz", json: "{}", routing, job }
       yield* HiveForwarder.use((forwarder) => forwarder.forwardJson(request, note)).pipe(
-        Effect.provide(forwarding({ xyz: hive.url }))
+        Effect.provide(
+          forwarding({ xyz: hive.url }, { idle: Duration.seconds(1), reconnect: Duration.seconds(20) })
+        )
       )
       assert.deepStrictEqual(kinds, ["narration", "token"])
       assert.deepStrictEqual(remotes, [{ hiveId: "xyz", jobId: "job-7" }])
