@@ -78,12 +78,13 @@ export class ForwardAttempt {
   #submit(hive: Peer): Effect.Effect<StartedJob, ForwardError, Scope.Scope> {
     const isAway = () => this.#isAway
     const isLeft = () => this.#isLeft
+    const unconfirmed = this.#unconfirmed
     return acquireRelease(
       Effect.mapError(
-        this.#services.jobs.submit(hive, this.#request.json, { isAway, isLeft }),
+        this.#services.jobs.submit(hive, this.#request.json, { isAway, isLeft, unconfirmed }),
         this.#toForwardError
       ),
-      ({ jobId }) => this.#leave(hive, jobId),
+      ({ jobId }) => Effect.asVoid(this.#leave(hive, jobId)),
       { interruptible: true }
     )
   }
@@ -94,6 +95,14 @@ export class ForwardAttempt {
     const { isBroken, isOverdue } = this.#activity
     if (isBroken && this.#request.routing.whenAbandoned === "continue") return Effect.void
     return this.#services.jobs.cancel(hive, jobId, isOverdue || isBroken || this.#isAway)
+  }
+
+  /** Tells the queen's job that the hive, which was asked for a job, may continue with it. */
+  get #unconfirmed() {
+    const { job } = this.#request
+    return job === undefined
+      ? Effect.void
+      : Effect.scoped(Effect.suspend(() => Effect.map(job.runsAt({}), (remote) => remote.unconfirmed())))
   }
 
   /** Connects the queen's job with the hive's, so that a cancel of the one reaches the other. */

@@ -1,9 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Duration, Effect, Fiber, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { type PeerError, PeerHungUp, PeerUnreachable } from "../../../src/job/client/clientErrors.ts"
+import {
+  type PeerError,
+  PeerHungUp,
+  PeerRefused,
+  PeerUnreachable
+} from "../../../src/job/client/clientErrors.ts"
 import type { FollowOptions } from "../../../src/job/client/followJob.ts"
-import { JobsClient } from "../../../src/job/client/JobsClient.ts"
+import { JobsClient, type StartedJob } from "../../../src/job/client/JobsClient.ts"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import type { RemoteWork, RunningJob } from "../../../src/job/Submission.ts"
 import { hiveAnswer, hiveCommand } from "../../../src/operation/Routing.ts"
@@ -194,6 +199,50 @@ describe("a queen's job", () => {
       assert.strictEqual(unconfirmed, 1)
     })
   )
+})
+
+describe("an attempt that is left before the hive has answered its submission", () => {
+  const answers: Readonly<Record<string, readonly [Effect.Effect<StartedJob, PeerError>, number]>> = {
+    "after the connection broke": [Effect.fail(broken), 1],
+    "after the hive did not answer": [Effect.never, 1],
+    "after the hive refused the connection": [
+      Effect.fail(new PeerUnreachable({ url, reason: "refused" })),
+      0
+    ],
+    "after the hive refused the request": [
+      Effect.fail(new PeerRefused({ url, status: 503, detail: "The queue is full" })),
+      0
+    ],
+    "after the hive answered and stopped the job": [
+      Effect.succeed({ jobId: "job-7", events: () => Stream.empty, leave: Effect.void }),
+      0
+    ]
+  }
+
+  for (const [when, [answer, unconfirmed]] of Object.entries(answers)) {
+    it.effect(`says whether the hive may have a job: ${when}`, () =>
+      Effect.gen(function* () {
+        let count = 0
+        const job: RunningJob = {
+          id: "job-1",
+          readEvents: Effect.succeed([]),
+          runsAt: () => Effect.succeed({ isLeftRunning: () => false, unconfirmed: () => void count++ })
+        }
+        const submitted = yield* Deferred.make<void>()
+        const { run } = yield* attemptOn({
+          request: { job },
+          start: () =>
+            Effect.andThen(Deferred.succeed(submitted, undefined), Effect.delay(answer, "1 second"))
+        })
+        const fiber = yield* Effect.forkChild(run)
+        yield* Deferred.await(submitted)
+        const leaving = yield* Effect.forkChild(Fiber.interrupt(fiber))
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(leaving)
+        assert.strictEqual(count, unconfirmed)
+      })
+    )
+  }
 })
 
 describe("a failed attempt", () => {
