@@ -3,8 +3,6 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpApi from "effect/http-api/HttpApi"
-import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import type * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type * as HttpServerError from "effect/http/HttpServerError"
@@ -14,18 +12,8 @@ import * as Schema from "effect/Schema"
 import { checkBind } from "../access/Token.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { Ticker } from "../job/log/Follower.ts"
-import {
-  accessLayer,
-  AccessRules,
-  type ApplicationAccess,
-  type DaemonAccess,
-  type OpenAccess
-} from "./Access.ts"
 import { DaemonAddress } from "./DaemonAddress.ts"
-import { daemonHandlers } from "./daemonHandlers.ts"
-import { Document, documentOf } from "./Document.ts"
-import { guard } from "./Guard.ts"
-import { jobHandlers } from "./jobHandlers.ts"
+import { daemonRoutes, type Guarded, type OwnGroups } from "./daemonRoutes.ts"
 import { portOwner } from "./portOwner.ts"
 import { Shutdown } from "./Shutdown.ts"
 
@@ -80,36 +68,14 @@ const endStreamsTimeout = "5 seconds"
 
 // Runs before the server closes: every stream gets its end event, and no open connection delays the close. A worker that
 // takes longer to stop its request is stopped together with the hive.
-const endStreams = Layer.effectDiscard(
+/** Stops all jobs of a daemon when the layer closes, so that every stream gets its end event. */
+export const endStreams = Layer.effectDiscard(
   Jobs.use((jobs) =>
     Effect.addFinalizer(() =>
       Effect.interruptible(Effect.ignore(Effect.timeout(jobs.stopAll, endStreamsTimeout)))
     )
   )
 )
-
-type Access = ApplicationAccess | DaemonAccess | OpenAccess
-
-/** The endpoints of a group that have no access middleware. */
-type Unguarded<Groups> =
-  HttpApiGroup.Endpoints<Groups> extends infer Endpoint
-    ? Endpoint extends HttpApiEndpoint.Constraint
-      ? [Extract<HttpApiEndpoint.Middleware<Endpoint>, Access>] extends [never]
-        ? Endpoint["identifier"]
-        : never
-      : never
-    : never
-
-/** The API of a daemon; a type error names each endpoint without an access middleware. */
-export type Guarded<Groups extends HttpApiGroup.Constraint> = [Unguarded<Groups>] extends [never]
-  ? HttpApi.HttpApi<"rbee", Groups>
-  : `Endpoint without an access middleware: ${Unguarded<Groups>}`
-
-/** The handlers of the groups that not every daemon has. */
-type OwnGroups<Groups extends HttpApiGroup.Constraint> = HttpApiGroup.ToService<
-  "rbee",
-  Exclude<Groups, { readonly identifier: "daemon" | "jobs" }>
->
 
 /**
  * The HTTP server of a daemon. An API that contains an endpoint without an access middleware does not compile. Fails if the
@@ -125,16 +91,10 @@ export const daemon = <Groups extends HttpApiGroup.Constraint, E, R>(
       checkBind(host),
       endStreams.pipe(
         Layer.provide(
-          HttpRouter.serve(
-            Layer.merge(
-              HttpApiBuilder.layer<"rbee", Groups>(api).pipe(
-                Layer.provide([ownHandlers, jobHandlers, daemonHandlers(name)]),
-                Layer.provide([accessLayer, Layer.succeed(Document, documentOf(name, api))])
-              ),
-              guard
-            ).pipe(Layer.provide(AccessRules.layer)),
-            { disableListenLog: true, disableLogger: true }
-          )
+          HttpRouter.serve(daemonRoutes(name, api, ownHandlers), {
+            disableListenLog: true,
+            disableLogger: true
+          })
         ),
         // With a shared memo map, two daemons in one process would share a router.
         Layer.provide(Layer.effect(Layer.CurrentMemoMap, Layer.makeMemoMap)),

@@ -7,10 +7,13 @@ import * as Layer from "effect/Layer"
 export class DaemonAddress extends Context.Service<
   DaemonAddress,
   {
-    /** Its base URL, such as `http://127.0.0.1:8500`. */
+    /** Its base URL, such as `http://127.0.0.1:8500`, or `http://127.0.0.1:3000/llm` for a daemon that an application mounts. */
     readonly url: string
     /** Its TCP port; absent for a server on a Unix socket. */
     readonly port?: number | undefined
+    /** The address of the application's server that the daemon is mounted on, and the path there. */
+    readonly host?: string | undefined
+    readonly path?: string | undefined
   }
 >()("rbee/daemon/DaemonAddress") {
   /** The address of the HTTP server in this context. */
@@ -23,6 +26,18 @@ export class DaemonAddress extends Context.Service<
       })
     )
   )
+
+  /** The address of a daemon below a path of the HTTP server in this context. */
+  static readonly layerAt = (path: string) =>
+    Layer.effect(
+      DaemonAddress,
+      Effect.map(HttpServer.HttpServer, ({ address }) => {
+        const url = `${HttpServer.formatAddress(address)}${path}`
+        if (!("port" in address)) return DaemonAddress.of({ url, path })
+        const host = new URL(url).hostname.replaceAll(/[[\]]/g, "")
+        return DaemonAddress.of({ url, port: address.port, host, path })
+      })
+    )
 }
 
 /** The base URL of the daemon in this context. */

@@ -67,11 +67,13 @@ const makePage = <Groups extends HttpApiGroup.Constraint>(
 const makeDocument = Effect.fnUntraced(function* <Groups extends HttpApiGroup.Constraint>(
   title: string,
   api: HttpApi.HttpApi<"rbee", Groups>,
+  mountPath: string,
   catalog: Catalog
 ) {
+  const servers = mountPath === "" ? undefined : [{ url: mountPath }]
   const complete = api
     .add(jobsGroup(Schema.Union([...catalog.values()])))
-    .annotateMerge(OpenApi.annotations({ title: `rbee ${title}`, version, transform }))
+    .annotateMerge(OpenApi.annotations({ title: `rbee ${title}`, version, transform, servers }))
   const page = yield* Effect.cached(makePage(complete))
   return {
     catalog,
@@ -83,15 +85,16 @@ const makeDocument = Effect.fnUntraced(function* <Groups extends HttpApiGroup.Co
 const isSameCatalog = (left: Catalog, right: Catalog) =>
   left.size === right.size && [...left].every(([name, operation]) => right.get(name) === operation)
 
-/** The document of an API. It is rebuilt when the set of operations changes. */
+/** The document of an API below a path. It is rebuilt when the set of operations changes. */
 export const documentOf = <Groups extends HttpApiGroup.Constraint>(
   title: string,
-  api: HttpApi.HttpApi<"rbee", Groups>
+  api: HttpApi.HttpApi<"rbee", Groups>,
+  mountPath = ""
 ) => {
   let last: Effect.Success<ReturnType<typeof makeDocument>> | undefined
   const madeFor = Effect.fnUntraced(function* (catalog: Catalog) {
     if (last === undefined || !isSameCatalog(last.catalog, catalog))
-      last = yield* makeDocument(title, api, catalog)
+      last = yield* makeDocument(title, api, mountPath, catalog)
     return last
   })
   return Document.of({

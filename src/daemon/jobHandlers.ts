@@ -16,6 +16,7 @@ import { plainView } from "../job/view/PlainView.ts"
 import { Settings } from "../settings/Settings.ts"
 import { DaemonApi } from "./DaemonApi.ts"
 import { InvalidEventId, InvalidIdempotencyKey } from "./errors.ts"
+import { MountPath } from "./MountPath.ts"
 
 const eventStream = "text/event-stream"
 const streamHeaders = { "cache-control": "no-cache", "x-accel-buffering": "no" }
@@ -48,6 +49,7 @@ export const jobHandlers = HttpApiBuilder.group(
     const operations = yield* OperationRouter
     const { limits, timeouts } = yield* Settings
     const ticker = yield* Ticker
+    const mountPath = yield* MountPath
 
     // Acquired inside the response's stream: the follower is released when that stream ends.
     const streamed = (id: string, render: View, after: number, headers: HttpHeaders.Input = streamHeaders) =>
@@ -83,7 +85,7 @@ export const jobHandlers = HttpApiBuilder.group(
           if (request.headers["accept"] === eventStream) {
             return streamed(job_id, fullView, 0, { ...streamHeaders, [jobIdHeader]: job_id })
           }
-          return HttpServerResponse.jsonUnsafe({ job_id, sse_url: `/v1/jobs/${job_id}/stream` })
+          return HttpServerResponse.jsonUnsafe({ job_id, sse_url: `${mountPath}/v1/jobs/${job_id}/stream` })
         })
       )
       .handle("list", () => Effect.map(jobs.list, (list) => ({ jobs: list })))

@@ -85,8 +85,8 @@ export const heartbeat = Layer.effectDiscard(
     const token = yield* Token
     const source = yield* HeartbeatSource
     const { heartbeat, hive } = yield* Settings
-    const { port = hive.port } = yield* DaemonAddress
-    const url = reachableUrl(hive.host, port, isHere(hive.queenUrl))
+    const { host = hive.host, path = "", port = hive.port } = yield* DaemonAddress
+    const url = reachableUrl(host, port, isHere(hive.queenUrl)) + path
     const target = `${hive.queenUrl.replace(/\/$/, "")}/v1/heartbeat`
     let failures = 0
 

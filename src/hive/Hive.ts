@@ -1,22 +1,22 @@
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { AuditLog } from "../access/AuditLog.ts"
-import { Token } from "../access/Token.ts"
 import { auditedRouter } from "../daemon/auditedRouter.ts"
-import { checkPort, daemon, isolated } from "../daemon/Daemon.ts"
+import { checkPort, daemon } from "../daemon/Daemon.ts"
 import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
+import { daemonEnvironment, testEnvironment } from "../daemon/daemonEnvironment.ts"
+import { daemonLayers } from "../daemon/daemonLayers.ts"
+import { mountedDaemon, type Prefix } from "../daemon/mountedDaemon.ts"
 import { Shutdown } from "../daemon/Shutdown.ts"
-import { testEnvironment } from "../daemon/testEnvironment.ts"
 import { gatewayHandlers, publicRoutes } from "../gateway/Gateway.ts"
 import { workerPool } from "../http/workerPool.ts"
 import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { Paths } from "../settings/Paths.ts"
-import { type SettingChanges, type SettingOverrides, Settings } from "../settings/Settings.ts"
+import { Settings } from "../settings/Settings.ts"
 import { DetachedProcess } from "../system/DetachedProcess.ts"
 import { PidFile } from "../system/PidFile.ts"
 import { Pids } from "../system/Pids.ts"
@@ -71,25 +71,32 @@ const services = Layer.mergeAll(
   Layer.provideMerge([Layer.fresh(Jobs.layer), Layer.fresh(Handlers.layer)])
 )
 
+const httpHandlers = Layer.merge(hiveHttpHandlers, gatewayHandlers)
+
+const keys = publicRoutes.pipe(Layer.provideMerge(ApiKeys.layerNoDeps))
+
 const server = Layer.unwrap(
   Effect.map(Settings, ({ hive: { host, port } }) =>
-    daemon({ name: "hive", host, port }, HiveApi, Layer.merge(hiveHttpHandlers, gatewayHandlers))
+    daemon({ name: "hive", host, port }, HiveApi, httpHandlers)
   )
-).pipe(Layer.provide(publicRoutes), Layer.provide(ApiKeys.layerNoDeps))
+).pipe(Layer.provide(keys))
+
+const mounted = (prefix: Prefix) =>
+  mountedDaemon({ name: "hive", prefix }, HiveApi, httpHandlers).pipe(Layer.provide(keys))
 
 const ownHandlers = Layer.effectDiscard(Effect.flatMap(hiveHandlers, addHiveHandlers))
 
 const audit = Layer.unwrap(Effect.map(Settings, ({ hive }) => AuditLog.layer(`hive ${hive.id}`)))
 
-const runFile = Layer.effectDiscard(
+const pidFile = Layer.effectDiscard(
   Effect.gen(function* () {
     const { hive } = yield* Settings
-    const runFiles = yield* PidFile
-    yield* runFiles.write(`hive-${hive.id}`, yield* boundUrl)
+    const pidFiles = yield* PidFile
+    yield* pidFiles.write(`hive-${hive.id}`, yield* boundUrl)
   })
 )
 
-const layerNoDeps = Layer.mergeAll(ownHandlers, heartbeat, runFile).pipe(
+const layerNoDeps = Layer.mergeAll(ownHandlers, heartbeat, pidFile).pipe(
   Layer.provideMerge(server),
   Layer.provide(auditedRouter(hiveRouter)),
   Layer.provide(audit),
@@ -98,31 +105,31 @@ const layerNoDeps = Layer.mergeAll(ownHandlers, heartbeat, runFile).pipe(
   Layer.provide(Layer.effectDiscard(Effect.flatMap(Settings, ({ hive }) => checkPort(hive))))
 )
 
+const routesNoDeps = (prefix: Prefix) =>
+  Layer.merge(ownHandlers, heartbeat).pipe(
+    Layer.provideMerge(mounted(prefix)),
+    Layer.provide(auditedRouter(hiveRouter)),
+    Layer.provide(audit),
+    Layer.provideMerge(services)
+  )
+
 const machine = Layer.mergeAll(PidFile.layer, DetachedProcess.layer, Devices.layerNoDeps).pipe(
   Layer.provideMerge(Pids.layer),
-  Layer.provideMerge(workerPool)
+  Layer.provideMerge(workerPool),
+  Layer.merge(Engines.layerNoDeps)
 )
 
 /** The services that an application gets from a hive; all others stay inside of it. */
 export type HiveServices = DaemonAddress | Handlers | Inventory | Jobs | Shutdown
 
-const offered = Context.pick(DaemonAddress, Handlers, Inventory, Jobs, Shutdown)
-
-const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
-  layerNoDeps.pipe(
-    Layer.provide(Layer.merge(machine, Engines.layerNoDeps)),
-    Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
-    Layer.provideMerge(Paths.layer),
-    Layer.provideMerge(NodeServices.layer),
-    (layer) => isolated(layer, offered)
-  )
-
-const layerTest = (changes: SettingChanges = {}) =>
-  layerNoDeps.pipe(
-    Layer.provide(Layer.merge(machine, Engines.layerNoDeps)),
-    Layer.provideMerge(testEnvironment({ ...changes, hive: { port: 0, ...changes.hive } })),
-    (layer) => isolated(layer, offered)
-  )
+const { layerTest, layerWith, routes, routesTest } = daemonLayers({
+  layerNoDeps,
+  routesNoDeps,
+  environment: (overrides, tokenFile) => Layer.provideMerge(machine, daemonEnvironment(overrides, tokenFile)),
+  testEnvironment: (changes) =>
+    Layer.provideMerge(machine, testEnvironment({ ...changes, hive: { port: 0, ...changes.hive } })),
+  offer: Context.pick(DaemonAddress, Handlers, Inventory, Jobs, Shutdown)
+})
 
 /** A hive: its HTTP server, all services behind it, and `Handlers`, to which an application adds its own operations. */
 export const Hive = {
@@ -136,5 +143,17 @@ export const Hive = {
    * For tests: on a free port of loopback, with default settings besides the changes, such as `{ hive: { id, queenUrl } }`,
    * without token, its files in a folder that is removed at the end. `boundUrl` has its address.
    */
-  layerTest
+  layerTest,
+  /**
+   * The hive without an HTTP server of its own: its endpoints below a path of the application's `HttpRouter`, such as `/hive`;
+   * all other paths stay the application's. Its heartbeat reports the address with the path. Fails if the application's
+   * server listens on an address that is not loopback and the hive has no token. The hive writes no pid file, and
+   * `POST /v1/shutdown` only completes `Shutdown`. Build `endStreams` above the application's server, so that streams end
+   * before the server closes.
+   */
+  routes,
+  /** Like `routes`; needs what `layerNoDeps` needs, besides the application's router and server. */
+  routesNoDeps,
+  /** For tests: like `routes`, in the environment of `layerTest`. */
+  routesTest
 }

@@ -17,7 +17,9 @@ export const WorkerHeartbeat = Schema.Struct({
 
 const maxWorkers = 1024
 
-const HttpUrl = Schema.String.check(Schema.isPattern(/^https?:\/\/[A-Za-z0-9.:[\]_-]{1,255}\/?$/))
+const HttpUrl = Schema.String.check(
+  Schema.isPattern(/^https?:\/\/[A-Za-z0-9.:[\]_-]{1,255}(?:\/[A-Za-z0-9._~-]{1,64}){0,8}\/?$/)
+)
 
 /** The periodic report of a hive to its queen. */
 export const Heartbeat = Schema.Struct({

@@ -1,15 +1,15 @@
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { AuditLog } from "../access/AuditLog.ts"
-import { Token } from "../access/Token.ts"
 import { auditedRouter } from "../daemon/auditedRouter.ts"
-import { daemon, isolated } from "../daemon/Daemon.ts"
+import { daemon } from "../daemon/Daemon.ts"
 import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
+import { daemonEnvironment, testEnvironment } from "../daemon/daemonEnvironment.ts"
+import { daemonLayers } from "../daemon/daemonLayers.ts"
+import { mountedDaemon, type Prefix } from "../daemon/mountedDaemon.ts"
 import { Shutdown } from "../daemon/Shutdown.ts"
-import { testEnvironment } from "../daemon/testEnvironment.ts"
 import { gatewayHandlers, publicRoutes } from "../gateway/Gateway.ts"
 import { CapabilitiesCache } from "../hives/CapabilitiesCache.ts"
 import { HivesConf } from "../hives/HivesConf.ts"
@@ -18,8 +18,7 @@ import { hivePool } from "../http/hivePool.ts"
 import { JobsClient } from "../job/client/JobsClient.ts"
 import { addQueenHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
-import { Paths } from "../settings/Paths.ts"
-import { type SettingChanges, type SettingOverrides, Settings } from "../settings/Settings.ts"
+import { Settings } from "../settings/Settings.ts"
 import { DetachedProcess } from "../system/DetachedProcess.ts"
 import { PidFile } from "../system/PidFile.ts"
 import { Pids } from "../system/Pids.ts"
@@ -33,6 +32,7 @@ import { queenHttpHandlers } from "./http.ts"
 import { HiveImport } from "./lifecycle/HiveImport.ts"
 import { HiveLifecycle } from "./lifecycle/HiveLifecycle.ts"
 import { HiveTargets } from "./lifecycle/HiveTargets.ts"
+import { mountedSettings } from "./mountedSettings.ts"
 import { QueenApi } from "./QueenApi.ts"
 import { queenRouter } from "./QueenRouter.ts"
 import { HeartbeatReceiver } from "./registry/HeartbeatReceiver.ts"
@@ -77,17 +77,18 @@ const services = Layer.mergeAll(
   Layer.provideMerge([Layer.fresh(Jobs.layer), Layer.fresh(Handlers.layer)])
 )
 
+const httpHandlers = Layer.merge(queenHttpHandlers, gatewayHandlers)
+
+const keys = publicRoutes.pipe(Layer.provideMerge(ApiKeys.layerNoDeps))
+
 const server = Layer.unwrap(
-  Settings.use(({ queen }) =>
-    Effect.succeed(
-      daemon(
-        { name: "queen", host: queen.host, port: queen.port },
-        QueenApi,
-        Layer.merge(queenHttpHandlers, gatewayHandlers)
-      )
-    )
+  Effect.map(Settings, ({ queen: { host, port } }) =>
+    daemon({ name: "queen", host, port }, QueenApi, httpHandlers)
   )
-).pipe(Layer.provide(publicRoutes), Layer.provide(ApiKeys.layerNoDeps))
+).pipe(Layer.provide(keys))
+
+const mounted = (prefix: Prefix) =>
+  mountedDaemon({ name: "queen", prefix }, QueenApi, httpHandlers).pipe(Layer.provide(keys))
 
 const ownHandlers = Layer.effectDiscard(Effect.flatMap(queenHandlers, addQueenHandlers)).pipe(
   Layer.provide([Explainer.layerNoDeps, HiveTargets.layerNoDeps])
@@ -107,45 +108,43 @@ const layerNoDeps = Layer.mergeAll(ownHandlers, pidFile, hiveHealth).pipe(
   Layer.provideMerge(services)
 )
 
-const machine = Layer.mergeAll(HivesConf.layer, PidFile.layer, DetachedProcess.layer).pipe(
-  Layer.provideMerge(Pids.layer),
-  Layer.provideMerge(hivePool)
-)
+const routesNoDeps = (prefix: Prefix) =>
+  Layer.merge(ownHandlers, hiveHealth).pipe(
+    Layer.provideMerge(mounted(prefix)),
+    Layer.provide(auditedRouter(queenRouter)),
+    Layer.provide(AuditLog.layer("queen")),
+    Layer.provideMerge(services),
+    Layer.provide(mountedSettings(prefix))
+  )
+
+const machineWith = <E, R>(hivesConf: Layer.Layer<HivesConf, E, R>) =>
+  Layer.mergeAll(hivesConf, PidFile.layer, DetachedProcess.layer).pipe(
+    Layer.provideMerge(Pids.layer),
+    Layer.provideMerge(hivePool)
+  )
 
 /** The services that an application gets from a queen; all others stay inside of it. */
 export type QueenServices = DaemonAddress | Handlers | HiveForwarder | HiveRegistry | Jobs | Shutdown
 
-const offered = Context.pick(DaemonAddress, Handlers, HiveForwarder, HiveRegistry, Jobs, Shutdown)
-
-const layerWith = (overrides: SettingOverrides, tokenFile?: string) =>
-  layerNoDeps.pipe(
-    Layer.provide(machine),
-    Layer.provideMerge(Layer.mergeAll(Settings.layerWith(overrides), Token.layerWith(tokenFile))),
-    Layer.provideMerge(Paths.layer),
-    Layer.provideMerge(NodeServices.layer),
-    (layer) => isolated(layer, offered)
-  )
-
 // Nothing listens there: a queen takes what answers at the hive's usual port for its own `localhost`.
 const unusedHivePort = 9
 
-const layerTest = (changes: SettingChanges = {}) =>
-  layerNoDeps.pipe(
-    Layer.provide(
-      Layer.mergeAll(HivesConf.layerMemory([]), PidFile.layer, DetachedProcess.layer).pipe(
-        Layer.provideMerge(Pids.layer),
-        Layer.provideMerge(hivePool)
-      )
-    ),
+const { layerTest, layerWith, routes, routesTest } = daemonLayers({
+  layerNoDeps,
+  routesNoDeps,
+  environment: (overrides, tokenFile) =>
+    Layer.provideMerge(machineWith(HivesConf.layer), daemonEnvironment(overrides, tokenFile)),
+  testEnvironment: (changes) =>
     Layer.provideMerge(
+      machineWith(HivesConf.layerMemory([])),
       testEnvironment({
         ...changes,
         queen: { port: 0, ...changes.queen },
         hive: { port: unusedHivePort, ...changes.hive }
       })
     ),
-    (layer) => isolated(layer, offered)
-  )
+  offer: Context.pick(DaemonAddress, Handlers, HiveForwarder, HiveRegistry, Jobs, Shutdown)
+})
 
 /** The queen: its HTTP server, its services, and `Handlers`, to which an application adds its own. */
 export const Queen = {
@@ -159,5 +158,17 @@ export const Queen = {
    * For tests: on a free port of loopback, with default settings besides the changes, without token and configured hives,
    * its files in a folder that is removed at the end. `boundUrl` has its address.
    */
-  layerTest
+  layerTest,
+  /**
+   * The queen without an HTTP server of its own: its endpoints below a path of the application's `HttpRouter`, such as `/llm`;
+   * all other paths stay the application's. Clients use the address with the path, `http://127.0.0.1:3000/llm`, as base URL.
+   * Fails if the application's server listens on an address that is not loopback and the queen has no token. The queen
+   * writes no pid file, and `POST /v1/shutdown` only completes `Shutdown`. Build `endStreams` above the application's
+   * server, so that streams end before the server closes.
+   */
+  routes,
+  /** Like `routes`; needs what `layerNoDeps` needs, besides the application's router and server. */
+  routesNoDeps,
+  /** For tests: like `routes`, in the environment of `layerTest`. */
+  routesTest
 }

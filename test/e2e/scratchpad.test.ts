@@ -57,6 +57,18 @@ describe("the examples", () => {
     })
   )
 
+  it.live("mount a queen on an application's own router", () =>
+    Effect.gen(function* () {
+      const ran = yield* example("mounted")
+      assert.strictEqual(ran.code, 0, ran.stderr)
+      assert.deepStrictEqual(linesOf(ran, "/"), [
+        "/hello: Hello from the application",
+        "/llm/health: ok",
+        `/llm/v1/models: {"object":"list","data":[]}`
+      ])
+    })
+  )
+
   it.live("add an operation from outside", () =>
     Effect.gen(function* () {
       const ran = yield* example("own-operation", "Grace")

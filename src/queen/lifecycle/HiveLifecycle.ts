@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import { DaemonLauncher, type DaemonNotStarted, healthPolls } from "../../daemon/DaemonLauncher.ts"
+import { MountPath } from "../../daemon/MountPath.ts"
 import type { Peer } from "../../job/client/Peer.ts"
 import type { Narrate } from "../../job/withNarration.ts"
 import { Settings } from "../../settings/Settings.ts"
@@ -60,6 +61,7 @@ const running = (alias: string, { url }: Peer, pid: number): HiveChange => ({
 const make = Effect.gen(function* () {
   const registry = yield* HiveRegistry
   const launcher = yield* DaemonLauncher
+  const mountPath = yield* MountPath
   const local = yield* LocalHive
   const { queen } = yield* Settings
   const remote = yield* RemoteHive
@@ -71,7 +73,7 @@ const make = Effect.gen(function* () {
     const { entry, target } = yield* targets.find(alias)
     // A remote hive cannot reach a queen on a loopback address; the queen probes the hive instead.
     const isReachable = isLoopback(entry.hostName) || !isLoopback(queen.host)
-    const queenUrl = reachableUrl(queen.host, queen.port, isLoopback(entry.hostName))
+    const queenUrl = reachableUrl(queen.host, queen.port, isLoopback(entry.hostName)) + mountPath
     const { pid } = yield* remote.start(target, entry, isReachable ? { queenUrl } : {}, narrate)
     yield* launcher.probeDaemon(peer).pipe(
       Effect.flatMap(Effect.fromOption),

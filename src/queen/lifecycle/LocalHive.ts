@@ -2,6 +2,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { DaemonLauncher, type DaemonNotStarted } from "../../daemon/DaemonLauncher.ts"
+import { MountPath } from "../../daemon/MountPath.ts"
 import { JobsClient } from "../../job/client/JobsClient.ts"
 import type { Peer } from "../../job/client/Peer.ts"
 import type { Narrate } from "../../job/withNarration.ts"
@@ -35,15 +36,22 @@ export class LocalHive extends Context.Service<
 
 const requestTimeout = "1 second"
 
-const serveArguments = (alias: string, hive: Peer, queen: Settings["Service"]["queen"]) => {
+/** The command line of a hive that reports to a queen at a path of its server. */
+export const serveArguments = (
+  alias: string,
+  hive: Peer,
+  queen: Settings["Service"]["queen"],
+  mountPath: string
+) => {
   const { hostname, port } = new URL(hive.url)
-  const queenUrl = reachableUrl(queen.host, queen.port, true)
+  const queenUrl = reachableUrl(queen.host, queen.port, true) + mountPath
   return ["hive", "serve", "--hive-id", alias, "--host", hostname, "--port", port, "--queen-url", queenUrl]
 }
 
 const make = Effect.gen(function* () {
   const client = yield* JobsClient
   const launcher = yield* DaemonLauncher
+  const mountPath = yield* MountPath
   const pids = yield* Pids
   const pidFiles = yield* PidFile
   const workerFiles = yield* WorkerProcessFiles
@@ -54,7 +62,7 @@ const make = Effect.gen(function* () {
     const pid = yield* launcher.launch({
       name: `hive-${alias}`,
       peer,
-      args: serveArguments(alias, peer, queen)
+      args: serveArguments(alias, peer, queen, mountPath)
     })
     yield* narrate("hive_start", `Hive '${alias}' is running (pid ${pid})`)
     return pid
