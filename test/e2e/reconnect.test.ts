@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Schedule, Stream } from "effect"
+import { Deferred, Effect, Stream } from "effect"
 import { JobEvent } from "../../src/job/log/JobEvent.ts"
 import { hiveAnswer } from "../../src/operation/Routing.ts"
 import { startDaemon, submitTo, type Works } from "../support/daemon.ts"
@@ -9,15 +9,31 @@ import { tcpProxy } from "../support/tcpProxy.ts"
 const words = Array.from({ length: 60 }, (_, i) => `word${i} `)
 const text = `${words.join("")}\n`
 
-const works: Works = {
-  infer: () => ({
-    work: () =>
-      Stream.fromIterable(words).pipe(
-        Stream.map(JobEvent.token),
-        Stream.schedule(Schedule.spaced("20 millis"))
-      ),
-    routing: hiveAnswer
-  })
+/**
+ * An answer that waits before each of these words until the client has lost its connection once more, so that it does not
+ * end before.
+ */
+const answering = (waitsAt: ReadonlyArray<number>) => {
+  const losses = waitsAt.map(() => Deferred.makeUnsafe<void>())
+  let lost = 0
+  const works: Works = {
+    infer: () => ({
+      work: () =>
+        Stream.fromIterable(words).pipe(
+          Stream.mapEffect((word, index) => {
+            const loss = losses[waitsAt.indexOf(index)]
+            return Effect.as(loss === undefined ? Effect.void : Deferred.await(loss), JobEvent.token(word))
+          })
+        ),
+      routing: hiveAnswer
+    })
+  }
+  const loses = (loss: Effect.Effect<void>) => {
+    Effect.runSync(loss)
+    const next = losses[lost++]
+    if (next !== undefined) Deferred.doneUnsafe(next, Effect.void)
+  }
+  return { works, loses }
 }
 
 const request = {
@@ -34,6 +50,7 @@ const countOf = (text: string, part: string) => text.split(part).length - 1
 describe("a broken connection to the queen", () => {
   it.live("is resumed by infer, with a message on stderr", () =>
     Effect.gen(function* () {
+      const { loses, works } = answering([10, 40])
       const queen = yield* startDaemon({ works })
       const proxy = yield* tcpProxy(queen.url)
       const cuts = ["word5 ", "word30 "]
@@ -42,7 +59,7 @@ describe("a broken connection to the queen", () => {
         onStdout: (_, stdout) => {
           if (cuts[0] === undefined || !stdout.includes(cuts[0])) return
           cuts.shift()
-          Effect.runSync(proxy.cut)
+          loses(proxy.cut)
         }
       })
       assert.deepInclude(ran, { code: 0, stdout: text })
@@ -57,8 +74,9 @@ describe("a broken connection to the queen", () => {
   it.live("is resumed by infer and jobs watch after a silence of timeouts.silence", () =>
     Effect.gen(function* () {
       const env = { RBEE_TIMEOUTS_SILENCE: "1s" }
-      const queen = yield* startDaemon({ works })
       for (const command of ["infer", "jobs watch"]) {
+        const { loses, works } = answering([10])
+        const queen = yield* startDaemon({ works })
         const args =
           command === "infer"
             ? ["infer", "--hive-id", "atlas", "--model", "m", "once upon"]
@@ -70,7 +88,7 @@ describe("a broken connection to the queen", () => {
           onStdout: (_, stdout) => {
             if (isFrozen || !stdout.includes("word5 ")) return
             isFrozen = true
-            Effect.runSync(proxy.freeze)
+            loses(proxy.freeze)
           }
         })
         assert.deepInclude(ran, { code: 0, stdout: text }, command)
@@ -84,6 +102,7 @@ describe("a broken connection to the queen", () => {
 
   it.live("is resumed by jobs watch, with each event once", () =>
     Effect.gen(function* () {
+      const { loses, works } = answering([10])
       const queen = yield* startDaemon({ works })
       const proxy = yield* tcpProxy(queen.url)
       const job = yield* submitTo(queen.url, request)
@@ -95,7 +114,7 @@ describe("a broken connection to the queen", () => {
           onStdout: (_, stdout) => {
             if (isCut || !stdout.includes("word3 ")) return
             isCut = true
-            Effect.runSync(proxy.cut)
+            loses(proxy.cut)
           }
         }
       )
