@@ -54,10 +54,12 @@ const everybody = Layer.succeed(
 
 const JobsApi = HttpApi.make("rbee").add(jobsGroup(Operation))
 
+/** The job endpoints of a daemon without access control. */
+export const jobRoutes = HttpApiBuilder.layer(JobsApi).pipe(
+  Layer.provide(jobHandlers),
+  Layer.provide([everybody, HttpServer.layerServices])
+)
+
 /** The job endpoints of a hive that answers from a script. */
 export const scriptedRoutes = (script: Script) =>
-  HttpApiBuilder.layer(JobsApi).pipe(
-    Layer.provide(jobHandlers),
-    Layer.provide([everybody, scriptedJobs(script), Ticker.layer]),
-    Layer.provide([fakeSettings, HttpServer.layerServices])
-  )
+  jobRoutes.pipe(Layer.provide([scriptedJobs(script), Ticker.layer]), Layer.provide(fakeSettings))
