@@ -2,7 +2,8 @@ import * as Effect from "effect/Effect"
 import { Jobs } from "../job/Jobs.ts"
 import type { KnownHive } from "./registry/HiveRecord.ts"
 import { HiveRegistry } from "./registry/HiveRegistry.ts"
-import { FleetView, type HiveSnapshot } from "./scheduler/FleetView.ts"
+import { FleetView } from "./scheduler/FleetView.ts"
+import type { HiveSnapshot } from "./scheduler/HiveSnapshot.ts"
 
 const workerSummary = (
   hive: string,

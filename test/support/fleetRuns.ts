@@ -3,7 +3,7 @@ import { type GatewayRequest, publicModels, type ServedModel } from "../../src/g
 import { JobEvent, type LoggedEvent, readNarration } from "../../src/job/log/JobEvent.ts"
 import type { Emit, RunningJob } from "../../src/job/Submission.ts"
 import type { HiveInventory } from "../../src/operation/Inventory.ts"
-import type { HiveSnapshot } from "../../src/queen/scheduler/FleetView.ts"
+import type { HiveSnapshot } from "../../src/queen/scheduler/HiveSnapshot.ts"
 import { storedModel } from "./gateway.ts"
 
 /** A model with 2048 tokens of context as the longest, of which the hive `atlas` has the file. */

@@ -1,6 +1,6 @@
 import { publicModels, type ServedModel } from "../../gateway/upstream/Upstream.ts"
 import type { AliasSetting } from "../../settings/AliasSettings.ts"
-import type { HiveSnapshot } from "../scheduler/FleetView.ts"
+import type { HiveSnapshot } from "../scheduler/HiveSnapshot.ts"
 
 /** The models of a fleet that applications can use, derived again only when a hive's inventory was requested again. */
 export class PublicModels {

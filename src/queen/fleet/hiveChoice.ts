@@ -1,5 +1,5 @@
 import type { KnownHive } from "../registry/HiveRecord.ts"
-import type { HiveSnapshot } from "../scheduler/FleetView.ts"
+import type { HiveSnapshot } from "../scheduler/HiveSnapshot.ts"
 
 /** Ranks a GPU of any size above a CPU. */
 const gpuWeight = 1e6

@@ -11,9 +11,8 @@ import { Settings } from "../../settings/Settings.ts"
 import type { Decision, Requirements } from "./decide.ts"
 import type { ScheduleError } from "./errors.ts"
 import { type Explanation, Explanations } from "./Explanations.ts"
-import { isServing } from "./Fleet.ts"
-import { FleetView, type HiveSnapshot } from "./FleetView.ts"
-import { hiveView } from "./hiveView.ts"
+import { FleetUpdates } from "./FleetUpdates.ts"
+import { FleetView } from "./FleetView.ts"
 import { schedulerLimits } from "./limits.ts"
 import { Loader } from "./Loader.ts"
 import type { Outcome, QueuedRequest } from "./messages.ts"
@@ -64,60 +63,13 @@ export class Scheduler extends Context.Service<
   )
 }
 
-const pollInterval = 500
-const idlePollInterval = 5_000
-const maxAge = 1_000
-
-const servesModel =
-  (model: string) =>
-  ({ inventory: { workers } }: HiveSnapshot) =>
-    workers.some((worker) => worker.model_id === model && isServing(worker))
-
-/** Keeps the core's view of the fleet current: often while requests wait or workers load, rarely otherwise. */
-const makeFleetUpdates = Effect.fnUntraced(function* (core: SchedulerCore, driver: SchedulerDriver) {
-  const fleet = yield* FleetView
-  const clock = yield* Clock.Clock
-  let snapshots: ReadonlyArray<HiveSnapshot> = []
-  let updatedAt = Number.NEGATIVE_INFINITY
-
-  const update = Effect.fnUntraced(function* (maxAge: number) {
-    const current = yield* fleet.snapshot(maxAge)
-    if (current === snapshots) return
-    snapshots = current
-    yield* driver.report({ _tag: "Fleet", hives: current.map(hiveView) })
-  })
-
-  const round = Effect.gen(function* () {
-    const { loading, waiting } = core.load
-    const now = clock.currentTimeMillisUnsafe()
-    if (waiting > 0 || loading > 0 || now - updatedAt >= idlePollInterval) {
-      updatedAt = now
-      yield* update(pollInterval / 2)
-    }
-    yield* driver.report({ _tag: "Tick" })
-    yield* driver.reportPositions
-  })
-  yield* round.pipe(
-    Effect.catchCause((cause) => Effect.logError("a round of the scheduler failed", cause)),
-    Effect.delay(pollInterval),
-    Effect.forever,
-    Effect.forkScoped
-  )
-
-  return {
-    update: update(maxAge),
-    /** Any view will do for a model with a worker; FleetView requests inventories again if a hive was lost since. */
-    updateFor: (model: string) =>
-      Effect.suspend(() => update(snapshots.some(servesModel(model)) ? Number.POSITIVE_INFINITY : maxAge))
-  }
-})
-
 const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
   const { scheduler, timeouts } = yield* Settings
   const core = new SchedulerCore(schedulerLimits(scheduler))
   const driver = new SchedulerDriver(core, yield* Loader, clock, yield* Effect.scope)
-  const fleet = yield* makeFleetUpdates(core, driver)
+  const fleet = new FleetUpdates(yield* FleetView, core, driver, clock)
+  yield* Effect.forkScoped(fleet.rounds)
   const explanations = new Explanations()
 
   /** Ends a request once, when its scope closes at the latest. */

@@ -1,7 +1,7 @@
 import type { HiveInventory } from "../../operation/Inventory.ts"
 import { usualShape } from "../../operation/WorkerShape.ts"
 import type { HiveView, WorkerView } from "./Fleet.ts"
-import type { HiveSnapshot } from "./FleetView.ts"
+import type { HiveSnapshot } from "./HiveSnapshot.ts"
 
 // Capabilities name devices in capitals, operations and settings in lower case.
 const shortName = (device: string) => device.toLowerCase()

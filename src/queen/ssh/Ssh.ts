@@ -93,42 +93,41 @@ interface Execution {
 }
 
 /** Runs `ssh` or `scp` to its end, within a time limit. */
-const makeExecute = Effect.gen(function* () {
-  const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
-
-  return ({ args, input, program, target, timeout }: Execution) =>
-    Effect.gen(function* () {
-      const child = yield* spawner.spawn(
-        ChildProcess.make(program, args, {
-          stdin: Stream.encodeText(Stream.make(input)),
-          forceKillAfter: "500 millis"
-        })
-      )
-      const [stdout, stderr, code] = yield* Effect.all(
-        [beginning(child.stdout), end(child.stderr), child.exitCode],
-        { concurrency: "unbounded" }
-      )
-      return { stdout, stderr, code }
-    }).pipe(
-      Effect.scoped,
-      Effect.catchTag("PlatformError", (error) =>
-        Effect.fail(
-          new SshNotInstalled({
-            program,
-            reason: error.reason._tag === "NotFound" ? "not found" : systemProblem(error)
-          })
-        )
-      ),
-      Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () =>
-          Effect.fail(new SshTimeout({ hive: target.alias, program, millis: Duration.toMillis(timeout) }))
+const execute = (
+  spawner: ChildProcessSpawner.ChildProcessSpawner["Service"],
+  { args, input, program, target, timeout }: Execution
+) =>
+  Effect.gen(function* () {
+    const child = yield* spawner.spawn(
+      ChildProcess.make(program, args, {
+        stdin: Stream.encodeText(Stream.make(input)),
+        forceKillAfter: "500 millis"
       })
     )
-})
+    const [stdout, stderr, code] = yield* Effect.all(
+      [firstCharacters(child.stdout), lastCharacters(child.stderr), child.exitCode],
+      { concurrency: "unbounded" }
+    )
+    return { stdout, stderr, code }
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTag("PlatformError", (error) =>
+      Effect.fail(
+        new SshNotInstalled({
+          program,
+          reason: error.reason._tag === "NotFound" ? "not found" : systemProblem(error)
+        })
+      )
+    ),
+    Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () =>
+        Effect.fail(new SshTimeout({ hive: target.alias, program, millis: Duration.toMillis(timeout) }))
+    })
+  )
 
 const make = Effect.gen(function* () {
-  const execute = yield* makeExecute
+  const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
   const { timeouts } = yield* Settings
 
   const run = Effect.fn("Ssh.run")(function* (
@@ -139,7 +138,7 @@ const make = Effect.gen(function* () {
   ) {
     yield* checkTarget(target)
     yield* checkArguments(target, args)
-    const { code, stderr, stdout } = yield* execute({
+    const { code, stderr, stdout } = yield* execute(spawner, {
       target,
       program: "ssh",
       args: [...optionsFor(target), "--", target.alias, "/bin/sh", "-s"],
@@ -159,7 +158,7 @@ const make = Effect.gen(function* () {
   ) {
     yield* checkTarget(target)
     yield* checkCopy(target, files, folder)
-    const { code, stderr } = yield* execute({
+    const { code, stderr } = yield* execute(spawner, {
       target,
       program: "scp",
       args: [...protocolFor(folder), ...optionsFor(target), "--", ...files, `${target.alias}:${folder}/`],
@@ -180,14 +179,14 @@ const make = Effect.gen(function* () {
 })
 
 // Both read all output: a program whose pipe is full would block forever.
-const beginning = (bytes: Stream.Stream<Uint8Array, PlatformError.PlatformError>) =>
+const firstCharacters = (bytes: Stream.Stream<Uint8Array, PlatformError.PlatformError>) =>
   Stream.runFold(
     Stream.decodeText(bytes),
     () => "",
     (kept, text) => (kept.length >= maxCharacters ? kept : (kept + text).slice(0, maxCharacters))
   )
 
-const end = (bytes: Stream.Stream<Uint8Array, PlatformError.PlatformError>) =>
+const lastCharacters = (bytes: Stream.Stream<Uint8Array, PlatformError.PlatformError>) =>
   Stream.runFold(
     Stream.decodeText(bytes),
     () => "",
