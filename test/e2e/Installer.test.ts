@@ -36,7 +36,7 @@ interface Scene {
 // The engine is large: only one test carries it.
 const withoutEngine = Layer.effect(
   InstallBundle,
-  Effect.map(InstallBundle, (payload) => InstallBundle.of({ ...payload, engine: () => Effect.succeedNone }))
+  Effect.map(InstallBundle, (bundle) => InstallBundle.of({ ...bundle, engine: () => Effect.succeedNone }))
 )
 
 /** A machine with this process's Node on its PATH, and the installer here. */
@@ -49,14 +49,14 @@ const scene = <A, E>(
     const machine = makeMachine(folder)
     addProgram(machine, "node", `exec '${process.execPath}' "$@"`)
     const here = join(folder, "here")
-    const payload = InstallBundle.layerNoDeps
+    const bundle = InstallBundle.layerNoDeps
     const layer = Installer.layerNoDeps.pipe(
       Layer.provide(RemoteHive.layerNoDeps),
       Layer.provide([
         sshTo(machine),
         HiveTokens.layer,
         Settings.layerDefaults(),
-        options.engine === true ? payload : Layer.provide(withoutEngine, payload)
+        options.engine === true ? bundle : Layer.provide(withoutEngine, bundle)
       ]),
       Layer.provide(Paths.layerAt(here)),
       Layer.provide(NodeServices.layer)

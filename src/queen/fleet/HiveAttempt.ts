@@ -13,7 +13,7 @@ import { HiveRegistry } from "../registry/HiveRegistry.ts"
 import { HiveGaveUp } from "../scheduler/errors.ts"
 
 /** One attempt of a job that may move to another hive. */
-export interface Attempt extends Omit<Forwarded, "job"> {
+export interface AttemptRequest extends Omit<Forwarded, "job"> {
   readonly job: RunningJob
   /** 1 for the first. */
   readonly number: number
@@ -45,7 +45,7 @@ const withoutId = ({ json, kind }: JobEvent) => new JobEvent(kind, json)
  */
 export class HiveAttempt extends Context.Service<
   HiveAttempt,
-  { readonly run: (attempt: Attempt) => Effect.Effect<void, OperationError> }
+  { readonly run: (attempt: AttemptRequest) => Effect.Effect<void, OperationError> }
 >()("rbee/queen/fleet/HiveAttempt") {
   static readonly layerNoDeps = Layer.effect(
     HiveAttempt,
@@ -53,7 +53,7 @@ export class HiveAttempt extends Context.Service<
       const forwarder = yield* HiveForwarder
       const registry = yield* HiveRegistry
 
-      const run = Effect.fnUntraced(function* ({ hasBegun, number, take, ...request }: Attempt) {
+      const run = Effect.fnUntraced(function* ({ hasBegun, number, take, ...request }: AttemptRequest) {
         const { hiveId, job } = request
         let isCancelled = false
         const lost = yield* Deferred.make<never, OperationError>()

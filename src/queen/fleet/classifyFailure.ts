@@ -6,10 +6,10 @@ import type { Outcome } from "../scheduler/messages.ts"
 
 const decodeStatus = Schema.decodeUnknownOption(Schema.Struct({ status: Schema.Int }))
 
-const toldToWait = new Set([429, 503])
+const waitStatuses = new Set([429, 503])
 const notImplemented = 501
 
-/** Errors of a worker that died, does not answer its health check, or broke the protocol, and the same of its hive. */
+/** Errors of a worker or hive that exited, does not answer, or violated the protocol. */
 const faults: ReadonlySet<string> = new Set([
   "ConnectionFailed",
   "HiveTimeout",
@@ -19,7 +19,7 @@ const faults: ReadonlySet<string> = new Set([
   "WorkerUnhealthy"
 ])
 
-/** Errors of workers that are full, or that stopped in an orderly way. */
+/** Errors of workers and hives that have no room now, or that stopped regularly. */
 const busyErrors: ReadonlySet<string> = new Set([
   "HiveGaveUp",
   "HiveNotFound",
@@ -30,7 +30,7 @@ const busyErrors: ReadonlySet<string> = new Set([
   "WorkerNotReady"
 ])
 
-/** Errors of the request itself: no worker could serve it, or it has had its answer. */
+/** Errors that would repeat on any worker, because of the request itself, and final answers of the scheduler. */
 const clientErrors: ReadonlySet<string> = new Set([
   "CapabilityMissing",
   "ContextLengthExceeded",
@@ -52,14 +52,14 @@ const clientErrors: ReadonlySet<string> = new Set([
 ])
 
 const outcomeOfStatus = (status: number): Outcome => {
-  if (toldToWait.has(status)) return "busy"
+  if (waitStatuses.has(status)) return "busy"
   return status === notImplemented || (status >= 400 && status < 500) ? "client" : "engine"
 }
 
-/** Whose fault a failure is; see `Outcome`. An unknown error blames nobody. */
+/** Classifies a failure by its cause; see `Outcome`. An unknown error counts as that of a healthy engine. */
 export const classifyFailure = (error: OperationError): Outcome => {
   const code = error.failure?.code ?? error._tag
-  if (error instanceof InvalidResponse && toldToWait.has(error.status ?? 200)) return "busy"
+  if (error instanceof InvalidResponse && waitStatuses.has(error.status ?? 200)) return "busy"
   if (busyErrors.has(code)) return "busy"
   if (faults.has(code)) return "fault"
   if (clientErrors.has(code)) return "client"

@@ -99,8 +99,8 @@ const make = Effect.gen(function* () {
     request: { readonly path: string; readonly defaultHivePort: number },
     narrate: Narrate
   ) {
-    const given = request.path.startsWith("~/") ? path.join(home, request.path.slice(2)) : request.path
-    const file = path.resolve(given)
+    const requested = request.path.startsWith("~/") ? path.join(home, request.path.slice(2)) : request.path
+    const file = path.resolve(requested)
     const found = yield* read(file)
     yield* narrate("hive_import", `Found ${found.length} hosts in ${file}`)
     const candidates = found.map((host) => ({

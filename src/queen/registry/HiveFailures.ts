@@ -4,7 +4,7 @@ export interface HiveFailure {
   readonly reason: string
 }
 
-/** The hives that are unreachable or stopped, and the callbacks of those who wait for a hive to fail. */
+/** The hives that are unreachable or stopped, and the callbacks for hives that fail later. */
 export class HiveFailures {
   readonly #failures = new Map<string, HiveFailure>()
   readonly #watchers = new Map<string, Set<(reason: string) => void>>()

@@ -14,8 +14,8 @@ export interface DeviceView {
 /** Whether a requested device, `gpu-0` or the index `0` of either kind, is the one with this id. */
 export const isDevice = (requested: string, id: string) => requested === id || id.endsWith(`-${requested}`)
 
-/** Whether a requested device is given with its kind, GPU or CPU. */
-export const namesKind = (requested: string | undefined) => requested?.includes("-") === true
+/** Whether a requested device includes its kind, GPU or CPU, and is not just an index. */
+export const includesKind = (requested: string | undefined) => requested?.includes("-") === true
 
 /** An engine that can serve a model. */
 export interface EngineView {

@@ -8,7 +8,7 @@ import { blockTokens, type Prefixes } from "./Prefixes.ts"
 export interface Constraints {
   /** The least context length of the worker, in tokens. */
   readonly contextSize?: number | undefined
-  /** Tokens that the prompt needs; the worker may be larger. Absent if `contextSize` is given. */
+  /** Tokens that the prompt needs; the worker may be larger. Absent if `contextSize` is set. */
   readonly minContext?: number | undefined
   /** Only this hive; absent: any. */
   readonly hive?: string | undefined
@@ -40,11 +40,12 @@ export const mismatch = (
     return `its context is ${contextSize} tokens`
   }
   const missing = missingCapability(needs.capabilities ?? [], capabilities)
-  return missing === undefined ? undefined : lacks(missing)
+  return missing === undefined ? undefined : missingCapabilityReason(missing)
 }
 
 /** Why an engine or worker without a capability cannot serve a request. */
-export const lacks = (capability: Capability) => `it lacks a needed capability: ${capability}`
+export const missingCapabilityReason = (capability: Capability) =>
+  `it lacks a needed capability: ${capability}`
 
 /** The use of a worker, which decides on its eviction. Times in milliseconds of one clock. */
 export interface WorkerUse {

@@ -1,6 +1,6 @@
 import type { Capability } from "../../operation/Capabilities.ts"
 import { chooseEngine, type EngineChoice } from "./chooseEngine.ts"
-import { type Candidate, type Decision, lacks, type WorkerUse } from "./decide.ts"
+import { type Candidate, type Decision, missingCapabilityReason, type WorkerUse } from "./decide.ts"
 import { evictionCandidates, evictionCost, type EvictionRules } from "./eviction.ts"
 import {
   type DeviceView,
@@ -8,7 +8,7 @@ import {
   isDevice,
   keyOf,
   type ModelView,
-  namesKind,
+  includesKind,
   type WorkerView
 } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
@@ -92,7 +92,7 @@ class PlacementSearch {
     const engine = chooseEngine(hive, file, this.#rules)
     if (engine._tag === "Lacking") {
       this.#lacking ??= engine.capability
-      return this.#reject(hive.id, lacks(engine.capability))
+      return this.#reject(hive.id, missingCapabilityReason(engine.capability))
     }
     const option = { hive, file, engine, sizes: workerSizes(file, this.#rules) }
     for (const device of hive.devices) {
@@ -189,7 +189,7 @@ const neverFits = (
 ) => {
   if (!canUse(device)) return "the hive's engine cannot compute on it"
   const hasGpu = hive.devices.some((device) => device.kind === "gpu" && canUse(device))
-  if (!namesKind(rules.device) && hasGpu && device.kind === "cpu") return "the hive has a GPU"
+  if (!includesKind(rules.device) && hasGpu && device.kind === "cpu") return "the hive has a GPU"
   return needed > device.totalBytes
     ? `the model needs ${needed} bytes and the device has ${device.totalBytes}`
     : undefined

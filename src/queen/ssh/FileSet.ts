@@ -12,8 +12,8 @@ export interface FileSet {
 
 const statsAtOnce = 16
 
-/** The given files and the files of the given folders below `root`, following links, filtered by `keep`. */
-export const contentsOf = Effect.fnUntraced(function* (
+/** The files among `names` and those in folders among `names`, below `root`, following links; `keep` filters them. */
+export const collectFiles = Effect.fnUntraced(function* (
   root: string,
   names: ReadonlyArray<string>,
   keep: (file: string) => boolean = () => true

@@ -14,11 +14,11 @@ import * as Stream from "effect/Stream"
 import { Paths } from "../../settings/Paths.ts"
 import { systemSentence } from "../../settings/systemProblem.ts"
 import { programFile } from "../../system/Program.ts"
-import { findEngine, type Kind } from "./enginePackages.ts"
-import { checksumOf, type FileSet, contentsOf } from "./FileSet.ts"
+import { findEngine, type MachineKind } from "./enginePackages.ts"
+import { checksumOf, type FileSet, collectFiles } from "./FileSet.ts"
 
 /** A part of an installation could not be packed. */
-export class PayloadError extends Schema.TaggedError<PayloadError>()("PayloadError", {
+export class InstallBundleError extends Schema.TaggedError<InstallBundleError>()("PayloadError", {
   what: Schema.String,
   reason: Schema.String
 }) {
@@ -39,14 +39,17 @@ export class InstallBundle extends Context.Service<
   InstallBundle,
   {
     /** The files of rbee, and a checksum that identifies the build. */
-    readonly program: Effect.Effect<FileSet & { readonly checksum: string }, PayloadError>
+    readonly program: Effect.Effect<FileSet & { readonly checksum: string }, InstallBundleError>
     /** The Node of this process, as `bin/node`. */
-    readonly node: Effect.Effect<FileSet, PayloadError, Scope.Scope>
+    readonly node: Effect.Effect<FileSet, InstallBundleError, Scope.Scope>
     /** The llama engine for such a machine, as `node_modules`; none when this machine lacks it. */
     readonly engine: (
-      kind: Kind
-    ) => Effect.Effect<Option.Option<FileSet & { readonly version: string }>, PayloadError>
-    readonly pack: (contents: FileSet, name: string) => Effect.Effect<Archive, PayloadError, Scope.Scope>
+      kind: MachineKind
+    ) => Effect.Effect<Option.Option<FileSet & { readonly version: string }>, InstallBundleError>
+    readonly pack: (
+      contents: FileSet,
+      name: string
+    ) => Effect.Effect<Archive, InstallBundleError, Scope.Scope>
   }
 >()("rbee/queen/ssh/InstallBundle") {
   static readonly layerNoDeps = Layer.effect(
@@ -69,7 +72,7 @@ const programParts = [
 const lengthOfComplaint = 300
 
 const unreadable = (what: string) => (error: PlatformError.PlatformError) =>
-  new PayloadError({ what, reason: systemSentence(error) })
+  new InstallBundleError({ what, reason: systemSentence(error) })
 
 const make = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
@@ -78,7 +81,7 @@ const make = Effect.gen(function* () {
   const withFiles = Effect.provideService(FileSystem.FileSystem, fs)
 
   const program = Effect.gen(function* () {
-    const contents = yield* contentsOf(home, programParts)
+    const contents = yield* collectFiles(home, programParts)
     return { ...contents, checksum: yield* checksumOf(contents) }
   }).pipe(withFiles, Effect.mapError(unreadable("rbee")))
 
@@ -86,11 +89,11 @@ const make = Effect.gen(function* () {
     const root = yield* fs.makeTempDirectoryScoped({ prefix: "rbee-node-" })
     yield* fs.makeDirectory(path.join(root, "bin"))
     yield* fs.symlink(process.execPath, path.join(root, "bin", "node"))
-    return yield* contentsOf(root, ["bin/node"])
+    return yield* collectFiles(root, ["bin/node"])
   }).pipe(withFiles, Effect.mapError(unreadable("Node")))
 
-  const engine = Effect.fn("Payload.engine")(
-    (kind: Kind) => findEngine([path.join(data, "engines", "llama"), ...above(home)], kind),
+  const engine = Effect.fn("InstallBundle.engine")(
+    (kind: MachineKind) => findEngine([path.join(data, "engines", "llama"), ...above(home)], kind),
     withFiles,
     Effect.mapError(unreadable("the llama engine"))
   )
@@ -115,14 +118,15 @@ const make = Effect.gen(function* () {
     return hash.digest("hex")
   })
 
-  const pack = Effect.fn("Payload.pack")(function* ({ files, root }: FileSet, name: string) {
+  const pack = Effect.fn("InstallBundle.pack")(function* ({ files, root }: FileSet, name: string) {
     const failed = unreadable(name)
-    const folder = yield* Effect.mapError(fs.makeTempDirectoryScoped({ prefix: "rbee-payload-" }), failed)
+    const folder = yield* Effect.mapError(fs.makeTempDirectoryScoped({ prefix: "rbee-bundle-" }), failed)
     const file = path.join(folder, `${name}.tar.gz`)
     const list = path.join(folder, "files")
     yield* Effect.mapError(fs.writeFileString(list, `${files.join("\n")}\n`), failed)
     const complaint = yield* Effect.mapError(tar(file, list, root), failed)
-    if (complaint !== undefined) return yield* new PayloadError({ what: name, reason: `tar: ${complaint}` })
+    if (complaint !== undefined)
+      return yield* new InstallBundleError({ what: name, reason: `tar: ${complaint}` })
     const { size } = yield* Effect.mapError(fs.stat(file), failed)
     return { file, bytes: Number(size), sha256: yield* Effect.mapError(sha256(file), failed) }
   })

@@ -5,11 +5,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { version } from "../../system/Program.ts"
-import { InstallBundle, type PayloadError } from "./InstallBundle.ts"
+import { InstallBundle, type InstallBundleError } from "./InstallBundle.ts"
 import { NodeMissing } from "./installErrors.ts"
-import { type FoundNode, isNewEnough, neededNode, type RemoteMachine } from "./RemoteMachine.ts"
+import { type FoundNode, isSupportedNode, minNodeVersion, type RemoteMachine } from "./RemoteMachine.ts"
 import type { SshTarget } from "./SshTarget.ts"
-import type { Part } from "./Uploader.ts"
+import type { InstallPart } from "./Uploader.ts"
 
 /** The target state of a machine, and the missing parts in the order of upload. */
 export interface InstallPlan {
@@ -17,7 +17,7 @@ export interface InstallPlan {
   readonly program: string
   readonly node: FoundNode
   readonly hasEngine: boolean
-  readonly parts: ReadonlyArray<Part>
+  readonly parts: ReadonlyArray<InstallPart>
 }
 
 /** Plans which parts of an installation another machine needs. */
@@ -28,7 +28,7 @@ export class InstallPlanner extends Context.Service<
     readonly plan: (
       target: SshTarget,
       machine: RemoteMachine
-    ) => Effect.Effect<InstallPlan, NodeMissing | PayloadError, Scope.Scope>
+    ) => Effect.Effect<InstallPlan, NodeMissing | InstallBundleError, Scope.Scope>
   }
 >()("rbee/queen/ssh/InstallPlanner") {
   static readonly layerNoDeps = Layer.effect(
@@ -53,19 +53,19 @@ const make = Effect.gen(function* () {
   const bundle = yield* InstallBundle
 
   const planNode = Effect.fnUntraced(function* (target: SshTarget, machine: RemoteMachine) {
-    const installed = machine.nodes.find(({ version }) => isNewEnough(version))
-    if (installed !== undefined) return { node: installed, part: Option.none<Part>() }
+    const installed = machine.nodes.find(({ version }) => isSupportedNode(version))
+    if (installed !== undefined) return { node: installed, part: Option.none<InstallPart>() }
     if (!isSamePlatform(machine)) {
       return yield* new NodeMissing({
         hive: target.alias,
         found: machine.nodes.map(({ version }) => version),
-        needed: neededNode,
+        needed: minNodeVersion,
         why: `this machine's build is incompatible with ${machine.platform} ${machine.arch}`
       })
     }
     const node = uploadedNode(machine)
     const contents = yield* bundle.node
-    const part: Part = {
+    const part: InstallPart = {
       kind: "node",
       contents,
       name: `node-${node.version}`,
@@ -75,17 +75,18 @@ const make = Effect.gen(function* () {
   })
 
   const planEngine = Effect.fnUntraced(function* (machine: RemoteMachine) {
-    if (machine.engine?.byNpm === true || !isSamePlatform(machine)) return Option.none<Part>()
+    if (machine.engine?.byNpm === true || !isSamePlatform(machine)) return Option.none<InstallPart>()
     const engine = yield* bundle.engine(machine)
-    if (Option.isNone(engine) || engine.value.version === machine.engine?.version) return Option.none<Part>()
-    return Option.some<Part>({ kind: "engine", contents: engine.value, name: "", reportedVersion: "" })
+    if (Option.isNone(engine) || engine.value.version === machine.engine?.version)
+      return Option.none<InstallPart>()
+    return Option.some<InstallPart>({ kind: "engine", contents: engine.value, name: "", reportedVersion: "" })
   })
 
   const planProgram = Effect.fnUntraced(function* (machine: RemoteMachine) {
     const contents = yield* bundle.program
     const name = `${version}-${contents.checksum.slice(0, checksumDigits)}`
-    const part: Part = { kind: "program", contents, name, reportedVersion: `rbee v${version}` }
-    return { name, part: machine.programs.includes(name) ? Option.none<Part>() : Option.some(part) }
+    const part: InstallPart = { kind: "program", contents, name, reportedVersion: `rbee v${version}` }
+    return { name, part: machine.programs.includes(name) ? Option.none<InstallPart>() : Option.some(part) }
   })
 
   return InstallPlanner.of({

@@ -10,7 +10,7 @@ import type { Narrate } from "../../job/withNarration.ts"
 import { version } from "../../system/Program.ts"
 import { type InstallError, OtherProgram, type UninstallError, UnknownPlatform } from "./installErrors.ts"
 import { type InstallPlan, InstallPlanner } from "./InstallPlanner.ts"
-import { activate, probe, remove } from "./installScripts.ts"
+import { activateScript, probeScript, removeScript } from "./installScripts.ts"
 import { RemoteHive } from "./RemoteHive.ts"
 import { machineFrom } from "./RemoteMachine.ts"
 import { parseScriptOutput, requireValue, type ScriptOutput } from "./ScriptOutput.ts"
@@ -19,7 +19,7 @@ import type { SshTarget } from "./SshTarget.ts"
 import { Uploader } from "./Uploader.ts"
 
 /** The result of an installation. `engine`: whether the machine can run llama models. */
-export type Installed = {
+export type InstallResult = {
   readonly alias: string
   readonly version: string
   readonly state: "installed"
@@ -29,7 +29,7 @@ export type Installed = {
 }
 
 /** The result of an uninstallation. */
-export type Uninstalled = {
+export type UninstallResult = {
   readonly alias: string
   readonly state: "uninstalled"
   readonly changed: boolean
@@ -46,13 +46,13 @@ export class Installer extends Context.Service<
       target: SshTarget,
       entry: HiveEntry,
       narrate: Narrate
-    ) => Effect.Effect<Installed, InstallError>
+    ) => Effect.Effect<InstallResult, InstallError>
     /** Stops the hive first. Models are kept. */
     readonly uninstall: (
       target: SshTarget,
       entry: HiveEntry,
       narrate: Narrate
-    ) => Effect.Effect<Uninstalled, UninstallError>
+    ) => Effect.Effect<UninstallResult, UninstallError>
   }
 >()("rbee/queen/ssh/Installer") {
   static readonly layerNoDeps = Layer.effect(
@@ -71,7 +71,7 @@ const inspectMachine = Effect.fnUntraced(function* (
   target: SshTarget,
   binaryPath: string
 ) {
-  const output = parseScriptOutput(yield* ssh.run(target, probe, [binaryPath]))
+  const output = parseScriptOutput(yield* ssh.run(target, probeScript, [binaryPath]))
   const foreignFile = output.first("foreign_file")
   if (foreignFile !== undefined) return yield* new OtherProgram({ hive: target.alias, file: foreignFile })
   const machine = machineFrom(output, yield* requireValue(output, target.alias, "data"))
@@ -116,7 +116,7 @@ const make = Effect.gen(function* () {
     const token = Option.getOrElse(kept, newToken)
     const must = Option.isSome(kept) ? "yes" : "no"
     const args = [entry.binaryPath ?? "", program, node.file, Redacted.value(token), must]
-    const output = parseScriptOutput(yield* ssh.run(target, activate, args))
+    const output = parseScriptOutput(yield* ssh.run(target, activateScript, args))
     // The machine may already have a token from another queen or its owner.
     const existingToken = output.first("token")
     yield* tokens.save(target.alias, existingToken === undefined ? token : Redacted.make(existingToken))
@@ -161,7 +161,7 @@ const make = Effect.gen(function* () {
       )
     const token = yield* tokens.find(target.alias)
     const value = Option.match(token, { onNone: () => "", onSome: Redacted.value })
-    const output = parseScriptOutput(yield* ssh.run(target, remove, [entry.binaryPath ?? "", value]))
+    const output = parseScriptOutput(yield* ssh.run(target, removeScript, [entry.binaryPath ?? "", value]))
     yield* tokens.delete(target.alias)
     const changed = output.all("removed").length > 0
     const data = output.first("data") ?? "the data folder"

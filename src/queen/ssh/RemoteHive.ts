@@ -7,7 +7,7 @@ import type { HiveEntry } from "../../hives/HivesConfFormat.ts"
 import type { Narrate } from "../../job/withNarration.ts"
 import { isLoopback } from "../../system/loopback.ts"
 import { ProgramMissing, RemoteCommandFailed, type RemoteHiveError } from "./installErrors.ts"
-import { runProgram } from "./installScripts.ts"
+import { runProgramScript } from "./installScripts.ts"
 import { UnexpectedScriptOutput, parseScriptOutput } from "./ScriptOutput.ts"
 import { Ssh } from "./Ssh.ts"
 import { type SshTarget } from "./SshTarget.ts"
@@ -59,7 +59,7 @@ const make = Effect.gen(function* () {
   ) {
     const hive = target.alias
     const binaryPath = entry.binaryPath ?? ""
-    const output = parseScriptOutput(yield* ssh.run(target, runProgram, [binaryPath, ...args], within))
+    const output = parseScriptOutput(yield* ssh.run(target, runProgramScript, [binaryPath, ...args], within))
     const missing = output.first("missing")
     if (missing !== undefined) return yield* new ProgramMissing({ hive, file: missing })
     const code = Number(output.first("code") ?? Number.NaN)

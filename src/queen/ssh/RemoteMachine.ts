@@ -32,22 +32,22 @@ const machines: Readonly<Record<string, string>> = {
 }
 
 /** The oldest Node that runs rbee, as in package.json. */
-export const neededNode = "22.19"
+export const minNodeVersion = "22.19"
 
 /** Whether rbee runs on this version of Node. */
-export const isNewEnough = (version: string) => {
+export const isSupportedNode = (version: string) => {
   const [major = 0, minor = 0] = version.split(".").map(Number)
-  const [neededMajor = 0, neededMinor = 0] = neededNode.split(".").map(Number)
+  const [neededMajor = 0, neededMinor = 0] = minNodeVersion.split(".").map(Number)
   return major > neededMajor || (major === neededMajor && minor >= neededMinor)
 }
 
 /** The output of `uname` of an unsupported platform. */
-export interface Unknown {
+export interface UnsupportedPlatform {
   readonly unknown: string
 }
 
-/** Reads the output of the probe script; an unsupported platform gives `Unknown`. */
-export const machineFrom = (output: ScriptOutput, data: string): RemoteMachine | Unknown => {
+/** Reads the output of the probe script; an unsupported platform gives `UnsupportedPlatform`. */
+export const machineFrom = (output: ScriptOutput, data: string): RemoteMachine | UnsupportedPlatform => {
   const system = output.first("system") ?? ""
   const machine = output.first("machine") ?? ""
   const platform = systems[system]

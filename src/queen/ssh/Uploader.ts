@@ -5,10 +5,10 @@ import type { Narrate } from "../../job/withNarration.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { version } from "../../system/Program.ts"
 import type { FileSet } from "./FileSet.ts"
-import { InstallBundle, type PayloadError } from "./InstallBundle.ts"
+import { InstallBundle, type InstallBundleError } from "./InstallBundle.ts"
 import { NodeMissing, NoSpace, ProgramBroken, TransferDamaged } from "./installErrors.ts"
-import { makeIncoming, removeIncoming, unpack } from "./installScripts.ts"
-import { type FoundNode, neededNode, type RemoteMachine } from "./RemoteMachine.ts"
+import { makeIncomingScript, removeIncomingScript, unpackScript } from "./installScripts.ts"
+import { type FoundNode, minNodeVersion, type RemoteMachine } from "./RemoteMachine.ts"
 import {
   parseScriptOutput,
   requireValue,
@@ -20,7 +20,7 @@ import type { SshError } from "./SshErrors.ts"
 import type { SshTarget } from "./SshTarget.ts"
 
 /** A part of an installation to upload. */
-export interface Part {
+export interface InstallPart {
   readonly kind: "engine" | "node" | "program"
   readonly contents: FileSet
   /** Its folder below the machine's programs. */
@@ -32,14 +32,14 @@ export interface Part {
 /** The parts for a machine, in the order of upload, and the Node that runs the program there. */
 export interface Upload {
   readonly machine: RemoteMachine
-  readonly parts: ReadonlyArray<Part>
+  readonly parts: ReadonlyArray<InstallPart>
   readonly node: FoundNode
 }
 
 export type UploadError =
   | NodeMissing
   | NoSpace
-  | PayloadError
+  | InstallBundleError
   | ProgramBroken
   | SshError
   | TransferDamaged
@@ -76,13 +76,13 @@ const checkSpace = ({ alias }: SshTarget, { machine: { data, freeBytes }, parts 
 }
 
 /** Why the machine did not accept a part; undefined when it is in place. */
-const unpackError = (hive: string, kind: Part["kind"], report: ScriptOutput) => {
+const unpackError = (hive: string, kind: InstallPart["kind"], report: ScriptOutput) => {
   if (report.first("placed") !== undefined) return undefined
   const output = report.first("broken")
   if (output === undefined) return new TransferDamaged({ hive, part: kind })
   if (kind === "program") return new ProgramBroken({ hive, output })
   const why = `this machine's build is incompatible (${output})`
-  return new NodeMissing({ hive, found: [], needed: neededNode, why })
+  return new NodeMissing({ hive, found: [], needed: minNodeVersion, why })
 }
 
 const make = Effect.gen(function* () {
@@ -93,15 +93,15 @@ const make = Effect.gen(function* () {
   /** Creates a folder for archives on the machine, which the scope removes. */
   const incomingFolder = (target: SshTarget) =>
     Effect.acquireRelease(
-      Effect.flatMap(ssh.run(target, makeIncoming), (output) =>
+      Effect.flatMap(ssh.run(target, makeIncomingScript), (output) =>
         requireValue(parseScriptOutput(output), target.alias, "incoming")
       ),
-      (folder) => Effect.ignore(ssh.run(target, removeIncoming, [folder]))
+      (folder) => Effect.ignore(ssh.run(target, removeIncomingScript, [folder]))
     )
 
   const uploadPart = Effect.fnUntraced(function* (
     target: SshTarget,
-    part: Part,
+    part: InstallPart,
     incoming: string,
     node: FoundNode,
     narrate: Narrate
@@ -111,7 +111,7 @@ const make = Effect.gen(function* () {
     yield* narrate("hive_install", `Copying ${partTitles[part.kind]} to '${target.alias}' (${size})`)
     yield* ssh.copy(target, [archive.file], incoming)
     const args = [incoming, part.kind, archive.sha256, part.name, node.file, part.reportedVersion]
-    const output = yield* ssh.run(target, unpack, args, timeouts.copy)
+    const output = yield* ssh.run(target, unpackScript, args, timeouts.copy)
     const error = unpackError(target.alias, part.kind, parseScriptOutput(output))
     if (error !== undefined) return yield* error
   }, Effect.scoped)

@@ -3,10 +3,10 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { contentsOf } from "./FileSet.ts"
+import { collectFiles } from "./FileSet.ts"
 
 /** A kind of machine in the terms of npm manifests: `process.platform`, `process.arch`, and its GPU backends. */
-export interface Kind {
+export interface MachineKind {
   readonly platform: string
   readonly arch: string
   readonly backends: ReadonlyArray<string>
@@ -33,7 +33,7 @@ interface Package {
   readonly manifest: typeof Manifest.Type
 }
 
-const fits = ({ manifest, name }: Package, kind: Kind) =>
+const fits = ({ manifest, name }: Package, kind: MachineKind) =>
   // An installation may replace an unwanted package by an empty one with another name.
   manifest.name === name &&
   (manifest.os?.includes(kind.platform) ?? true) &&
@@ -51,7 +51,7 @@ const isNeeded = (file: string) =>
  */
 export const findEngine = Effect.fn("enginePackages.findEngine")(function* (
   folders: ReadonlyArray<string>,
-  kind: Kind
+  kind: MachineKind
 ) {
   const fs = yield* FileSystem.FileSystem
 
@@ -93,7 +93,7 @@ export const findEngine = Effect.fn("enginePackages.findEngine")(function* (
     }
     const contents = yield* Effect.forEach(packages.value, ({ folder }) =>
       // A required package in a nested node_modules has its own entry in the list.
-      contentsOf(root, [folder], (file) => isNeeded(file) && !inNested(folder, file))
+      collectFiles(root, [folder], (file) => isNeeded(file) && !inNested(folder, file))
     )
     return Option.some({
       version: first.value.manifest.version,

@@ -1,6 +1,6 @@
 import * as Schema from "effect/Schema"
 import { HiveTokenError } from "../../hives/HiveTokens.ts"
-import { PayloadError } from "./InstallBundle.ts"
+import { InstallBundleError } from "./InstallBundle.ts"
 import { UnexpectedScriptOutput } from "./ScriptOutput.ts"
 import { SshError } from "./SshErrors.ts"
 
@@ -106,7 +106,7 @@ export type RemoteHiveError = typeof RemoteHiveError.Type
 export const InstallError = Schema.Union([
   SshError,
   HiveTokenError,
-  PayloadError,
+  InstallBundleError,
   UnknownPlatform,
   NodeMissing,
   NoSpace,

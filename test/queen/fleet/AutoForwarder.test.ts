@@ -10,7 +10,7 @@ import {
   type Routing
 } from "../../../src/operation/Routing.ts"
 import { AutoForwarder } from "../../../src/queen/fleet/AutoForwarder.ts"
-import { type Attempt, HiveAttempt } from "../../../src/queen/fleet/HiveAttempt.ts"
+import { type AttemptRequest, HiveAttempt } from "../../../src/queen/fleet/HiveAttempt.ts"
 import { ConnectionFailed } from "../../../src/queen/forward/errors.ts"
 import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
 import { FleetView } from "../../../src/queen/scheduler/FleetView.ts"
@@ -29,7 +29,7 @@ const fleet = ["atlas", "boreas", "caelum"].map((hive) => snapshot(hive, { devic
 /** Forwards an operation to any of three hives, whose parts are those of the script, in their order. */
 const forward = Effect.fnUntraced(function* (routing: Routing, script: ReadonlyArray<HiveScript>) {
   const { emit, job, log, narrated } = recordedJob()
-  const attempts: Array<Attempt> = []
+  const attempts: Array<AttemptRequest> = []
   let refreshes = 0
   const view = Layer.succeed(
     FleetView,

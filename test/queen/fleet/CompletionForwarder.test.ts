@@ -4,7 +4,7 @@ import type { GatewayRequest, Placement } from "../../../src/gateway/upstream/Up
 import { JobFailed, type OperationError } from "../../../src/job/errors.ts"
 import type { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import { CompletionForwarder } from "../../../src/queen/fleet/CompletionForwarder.ts"
-import { type Attempt, HiveAttempt } from "../../../src/queen/fleet/HiveAttempt.ts"
+import { type AttemptRequest, HiveAttempt } from "../../../src/queen/fleet/HiveAttempt.ts"
 import { HiveUnreachable } from "../../../src/queen/forward/errors.ts"
 import {
   AnswerLost,
@@ -46,7 +46,7 @@ const answer = Effect.fnUntraced(function* ({ request, script }: FleetTest) {
   const { emit, job, log, narrated } = recordedJob()
   const reservations: Array<ReservationRequest> = []
   const outcomes: Array<Outcome> = []
-  const attempts: Array<Attempt> = []
+  const attempts: Array<AttemptRequest> = []
   const placements: Array<Placement> = []
   let current: WorkerScript | undefined
   const scheduler = Layer.mock(Scheduler)({

@@ -4,7 +4,7 @@ import { JobCancelled, JobFailed } from "../../../src/job/errors.ts"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import type { RemoteWork, RunningJob } from "../../../src/job/Submission.ts"
 import { hiveGeneration } from "../../../src/operation/Routing.ts"
-import { type Attempt, HiveAttempt, isHiveError } from "../../../src/queen/fleet/HiveAttempt.ts"
+import { type AttemptRequest, HiveAttempt, isHiveError } from "../../../src/queen/fleet/HiveAttempt.ts"
 import { ConnectionFailed, type ForwardError, HiveUnreachable } from "../../../src/queen/forward/errors.ts"
 import type { ForwardJson } from "../../../src/queen/forward/Forwarded.ts"
 import { forwardWith } from "../../../src/queen/forward/forwardOperation.ts"
@@ -14,7 +14,10 @@ import { HiveGaveUp } from "../../../src/queen/scheduler/errors.ts"
 import { recordedJob } from "../../support/fleetRuns.ts"
 
 /** An attempt on the hive `atlas`, which a test can lose. `isWatched`: whether the attempt waits for that. */
-const attemptOn = Effect.fnUntraced(function* (forwardJson: ForwardJson, changes: Partial<Attempt> = {}) {
+const attemptOn = Effect.fnUntraced(function* (
+  forwardJson: ForwardJson,
+  changes: Partial<AttemptRequest> = {}
+) {
   const { emit, job, log } = recordedJob()
   const watchers = new Set<(reason: string) => void>()
   const registry = Layer.mock(HiveRegistry)({

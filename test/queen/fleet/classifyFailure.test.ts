@@ -8,8 +8,8 @@ const reported = (code: string, details: { readonly [field: string]: string | nu
 
 const refused = (status: number) => reported("WorkerRefused", { worker: "w", status })
 
-describe("outcomeOf", () => {
-  it("blames a worker that died, does not answer its health check, or broke the protocol", () => {
+describe("classifyFailure", () => {
+  it("is a fault if a worker or hive exited, does not answer, or violated the protocol", () => {
     const hive = "atlas"
     for (const error of [
       reported("WorkerFailed"),
@@ -22,7 +22,7 @@ describe("outcomeOf", () => {
     }
   })
 
-  it("blames nobody for what an engine answers", () => {
+  it("depends on the status of an engine's error response", () => {
     const expected = new Map([
       [200, "engine"],
       [400, "client"],
@@ -40,13 +40,13 @@ describe("outcomeOf", () => {
     }
   })
 
-  it("blames nobody for a request that took too long on a healthy worker, nor for an error that it does not know", () => {
+  it("counts a request that was too slow on a healthy worker, and an unknown error, as the engine's", () => {
     for (const code of ["WorkerSilent", "InternalError", "AnythingElse"]) {
       assert.strictEqual(classifyFailure(reported(code)), "engine", code)
     }
   })
 
-  it("tries nothing again that would end the same way, and waits for what is full", () => {
+  it("distinguishes errors of the request itself from a worker or hive without room", () => {
     for (const code of ["ContextLengthExceeded", "EngineRefusesModel", "ModelNotFound", "WrongModel"]) {
       assert.strictEqual(classifyFailure(reported(code)), "client", code)
     }

@@ -45,64 +45,62 @@ const inHome = <A, E>(test: (home: string) => Effect.Effect<A, E, HiveImport | H
 const silent = () => Effect.void
 
 describe("importing from an ssh configuration", () => {
-  it.live(
-    "counts what became of each host; the existing entry wins, and a second import changes nothing",
-    () =>
-      inHome((home) =>
-        Effect.gen(function* () {
-          const file = join(home, "config", "hives.conf")
-          const before = "# mine\nHost known\n  HostName 10.0.0.1\n  User me\n  HivePort 1\n"
-          writeFileSync(file, before)
-          writeFileSync(join(home, "ssh_config"), sshConfig(home))
-          mkdirSync(join(home, "more"))
-          writeFileSync(join(home, "more", "a.conf"), "Host castor\n  HostName 192.0.2.7\n")
-          writeFileSync(join(home, "more", "a.other"), "Host pollux\n")
-          const { run } = yield* HiveImport
-          const request = { path: join(home, "ssh_config"), defaultHivePort: 9001 }
-          const report = yield* run(request, silent)
-          assert.deepInclude(report, { imported: 4, existing: 1, skipped: 2 })
-          assert.deepStrictEqual(
-            report.hosts.filter(({ state }) => state === "skipped"),
-            [
-              {
-                alias: "odd;name",
-                state: "skipped",
-                reason: "Host: expected letters, digits, '.', '_' and '-', got 'odd;name'"
-              },
-              {
-                alias: "wrong",
-                state: "skipped",
-                reason: "Port: expected a port from 1 to 65535, got 'abc'"
-              }
-            ]
-          )
-          const { hives } = yield* HivesConf
-          const entries = yield* hives
-          assert.deepStrictEqual(
-            entries.map(({ aliases, hivePort, hostName, port, user }) => [
-              aliases[0],
-              hostName,
-              port,
-              user,
-              hivePort
-            ]),
-            [
-              ["known", "10.0.0.1", 22, "me", 1],
-              ["castor", "192.0.2.7", 22, "everyone", 9001],
-              ["atlas", "192.0.2.1", 22, "ann", 9001],
-              ["big", "192.0.2.1", 22, "ann", 9001],
-              ["boreas", "boreas.example.org", 2222, "everyone", 9001]
-            ]
-          )
-          const text = readFileSync(file, "utf8")
-          assert.isTrue(text.startsWith(before))
-          assert.deepInclude(yield* run(request, silent), { imported: 0, existing: 5, skipped: 2 })
-          assert.strictEqual(readFileSync(file, "utf8"), text)
-        })
-      )
+  it.live("reports the result for each host, keeps existing entries, and changes nothing when repeated", () =>
+    inHome((home) =>
+      Effect.gen(function* () {
+        const file = join(home, "config", "hives.conf")
+        const before = "# mine\nHost known\n  HostName 10.0.0.1\n  User me\n  HivePort 1\n"
+        writeFileSync(file, before)
+        writeFileSync(join(home, "ssh_config"), sshConfig(home))
+        mkdirSync(join(home, "more"))
+        writeFileSync(join(home, "more", "a.conf"), "Host castor\n  HostName 192.0.2.7\n")
+        writeFileSync(join(home, "more", "a.other"), "Host pollux\n")
+        const { run } = yield* HiveImport
+        const request = { path: join(home, "ssh_config"), defaultHivePort: 9001 }
+        const report = yield* run(request, silent)
+        assert.deepInclude(report, { imported: 4, existing: 1, skipped: 2 })
+        assert.deepStrictEqual(
+          report.hosts.filter(({ state }) => state === "skipped"),
+          [
+            {
+              alias: "odd;name",
+              state: "skipped",
+              reason: "Host: expected letters, digits, '.', '_' and '-', got 'odd;name'"
+            },
+            {
+              alias: "wrong",
+              state: "skipped",
+              reason: "Port: expected a port from 1 to 65535, got 'abc'"
+            }
+          ]
+        )
+        const { hives } = yield* HivesConf
+        const entries = yield* hives
+        assert.deepStrictEqual(
+          entries.map(({ aliases, hivePort, hostName, port, user }) => [
+            aliases[0],
+            hostName,
+            port,
+            user,
+            hivePort
+          ]),
+          [
+            ["known", "10.0.0.1", 22, "me", 1],
+            ["castor", "192.0.2.7", 22, "everyone", 9001],
+            ["atlas", "192.0.2.1", 22, "ann", 9001],
+            ["big", "192.0.2.1", 22, "ann", 9001],
+            ["boreas", "boreas.example.org", 2222, "everyone", 9001]
+          ]
+        )
+        const text = readFileSync(file, "utf8")
+        assert.isTrue(text.startsWith(before))
+        assert.deepInclude(yield* run(request, silent), { imported: 0, existing: 5, skipped: 2 })
+        assert.strictEqual(readFileSync(file, "utf8"), text)
+      })
+    )
   )
 
-  it.live("runs no command of the file, which anybody may have written", () =>
+  it.live("runs no command that the file contains", () =>
     inHome((home) =>
       Effect.gen(function* () {
         const ran = join(home, "ran")
@@ -118,7 +116,7 @@ describe("importing from an ssh configuration", () => {
     )
   )
 
-  it.live("leaves an entry alone that somebody else writes while it works", () =>
+  it.live("keeps an entry that another process writes during the import", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       writeFileSync(join(home, "ssh_config"), "Host atlas\n  User ann\nHost boreas\n  User ann\n")
@@ -152,7 +150,7 @@ describe("importing from an ssh configuration", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("takes ~ for HOME, and the user of this process where ssh names none", () =>
+  it.live("expands ~ to HOME, and uses this process's user where the ssh configuration names none", () =>
     Effect.gen(function* () {
       const home = yield* temporaryFolder
       mkdirSync(join(home, ".ssh"))
@@ -175,7 +173,7 @@ describe("importing from an ssh configuration", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("says which file is not there", () =>
+  it.live("names the missing file", () =>
     inHome((home) =>
       Effect.gen(function* () {
         const { run } = yield* HiveImport

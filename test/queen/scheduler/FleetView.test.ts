@@ -45,7 +45,7 @@ const known = (state: KnownHive["record"]["state"]): KnownHive => ({
 
 const settings = Settings.layerDefaults({ heartbeat: { forget: Duration.hours(24) } })
 
-/** A registry in which nothing happens. */
+/** A registry that records nothing. */
 const quiet = {
   markAlive: () => {},
   markUnreachable: () => {},
@@ -66,16 +66,16 @@ const viewOver = (client: Layer.Layer<JobsClient>, registry: Layer.Layer<HiveReg
     (context) => Effect.provide(FleetView, context)
   )
 
-/** A registry whose only hive is in the state that is told, and a hive that answers as it is told. */
+/** A fleet of one hive, whose state and answer a test sets. */
 const fleetOf = Effect.fnUntraced(function* () {
   let answer: Effect.Effect<HiveInventory, PeerError> = Effect.succeed(inventory)
   let hive: KnownHive | undefined = known("active")
   let changes = 0
-  let asked = 0
+  let requests = 0
   const client = Layer.mock(JobsClient)({
     get: (_peer, _path, schema) =>
       Effect.suspend(() => {
-        asked++
+        requests++
         return Effect.flatMap(answer, (inventory) =>
           Effect.orDie(Schema.decodeUnknownEffect(schema)(inventory))
         )
@@ -102,7 +102,7 @@ const fleetOf = Effect.fnUntraced(function* () {
     })
   return {
     look,
-    asked: () => asked,
+    requests: () => requests,
     answers: (next: Effect.Effect<HiveInventory, PeerError>) => {
       answer = next
     },
@@ -115,7 +115,7 @@ const fleetOf = Effect.fnUntraced(function* () {
 
 describe("FleetView", () => {
   it.effect(
-    "asks the hives after a refresh was wanted, once for all who want it and four times a second",
+    "requests inventories after a refresh was called, once for all callers and at most four times a second",
     () =>
       Effect.gen(function* () {
         let asked = 0
@@ -130,7 +130,7 @@ describe("FleetView", () => {
         const view = yield* viewOver(client, registry)
         const first = yield* Effect.forkChild(view.snapshot(0))
         yield* TestClock.adjust("50 millis")
-        // What is asked for now may have come after the hive began to answer the first.
+        // The answer to the first request may be older than these calls.
         const later = yield* Effect.forkChild(
           Effect.all(
             Array.from({ length: 50 }, () => view.refresh),
@@ -152,10 +152,10 @@ describe("FleetView", () => {
       }).pipe(Effect.scoped)
   )
 
-  it.effect("keeps what a hive had that is late, or misspeaks, as long as it is well", () =>
+  it.effect("keeps the inventory of an active hive that answers late or with an invalid response", () =>
     Effect.gen(function* () {
-      const misspeaks = Effect.fail(new PeerProtocolError({ url, detail: "sent something else" }))
-      for (const later of [Effect.never, misspeaks]) {
+      const invalid = Effect.fail(new PeerProtocolError({ url, detail: "sent something else" }))
+      for (const later of [Effect.never, invalid]) {
         const fleet = yield* fleetOf()
         assert.deepStrictEqual(yield* fleet.look(0), ["1 1 here"])
         fleet.answers(later)
@@ -167,7 +167,7 @@ describe("FleetView", () => {
   )
 
   it.effect(
-    "knows the models of a hive that refuses, and calls it lost, however lately it was heard of",
+    "marks a hive unreachable that refuses the connection, even if it is active, and keeps its models",
     () =>
       Effect.gen(function* () {
         const fleet = yield* fleetOf()
@@ -180,24 +180,26 @@ describe("FleetView", () => {
       }).pipe(Effect.scoped)
   )
 
-  it.effect("sees at once that a hive was lost or stopped, and asks nobody while nothing happens", () =>
-    Effect.gen(function* () {
-      for (const state of ["unreachable", "stopped", "unknown"] as const) {
-        const fleet = yield* fleetOf()
-        yield* fleet.look(0)
-        yield* fleet.look(Number.POSITIVE_INFINITY)
-        assert.strictEqual(fleet.asked(), 1)
-        fleet.answers(Effect.fail(new PeerUnreachable({ url, reason: "timeout" })))
-        fleet.becomes(state)
-        assert.deepStrictEqual(yield* fleet.look(Number.POSITIVE_INFINITY), [
-          "1 0 no heartbeat has arrived yet"
-        ])
-      }
-    }).pipe(Effect.scoped)
+  it.effect(
+    "requests inventories at once when a hive was lost or stopped, and none while nothing changes",
+    () =>
+      Effect.gen(function* () {
+        for (const state of ["unreachable", "stopped", "unknown"] as const) {
+          const fleet = yield* fleetOf()
+          yield* fleet.look(0)
+          yield* fleet.look(Number.POSITIVE_INFINITY)
+          assert.strictEqual(fleet.requests(), 1)
+          fleet.answers(Effect.fail(new PeerUnreachable({ url, reason: "timeout" })))
+          fleet.becomes(state)
+          assert.deepStrictEqual(yield* fleet.look(Number.POSITIVE_INFINITY), [
+            "1 0 no heartbeat has arrived yet"
+          ])
+        }
+      }).pipe(Effect.scoped)
   )
 
   it.effect(
-    "forgets a model that is deleted, a hive that leaves hives.conf, and what was away for a day",
+    "forgets a deleted model, a hive removed from hives.conf, and a hive that was away for a day",
     () =>
       Effect.gen(function* () {
         const fleet = yield* fleetOf()

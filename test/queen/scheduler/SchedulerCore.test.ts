@@ -3,7 +3,7 @@ import { gib, hive, inShort, limits, Scheduling, worker } from "../../support/fl
 
 const two = hive({ workers: [worker("w1"), worker("w2")] })
 
-describe("which worker", () => {
+describe("the worker of a request", () => {
   it("is the one with the fewest outstanding tokens", () => {
     const scheduling = new Scheduling(two)
     assert.deepStrictEqual(inShort(scheduling.ask("a", { tokens: 500 })), ["run a on w1"])
@@ -11,7 +11,7 @@ describe("which worker", () => {
     assert.deepStrictEqual(inShort(scheduling.ask("c", { tokens: 100 })), ["run c on w2"])
   })
 
-  it("is the one that knows the beginning of the prompt, as long as it has not far more to do", () => {
+  it("is the one that has the prompt's prefix cached, unless it has far more outstanding tokens", () => {
     const scheduling = new Scheduling(two)
     const prefixes = ["p", "q", "r"]
     scheduling.ask("a", { prefixes, tokens: 600 })
@@ -22,7 +22,7 @@ describe("which worker", () => {
     assert.deepStrictEqual(inShort(scheduling.ask("d", { prefixes })), ["run d on w2"])
   })
 
-  it("is reserved when it is decided, and free when the request ends", () => {
+  it("is reserved at once, and released when the request ends", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("w1", { slots: 1 })] }))
     scheduling.ask("a")
     assert.deepStrictEqual(scheduling.core.load, { waiting: 0, requests: 1, tokens: 100, loading: 0 })
@@ -33,14 +33,14 @@ describe("which worker", () => {
     assert.deepStrictEqual(scheduling.core.load, { waiting: 0, requests: 0, tokens: 0, loading: 0 })
   })
 
-  it("is one that was not tried already, if there is another", () => {
+  it("is one that has not failed the request, if there is another", () => {
     const scheduling = new Scheduling(two)
     assert.deepStrictEqual(inShort(scheduling.ask("a", { avoid: ["atlas/w1"] })), ["run a on w2"])
     const alone = new Scheduling(hive({ workers: [worker("w1")] }))
     assert.deepStrictEqual(inShort(alone.ask("a", { avoid: ["atlas/w1"] })), ["run a on w1"])
   })
 
-  it("has the context, engine, hive and device that are needed", () => {
+  it("has the context length, engine, hive and device that the request needs", () => {
     const workers = [worker("w1"), worker("w2", { contextSize: 8192, engine: "vllm", device: "gpu-1" })]
     for (const needs of [{ contextSize: 5000 }, { engine: "vllm" }, { device: "gpu-1" }]) {
       assert.deepStrictEqual(inShort(new Scheduling(hive({ workers })).ask("a", needs)), ["run a on w2"])
@@ -52,7 +52,7 @@ describe("which worker", () => {
     ])
   })
 
-  it("is on the device with the index that was sent, also 0", () => {
+  it("is on the device with the requested index, including 0", () => {
     const workers = [worker("w1", { device: "gpu-1" }), worker("w2", { device: "gpu-0" })]
     assert.deepStrictEqual(inShort(new Scheduling(hive({ workers })).ask("a", { device: "0" })), [
       "run a on w2"
@@ -62,7 +62,7 @@ describe("which worker", () => {
     ])
   })
 
-  it("rests after faults in a row, and proves itself with one request then", () => {
+  it("gets no request after consecutive faults, and then one at a time until one succeeds", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("w1")], free: 0 }))
     for (const id of ["a", "b"]) {
       scheduling.ask(id)
@@ -74,7 +74,7 @@ describe("which worker", () => {
     assert.deepStrictEqual(inShort(scheduling.end("c")), ["run d on w1"])
   })
 
-  it("is not blamed for what the client did, nor for being full", () => {
+  it("keeps its circuit breaker closed after client errors and when it is full", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("w1")] }))
     for (const outcome of ["client", "busy", "client", "busy"] as const) {
       scheduling.ask("a")
@@ -93,27 +93,27 @@ describe("the queue", () => {
   }
   const next = (scheduling: Scheduling, id: string) => inShort(scheduling.end(id))
 
-  it("is bounded", () => {
+  it("refuses a request when it is full", () => {
     const scheduling = busy()
     for (const id of ["a", "b", "c", "d"]) scheduling.ask(id)
     assert.deepStrictEqual(inShort(scheduling.ask("e")), ["refuse e: QueueFull"])
   })
 
-  it("gives up at the deadline, and not before", () => {
+  it("refuses a request at its deadline, and not before", () => {
     const scheduling = busy()
     scheduling.ask("a", { deadline: scheduling.now + 2000 })
     assert.deepStrictEqual(inShort(scheduling.tick(1999)), [])
     assert.deepStrictEqual(inShort(scheduling.tick(1)), ["refuse a: QueueTimeout"])
   })
 
-  it("has the higher priority go first", () => {
+  it("serves the higher priority first", () => {
     const scheduling = busy()
     scheduling.ask("a")
     scheduling.ask("b", { priority: 1 })
     assert.deepStrictEqual(next(scheduling, "running"), ["run b on w1"])
   })
 
-  it("is fair between keys, whoever asks more", () => {
+  it("alternates between API keys, even if one sends more requests", () => {
     const scheduling = busy()
     for (const id of ["a1", "a2", "a3"]) scheduling.ask(id, { key: "a" })
     scheduling.ask("b1", { key: "b" })
@@ -122,7 +122,7 @@ describe("the queue", () => {
     assert.deepStrictEqual(next(scheduling, "b1"), ["run a2 on w1"])
   })
 
-  it("lets nobody starve, whatever the priorities of others", () => {
+  it("serves a starving request first, whatever the priorities of others", () => {
     const scheduling = busy()
     scheduling.ask("a", { priority: -5 })
     scheduling.now += limits.starvationBound
@@ -130,7 +130,7 @@ describe("the queue", () => {
     assert.deepStrictEqual(next(scheduling, "running"), ["run a on w1"])
   })
 
-  it("forgets who leaves", () => {
+  it("drops a request whose client disconnects", () => {
     const scheduling = busy()
     scheduling.ask("a")
     scheduling.core.handle({ _tag: "Left", id: "a" }, scheduling.now)
@@ -138,7 +138,7 @@ describe("the queue", () => {
     assert.strictEqual(scheduling.core.load.waiting, 0)
   })
 
-  it("tells where everybody stands", () => {
+  it("reports the position of each waiting request", () => {
     const scheduling = busy()
     scheduling.ask("a")
     scheduling.ask("b", { priority: 1 })
@@ -150,7 +150,7 @@ describe("the queue", () => {
 })
 
 describe("a model without a worker", () => {
-  it("is loaded where its file lies, and who waits runs when it is there", () => {
+  it("is loaded on a hive that has its file, and the waiting requests run when the worker is ready", () => {
     const scheduling = new Scheduling(hive({ id: "boreas", models: [] }), hive())
     const [, load] = scheduling.ask("a")
     assert.isTrue(load?._tag === "Load")
@@ -173,7 +173,7 @@ describe("a model without a worker", () => {
     assert.deepStrictEqual(inShort(scheduling.ask("b")), ["b waits in 1", "refuse b: Impossible"])
   })
 
-  it("takes the memory of the context and the requests that are wanted", () => {
+  it("needs memory for the requested context length and slots", () => {
     const usual = { contextSize: 1024, slots: 4, tokenBytes: gib / 1024 }
     const models = [{ id: "m", memoryBytes: 5 * gib, usual }]
     const scheduling = new Scheduling(hive({ models, free: 8 }))
@@ -185,7 +185,7 @@ describe("a model without a worker", () => {
     assert.strictEqual(place(8192)._tag, "Impossible")
   })
 
-  it("gets a shorter context where memory is short, and a longer one for a long prompt", () => {
+  it("gets a shorter context length where memory is short, and a longer one for a long prompt", () => {
     const usual = {
       contextSize: 1024,
       slots: 4,
@@ -196,11 +196,11 @@ describe("a model without a worker", () => {
     const models = [{ id: "m", memoryBytes: 5 * gib, usual }]
     const placeIn = (free: number, minContext: number) => {
       const scheduling = new Scheduling(hive({ models, free }))
-      const wish = { model: "m", tokens: 1, prefixes: [], minContext }
-      return scheduling.core.explain(wish, scheduling.now).decision
+      const requirements = { model: "m", tokens: 1, prefixes: [], minContext }
+      return scheduling.core.explain(requirements, scheduling.now).decision
     }
     assert.deepInclude(placeIn(8, 0), { _tag: "Place", memoryBytes: 5 * gib })
-    // Which of the usual sizes it becomes is left to the hive, which measures.
+    // The hive chooses among the usual sizes, by its measured memory.
     assert.deepInclude(placeIn(4, 100), { _tag: "Place", memoryBytes: 3 * gib })
     assert.notProperty(placeIn(4, 100), "shape")
     assert.deepInclude(placeIn(2, 0), { _tag: "Place", memoryBytes: 2 * gib })
@@ -211,7 +211,7 @@ describe("a model without a worker", () => {
       shape: { contextSize: 512, slots: 4 }
     })
     assert.strictEqual(placeIn(2, 512)._tag, "Wait")
-    // A long prompt has fewer beside it before it is refused.
+    // For a long prompt the worker gets fewer slots before the request is refused.
     assert.deepInclude(placeIn(8, 1500), {
       _tag: "Place",
       shape: { contextSize: 1500, slots: 4 }
@@ -220,7 +220,7 @@ describe("a model without a worker", () => {
     assert.deepInclude(placeIn(3, 1500), { _tag: "Place", shape: { contextSize: 1500, slots: 1 } })
   })
 
-  it("gets a second one where the first is too small for a prompt", () => {
+  it("gets a second worker if the context of the first is too short for a prompt", () => {
     const usual = { contextSize: 1024, slots: 4, tokenBytes: 1, minContext: 1024, maxContext: 8192 }
     const models = [{ id: "m", memoryBytes: gib, usual }]
     const scheduling = new Scheduling(hive({ models, workers: [worker("w", { contextSize: 1024 })] }))
@@ -229,13 +229,13 @@ describe("a model without a worker", () => {
     assert.deepStrictEqual(inShort(scheduling.ask("other", { minContext: 10 })), ["run other on w"])
   })
 
-  it("does not take memory that is on its way to another", () => {
+  it("does not get memory that is reserved for a loading worker", () => {
     const scheduling = new Scheduling(hive({ free: 12 }))
     assert.include(inShort(scheduling.ask("a", { model: "n" })), "load n on atlas/gpu-0")
     assert.deepStrictEqual(inShort(scheduling.ask("b")), ["b waits in 1"])
   })
 
-  it("is tried elsewhere when a load fails, and refused when there is nowhere else", () => {
+  it("is loaded on another hive after a failed load, and refused when there is none", () => {
     const scheduling = new Scheduling(hive(), hive({ id: "boreas" }))
     const fail = (load: string) =>
       scheduling.core.handle({ _tag: "LoadFailed", load, reason: "no", fault: "model" }, scheduling.now)
@@ -244,7 +244,7 @@ describe("a model without a worker", () => {
     assert.deepStrictEqual(inShort(fail("load-2")), ["refuse a: LoadFailed"])
   })
 
-  it("never holds back requests for another", () => {
+  it("does not delay requests for another model", () => {
     const scheduling = new Scheduling(two)
     scheduling.ask("cold", { model: "n" })
     assert.deepStrictEqual(inShort(scheduling.ask("warm")), ["run warm on w1"])
@@ -264,7 +264,7 @@ describe("eviction", () => {
     return scheduling
   }
 
-  it("takes the idle worker that nobody asked for the longest, and only as many as must go", () => {
+  it("evicts the worker that has been idle for the longest, and no more workers than necessary", () => {
     const scheduling = full()
     assert.deepStrictEqual(inShort(scheduling.ask("a")), ["a waits in 1", "delete old"])
     const deleted = scheduling.core.handle(
@@ -274,15 +274,15 @@ describe("eviction", () => {
     assert.deepStrictEqual(inShort(deleted), ["load m on atlas/gpu-0"])
   })
 
-  it("counts a worker once of which its hive told before its load had ended", () => {
+  it("counts the memory of a worker once, if its hive lists the worker before the load ends", () => {
     const scheduling = new Scheduling(hive())
     scheduling.ask("a")
     const models = [
       { id: "m", memoryBytes: 4 * gib },
       { id: "k", memoryBytes: 8 * gib }
     ]
-    const told = hive({ free: 8, models, workers: [worker("w1")] })
-    assert.deepStrictEqual(inShort(scheduling.fleet(told)), ["run a on w1"])
+    const reported = hive({ free: 8, models, workers: [worker("w1")] })
+    assert.deepStrictEqual(inShort(scheduling.fleet(reported)), ["run a on w1"])
     scheduling.core.handle({ _tag: "Loaded", load: "load-1", worker: worker("w1") }, scheduling.now)
     scheduling.end("a")
     scheduling.tick(limits.minResidency)
@@ -292,7 +292,7 @@ describe("eviction", () => {
     ])
   })
 
-  it("knows that the memory of a worker is taken of which its hive told while it was starting", () => {
+  it("counts the memory of a loaded worker that its hive last listed as starting", () => {
     const scheduling = new Scheduling(hive())
     scheduling.ask("a")
     const models = [
@@ -310,14 +310,14 @@ describe("eviction", () => {
     assert.deepStrictEqual(inShort(scheduling.ask("b", { model: "k" })), ["b waits in 1", "delete w1"])
   })
 
-  it("leaves a worker its minimum residency", () => {
+  it("does not evict a worker before its minimum residency", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("young", { model: "o" })], free: 0 }))
     assert.deepStrictEqual(inShort(scheduling.ask("a")), ["a waits in 1"])
     assert.deepStrictEqual(inShort(scheduling.tick(limits.minResidency - 1)), [])
     assert.deepStrictEqual(inShort(scheduling.tick(1)), ["delete young"])
   })
 
-  it("touches no busy worker, until somebody has waited for too long: then it finishes and goes", () => {
+  it("drains a busy worker only for a starving request, and deletes it when its requests have ended", () => {
     const busy = worker("busy", { model: "o", memoryBytes: 16 * gib })
     const models = [
       { id: "m", memoryBytes: 4 * gib },
@@ -333,8 +333,8 @@ describe("eviction", () => {
   })
 })
 
-describe("workers", () => {
-  it("get company when requests wait for too long and there is room", () => {
+describe("workers of a model", () => {
+  it("get one more when requests wait for long and there is free memory", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("w1", { slots: 1 })], free: 12 }))
     scheduling.ask("a")
     scheduling.ask("b")
@@ -342,7 +342,7 @@ describe("workers", () => {
     assert.deepStrictEqual(inShort(scheduling.tick(1)), ["load m on atlas/gpu-0"])
   })
 
-  it("go after their time without a request, if the scheduler started them", () => {
+  it("are stopped when they are idle for long, if the scheduler started them", () => {
     const scheduling = new Scheduling(hive())
     const [, load] = scheduling.ask("a")
     const id = load?._tag === "Load" ? load.load : ""
@@ -353,7 +353,7 @@ describe("workers", () => {
     assert.deepStrictEqual(inShort(scheduling.tick(1)), ["delete mine"])
   })
 
-  it("keep what is reserved on them when their hive is late", () => {
+  it("keep their reservations while their hive does not report them", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("w1", { slots: 1 })], free: 0 }))
     scheduling.ask("a")
     scheduling.fleet()
@@ -364,10 +364,10 @@ describe("workers", () => {
 })
 
 describe("explain", () => {
-  it("says what was looked at and why not, and reserves nothing", () => {
+  it("lists the candidates with scores or reasons, and reserves nothing", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("w1"), worker("w2", { state: "starting" })] }))
-    const wish = { model: "m", tokens: 10, prefixes: [] }
-    const { candidates, decision } = scheduling.core.explain(wish, scheduling.now)
+    const requirements = { model: "m", tokens: 10, prefixes: [] }
+    const { candidates, decision } = scheduling.core.explain(requirements, scheduling.now)
     assert.deepStrictEqual(decision, { _tag: "Run", worker: worker("w1"), sharedTokens: 0 })
     assert.sameDeepMembers(
       [...candidates],
@@ -379,7 +379,7 @@ describe("explain", () => {
     assert.strictEqual(scheduling.core.load.requests, 0)
   })
 
-  it("places a worker on the device with the index that was sent, a GPU where there is one", () => {
+  it("places a worker on the device with the requested index, a GPU where the hive has one", () => {
     const device = (id: string, kind: "gpu" | "cpu", freeBytes: number) => ({
       id,
       kind,
@@ -394,8 +394,8 @@ describe("explain", () => {
     ]
     const whereOf = (on: ReadonlyArray<(typeof devices)[number]>, index?: string) => {
       const scheduling = new Scheduling(hive({ devices: on }))
-      const wish = { model: "m", tokens: 10, prefixes: [], device: index }
-      const { decision } = scheduling.core.explain(wish, scheduling.now)
+      const requirements = { model: "m", tokens: 10, prefixes: [], device: index }
+      const { decision } = scheduling.core.explain(requirements, scheduling.now)
       return decision._tag === "Place" ? decision.device : decision._tag
     }
     assert.strictEqual(whereOf(devices), "gpu-1")
@@ -406,7 +406,7 @@ describe("explain", () => {
     assert.strictEqual(whereOf(devices, "2"), "Impossible")
   })
 
-  it("says what would be evicted", () => {
+  it("names the workers that would be evicted", () => {
     const old = worker("old", { model: "o", memoryBytes: 16 * gib })
     const scheduling = new Scheduling(hive({ workers: [old], free: 0 }))
     scheduling.now += limits.minResidency

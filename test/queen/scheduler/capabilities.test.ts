@@ -20,8 +20,8 @@ const engineOf = (orders: ReturnType<Scheduling["ask"]>) => {
   return load?._tag === "Load" ? [load.hive, load.engine] : undefined
 }
 
-describe("a request that needs what not every engine can do", () => {
-  it("runs on a worker that can, and on one of which that is not known", () => {
+describe("a request that needs a capability which not every engine has", () => {
+  it("runs on a worker with the capability, or on one whose capabilities are unknown", () => {
     const able = worker("able", { capabilities: server.capabilities })
     const notAble = worker("not", { capabilities: builtIn.capabilities })
     const scheduling = new Scheduling(hive({ workers: [notAble, able], models: model(builtIn, server) }))
@@ -32,7 +32,7 @@ describe("a request that needs what not every engine can do", () => {
     assert.deepStrictEqual(inShort(older.ask("a", tools)), ["run a on older"])
   })
 
-  it("has the engine loaded that can do it: the default one, else another of the hive", () => {
+  it("gets an engine with the capability loaded: the default one, else another of the hive", () => {
     const asks = [
       [[builtIn, server], { capabilities: ["chat"] as const }, undefined],
       [[builtIn, server], tools, "llama-server"],
@@ -46,7 +46,7 @@ describe("a request that needs what not every engine can do", () => {
     }
   })
 
-  it("goes to the hive whose engines can do it, and takes an older hive at its word", () => {
+  it("runs on a hive whose engines have the capability, or on an older hive whose engines are unknown", () => {
     const two = new Scheduling(
       hive({ models: model(builtIn) }),
       hive({ id: "boreas", models: model(builtIn, server) })
@@ -56,7 +56,7 @@ describe("a request that needs what not every engine can do", () => {
     assert.deepStrictEqual(engineOf(older.ask("a", tools)), ["boreas", undefined])
   })
 
-  it("is refused with what is missing when no engine can, and holds back nobody else", () => {
+  it("is refused with the missing capability when no engine has it, without delaying other requests", () => {
     const scheduling = new Scheduling(hive({ models: model(builtIn, server) }))
     const [, refused] = scheduling.ask("a", images)
     assert.deepStrictEqual(refused, {
@@ -65,15 +65,15 @@ describe("a request that needs what not every engine can do", () => {
       refusal: { _tag: "Incapable", capability: "images" }
     })
     assert.deepStrictEqual(inShort(scheduling.ask("b")), ["b waits in 1", "load m on atlas/gpu-0"])
-    // What nobody knows of an engine is no reason to start it in another's place.
+    // An engine of unknown capabilities does not replace the default one.
     const other = new Scheduling(hive({ models: model(builtIn, unknown) }))
     assert.include(inShort(other.ask("a", images)), "refuse a: Incapable")
-    // The engine that it names is the only one that counts.
+    // A request that names an engine gets no other.
     const named = new Scheduling(hive({ models: model(builtIn, server) }))
     assert.include(inShort(named.ask("a", { ...tools, engine: "llama" })), "refuse a: Incapable")
   })
 
-  it("waits while its hive is away, which is no refusal for good", () => {
+  it("is refused for now while the only hive with such an engine is away", () => {
     const scheduling = new Scheduling(
       hive({ models: model(builtIn) }),
       hive({ id: "boreas", models: model(server), away: "connection refused" })
@@ -81,7 +81,7 @@ describe("a request that needs what not every engine can do", () => {
     assert.include(inShort(scheduling.ask("a", tools)), "refuse a: Impossible")
   })
 
-  it("does not hold up those behind it that its worker cannot serve", () => {
+  it("does not delay requests behind it that other workers can serve", () => {
     const notAble = worker("not", { capabilities: builtIn.capabilities, slots: 1 })
     const scheduling = new Scheduling(hive({ workers: [notAble], models: model(builtIn, server), free: 12 }))
     assert.deepStrictEqual(engineOf(scheduling.ask("tools", tools)), ["atlas", "llama-server"])

@@ -6,7 +6,7 @@ import type { LoadFault } from "../../../src/queen/scheduler/messages.ts"
 import { gib, hive, inShort, limits, Scheduling, worker } from "../../support/fleetFakes.ts"
 
 describe("an engine that fails requests", () => {
-  it("is not rested, and no copy of it is loaded", () => {
+  it("keeps its circuit breaker closed, and no second worker is loaded", () => {
     const scheduling = new Scheduling(hive({ workers: [worker("w1")] }))
     for (let i = 0; i < 3 * limits.breakerFaults; i++) {
       assert.deepStrictEqual(inShort(scheduling.ask(`r${i}`)), [`run r${i} on w1`])
@@ -16,10 +16,10 @@ describe("an engine that fails requests", () => {
   })
 })
 
-describe("a request that takes a worker only if it serves already", () => {
+describe("a request for a worker that serves already", () => {
   const again = { avoid: ["atlas/w1"], servingOnly: true }
 
-  it("runs on another one, and is refused where there is none", () => {
+  it("runs on another worker, and is refused if there is none", () => {
     const both = new Scheduling(hive({ workers: [worker("w1"), worker("w2")] }))
     assert.deepStrictEqual(inShort(both.ask("a", again)), ["run a on w2"])
     for (const workers of [[], [worker("w1")], [worker("w1"), worker("w2", { state: "starting" })]]) {
@@ -29,7 +29,7 @@ describe("a request that takes a worker only if it serves already", () => {
     }
   })
 
-  it("waits for one that is busy, until that has gone, and never has one loaded", () => {
+  it("waits for a busy worker as long as it exists, and never has one loaded", () => {
     const two = [worker("w1"), worker("w2", { slots: 1 })]
     const scheduling = new Scheduling(hive({ workers: two }))
     scheduling.ask("a", again)
@@ -55,12 +55,12 @@ describe("a load that fails", () => {
       )
     )
 
-  it("because of its model rests that model on that hive, and holds back no other", () => {
+  it("because of its model starts a cooldown of that model on that hive, and of no other", () => {
     const scheduling = new Scheduling(hive({ models }))
     scheduling.ask("a")
     assert.deepStrictEqual(failLoad(scheduling, 1, "model"), ["refuse a: LoadFailed"])
     assert.include(inShort(scheduling.ask("b", { model: "n" })), "load n on atlas/gpu-0")
-    // While it rests, the reason is remembered, with the time after which it is tried again.
+    // During the cooldown, a refusal names the reason and the time until the next load.
     scheduling.now += 4_000
     const [, refused] = scheduling.ask("c")
     assert.deepStrictEqual(refused, {
@@ -72,7 +72,7 @@ describe("a load that fails", () => {
     assert.include(inShort(scheduling.ask("d")), "load m on atlas/gpu-0")
   })
 
-  it("is tried on another hive, and waits for room there", () => {
+  it("is repeated on another hive, when that has free memory", () => {
     const full = hive({ id: "boreas", models, free: 0 })
     const scheduling = new Scheduling(hive({ models }), full)
     scheduling.ask("a")
@@ -83,7 +83,7 @@ describe("a load that fails", () => {
     assert.deepStrictEqual(failLoad(scheduling, 2, "model"), ["refuse a: LoadFailed"])
   })
 
-  it("rests no other file of the same name", () => {
+  it("starts no cooldown for another file of the same name", () => {
     const of = (revision: string) => hive({ models: [{ id: "m", revision, memoryBytes: 4 * gib }] })
     const scheduling = new Scheduling(of("one"))
     scheduling.ask("a")
@@ -93,12 +93,12 @@ describe("a load that fails", () => {
     assert.include(inShort(scheduling.ask("c")), "load m on atlas/gpu-0")
   })
 
-  it("for a large context rests no smaller one", () => {
+  it("for a large context starts no cooldown for a smaller one", () => {
     const usual = { contextSize: 4096, slots: 1, tokenBytes: 1024 }
     const scheduling = new Scheduling(hive({ models: [{ id: "m", memoryBytes: 4 * gib, usual }] }))
     scheduling.ask("large", { contextSize: 65_536 })
     scheduling.ask("small")
-    // What fails with the large context may work for who needs a small one.
+    // The model may load with the smaller context.
     assert.deepStrictEqual(failLoad(scheduling, 1, "model"), [
       "refuse large: LoadFailed",
       "load m on atlas/gpu-0"
@@ -111,7 +111,7 @@ describe("a load that fails", () => {
     assert.deepStrictEqual(inShort(loaded), ["run small on w1", "load m on atlas/gpu-0"])
   })
 
-  it("because it was killed is repeated at once, a few times", () => {
+  it("whose worker was killed is repeated at once, twice", () => {
     const scheduling = new Scheduling(hive({ models }))
     scheduling.ask("a")
     assert.deepStrictEqual(failLoad(scheduling, 1, "killed"), ["load m on atlas/gpu-0"])
@@ -119,7 +119,7 @@ describe("a load that fails", () => {
     assert.deepStrictEqual(failLoad(scheduling, 3, "killed"), ["refuse a: LoadFailed"])
     assert.include(inShort(scheduling.ask("b")), "refuse b: LoadFailed")
     assert.include(inShort(scheduling.ask("c", { model: "n" })), "load n on atlas/gpu-0")
-    // One that came up in between starts the count again.
+    // A successful load resets the count.
     scheduling.core.handle(
       { _tag: "Loaded", load: "load-4", worker: worker("w", { model: "n" }) },
       scheduling.now
@@ -129,7 +129,7 @@ describe("a load that fails", () => {
     assert.deepStrictEqual(failLoad(scheduling, 5, "killed"), ["load m on atlas/gpu-0"])
   })
 
-  it("because of its hive says nothing of the model: it is loaded elsewhere, or there in a moment", () => {
+  it("because of its hive is repeated on another hive, or on that hive after a second", () => {
     const alone = new Scheduling(hive({ models }))
     alone.ask("a")
     assert.deepStrictEqual(failLoad(alone, 1, "hive"), ["refuse a: LoadFailed"])
@@ -146,7 +146,7 @@ describe("loadFaultOf", () => {
   const reported = (code: string, details?: { readonly killed: boolean }) =>
     new JobFailed({ code, sentence: "no", ...(details === undefined ? {} : { details }) })
 
-  it("tells a broken model from a worker that was killed, a hive that failed and one that is full", () => {
+  it("distinguishes a broken model, a killed worker, a failed hive and a full one", () => {
     const faults = [
       [reported("WorkerFailed", { killed: false }), "model"],
       [reported("WorkerFailed"), "model"],

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { isNewEnough, machineFrom } from "../../../src/queen/ssh/RemoteMachine.ts"
+import { isSupportedNode, machineFrom } from "../../../src/queen/ssh/RemoteMachine.ts"
 import { parseScriptOutput } from "../../../src/queen/ssh/ScriptOutput.ts"
 
 const machine = (...lines: ReadonlyArray<string>) =>
@@ -7,12 +7,12 @@ const machine = (...lines: ReadonlyArray<string>) =>
 
 const linux = ["system Linux", "machine x86_64"]
 
-describe("isNewEnough", () => {
+describe("isSupportedNode", () => {
   it("compares major and minor versions as numbers", () => {
     for (const version of ["22.19.0", "22.20.1", "24.0.0", "100.1.0"])
-      assert.isTrue(isNewEnough(version), version)
+      assert.isTrue(isSupportedNode(version), version)
     for (const version of ["22.18.9", "22.3.0", "9.99.0", "20.19.0"])
-      assert.isFalse(isNewEnough(version), version)
+      assert.isFalse(isSupportedNode(version), version)
   })
 })
 

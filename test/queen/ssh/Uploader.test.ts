@@ -2,16 +2,20 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Result } from "effect"
 import { InstallBundle } from "../../../src/queen/ssh/InstallBundle.ts"
 import { NodeMissing, NoSpace, ProgramBroken, TransferDamaged } from "../../../src/queen/ssh/installErrors.ts"
-import { makeIncoming, removeIncoming, unpack } from "../../../src/queen/ssh/installScripts.ts"
+import {
+  makeIncomingScript,
+  removeIncomingScript,
+  unpackScript
+} from "../../../src/queen/ssh/installScripts.ts"
 import { UnexpectedScriptOutput } from "../../../src/queen/ssh/ScriptOutput.ts"
 import { Ssh } from "../../../src/queen/ssh/Ssh.ts"
-import { type Part, Uploader } from "../../../src/queen/ssh/Uploader.ts"
+import { type InstallPart, Uploader } from "../../../src/queen/ssh/Uploader.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { version } from "../../../src/system/Program.ts"
 
 const target = { alias: "atlas", hostName: "10.0.0.7", port: 22, user: "me" }
 const node = { version: "24.0.0", file: "/bin/node" }
-const part = (kind: Part["kind"]): Part => ({
+const part = (kind: InstallPart["kind"]): InstallPart => ({
   kind,
   contents: { root: "/here", files: ["a"], bytes: 100 },
   name: `name of ${kind}`,
@@ -19,7 +23,7 @@ const part = (kind: Part["kind"]): Part => ({
 })
 
 interface UploadTest {
-  readonly parts: ReadonlyArray<Part>
+  readonly parts: ReadonlyArray<InstallPart>
   readonly freeBytes?: number
   /** The output of the script that creates the folder for archives. */
   readonly created?: string
@@ -32,9 +36,9 @@ const upload = Effect.fnUntraced(function* ({ created, freeBytes = 1_000, parts,
   const calls: Array<string> = []
   const sentences: Array<string> = []
   const run = (script: string, args: ReadonlyArray<string>) => {
-    if (script === makeIncoming) return ["create", created ?? "rbee:incoming /data/incoming"]
-    if (script === removeIncoming) return [`remove ${args.join(" ")}`, ""]
-    assert.strictEqual(script, unpack)
+    if (script === makeIncomingScript) return ["create", created ?? "rbee:incoming /data/incoming"]
+    if (script === removeIncomingScript) return [`remove ${args.join(" ")}`, ""]
+    assert.strictEqual(script, unpackScript)
     return [`unpack ${args.join(" ")}`, unpacked ?? "rbee:placed it"]
   }
   const ssh = Layer.mock(Ssh)({

@@ -7,7 +7,7 @@ const shell = (input: string) => spawnSync("/bin/sh", ["-s"], { input, encoding:
 
 describe("shellInput", () => {
   it.prop(
-    "gives every argument to the script as it is",
+    "passes every argument to the script unchanged",
     [Schema.Array(Schema.String.check(Schema.isPattern(/^[^\0]*$/)))],
     ([some]) => {
       const args = some.map((text) => text.toWellFormed())
@@ -17,7 +17,7 @@ describe("shellInput", () => {
     { arbitrary: { runs: 50 } }
   )
 
-  it("runs nothing of a truncated script, and keeps its commands from reading its text", () => {
+  it("runs nothing of a truncated script, and its commands cannot read its text", () => {
     const whole = shellInput("cat\necho ran\n", ["a b"])
     assert.strictEqual(shell(whole), "ran\n")
     for (let length = 0; length < whole.length - "}\n".length; length++) {

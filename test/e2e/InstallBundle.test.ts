@@ -6,7 +6,7 @@ import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import { findEngine } from "../../src/queen/ssh/enginePackages.ts"
-import { checksumOf, type FileSet, contentsOf } from "../../src/queen/ssh/FileSet.ts"
+import { checksumOf, type FileSet, collectFiles } from "../../src/queen/ssh/FileSet.ts"
 import { type Archive, InstallBundle } from "../../src/queen/ssh/InstallBundle.ts"
 import { Paths } from "../../src/settings/Paths.ts"
 import { version } from "../../src/system/Program.ts"
@@ -15,7 +15,7 @@ import { temporaryFolder } from "../support/rbee.ts"
 
 const thisKind = { platform: process.platform, arch: process.arch, backends: [] }
 
-const withPayload = Effect.provide(
+const withBundle = Effect.provide(
   InstallBundle.layerNoDeps.pipe(
     Layer.provide(Layer.unwrap(Effect.map(temporaryFolder, (folder) => Paths.layerAt(folder)))),
     Layer.provideMerge(NodeServices.layer)
@@ -61,7 +61,7 @@ describe("the program's archive", () => {
       const bin = join(folder, "dist", "bin.js")
       assert.strictEqual(alone(folder, [bin, "--version"]).trim(), `rbee v${version}`)
       assert.include(alone(folder, [bin, "stop", "--json"]), `"queen":"stopped"`)
-    }).pipe(withPayload, Effect.scoped)
+    }).pipe(withBundle, Effect.scoped)
   )
 
   it.live("has a checksum of its contents, independent of the time of packing", () =>
@@ -71,11 +71,11 @@ describe("the program's archive", () => {
       const folder = yield* temporaryFolder
       const program = yield* (yield* InstallBundle).program
       yield* packed(program, folder)
-      const copy = yield* contentsOf(folder, program.files)
+      const copy = yield* collectFiles(folder, program.files)
       assert.strictEqual(yield* checksumOf(copy), checksum)
       writeFileSync(join(folder, "dist", "bin.js"), "other")
       assert.notStrictEqual(yield* checksumOf(copy), checksum)
-    }).pipe(withPayload, Effect.scoped)
+    }).pipe(withBundle, Effect.scoped)
   )
 
   it.live("contains this process's Node", () =>
@@ -83,7 +83,7 @@ describe("the program's archive", () => {
       const contents = yield* (yield* InstallBundle).node
       assert.deepStrictEqual(contents.files, ["bin/node"])
       assert.isAbove(contents.bytes, 10_000_000)
-    }).pipe(withPayload, Effect.scoped)
+    }).pipe(withBundle, Effect.scoped)
   )
 
   it.live("reports tar's error", () =>
@@ -94,7 +94,7 @@ describe("the program's archive", () => {
         .pipe(Effect.flip)
       assert.strictEqual(error._tag, "PayloadError")
       assert.match(error.message, /Could not pack rbee: tar: .*missing/)
-    }).pipe(withPayload, Effect.scoped)
+    }).pipe(withBundle, Effect.scoped)
   )
 })
 
@@ -104,9 +104,9 @@ describe("the engine's archive", () => {
     () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
-        const payload = yield* InstallBundle
-        yield* packed(yield* payload.program, folder)
-        const found = yield* payload.engine(thisKind)
+        const bundle = yield* InstallBundle
+        yield* packed(yield* bundle.program, folder)
+        const found = yield* bundle.engine(thisKind)
         if (Option.isNone(found)) return assert.fail("the engine is not installed here")
         const parcel = yield* packed(found.value, folder)
         assert.isBelow(parcel.bytes, 40_000_000)
@@ -136,7 +136,7 @@ describe("the engine's archive", () => {
           )
         ).pipe(Effect.eventually, Effect.timeout("15 seconds"))
         assert.include(answer, `"choices"`)
-      }).pipe(withPayload, Effect.scoped),
+      }).pipe(withBundle, Effect.scoped),
     30_000
   )
 
