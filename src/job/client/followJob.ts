@@ -114,7 +114,8 @@ class Position {
     if (!this.hasResumed) return events
     // A daemon that resumes at the wrong event sends some twice.
     const fresh = events.filter(({ id }) => id === undefined || id > after)
-    if (fresh.length > 0) this.recovered()
+    // An event without an id may come again with each connection, so it does not show that the daemon resumed.
+    if (fresh.some(({ id }) => id !== undefined)) this.recovered()
     return fresh
   }
 

@@ -366,6 +366,17 @@ describe("faults", () => {
     })
   )
 
+  it.live("a stream that ends again and again after an event without an id", () =>
+    Effect.gen(function* () {
+      const hive = yield* fakeHive(hiveWith(`event: token\ndata: {"text":"a"}\n\n`))
+      assert.strictEqual(
+        yield* sentence(hive.url),
+        "InvalidResponse: Hive ended the stream without an end event (hive 'xyz')"
+      )
+      assert.isBelow(hive.asked.length, 8)
+    })
+  )
+
   it.live("a line beyond the limit", () =>
     Effect.gen(function* () {
       const hive = yield* fakeHive(hiveWith(`data: ${"x".repeat(3_000_000)}`))
