@@ -36,6 +36,8 @@ import { jobsWatch } from "./cli/jobs/watch.ts"
 import { keyCreate } from "./cli/key/create.ts"
 import { keyList } from "./cli/key/list.ts"
 import { keyRevoke } from "./cli/key/revoke.ts"
+import { mockHiveCommand } from "./cli/mock/hive.ts"
+import { mockWorkerCommand } from "./cli/mock/worker.ts"
 import { modelDelete } from "./cli/model/delete.ts"
 import { modelDownload } from "./cli/model/download.ts"
 import { modelGet } from "./cli/model/get.ts"
@@ -137,6 +139,9 @@ export const cli = Command.make("rbee").pipe(
     ),
     group("key", "API keys for applications").pipe(Command.withSubcommands([keyCreate, keyList, keyRevoke])),
     group("engine", "Engines that run models").pipe(Command.withSubcommands([engineInstall])),
+    group("mock", "Mocks with faults to switch on, for tests of failover").pipe(
+      Command.withSubcommands([mockHiveCommand, mockWorkerCommand])
+    ),
     group("config", "Settings and their files").pipe(
       Command.withSubcommands([configShow, configPath, configCheck])
     ),

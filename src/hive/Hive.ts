@@ -1,9 +1,11 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { AuditLog } from "../access/AuditLog.ts"
+import type { AccessRules } from "../daemon/Access.ts"
 import { auditedRouter } from "../daemon/auditedRouter.ts"
 import { checkPort, daemon } from "../daemon/Daemon.ts"
 import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
@@ -71,15 +73,19 @@ const services = Layer.mergeAll(
   Layer.provideMerge([Layer.fresh(Jobs.layer), Layer.fresh(Handlers.layer)])
 )
 
+/** Routes and global middlewares that a hive's server has besides its endpoints. */
+export type HiveExtension = Layer.Layer<never, never, AccessRules | HttpRouter.HttpRouter>
+
 const httpHandlers = Layer.merge(hiveHttpHandlers, gatewayHandlers)
 
 const keys = publicRoutes.pipe(Layer.provideMerge(ApiKeys.layerNoDeps))
 
-const server = Layer.unwrap(
-  Effect.map(Settings, ({ hive: { host, port } }) =>
-    daemon({ name: "hive", host, port }, HiveApi, httpHandlers)
-  )
-).pipe(Layer.provide(keys))
+const serverWith = (extension: HiveExtension) =>
+  Layer.unwrap(
+    Effect.map(Settings, ({ hive: { host, port } }) =>
+      daemon({ name: "hive", host, port }, HiveApi, Layer.merge(httpHandlers, extension))
+    )
+  ).pipe(Layer.provide(keys))
 
 const mounted = (prefix: Prefix) =>
   mountedDaemon({ name: "hive", prefix }, HiveApi, httpHandlers).pipe(Layer.provide(keys))
@@ -96,14 +102,17 @@ const pidFile = Layer.effectDiscard(
   })
 )
 
-const layerNoDeps = Layer.mergeAll(ownHandlers, heartbeat, pidFile).pipe(
-  Layer.provideMerge(server),
-  Layer.provide(auditedRouter(hiveRouter)),
-  Layer.provide(audit),
-  Layer.provideMerge(services),
-  // A hive that cannot listen must not adopt the workers of the running one.
-  Layer.provide(Layer.effectDiscard(Effect.flatMap(Settings, ({ hive }) => checkPort(hive))))
-)
+const layerExtended = (extension: HiveExtension) =>
+  Layer.mergeAll(ownHandlers, heartbeat, pidFile).pipe(
+    Layer.provideMerge(serverWith(extension)),
+    Layer.provide(auditedRouter(hiveRouter)),
+    Layer.provide(audit),
+    Layer.provideMerge(services),
+    // A hive that cannot listen must not adopt the workers of the running one.
+    Layer.provide(Layer.effectDiscard(Effect.flatMap(Settings, ({ hive }) => checkPort(hive))))
+  )
+
+const layerNoDeps = layerExtended(Layer.empty)
 
 const routesNoDeps = (prefix: Prefix) =>
   Layer.merge(ownHandlers, heartbeat).pipe(
@@ -135,6 +144,8 @@ const { layerTest, layerWith, routes, routesTest } = daemonLayers({
 export const Hive = {
   /** Needs the engines, the devices, the settings, the token, an `HttpClient`, and the services of `src/system`. */
   layerNoDeps,
+  /** `layerNoDeps` with more routes and middlewares on the hive's port. A route checks its caller with `AccessRules`. */
+  layerExtended,
   /** With settings that override environment and file, such as `{ "hive.port": "8081" }`, and a token file. */
   layerWith,
   /** With all settings from the environment and the configuration folder. */
