@@ -1,7 +1,8 @@
 import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 
-const limits = { testTimeout: 30_000, hookTimeout: 60_000 }
+// Tests bound the time of what they test; this ends what hangs, also on a machine that does more.
+const limits = { testTimeout: 60_000, hookTimeout: 60_000 }
 
 /** The other projects start programs, which are bundled first. */
 const globalSetup = "test/support/buildPrograms.ts"

@@ -23,6 +23,7 @@ import { Settings } from "../../src/settings/Settings.ts"
 import { version } from "../../src/system/Program.ts"
 import { addProgram, entry, listener, type Machine, makeMachine, sshTo, target } from "../support/machine.ts"
 import { temporaryFolder } from "../support/rbee.ts"
+import { withFastGzip } from "../support/wrapProgram.ts"
 
 interface Scene {
   readonly machine: Machine
@@ -46,6 +47,9 @@ const scene = <A, E>(
 ) =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
+    const path = process.env["PATH"]
+    process.env["PATH"] = withFastGzip(join(folder, "fast"))
+    yield* Effect.addFinalizer(() => Effect.sync(() => void (process.env["PATH"] = path)))
     const machine = makeMachine(folder)
     addProgram(machine, "node", `exec '${process.execPath}' "$@"`)
     const here = join(folder, "here")

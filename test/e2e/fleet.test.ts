@@ -15,6 +15,7 @@ import {
   temporaryHome,
   workerOf
 } from "../support/hive.ts"
+import { slowWorkerProgram } from "../support/programs.ts"
 import { QueenClient, queenLayer } from "../support/queen.ts"
 import { until } from "../support/until.ts"
 
@@ -40,7 +41,9 @@ const fleet = Effect.gen(function* () {
   const hive = Effect.fnUntraced(function* (id: string) {
     const home = yield* temporaryHome
     const context = yield* Layer.build(
-      adding.pipe(Layer.provideMerge(hiveLayer({ home, id, queenUrl: client.url })))
+      adding.pipe(
+        Layer.provideMerge(hiveLayer({ home, id, queenUrl: client.url, worker: slowWorkerProgram }))
+      )
     )
     return yield* Effect.provideContext(boundUrl, context)
   })

@@ -16,8 +16,10 @@ import {
   workerList,
   workerOf
 } from "../support/hive.ts"
+import { slowerWorkerProgram, slowWorkerProgram } from "../support/programs.ts"
 import { until } from "../support/until.ts"
 
+/** Of a slow worker, so that it does not end before the test has done something. */
 const slowAnswer = { ...inferTiny, max_tokens: 480 }
 
 const kill = (pid: number | undefined) => Effect.sync(() => process.kill(pid ?? 0, "SIGKILL"))
@@ -121,7 +123,8 @@ describe("a hive with real workers", () => {
           quickest = Math.min(quickest, yield* cancel)
         }
         assert.isBelow(quickest, 100)
-      })
+      }),
+      { worker: slowWorkerProgram }
     )
   )
 
@@ -218,7 +221,8 @@ describe("a hive with real workers", () => {
         assert.strictEqual(again?.state, "ready")
         assert.notStrictEqual(again?.pid, worker.pid)
         assert.notStrictEqual(again?.port, worker.port)
-      })
+      }),
+      { worker: slowWorkerProgram }
     )
   )
 
@@ -253,7 +257,7 @@ describe("a hive with real workers", () => {
           assert.include(failure.message, "sent nothing for 0.5 s (timeouts.between_tokens)")
         }
       }),
-      { settings: { timeouts: { betweenTokens: Duration.millis(500) } } }
+      { settings: { timeouts: { betweenTokens: Duration.millis(500) } }, worker: slowerWorkerProgram }
     )
   )
 

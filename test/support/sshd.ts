@@ -1,13 +1,14 @@
 import { execFileSync, spawn } from "node:child_process"
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs"
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { userInfo } from "node:os"
-import { delimiter, join } from "node:path"
+import { join } from "node:path"
 import { describe } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import type { SshTarget } from "../../src/queen/ssh/SshTarget.ts"
 import { freePort } from "./ports.ts"
 import { temporaryFolder } from "./rbee.ts"
+import { withFastGzip, wrapProgram } from "./wrapProgram.ts"
 
 const daemon = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"].find((file) => existsSync(file))
 
@@ -102,12 +103,8 @@ export const sshd = Effect.fnUntraced(function* (variables: Readonly<Record<stri
   clientConfig(join(folder, "user"))
   // The programs are called without -F, so that the user's own settings apply; here these stand in for them.
   const bin = join(folder, "bin")
-  mkdirSync(bin)
-  for (const program of ["ssh", "scp"]) {
-    const real = execFileSync("/bin/sh", ["-c", `command -v ${program}`], { encoding: "utf8" }).trim()
-    writeFileSync(join(bin, program), `#!/bin/sh\nexec ${real} -F '${join(folder, "ssh_config")}' "$@"\n`)
-    chmodSync(join(bin, program), 0o755)
-  }
+  for (const program of ["ssh", "scp"]) wrapProgram(bin, program, `-F '${join(folder, "ssh_config")}'`)
+
   // Without it sshd does not start as root.
   if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 })
 
@@ -136,7 +133,7 @@ export const sshd = Effect.fnUntraced(function* (variables: Readonly<Record<stri
   const running: Sshd = {
     target: { alias: "atlas", hostName: "127.0.0.1", port, user },
     folder,
-    environment: { PATH: `${bin}${delimiter}${process.env["PATH"] ?? ""}` },
+    environment: { PATH: withFastGzip(bin) },
     forgetHost: () => writeFileSync(knownHosts, ""),
     changeHost: () => {
       keyAt(join(folder, "other"))

@@ -105,8 +105,9 @@ layer(TinyWorker.layer, { timeout: "60 seconds", excludeTestServices: true })("a
 
   it.effect("stops generating on disconnect and on cancel", () =>
     Effect.gen(function* () {
-      const worker = yield* TinyWorker
-      const body = JSON.stringify({ prompt: "It was", max_tokens: 500, stream: true })
+      // Its context has room for an answer that does not end by itself meanwhile.
+      const worker = yield* llamaWorker(tiny, ["--ctx-size", "8192"])
+      const body = JSON.stringify({ prompt: "It was", max_tokens: 8000, stream: true })
       yield* Effect.callback<void>((resume) => {
         const request = http.request(
           { port: worker.port, method: "POST", path: "/v1/completions" },
