@@ -354,7 +354,7 @@ describe("results", () => {
     Effect.gen(function* () {
       const { code, stdout } = yield* rbee(yield* temporaryFolder, ["op", "--schema"])
       assert.strictEqual(code, 0)
-      assert.strictEqual(Object.keys(JSON.parse(stdout)).length, 25)
+      assert.strictEqual(Object.keys(JSON.parse(stdout)).length, 26)
     })
   )
 })

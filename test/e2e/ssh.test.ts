@@ -121,7 +121,7 @@ describeWithSshd("a hive on another machine", () => {
         assert.isFalse(existsSync(join(home, "config", "tokens", alias)))
         assert.notInclude(readFileSync(join(home, "config", "capabilities.json"), "utf8"), alias)
       }).pipe(Effect.scoped),
-    180_000
+    300_000
   )
 
   it.live("explains connection failures", () =>
