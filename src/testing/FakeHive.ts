@@ -4,6 +4,7 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Token } from "../access/Token.ts"
 import { DaemonAccess } from "../daemon/Access.ts"
@@ -12,6 +13,7 @@ import { boundUrl } from "../daemon/DaemonAddress.ts"
 import { DaemonApi } from "../daemon/DaemonApi.ts"
 import { Handlers } from "../job/Handlers.ts"
 import { Heartbeat } from "../operation/Heartbeat.ts"
+import { type RawAnswer, type ReceivedRequest, serveRaw } from "./RawHive.ts"
 import { fakeSettings, type Script, scriptedJobs } from "./Script.ts"
 
 const FakeHiveGroup = HttpApiGroup.make("hive")
@@ -33,9 +35,25 @@ const serverOf = (script: Script, hiveId: string) =>
     Layer.provide([fakeSettings, Token.layerMemory()])
   )
 
+/** A fake hive that answers each request with bytes of its own choice. */
+export interface RawHive {
+  /** The base URL. */
+  readonly url: string
+  readonly port: number
+  /** The submitted bodies, unchanged, oldest first. */
+  readonly received: Effect.Effect<ReadonlyArray<string>>
+  /** All requests, oldest first; the list grows. */
+  readonly requests: ReadonlyArray<ReceivedRequest>
+  /** How many connections were made to it. */
+  readonly connections: () => number
+  /** Returns when a request with the method and a path that begins so has come. */
+  readonly seen: (method: string, path: string) => Effect.Effect<void>
+}
+
 /**
  * A hive on a free loopback port, without devices and workers, that answers every operation from a script. Job ids, both
- * event formats, resuming and cancelling work as on a real hive.
+ * event formats, resuming and cancelling work as on a real hive. `makeRaw` starts one that breaks these rules as a test
+ * wants it.
  */
 export class FakeHive extends Context.Service<
   FakeHive,
@@ -60,6 +78,15 @@ export class FakeHive extends Context.Service<
       const url = yield* Effect.provideContext(boundUrl, context)
       return FakeHive.of({ url, received: Effect.sync(() => [...received]) })
     })
+
+  /** Starts a server that has each request answered by `answer`, for faults that no real hive has. It stops with the scope. */
+  static readonly makeRaw = (answer: RawAnswer): Effect.Effect<RawHive, never, Scope.Scope> =>
+    Effect.map(serveRaw(answer), (raw) => ({
+      ...raw,
+      received: Effect.sync(() =>
+        raw.requests.filter(({ method }) => method === "POST").map(({ body }) => body)
+      )
+    }))
 
   static readonly layer = (script: Script, hiveId?: string) =>
     Layer.effect(FakeHive, this.make(script, hiveId))

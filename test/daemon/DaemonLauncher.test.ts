@@ -21,7 +21,7 @@ import { Settings } from "../../src/settings/Settings.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
 import { PidFile, type DaemonRecord } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
-import { fakeHive } from "../support/fakeHive.ts"
+import { FakeHive } from "../../src/testing/FakeHive.ts"
 
 const infoOf = (size: number): FileSystem.File.Info => ({
   type: "File",
@@ -98,7 +98,7 @@ describe("a daemon of the original rbee", () => {
   it.live("is recognised by /health, where build info is missing", () =>
     Effect.gen(function* () {
       let health = { status: 200, body: "ok" }
-      const daemon = yield* fakeHive((request, response) => {
+      const daemon = yield* FakeHive.makeRaw((request, response) => {
         const { body, status } = request.url === "/health" ? health : { body: "", status: 404 }
         response.writeHead(status).end(body)
       })

@@ -10,8 +10,8 @@ import { Paths } from "../../src/settings/Paths.ts"
 import { Settings } from "../../src/settings/Settings.ts"
 import { PidFile } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
+import { FakeHive } from "../../src/testing/FakeHive.ts"
 import { startDaemon } from "../support/daemon.ts"
-import { fakeHive } from "../support/fakeHive.ts"
 import { temporaryHome, withHive } from "../support/hive.ts"
 import { QueenClient, withQueen } from "../support/queen.ts"
 
@@ -35,7 +35,7 @@ const refusalAt = Effect.fnUntraced(function* (url: string) {
 })
 
 const answering = (pages: Readonly<Record<string, string>>) =>
-  fakeHive((request: http.IncomingMessage, response: http.ServerResponse) => {
+  FakeHive.makeRaw((request: http.IncomingMessage, response: http.ServerResponse) => {
     const page = pages[request.url ?? ""]
     response.writeHead(page === undefined ? 404 : 200).end(page)
   })

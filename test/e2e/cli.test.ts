@@ -4,7 +4,8 @@ import type * as http from "node:http"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { eventStream, fakeHive, hiveWith, json } from "../support/fakeHive.ts"
+import { FakeHive } from "../../src/testing/FakeHive.ts"
+import { eventStream, hiveWith, json } from "../support/rawAnswers.ts"
 import { rbee, temporaryFolder } from "../support/rbee.ts"
 
 const event = (id: number, kind: string, data: unknown) =>
@@ -21,7 +22,7 @@ const tokens =
 
 /** A fake queen: what a hive answers for jobs is what a queen answers too. */
 const fakeQueen = (events: string | ((response: http.ServerResponse) => void)) =>
-  fakeHive((request, response, body) =>
+  FakeHive.makeRaw((request, response, body) =>
     request.url === "/v1/build-info"
       ? json(response, { name: "queen" })
       : hiveWith(events)(request, response, body)
@@ -39,7 +40,7 @@ describe("infer", () => {
         stdout: "Hello world\n",
         stderr: "[qn-router ] route_job      : Executing operation: infer\n"
       })
-      assert.deepStrictEqual(JSON.parse(queen.asked.find(({ method }) => method === "POST")?.body ?? ""), {
+      assert.deepStrictEqual(JSON.parse(queen.requests.find(({ method }) => method === "POST")?.body ?? ""), {
         operation: "infer",
         hive_id: "atlas",
         model: "m",
@@ -93,7 +94,7 @@ describe("infer", () => {
       const args = ["infer", "--queen", queen.url, "--hive-id", "atlas", "--model", "m", "-"]
       yield* rbee(yield* temporaryFolder, args, { stdin: "from stdin\nsecond line" })
       assert.include(
-        queen.asked.find(({ method }) => method === "POST")?.body,
+        queen.requests.find(({ method }) => method === "POST")?.body,
         `"prompt":"from stdin\\nsecond line"`
       )
     })
@@ -102,7 +103,7 @@ describe("infer", () => {
   it.live("resumes a broken stream without losing or repeating an event", () =>
     Effect.gen(function* () {
       let times = 0
-      const queen = yield* fakeHive((request, response, body) => {
+      const queen = yield* FakeHive.makeRaw((request, response, body) => {
         if (request.url === "/v1/build-info") return json(response, { name: "queen" })
         if (request.url?.includes("/events") !== true) return hiveWith("")(request, response, body)
         eventStream(response)
@@ -114,7 +115,7 @@ describe("infer", () => {
       })
       const ran = yield* rbee(yield* temporaryFolder, infer(queen.url))
       assert.strictEqual(ran.stdout, "one two\n")
-      assert.strictEqual(queen.asked.at(-1)?.path, "/v1/jobs/job-7/events?after=1")
+      assert.strictEqual(queen.requests.at(-1)?.path, "/v1/jobs/job-7/events?after=1")
     })
   )
 })
@@ -189,7 +190,7 @@ describe("exit codes", () => {
         onStdout: (child) => child.kill("SIGINT")
       })
       assert.strictEqual(ran.code, 130)
-      assert.deepInclude(queen.asked.at(-1), { method: "DELETE", path: "/v1/jobs/job-7" })
+      assert.deepInclude(queen.requests.at(-1), { method: "DELETE", path: "/v1/jobs/job-7" })
     })
   )
 
@@ -281,7 +282,7 @@ describe("results", () => {
       assert.deepStrictEqual(JSON.parse(byArgument.stdout), { danced: true })
       yield* rbee(home, ["op", "--queen", queen.url], { stdin: body })
       assert.deepStrictEqual(
-        queen.asked.filter(({ method }) => method === "POST").map((asked) => asked.body),
+        queen.requests.filter(({ method }) => method === "POST").map((asked) => asked.body),
         [body, body]
       )
     })
@@ -368,7 +369,7 @@ describe("worker spawn", () => {
       const given = [[], ["--worker", "gpu-3"], ["--worker", "cuda", "--device", "2"], ["--device", "0"]]
       for (const more of given) yield* rbee(home, [...spawn, ...more])
       assert.deepStrictEqual(
-        queen.asked.filter(({ method }) => method === "POST").map(({ body }) => JSON.parse(body).device),
+        queen.requests.filter(({ method }) => method === "POST").map(({ body }) => JSON.parse(body).device),
         [undefined, undefined, 2, 0]
       )
     })

@@ -16,7 +16,7 @@ import { Settings } from "../../src/settings/Settings.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
 import { PidFile } from "../../src/system/PidFile.ts"
 import { Pids } from "../../src/system/Pids.ts"
-import { fakeHive } from "../support/fakeHive.ts"
+import { FakeHive } from "../../src/testing/FakeHive.ts"
 import {
   Client,
   hiveLayer,
@@ -187,7 +187,7 @@ describe("a hive as a process", () => {
         const worker = workerOf(yield* first.client.events(spawnTiny))
         yield* killed(first.pid, "SIGKILL")
         yield* first.exited
-        const other = yield* fakeHive((_request, response) => void response.end("mine"))
+        const other = yield* FakeHive.makeRaw((_request, response) => void response.end("mine"))
         const port = Number(new URL(other.url).port)
         const error = yield* Effect.flip(Effect.scoped(Layer.build(Layer.fresh(hiveLayer({ home, port })))))
         assert.include(String(error), "is in use")

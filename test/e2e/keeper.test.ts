@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
-import { fakeHive } from "../support/fakeHive.ts"
+import { FakeHive } from "../../src/testing/FakeHive.ts"
 import { freePort } from "../support/ports.ts"
 import { rbee, temporaryFolder } from "../support/rbee.ts"
 import { until } from "../support/until.ts"
@@ -220,7 +220,9 @@ describe("errors", () => {
   it.live("reports a program that occupies the queen's port", () =>
     Effect.gen(function* () {
       const { home, env } = yield* fleet
-      const other = yield* fakeHive((_request, response) => void response.writeHead(404).end("nothing here"))
+      const other = yield* FakeHive.makeRaw(
+        (_request, response) => void response.writeHead(404).end("nothing here")
+      )
       const taken = yield* rbee(home, ["queen", "start"], {
         env: { ...env, RBEE_QUEEN_PORT: String(other.port) }
       })

@@ -4,7 +4,7 @@ import { Effect, Fiber, Stream } from "effect"
 import { HttpClientRequest } from "effect/http"
 import { TestClock } from "effect/testing"
 import { makePooledClient } from "../../src/http/PooledClient.ts"
-import { fakeHive } from "../support/fakeHive.ts"
+import { FakeHive } from "../../src/testing/FakeHive.ts"
 import { until } from "../support/until.ts"
 
 const client = Effect.flatMap(NodeHttpClient.makeDispatcher, (dispatcher) => makePooledClient(dispatcher))
@@ -14,7 +14,7 @@ const piece = Buffer.alloc(64 * 1024, "x")
 describe("the pooled client", () => {
   it.live("gives a body in each of its forms, and the error of one that has another", () =>
     Effect.gen(function* () {
-      const server = yield* fakeHive((request, response, body) => {
+      const server = yield* FakeHive.makeRaw((request, response, body) => {
         response.setHeader("x-body", body)
         response.setHeader("set-cookie", ["a=1", "b=2"])
         response.statusCode = 201
@@ -48,7 +48,7 @@ describe("the pooled client", () => {
 
   it.live("uses its connections again, request after request, also where the body comes in many pieces", () =>
     Effect.gen(function* () {
-      const server = yield* fakeHive((_, response) => {
+      const server = yield* FakeHive.makeRaw((_, response) => {
         for (let i = 0; i < 40; i++) response.write(piece)
         response.end()
       })
@@ -70,7 +70,7 @@ describe("the pooled client", () => {
   it.live("has a server wait whose body is read slowly", () =>
     Effect.gen(function* () {
       let sent = 0
-      const server = yield* fakeHive((_, response) => {
+      const server = yield* FakeHive.makeRaw((_, response) => {
         const more = () => {
           while (sent < 2000) {
             sent++
@@ -107,7 +107,7 @@ describe("the pooled client", () => {
   it.live("gives no piece that is empty when it goes on after a pause", () =>
     Effect.gen(function* () {
       let write: (text: string) => void = () => {}
-      const server = yield* fakeHive((_, response) => {
+      const server = yield* FakeHive.makeRaw((_, response) => {
         response.setHeader("content-length", 10)
         write = (text) => void response.write(text)
         write("0")
@@ -131,7 +131,7 @@ describe("the pooled client", () => {
   it.live("closes the connection of who leaves, before the answer and in the middle of it", () =>
     Effect.gen(function* () {
       let closed = 0
-      const server = yield* fakeHive((request, response) => {
+      const server = yield* FakeHive.makeRaw((request, response) => {
         response.on("close", () => closed++)
         if (request.url === "/body") response.write("a")
       })
@@ -157,7 +157,7 @@ describe("the pooled client", () => {
   it.effect("gives up the connection of an answer that nobody begins to read", () =>
     Effect.gen(function* () {
       let closed = 0
-      const server = yield* fakeHive((_, response) => {
+      const server = yield* FakeHive.makeRaw((_, response) => {
         response.on("close", () => closed++)
         response.write("a")
       })

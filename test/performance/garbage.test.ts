@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { HiveInventory } from "../../src/operation/Inventory.ts"
 import { daemonFlags, programFile } from "../../src/system/Program.ts"
-import { fakeHive } from "../support/fakeHive.ts"
+import { FakeHive } from "../../src/testing/FakeHive.ts"
 import { storedModel } from "../support/gateway.ts"
 import { freePort } from "../support/ports.ts"
 import { temporaryFolder } from "../support/rbee.ts"
@@ -47,7 +47,7 @@ const chunk = JSON.stringify({
 })
 const events = `id: 1\nevent: chunk\ndata: ${chunk}\n\nid: 2\nevent: done\ndata: {"queued_ms":0,"run_ms":0}\n\n`
 
-const answeringHive = fakeHive(({ method, url }, response) => {
+const answeringHive = FakeHive.makeRaw(({ method, url }, response) => {
   if (method === "POST") {
     response.writeHead(200, { "content-type": "text/event-stream", "x-rbee-job-id": "job-1" }).end(events)
     return

@@ -133,7 +133,7 @@ export const fakeProcesses = Effect.gen(function* () {
   return { started: Queue.take(started), startedNow: Queue.size(started), layer }
 })
 
-export interface FakeHive {
+export interface FakeWorkersOptions {
   readonly home: string
   readonly models?: Readonly<Record<string, number>>
   readonly devices?: ReadonlyArray<Device>
@@ -144,7 +144,7 @@ export interface FakeHive {
 
 /** `Workers` over fake processes, devices and models. */
 export const fakeWorkers = (
-  { devices = [cpu], home, measure, models = { small: 10, big: 500 }, settings = {} }: FakeHive,
+  { devices = [cpu], home, measure, models = { small: 10, big: 500 }, settings = {} }: FakeWorkersOptions,
   processes: Layer.Layer<WorkerProcesses>
 ) =>
   Workers.layerNoDeps.pipe(

@@ -47,6 +47,45 @@ const cancelled = (url: string) =>
 
 const endless: Script = () => Stream.concat(Stream.make(JobEvent.token("one")), Stream.never)
 
+describe("a raw FakeHive", () => {
+  it.live("answers with any bytes, and tells what it was asked", () =>
+    Effect.gen(function* () {
+      const hive = yield* FakeHive.makeRaw((request, response, body) =>
+        request.method === "POST" ? response.end(`got ${body}`) : response.socket?.resetAndDestroy()
+      )
+      const seen = yield* Effect.forkChild(hive.seen("GET", "/health"))
+      const answer = yield* Effect.promise(() =>
+        fetch(`${hive.url}/v1/jobs?a=1`, { method: "POST", body: "{}" }).then((response) => response.text())
+      )
+      assert.strictEqual(answer, "got {}")
+      assert.isUndefined(seen.pollUnsafe())
+      const reset = yield* Effect.flip(Effect.tryPromise(() => fetch(`${hive.url}/health`)))
+      assert.include(String(reset.cause), "fetch failed")
+      yield* Fiber.join(seen)
+      assert.deepStrictEqual(hive.requests, [
+        { method: "POST", path: "/v1/jobs?a=1", body: "{}" },
+        { method: "GET", path: "/health", body: "" }
+      ])
+      assert.deepStrictEqual(yield* hive.received, ["{}"])
+      assert.isAtLeast(hive.connections(), 1)
+    })
+  )
+
+  it.live("resets its connections when its scope closes", () =>
+    Effect.gen(function* () {
+      const asking = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const hive = yield* FakeHive.makeRaw(() => {})
+          const asking = yield* Effect.forkDetach(Effect.flip(Effect.tryPromise(() => fetch(hive.url))))
+          yield* hive.seen("GET", "/")
+          return asking
+        })
+      )
+      assert.include(String((yield* Fiber.join(asking)).cause), "fetch failed")
+    })
+  )
+})
+
 describe("FakeHive", () => {
   it.live("answers by its script over a socket, and records the requests", () =>
     Effect.gen(function* () {

@@ -5,12 +5,12 @@ import { TestClock } from "effect/testing"
 import { Device } from "../../../src/hive/devices/Devices.ts"
 import { Workers } from "../../../src/hive/workers/Workers.ts"
 import { temporaryHome } from "../../support/hive.ts"
-import { cpu, fakeProcesses, fakeWorkers, gpu, type FakeHive } from "../../support/hiveFakes.ts"
+import { cpu, fakeProcesses, fakeWorkers, gpu, type FakeWorkersOptions } from "../../support/hiveFakes.ts"
 
 const silent = () => Effect.void
 const request = { model: "small", worker: "cpu", device: 0 }
 
-const setUp = Effect.fnUntraced(function* (options: Omit<FakeHive, "home"> = {}) {
+const setUp = Effect.fnUntraced(function* (options: Omit<FakeWorkersOptions, "home"> = {}) {
   const home = yield* temporaryHome
   const processes = yield* fakeProcesses
   const layer = fakeWorkers({ ...options, home }, processes.layer)

@@ -11,10 +11,10 @@ import { HiveList } from "../../../src/operation/hiveOperations.ts"
 import { Queen } from "../../../src/queen/Queen.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { FakeHive } from "../../../src/testing/FakeHive.ts"
-import { eventStream, fakeHive, hiveWith, json } from "../../support/fakeHive.ts"
 import { Client, failureOf, hiveLayer, narrationOf, resultOf, temporaryHome } from "../../support/hive.ts"
 import { freePort } from "../../support/ports.ts"
 import { QueenClient, queenLayer, withQueen } from "../../support/queen.ts"
+import { eventStream, hiveWith, json } from "../../support/rawAnswers.ts"
 import { until } from "../../support/until.ts"
 
 const spawn = { operation: "worker_spawn", hive_id: "atlas", model: "rbee:tiny", worker: "cpu", device: 0 }
@@ -41,7 +41,7 @@ const oneWorker = () =>
 describe("forwarding through the queen", () => {
   it.live("forwards worker_spawn to localhost and streams the answer back", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(
+      const hive = yield* FakeHive.makeRaw(
         hiveWith(
           frame(1, "narration", { actor: "hv-worker", action: "worker_spawn", message: "Starting" }) +
             frame(2, "result", { id: "tiny-1", state: "ready" }) +
@@ -68,7 +68,7 @@ describe("forwarding through the queen", () => {
 
   it.live("uses the queen's own HTTP client, also if its process has made others", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith(frame(1, "result", { id: "tiny-1" }) + done(2)))
+      const hive = yield* FakeHive.makeRaw(hiveWith(frame(1, "result", { id: "tiny-1" }) + done(2)))
       const home = yield* temporaryHome
       const port = yield* freePort
       const deaf = HttpClient.make(() => Effect.die("a client of somebody else"))
@@ -140,7 +140,7 @@ describe("forwarding through the queen", () => {
 
   it.live("writes a forwarded job's plain view byte for byte", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(
+      const hive = yield* FakeHive.makeRaw(
         hiveWith(
           frame(1, "narration", { actor: "abc", action: "xyz", message: "Short" }) +
             token(2, "né\nw") +
@@ -167,7 +167,7 @@ describe("forwarding through the queen", () => {
   it.live("numbers events as the hive does, plus a constant, and resumes after every event", () =>
     Effect.gen(function* () {
       // The hive leaves out numbers, as it does when its log has dropped narration.
-      const hive = yield* fakeHive(hiveWith(token(1, "a") + token(2, "b") + token(5, "c") + done(6)))
+      const hive = yield* FakeHive.makeRaw(hiveWith(token(1, "a") + token(2, "b") + token(5, "c") + done(6)))
       yield* Effect.gen(function* () {
         const { ask, submit } = yield* QueenClient
         const path = `/v1/jobs/${yield* submit(list)}/events`
@@ -218,7 +218,7 @@ describe("forwarding through the queen", () => {
   it.live("reads a hive's job once for two followers, which see the same events", () =>
     Effect.gen(function* () {
       let end = () => {}
-      const hive = yield* fakeHive(
+      const hive = yield* FakeHive.makeRaw(
         hiveWith((response) => {
           response.write(token(1, "a"))
           end = () => response.end(done(2))
@@ -233,7 +233,9 @@ describe("forwarding through the queen", () => {
         )
         assert.deepStrictEqual(second, yield* Fiber.join(first))
         assert.strictEqual(kindsOf(second), "narration narration token done")
-        const reads = hive.asked.filter(({ method }) => method === "GET")
+        const reads = hive.requests.filter(
+          ({ method, path }) => method === "GET" && path.startsWith("/v1/jobs")
+        )
         assert.deepStrictEqual(
           reads.map(({ path }) => path),
           ["/v1/jobs/job-7/events?after=0"]
@@ -272,7 +274,7 @@ describe("a forwarded job", () => {
 
   it.live("is cancelled if the hive's job was cancelled there", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith(token(1, "a") + frame(2, "cancelled", {})))
+      const hive = yield* FakeHive.makeRaw(hiveWith(token(1, "a") + frame(2, "cancelled", {})))
       yield* Effect.gen(function* () {
         const { ask, follow, submit } = yield* QueenClient
         const id = yield* submit(spawn)
@@ -289,7 +291,7 @@ describe("a forwarded job", () => {
   it.live("ends the hive's job on DELETE, after all events that the hive had emitted", () =>
     Effect.gen(function* () {
       let stream: Parameters<typeof eventStream>[0] | undefined
-      const hive = yield* fakeHive((request, response) => {
+      const hive = yield* FakeHive.makeRaw((request, response) => {
         if (request.method === "POST") return json(response, { job_id: "job-7" })
         if (request.method === "GET") {
           stream = eventStream(response)
@@ -316,7 +318,7 @@ describe("a forwarded job", () => {
         assert.strictEqual(kindsOf(events), "narration narration token token cancelled")
         assert.include(events[3]?.json, "last words")
         assert.lengthOf(
-          hive.asked.filter(({ method, path }) => method === "DELETE" && path === "/v1/jobs/job-7"),
+          hive.requests.filter(({ method, path }) => method === "DELETE" && path === "/v1/jobs/job-7"),
           1
         )
       }).pipe((test) => withQueen(test, { hives: { atlas: hive.url } }))
@@ -352,7 +354,7 @@ describe("a forwarded job", () => {
 
   it.live("ends the hive's job if the hive is silent for too long", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith((response) => response.write(token(1, "a"))))
+      const hive = yield* FakeHive.makeRaw(hiveWith((response) => response.write(token(1, "a"))))
       yield* Effect.gen(function* () {
         const { run } = yield* QueenClient
         const events = yield* run(spawn)
@@ -617,12 +619,12 @@ describe("the queen's own operations", () => {
   it.live("ask a hive for its devices, cache them, and explain a missing answer", () =>
     Effect.gen(function* () {
       const devices = [{ id: "CPU-0", name: "CPU", device_type: "cpu", vram_gb: 4, compute_capability: null }]
-      const atlas = yield* fakeHive((request, response) =>
+      const atlas = yield* FakeHive.makeRaw((request, response) =>
         request.url === "/v1/capabilities"
           ? void response.end(JSON.stringify({ devices }))
           : void response.writeHead(404).end()
       )
-      const boreas = yield* fakeHive((_request, response) => void response.end("<html>"))
+      const boreas = yield* FakeHive.makeRaw((_request, response) => void response.end("<html>"))
       yield* Effect.gen(function* () {
         const { run } = yield* QueenClient
         const ask = (alias: string) => run({ operation: "hive_refresh_capabilities", alias })
@@ -651,7 +653,7 @@ describe("hive health", () => {
   it.live("probes a hive that sends no heartbeats, and reports why one is unreachable", () =>
     Effect.gen(function* () {
       let isUp = true
-      const atlas = yield* fakeHive((request, response) =>
+      const atlas = yield* FakeHive.makeRaw((request, response) =>
         isUp && request.url === "/v1/heartbeat"
           ? void response.end(beatOf("other-name"))
           : void request.socket.destroy()
@@ -676,7 +678,7 @@ describe("hive health", () => {
         const text = JSON.stringify(message)
         if (text.includes("most hives became unreachable at once")) doubts.push(text)
       })
-      const hive = yield* fakeHive((request, response) =>
+      const hive = yield* FakeHive.makeRaw((request, response) =>
         isUp ? void response.end(beatOf("x")) : void request.socket.destroy()
       )
       const hives = { atlas: hive.url, boreas: hive.url, castor: hive.url, never: "http://127.0.0.1:9" }
@@ -690,9 +692,9 @@ describe("hive health", () => {
           yield* until(stateOf(alias), ({ state }) => state === "stale")
         }
         // Each of them has been asked twice more.
-        const asked = hive.asked.length
+        const asked = hive.requests.length
         yield* until(
-          Effect.sync(() => hive.asked.length),
+          Effect.sync(() => hive.requests.length),
           (now) => now >= asked + 6
         )
         assert.strictEqual((yield* stateOf("atlas")).state, "stale")

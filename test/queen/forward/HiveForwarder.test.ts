@@ -12,7 +12,9 @@ import { WorkerList, WorkerSpawn } from "../../../src/operation/workerOperations
 import { HiveDirectory } from "../../../src/queen/forward/HiveDirectory.ts"
 import { HiveForwarder } from "../../../src/queen/forward/HiveForwarder.ts"
 import { type SettingChanges, Settings } from "../../../src/settings/Settings.ts"
-import { eventStream, fakeHive, fakeSocket, hiveWith, json } from "../../support/fakeHive.ts"
+import { FakeHive } from "../../../src/testing/FakeHive.ts"
+import { fakeSocket } from "../../support/fakeSocket.ts"
+import { eventStream, hiveWith, json } from "../../support/rawAnswers.ts"
 import { type TcpProxy, tcpProxy } from "../../support/tcpProxy.ts"
 
 /** The short limit of a test; the others leave time on a machine that does more. */
@@ -65,7 +67,9 @@ const done = (id: number) => `id: ${id}\nevent: done\ndata: {"queued_ms":0,"run_
 describe("what comes back", () => {
   it.live("gives the hive's events in order, each once, without its end", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith(token(1, "a") + ": idle\n\n" + token(2, "b\u2028") + done(3)))
+      const hive = yield* FakeHive.makeRaw(
+        hiveWith(token(1, "a") + ": idle\n\n" + token(2, "b\u2028") + done(3))
+      )
       const events = yield* Stream.runCollect(forward(hive.url))
       assert.deepStrictEqual(events, [
         new NarrationEvent({
@@ -83,7 +87,7 @@ describe("what comes back", () => {
   it.live("gives a request as text the events as the hive sent them", () =>
     Effect.gen(function* () {
       const odd = `id: 1\nevent: token\ndata: { "text" : "b\u2028" , "p": 0.10 }\n\n`
-      const hive = yield* fakeHive(hiveWith(odd + done(2)))
+      const hive = yield* FakeHive.makeRaw(hiveWith(odd + done(2)))
       const request = { operation: "dance", hiveId: "xyz", json: "{}", routing: hiveAnswer }
       const events: Array<JobEvent> = []
       yield* HiveForwarder.use((forwarder) =>
@@ -97,18 +101,20 @@ describe("what comes back", () => {
 
   it.live("fails at an event with unexpected data, and cancels the hive's job", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith(token(1, "a") + `id: 2\nevent: token\ndata: {"txt":1}\n\n`))
+      const hive = yield* FakeHive.makeRaw(
+        hiveWith(token(1, "a") + `id: 2\nevent: token\ndata: {"txt":1}\n\n`)
+      )
       const error = yield* failing(hive.url)
       assert.strictEqual(error._tag, "InvalidResponse")
       assert.strictEqual(error.message, "Hive sent an event 'token' with unexpected data (hive 'xyz')")
-      assert.strictEqual(hive.asked.at(-1)?.method, "DELETE")
+      assert.strictEqual(hive.requests.at(-1)?.method, "DELETE")
     })
   )
 
   it.live("encodes an operation of the application's own with its class, and runs it by its routing", () =>
     Effect.gen(function* () {
       let submitted = 0
-      const hive = yield* fakeHive((request, response, body) => {
+      const hive = yield* FakeHive.makeRaw((request, response, body) => {
         // Only an operation that may be repeated is submitted again.
         if (request.method === "POST" && submitted++ === 0) return void request.socket.resetAndDestroy()
         hiveWith(token(1, "Hello") + done(2))(request, response, body)
@@ -120,7 +126,7 @@ describe("what comes back", () => {
       assert.deepStrictEqual(events.at(-1), new TokenEvent({ id: 1, text: "Hello" }))
       const body = `{"operation":"greet","hive_id":"xyz","since":"1970-01-01T00:00:00.000Z"}`
       assert.deepStrictEqual(
-        hive.asked.filter(({ method }) => method === "POST").map(({ body }) => body),
+        hive.requests.filter(({ method }) => method === "POST").map(({ body }) => body),
         [body, body]
       )
     })
@@ -146,19 +152,19 @@ describe("what comes back", () => {
 
   it.live("sends the text as it came", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith(done(1)))
+      const hive = yield* FakeHive.makeRaw(hiveWith(done(1)))
       const sent = `{ "operation":"dance", "hive_id":"xyz", "n":1.0, "extra":[1e3] }`
       const request = { operation: "dance", hiveId: "xyz", json: sent, routing: hiveAnswer }
       yield* HiveForwarder.use((forwarder) => forwarder.forwardJson(request, () => Effect.void)).pipe(
         Effect.provide(forwarding({ xyz: hive.url }))
       )
-      assert.strictEqual(hive.asked[0]?.body, sent)
+      assert.strictEqual(hive.requests[0]?.body, sent)
     })
   )
 
   it.live("falls back to the plain view of an older hive", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive((request, response) => {
+      const hive = yield* FakeHive.makeRaw((request, response) => {
         if (request.method === "POST") return json(response, { job_id: "job-7" })
         if (request.url?.endsWith("/stream") !== true) return json(response, {}, 404)
         eventStream(response).end("data: one\n\ndata: two [DONE] three\n\ndata: [DONE]\n\n")
@@ -173,13 +179,13 @@ describe("what comes back", () => {
 
   it.live("uses a handful of connections for a hundred operations in a row", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith(done(1)))
+      const hive = yield* FakeHive.makeRaw(hiveWith(done(1)))
       const all = HiveForwarder.use((forwarder) =>
         Effect.forEach(Array.from({ length: 100 }), () => Stream.runDrain(forwarder.forward(list("xyz"))))
       )
       yield* Effect.provide(all, forwarding({ xyz: hive.url }))
       assert.isAtMost(hive.connections(), 5)
-      assert.strictEqual(hive.asked.length, 200)
+      assert.strictEqual(hive.requests.length, 200)
     })
   )
 })
@@ -188,7 +194,7 @@ describe("what the hive fails with", () => {
   it.live("comes through with its type", () =>
     Effect.gen(function* () {
       const failed = `event: failed\ndata: {"error":{"code":"ModelNotFound","message":"No such model","details":{"id":"x"}}}\n\n`
-      const hive = yield* fakeHive(hiveWith(token(1, "a") + failed))
+      const hive = yield* FakeHive.makeRaw(hiveWith(token(1, "a") + failed))
       const error = yield* failing(hive.url)
       assert.strictEqual(error._tag, "JobFailed")
       assert.deepStrictEqual("failure" in error ? error.failure : undefined, {
@@ -201,7 +207,7 @@ describe("what the hive fails with", () => {
 
   it.live("is a cancel when it was one", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith("event: cancelled\ndata: {}\n\n"))
+      const hive = yield* FakeHive.makeRaw(hiveWith("event: cancelled\ndata: {}\n\n"))
       assert.strictEqual((yield* failing(hive.url))._tag, "JobCancelled")
     })
   )
@@ -221,7 +227,7 @@ describe("faults", () => {
 
   it.live("refused", () =>
     Effect.gen(function* () {
-      const gone = yield* Effect.scoped(fakeHive(hiveWith("")))
+      const gone = yield* Effect.scoped(FakeHive.makeRaw(hiveWith("")))
       assert.strictEqual(
         yield* sentence(gone.url),
         "ConnectionFailed: Failed to connect to hive: connection refused (hive 'xyz')"
@@ -250,7 +256,7 @@ describe("faults", () => {
 
   it.live("reset in the middle of the stream", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(
+      const hive = yield* FakeHive.makeRaw(
         hiveWith((response) => {
           response.write(token(1, "a"), () => response.socket?.resetAndDestroy())
         })
@@ -276,7 +282,7 @@ describe("faults", () => {
         const timer = setInterval(() => response.write(": idle\n\n"), 50)
         response.on("close", () => clearInterval(timer))
       }
-      const hive = yield* fakeHive(hiveWith(comments))
+      const hive = yield* FakeHive.makeRaw(hiveWith(comments))
       assert.strictEqual(
         yield* sentence(hive.url, { firstEvent: limit }),
         "HiveTimeout: Hive 'xyz' sent nothing for 0.3 s (timeouts.first_event)"
@@ -287,7 +293,7 @@ describe("faults", () => {
 
   it.live("a stream that stops", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith((response) => void response.write(token(1, "a"))))
+      const hive = yield* FakeHive.makeRaw(hiveWith((response) => void response.write(token(1, "a"))))
       assert.strictEqual(
         yield* sentence(hive.url, { idle: limit }),
         "HiveTimeout: Hive 'xyz' sent nothing for 0.3 s (timeouts.idle)"
@@ -308,7 +314,9 @@ describe("faults", () => {
   )
 
   const answering = (status: number, body: string, type = "application/json") =>
-    fakeHive((_request, response) => void response.writeHead(status, { "content-type": type }).end(body))
+    FakeHive.makeRaw(
+      (_request, response) => void response.writeHead(status, { "content-type": type }).end(body)
+    )
 
   it.live("not JSON", () =>
     Effect.gen(function* () {
@@ -344,7 +352,7 @@ describe("faults", () => {
 
   it.live("no event stream", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive((request, response) =>
+      const hive = yield* FakeHive.makeRaw((request, response) =>
         request.method === "POST" ? json(response, { job_id: "job-7" }) : json(response, {})
       )
       assert.strictEqual(
@@ -357,7 +365,7 @@ describe("faults", () => {
   it.live("a stream without an end, and garbage", () =>
     Effect.gen(function* () {
       for (const events of [token(1, "a"), "", "garbage\u0000\n\n", "data: x\n\n"]) {
-        const hive = yield* fakeHive(hiveWith(events))
+        const hive = yield* FakeHive.makeRaw(hiveWith(events))
         assert.strictEqual(
           yield* sentence(hive.url),
           "InvalidResponse: Hive ended the stream without an end event (hive 'xyz')"
@@ -368,18 +376,18 @@ describe("faults", () => {
 
   it.live("a stream that ends again and again after an event without an id", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith(`event: token\ndata: {"text":"a"}\n\n`))
+      const hive = yield* FakeHive.makeRaw(hiveWith(`event: token\ndata: {"text":"a"}\n\n`))
       assert.strictEqual(
         yield* sentence(hive.url),
         "InvalidResponse: Hive ended the stream without an end event (hive 'xyz')"
       )
-      assert.isBelow(hive.asked.length, 8)
+      assert.isBelow(hive.requests.length, 8)
     })
   )
 
   it.live("a line beyond the limit", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith(`data: ${"x".repeat(3_000_000)}`))
+      const hive = yield* FakeHive.makeRaw(hiveWith(`data: ${"x".repeat(3_000_000)}`))
       assert.include(yield* sentence(hive.url), "limits.line_bytes")
     })
   )
@@ -388,7 +396,7 @@ describe("faults", () => {
 describe("leaving and repeating", () => {
   it.live("cancels the hive's job when the stream is left", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith((response) => void response.write(token(1, "a"))))
+      const hive = yield* FakeHive.makeRaw(hiveWith((response) => void response.write(token(1, "a"))))
       yield* Stream.runDrain(Stream.take(forward(hive.url), 2))
       yield* hive.seen("DELETE", "/v1/jobs/job-7")
     })
@@ -396,18 +404,18 @@ describe("leaving and repeating", () => {
 
   it.live("cancels it when the fiber is interrupted", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith((response) => void response.write(token(1, "a"))))
+      const hive = yield* FakeHive.makeRaw(hiveWith((response) => void response.write(token(1, "a"))))
       const fiber = yield* Effect.forkChild(Stream.runDrain(forward(hive.url)))
       yield* hive.seen("GET", "/v1/jobs/job-7/events")
       yield* Fiber.interrupt(fiber)
-      assert.strictEqual(hive.asked.at(-1)?.method, "DELETE")
+      assert.strictEqual(hive.requests.at(-1)?.method, "DELETE")
     })
   )
 
   it.live("cancels it when the hive tells its id after the fiber was interrupted", () =>
     Effect.gen(function* () {
       const held: Array<() => void> = []
-      const hive = yield* fakeHive((request, response, body) => {
+      const hive = yield* FakeHive.makeRaw((request, response, body) => {
         const answer = () => hiveWith(done(1))(request, response, body)
         if (request.method === "POST") held.push(answer)
         else answer()
@@ -419,7 +427,7 @@ describe("leaving and repeating", () => {
       for (const answer of held) answer()
       yield* Fiber.join(leaving)
       assert.deepStrictEqual(
-        hive.asked.map(({ method }) => method),
+        hive.requests.map(({ method }) => method),
         ["POST", "DELETE"]
       )
     })
@@ -427,7 +435,7 @@ describe("leaving and repeating", () => {
 
   const resetOnce = () => {
     let times = 0
-    return fakeHive((request, response, body) => {
+    return FakeHive.makeRaw((request, response, body) => {
       if (request.method === "POST" && times++ === 0) return void request.socket.resetAndDestroy()
       hiveWith(done(1))(request, response, body)
     })
@@ -438,7 +446,7 @@ describe("leaving and repeating", () => {
       const hive = yield* resetOnce()
       const query = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(list("xyz"))))
       yield* Effect.provide(query, forwarding({ xyz: hive.url }))
-      assert.strictEqual(hive.asked.filter(({ method }) => method === "POST").length, 2)
+      assert.strictEqual(hive.requests.filter(({ method }) => method === "POST").length, 2)
     })
   )
 
@@ -456,7 +464,7 @@ describe("leaving and repeating", () => {
         response.on("close", () => clearInterval(timer))
         setTimeout(() => response.end(done(2)), 1200)
       }
-      const hive = yield* fakeHive(hiveWith(slowly))
+      const hive = yield* FakeHive.makeRaw(hiveWith(slowly))
       const remotes: Array<RemoteWork["hiveJob"]> = []
       const job: RunningJob = {
         id: "job-1",
@@ -479,7 +487,7 @@ describe("leaving and repeating", () => {
       )
       assert.deepStrictEqual(kinds, ["narration", "token"])
       assert.deepStrictEqual(remotes, [{ hiveId: "xyz", jobId: "job-7" }])
-      const methods = hive.asked.map(({ method }) => method)
+      const methods = hive.requests.map(({ method }) => method)
       assert.deepStrictEqual(methods, ["POST", "GET", "GET"])
     })
   )
@@ -494,14 +502,14 @@ describe("leaving and repeating", () => {
         "ConnectionFailed"
       )
 
-      const broken = yield* fakeHive(
+      const broken = yield* FakeHive.makeRaw(
         hiveWith((response) => {
           response.write(token(1, "a"), () => response.socket?.resetAndDestroy())
         })
       )
       const query = HiveForwarder.use((forwarder) => Stream.runDrain(forwarder.forward(list("xyz"))))
       yield* Effect.flip(Effect.provide(query, forwarding({ xyz: broken.url })))
-      assert.strictEqual(broken.asked.filter(({ method }) => method === "POST").length, 1)
+      assert.strictEqual(broken.requests.filter(({ method }) => method === "POST").length, 1)
     })
   )
 
@@ -513,7 +521,7 @@ describe("leaving and repeating", () => {
   /** Runs an operation at a hive behind a proxy, and does something to it when the first token has come. */
   const meddling = (operation: Operation, meddle: (proxy: TcpProxy) => Effect.Effect<void>) =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive(hiveWith(open))
+      const hive = yield* FakeHive.makeRaw(hiveWith(open))
       const proxy = yield* tcpProxy(hive.url)
       const run = HiveForwarder.use((forwarder) =>
         Stream.runForEach(forwarder.forward(operation), ({ _tag }) =>
@@ -541,7 +549,7 @@ describe("leaving and repeating", () => {
       assert.strictEqual(error.message, "Hive 'xyz' sent nothing for 0.4 s (timeouts.silence)")
       assert.isBelow(millis, 10_000)
       assert.deepStrictEqual(
-        hive.asked.map(({ method }) => method),
+        hive.requests.map(({ method }) => method),
         ["POST", "GET"]
       )
     })
@@ -550,7 +558,7 @@ describe("leaving and repeating", () => {
   it.live("fails when the hive has restarted and lost the job", () =>
     Effect.gen(function* () {
       let isRestarted = false
-      const hive = yield* fakeHive((request, response, body) => {
+      const hive = yield* FakeHive.makeRaw((request, response, body) => {
         if (isRestarted) return json(response, { error: { code: "JobNotFound", message: "?" } }, 404)
         hiveWith((opened) => {
           isRestarted = true
@@ -566,7 +574,7 @@ describe("leaving and repeating", () => {
 
   it.live("cannot resume the plain view of an older hive, whose broken connection is an error", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive((request, response) => {
+      const hive = yield* FakeHive.makeRaw((request, response) => {
         if (request.method === "POST") return json(response, { job_id: "job-7" })
         if (request.url?.endsWith("/stream") !== true) return json(response, {}, 404)
         eventStream(response).write("data: one\n\n", () => response.socket?.resetAndDestroy())
@@ -575,13 +583,13 @@ describe("leaving and repeating", () => {
         (yield* failing(hive.url)).message,
         "Failed to connect to hive: connection reset (hive 'xyz')"
       )
-      assert.strictEqual(hive.asked.filter(({ path }) => path.endsWith("/stream")).length, 1)
+      assert.strictEqual(hive.requests.filter(({ path }) => path.endsWith("/stream")).length, 1)
     })
   )
 
   it.live("tells the hive which queen submits", () =>
     Effect.gen(function* () {
-      const hive = yield* fakeHive((request, response, body) => {
+      const hive = yield* FakeHive.makeRaw((request, response, body) => {
         if (request.method === "POST")
           assert.match(String(request.headers["x-rbee-queen"]), /^queen-[0-9a-f-]{36}$/)
         hiveWith(done(1))(request, response, body)

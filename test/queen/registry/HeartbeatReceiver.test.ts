@@ -8,13 +8,14 @@ import { JobsClient } from "../../../src/job/client/JobsClient.ts"
 import { HeartbeatReceiver } from "../../../src/queen/registry/HeartbeatReceiver.ts"
 import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
-import { fakeHive, json } from "../../support/fakeHive.ts"
+import { FakeHive } from "../../../src/testing/FakeHive.ts"
+import { json } from "../../support/rawAnswers.ts"
 
 /** A daemon whose hive id a test may change or remove. */
 const daemon = (hiveId: string | undefined) =>
   Effect.gen(function* () {
     const state = { hiveId, isUp: true }
-    const hive = yield* fakeHive((request, response) => {
+    const hive = yield* FakeHive.makeRaw((request, response) => {
       if (!state.isUp) return void request.socket.destroy()
       return state.hiveId === undefined
         ? json(response, { error: { code: "NotFound", message: "no such path" } }, 404)

@@ -11,7 +11,8 @@ import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
 import { Paths } from "../../../src/settings/Paths.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { Pids } from "../../../src/system/Pids.ts"
-import { fakeHive, json } from "../../support/fakeHive.ts"
+import { FakeHive } from "../../../src/testing/FakeHive.ts"
+import { json } from "../../support/rawAnswers.ts"
 import { temporaryFolder } from "../../support/rbee.ts"
 
 const devices = [
@@ -40,7 +41,7 @@ describe("HiveCapabilities", () => {
       const home = yield* temporaryFolder
       const asked: Array<string | undefined> = []
       let status = 404
-      const hive = yield* fakeHive((request, response) => {
+      const hive = yield* FakeHive.makeRaw((request, response) => {
         asked.push(request.url)
         return request.url === "/capabilities"
           ? json(response, { devices })
@@ -68,7 +69,7 @@ describe("HiveCapabilities", () => {
       const home = yield* temporaryFolder
       const headers: Array<string | undefined> = []
       let times = 0
-      const hive = yield* fakeHive((request, response) => {
+      const hive = yield* FakeHive.makeRaw((request, response) => {
         headers.push(request.headers.authorization)
         times++
         if (times === 1) return json(response, { devices })
