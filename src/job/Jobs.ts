@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import { traced } from "../http/traced.ts"
 import { Settings } from "../settings/Settings.ts"
 import { type IdempotencyConflict, JobEnded, JobNotFound, type TooManyJobs } from "./errors.ts"
 import type { Job } from "./Job.ts"
@@ -96,7 +97,8 @@ const make = Effect.gen(function* () {
   )
 
   return Jobs.of({
-    submit: (submission) => entrance.submit(submission),
+    submit: (submission) =>
+      traced("Jobs.submit", { operation: submission.operation })(entrance.submit(submission)),
     get: (id) => Effect.map(find(id), (job) => job.record),
     list: Effect.sync(() =>
       table

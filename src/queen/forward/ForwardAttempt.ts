@@ -17,6 +17,7 @@ import type { HiveDirectory } from "./HiveDirectory.ts"
 import type { HiveJobs } from "./HiveJobs.ts"
 import type { LostStreams } from "./LostStreams.ts"
 import { StreamActivity } from "./StreamActivity.ts"
+import { StreamSpans } from "./StreamSpans.ts"
 
 /** The services of a forwarder that its attempts use. */
 export interface AttemptServices {
@@ -34,6 +35,7 @@ export class ForwardAttempt {
   readonly #request: Forwarded
   readonly #activity: StreamActivity
   #hasEnded = false
+  #spans: StreamSpans | undefined
   #remote: RemoteHandle | undefined
 
   constructor(services: AttemptServices, request: Forwarded) {
@@ -44,13 +46,14 @@ export class ForwardAttempt {
 
   /** Runs the attempt once; succeeds when the hive's job is done, and fails as the job failed. */
   static readonly run = Effect.fnUntraced(function* <E>(attempt: ForwardAttempt, take: TakeEvents<E>) {
-    const { directory, timeouts } = attempt.#services
+    const { clock, directory, timeouts } = attempt.#services
     const { hiveId, job } = attempt.#request
     const hive = yield* directory.find(hiveId)
     const started = yield* attempt.#submit(hive)
     if (job !== undefined) yield* attempt.#register(job, hive, started.jobId)
     yield* attempt.#forgetLostStream
     attempt.#activity.receivedBytes()
+    attempt.#spans = yield* StreamSpans.start(clock)
     const end = yield* Effect.raceFirst(
       attempt.#follow(hive, started, take),
       enforceDeadlines(attempt.#activity.deadlines(timeouts))
@@ -150,7 +153,9 @@ export class ForwardAttempt {
       }),
       take: (batch) => {
         activity.hasEvents = true
-        return take(batch)
+        return this.#spans === undefined
+          ? take(batch)
+          : Effect.andThen(this.#spans.observe(batch), take(batch))
       }
     }
   }

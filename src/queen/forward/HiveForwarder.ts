@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { hivePool } from "../../http/hivePool.ts"
+import { traced } from "../../http/traced.ts"
 import { JobsClient } from "../../job/client/JobsClient.ts"
 import { JobEvent } from "../../job/log/JobEvent.ts"
 import { Settings } from "../../settings/Settings.ts"
@@ -84,7 +85,9 @@ const make = Effect.gen(function* () {
   }
 
   const forwardJson: ForwardJson = (request, emit) =>
-    Effect.suspend(() => Effect.andThen(emit([forwardStart(request)]), relay(services, request, emit)))
+    Effect.suspend(() => Effect.andThen(emit([forwardStart(request)]), relay(services, request, emit))).pipe(
+      traced("HiveForwarder.forward", { operation: request.operation, hive: request.hiveId })
+    )
 
   return HiveForwarder.of({ forward: forwardWith(forwardJson), forwardJson })
 })

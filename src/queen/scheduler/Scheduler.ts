@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { addFinalizer } from "../../http/scopeFinalizers.ts"
+import { traced } from "../../http/traced.ts"
 import { Settings } from "../../settings/Settings.ts"
 import type { Decision, Requirements } from "./decide.ts"
 import type { ScheduleError } from "./errors.ts"
@@ -108,21 +109,24 @@ const make = Effect.gen(function* () {
       return core.place(requirements, clock.currentTimeMillisUnsafe())
     }),
     explained: (id) => explanations.get(id),
-    reserve: Effect.fnUntraced(function* ({ attempt, waitMs, ...asked }, narrate) {
-      const { model } = asked
-      const id = attempt === 1 ? asked.id : `${asked.id}#${attempt}`
-      const askedAt = clock.currentTimeMillisUnsafe()
-      const deadline = askedAt + (waitMs ?? Duration.toMillis(timeouts.queue))
-      const request = { ...asked, id, askedAt, deadline }
-      yield* fleet.updateFor(model)
-      const assignment = yield* Deferred.make<Assignment, ScheduleError>()
-      const release = yield* releaseOnce(id)
-      explanations.add(asked.id, core.explain(request, askedAt))
-      yield* driver.ask({ assignment, model, narrate }, request)
-      const assigned = yield* awaitAssignment(assignment, deadline)
-      const now = clock.currentTimeMillisUnsafe()
-      const loadMs = driver.loadPeriods.during(model, askedAt, now)
-      return { ...assigned, queueMs: now - askedAt, loadMs, release }
-    })
+    reserve: Effect.fnUntraced(
+      function* ({ attempt, waitMs, ...asked }, narrate) {
+        const { model } = asked
+        const id = attempt === 1 ? asked.id : `${asked.id}#${attempt}`
+        const askedAt = clock.currentTimeMillisUnsafe()
+        const deadline = askedAt + (waitMs ?? Duration.toMillis(timeouts.queue))
+        const request = { ...asked, id, askedAt, deadline }
+        yield* fleet.updateFor(model)
+        const assignment = yield* Deferred.make<Assignment, ScheduleError>()
+        const release = yield* releaseOnce(id)
+        explanations.add(asked.id, core.explain(request, askedAt))
+        yield* driver.ask({ assignment, model, narrate }, request)
+        const assigned = yield* awaitAssignment(assignment, deadline)
+        const now = clock.currentTimeMillisUnsafe()
+        const loadMs = driver.loadPeriods.during(model, askedAt, now)
+        return { ...assigned, queueMs: now - askedAt, loadMs, release }
+      },
+      (reserving, { attempt, model }) => traced("Scheduler.schedule", { model, attempt })(reserving)
+    )
   })
 })
