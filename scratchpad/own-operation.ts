@@ -1,23 +1,20 @@
 // A custom operation, added outside of rbee: its class, its handler, and a command that submits it. The queen does not know
 // the operation, and forwards it to the hive that it names. `node scratchpad/own-operation.ts [name]`
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Console, Effect, FileSystem, Layer, Schedule, Schema, Stream } from "effect"
+import { Console, Effect, Layer, Schedule, Schema, Stream } from "effect"
 import { Argument, Command } from "effect/cli"
-import { Devices, Engines, Hive, workerPool } from "../src/hive/index.ts"
-import { boundUrl, handle, JobsClient, withNarration } from "../src/job/index.ts"
-import { HiveId, hiveQuery } from "../src/operation/index.ts"
+import { Hive } from "../src/hive/index.ts"
 import {
-  DetachedProcess,
-  HiveRegistry,
-  hivePool,
-  HivesConf,
-  Paths,
-  Pids,
-  Queen,
-  PidFile,
+  boundUrl,
+  decodeEvents,
+  type Event,
+  handle,
+  JobsClient,
   Settings,
-  Token
-} from "../src/queen/index.ts"
+  withNarration
+} from "../src/job/index.ts"
+import { HiveId, hiveQuery } from "../src/operation/index.ts"
+import { hivePool, HiveRegistry, Queen } from "../src/queen/index.ts"
 
 class Greet extends Schema.Class<Greet>("Greet")({
   operation: Schema.tag("greet"),
@@ -33,53 +30,50 @@ const greeter = handle(Greet, ({ hive_id, name }, job, emit) =>
   )
 )
 
-const settings = (queenUrl: string) =>
-  Settings.layerDefaults({ queen: { port: 0 }, hive: { id: "atlas", port: 0, queenUrl } })
-
-const machine = (folder: string) =>
-  Layer.mergeAll(PidFile.layer, DetachedProcess.layer, HivesConf.layerMemory([])).pipe(
-    Layer.provideMerge(Pids.layer),
-    Layer.provideMerge(Layer.merge(Paths.layerAt(folder), Token.layerMemory()))
-  )
-
-const queen = Queen.layerNoDeps.pipe(Layer.provide(hivePool), Layer.provide(settings("http://127.0.0.1:9")))
-
+// On free ports, without configuration. An application uses `Queen.layer` and `Hive.layer`.
+const queen = Queen.layerTest()
 const hive = (queenUrl: string) =>
-  greeter.pipe(
-    Layer.provideMerge(Hive.layerNoDeps),
-    Layer.provide([Devices.layerNoDeps, Engines.layerNoDeps, workerPool]),
-    Layer.provide(settings(queenUrl))
-  )
+  Layer.provideMerge(greeter, Hive.layerTest({ hive: { id: "atlas", queenUrl } }))
 
+const client = JobsClient.layerNoDeps.pipe(Layer.provide(hivePool), Layer.provide(Settings.layerDefaults()))
+
+const show = (event: Event) => {
+  switch (event._tag) {
+    case "Narration":
+      return Console.log(event.message)
+    case "Result":
+      return Console.log(`result ${JSON.stringify(event.data)}`)
+    case "Done":
+      return Console.log(`done in ${event.run_ms} ms`)
+    default:
+      return Effect.void
+  }
+}
+
+// A program with a `HiveForwarder` needs no queen: `forward(Greet, new Greet({ hive_id: "atlas", name }))`.
 const greet = (queenUrl: string) =>
   Command.make("greet", { name: Argument.String("name") }, ({ name }) =>
     Effect.gen(function* () {
-      const client = yield* JobsClient
+      const jobs = yield* JobsClient
       const operation = yield* Schema.encodeEffect(Schema.fromJsonString(Greet))(
         new Greet({ hive_id: "atlas", name })
       )
-      const id = yield* client.submit({ url: queenUrl }, operation)
-      yield* Stream.runForEach(client.events({ url: queenUrl }, id), ({ json, kind }) =>
-        Console.log(`${kind} ${json}`)
-      )
+      const id = yield* jobs.submit({ url: queenUrl }, operation)
+      yield* Stream.runForEach(decodeEvents(jobs.events({ url: queenUrl }, id)), show)
     })
   )
 
 const program = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
-  const folder = yield* fs.makeTempDirectoryScoped({ prefix: "rbee-own-operation-" })
-  const services = yield* Layer.build(Layer.provide(queen, machine(folder)))
+  const services = yield* Layer.build(queen)
   const queenUrl = yield* Effect.provideContext(boundUrl, services)
-  yield* Layer.build(Layer.provide(hive(queenUrl), machine(folder)))
+  yield* Layer.build(hive(queenUrl))
 
   // The queen knows the hive after its first heartbeat.
   const { find } = yield* Effect.provideContext(HiveRegistry, services)
   yield* Effect.retry(find("atlas"), { schedule: Schedule.spaced("20 millis"), times: 250 })
 
   const args = process.argv.slice(2)
-  yield* Command.runWith(greet(queenUrl), { version: "1.0.0" })(args.length === 0 ? ["Ada"] : args).pipe(
-    Effect.provideContext(services)
-  )
+  yield* Command.runWith(greet(queenUrl), { version: "1.0.0" })(args.length === 0 ? ["Ada"] : args)
 })
 
-NodeRuntime.runMain(Effect.scoped(program).pipe(Effect.provide(NodeServices.layer)))
+NodeRuntime.runMain(Effect.scoped(program).pipe(Effect.provide([client, NodeServices.layer])))

@@ -57,6 +57,21 @@ describe("the examples", () => {
     })
   )
 
+  it.live("handle each typed error of forwarding", () =>
+    Effect.gen(function* () {
+      const ran = yield* example("typed-errors")
+      assert.strictEqual(ran.code, 0, ran.stderr)
+      assert.deepStrictEqual(ran.stdout.trimEnd().split("\n"), [
+        "HiveNotFound: choose one of boreas, castor",
+        "ConnectionFailed: try again later: refused",
+        "InvalidResponse: upgrade atlas, which answered 500",
+        "HiveTimeout: raise timeouts.idle, now 60 s",
+        "JobFailed: the hive's own error: ModelNotFound",
+        "JobCancelled: cancelled, confirmed: true"
+      ])
+    })
+  )
+
   it.live("mount a queen on an application's own router", () =>
     Effect.gen(function* () {
       const ran = yield* example("mounted")
@@ -76,7 +91,7 @@ describe("the examples", () => {
       assert.include(ran.stdout, "Forwarding greet operation to hive 'atlas'")
       assert.include(ran.stdout, "Looking for a word for Grace")
       assert.include(ran.stdout, `result {"greeting":"Hello Grace, from atlas"}\n`)
-      assert.match(ran.stdout, /^done \{/m)
+      assert.match(ran.stdout, /^done in \d+ ms$/m)
     })
   )
 
