@@ -44,7 +44,7 @@ export const shouldLogFailure = (failures: number) =>
   failures < quietFrom ? Number.isInteger(Math.log2(failures)) : failures % quietFrom === 0
 
 /** A hive's heartbeat, without the address that is added when it is sent. */
-export interface Beat {
+export interface HiveHeartbeat {
   readonly hive_id: string
   /** Unique for each start of the daemon, so that a queen recognizes one daemon that is known under two ids. */
   readonly instance: string
@@ -55,7 +55,7 @@ export interface Beat {
 /** The report of this hive and its workers, for its queen and for `GET /v1/heartbeat`. */
 export class HeartbeatSource extends Context.Service<
   HeartbeatSource,
-  { readonly beat: Effect.Effect<Beat> }
+  { readonly beat: Effect.Effect<HiveHeartbeat> }
 >()("rbee/hive/Heartbeat/HeartbeatSource") {
   static readonly layerNoDeps = Layer.effect(
     HeartbeatSource,

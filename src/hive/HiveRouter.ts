@@ -8,7 +8,7 @@ import { Settings } from "../settings/Settings.ts"
 
 const router = "hv-router"
 
-/** Runs the operations of a hive with their handlers, whatever hive they name, and refuses the queen's. */
+/** Runs the operations of a hive with their handlers, also if they name another hive, and rejects those of the queen. */
 export const hiveRouter = Layer.effect(
   OperationRouter,
   Effect.gen(function* () {

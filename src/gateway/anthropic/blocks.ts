@@ -7,7 +7,7 @@ import {
   type EnginePart,
   type EngineToolCall,
   optional,
-  unsupported
+  unsupportedField
 } from "../endpoint/reading.ts"
 
 const Source = Schema.Struct({
@@ -53,7 +53,7 @@ const imageOf = ({ source }: Block, path: string): Result.Result<EnginePart, Inv
   }
   return source?.type === "url" && source.url
     ? Result.succeed(imagePart(source.url))
-    : unsupported(`${path}.source`, "an image must be given as base64 data or as a URL")
+    : unsupportedField(`${path}.source`, "an image must be given as base64 data or as a URL")
 }
 
 function* documentOf({ source, title }: Block, path: string): Reading<ReadonlyArray<EnginePart>> {
@@ -62,7 +62,7 @@ function* documentOf({ source, title }: Block, path: string): Reading<ReadonlyAr
     const parts = yield* toParts(source.content, `${path}.source.content`)
     return title ? [textPart(title), ...parts] : parts
   }
-  return yield* unsupported(`${path}.source`, `a document can be plain text only: ${fileHint}`)
+  return yield* unsupportedField(`${path}.source`, `a document can be plain text only: ${fileHint}`)
 }
 
 /** The parts of a block of a user or a tool. A block of an unknown type becomes its JSON text, so that nothing is lost. */
@@ -79,7 +79,7 @@ function* partsOf(block: Block, path: string): Reading<ReadonlyArray<EnginePart>
         ? [textPart(block.title ?? ""), ...(yield* toParts(block.content, `${path}.content`))]
         : [textPart(block.title ?? "")]
     case "container_upload":
-      return yield* unsupported(`${path}.type`, `files cannot be stored here: ${fileHint}`)
+      return yield* unsupportedField(`${path}.type`, `files cannot be stored here: ${fileHint}`)
     default: {
       const { cache_control: _, ...fields } = block
       return [textPart(block.text ?? JSON.stringify(fields))]
@@ -105,7 +105,10 @@ export const toParts = (
 function* toolResult({ content, is_error, tool_use_id }: Block, path: string): Reading<EngineMessage> {
   const result = content ?? ""
   if (!isContent(result)) {
-    return yield* unsupported(`${path}.content`, "the result of a tool must be a text or a list of blocks")
+    return yield* unsupportedField(
+      `${path}.content`,
+      "the result of a tool must be a text or a list of blocks"
+    )
   }
   const parts = yield* toParts(result, `${path}.content`)
   return {

@@ -1,5 +1,5 @@
 import type { Format } from "../endpoint/Endpoint.ts"
-import { engineWords } from "../endpoint/failures.ts"
+import { engineErrorFields } from "../endpoint/failures.ts"
 import type { GatewayError } from "../endpoint/GatewayError.ts"
 
 const types: { readonly [status: number]: string } = {
@@ -29,6 +29,6 @@ export const anthropicFormat: Format = {
   api: "Anthropic",
   error: (failure) => ({
     type: "error",
-    error: { type: typeOf(failure.status), message: sentence(failure), ...engineWords(failure) }
+    error: { type: typeOf(failure.status), message: sentence(failure), ...engineErrorFields(failure) }
   })
 }

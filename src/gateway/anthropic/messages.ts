@@ -6,7 +6,7 @@ import { ChoiceWriter } from "../endpoint/ChoiceWriter.ts"
 import type { ResponseContext, Body, Endpoint, EndpointRequest, Reading } from "../endpoint/Endpoint.ts"
 import type { EngineAnswer } from "../endpoint/EngineAnswer.ts"
 import type { GatewayError } from "../endpoint/GatewayError.ts"
-import { given, parsedArguments } from "../endpoint/reading.ts"
+import { definedFields, parsedArguments } from "../endpoint/reading.ts"
 import { anthropicFormat } from "./format.ts"
 import { conversation, readCount, readMessages } from "./request.ts"
 
@@ -151,7 +151,7 @@ function* readMessage(body: Body): Reading<EndpointRequest> {
     model,
     notes,
     api: "chat/completions",
-    body: given({ ...fields, max_tokens, stop, temperature, top_k, top_p }),
+    body: definedFields({ ...fields, max_tokens, stop, temperature, top_k, top_p }),
     reply:
       stream === true
         ? {

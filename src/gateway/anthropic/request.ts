@@ -2,7 +2,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { contentOf, mergeTurns, placeSystem } from "../endpoint/conversation.ts"
 import type { Body, InvalidRequest, Reading } from "../endpoint/Endpoint.ts"
-import { type EngineMessage, engineTool, given, optional, reader } from "../endpoint/reading.ts"
+import { type EngineMessage, engineTool, definedFields, optional, reader } from "../endpoint/reading.ts"
 import { type ToolChoice, toolFields } from "../endpoint/tools.ts"
 import { assistantTurn, Content, toParts, userTurn } from "./blocks.ts"
 
@@ -128,7 +128,7 @@ function* toConversation(request: Common): Reading<Conversation> {
   )
   return {
     notes: [...notes],
-    fields: given({
+    fields: definedFields({
       messages: all,
       ...choice,
       ...(schema === undefined

@@ -8,7 +8,7 @@ const cancelled: GatewayError = fromFailure({
   message: "The request was cancelled by another client"
 })
 
-/** What the client is told about the end of its request's job; undefined if the job is done. */
+/** The failure that the client receives for the end of its job; undefined if the job is done. */
 export const endFailure = (end: LoggedEvent): GatewayError | undefined => {
   const error = endError(end)
   if (error === undefined) return undefined

@@ -81,7 +81,7 @@ export const withFieldNames = (
 }
 
 /** The engine's own code and type, for formats without fields for them. */
-export const engineWords = ({ engine }: GatewayError) => ({
+export const engineErrorFields = ({ engine }: GatewayError) => ({
   ...(engine?.code === undefined || engine.code === null ? {} : { code: engine.code }),
   ...(engine?.type === undefined || engine.type === null ? {} : { engine_type: engine.type })
 })

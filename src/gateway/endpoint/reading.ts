@@ -28,11 +28,11 @@ export const reader = <A>(schema: Schema.ConstraintDecoder<A>) => {
 export const optional = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
 /** The error of a field whose feature no engine of this endpoint supports. */
-export const unsupported = (param: string, what: string) =>
+export const unsupportedField = (param: string, what: string) =>
   Result.fail(new InvalidRequest({ reason: `'${param}': ${what}`, param }))
 
 /** The fields that are neither undefined nor null. */
-export const given = (fields: Body): Body =>
+export const definedFields = (fields: Body): Body =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null))
 
 /** A part of a message in the engines' format. */
@@ -72,7 +72,7 @@ export const engineTool = (
   type: "function",
   function: {
     name,
-    ...given({ description, parameters: parameters ?? { type: "object", properties: {} }, strict })
+    ...definedFields({ description, parameters: parameters ?? { type: "object", properties: {} }, strict })
   }
 })
 

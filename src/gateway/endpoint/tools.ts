@@ -1,6 +1,6 @@
 import * as Result from "effect/Result"
 import { type Body, InvalidRequest } from "./Endpoint.ts"
-import { type EngineTool, given } from "./reading.ts"
+import { type EngineTool, definedFields } from "./reading.ts"
 
 /** Which tools the model may call. */
 export type ToolChoice =
@@ -30,7 +30,7 @@ export const toolFields = (
   if (tools.length === 0) return Result.succeed({})
   const mode = choice?._tag === "Mode" ? choice.mode : undefined
   return Result.succeed(
-    given({
+    definedFields({
       tools: names.length === 0 ? tools : tools.filter((tool) => names.includes(tool.function.name)),
       tool_choice: mode ?? (choice?._tag === "Only" ? (choice.required ? "required" : "auto") : undefined),
       parallel_tool_calls: parallel

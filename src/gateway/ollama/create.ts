@@ -3,8 +3,8 @@ import * as Schema from "effect/Schema"
 import { isGoTemplate, ModelDefinition } from "../../operation/CreatedModel.ts"
 import { ignoredParameters, ModelParameters } from "../../operation/ModelParameters.ts"
 import { type Body, InvalidRequest, type Reading } from "../endpoint/Endpoint.ts"
-import { given, optional, reader, unsupported } from "../endpoint/reading.ts"
-import { says } from "./request.ts"
+import { definedFields, optional, reader, unsupportedField } from "../endpoint/reading.ts"
+import { isPresent } from "./request.ts"
 
 const Texts = Schema.Union([Schema.String, Schema.Array(Schema.String)])
 
@@ -49,7 +49,7 @@ const invalid = (param: string, reason: string) =>
   Result.fail(new InvalidRequest({ reason: `'${param}': ${reason}`, param }))
 
 const isEmpty = (value: unknown) =>
-  !says(value) || (typeof value === "object" && value !== null && Object.keys(value).length === 0)
+  !isPresent(value) || (typeof value === "object" && value !== null && Object.keys(value).length === 0)
 
 function* readParametersOf(parameters: Body | null | undefined): Reading<ModelParameters> {
   const named = Object.entries(parameters ?? {}).filter(([name]) => !ignoredParameters.has(name))
@@ -75,19 +75,19 @@ function* readCreateRequest(body: Body): Reading<CreateRequest> {
   const name = request.model || request.name
   if (!name) return yield* invalid("model", "must be the name of the new model")
   for (const field of ["modelfile", "files", "adapters", "quantize", "quantization"] as const) {
-    if (!isEmpty(request[field])) return yield* unsupported(field, unsupportedFields[field])
+    if (!isEmpty(request[field])) return yield* unsupportedField(field, unsupportedFields[field])
   }
   const { from, license, messages, stream, system, template } = request
   if (!from) return yield* invalid("from", "must be the name of the model to make it from")
   if (template && isGoTemplate(template)) {
-    return yield* unsupported(
+    return yield* unsupportedField(
       "template",
       "it is a Go template; chat templates here are Jinja, such as {% for message in messages %}{{ message.content }}{% endfor %}"
     )
   }
   const parameters = yield* readParametersOf(request.parameters)
   const definition = yield* readDefinition(
-    given({
+    definedFields({
       system: system || undefined,
       template: template || undefined,
       parameters: isEmpty(parameters) ? undefined : parameters,

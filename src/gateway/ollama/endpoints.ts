@@ -4,19 +4,19 @@ import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { contextOf, ModelParameters, samplingFields } from "../../operation/ModelParameters.ts"
 import type { ResponseContext, Body, Endpoint, EndpointRequest, Reading } from "../endpoint/Endpoint.ts"
-import { given, unsupported } from "../endpoint/reading.ts"
+import { definedFields, unsupportedField } from "../endpoint/reading.ts"
 import { chatShape, generateShape, loadedReply, nanos, reply, type Shape, unloadedReply } from "./answer.ts"
 import { ollamaFormat } from "./format.ts"
 import {
   type Common,
   defaults,
-  isZero,
+  unloadsModel,
   readChat,
   readEmbed,
   readGenerate,
   readOldEmbedding,
   responseFormat,
-  says,
+  isPresent,
   thinking,
   toMessages,
   toTools
@@ -35,7 +35,7 @@ type KeepAlive = string | number | null | undefined
 
 /** A request without a prompt loads the model, or unloads it if `keep_alive` is 0. */
 const withoutPrompt = (model: string, shape: Shape, keepAlive: KeepAlive): EndpointRequest =>
-  isZero(keepAlive)
+  unloadsModel(keepAlive)
     ? { ...loading(model, shape), reply: unloadedReply(shape), unload: "instead" }
     : loading(model, shape)
 
@@ -44,7 +44,7 @@ const commonFields = ({ format, keep_alive, options, think }: Common, more: Body
   body: { ...samplingFields(options), ...responseFormat(format), ...thinking(think), ...more },
   defaults,
   contextSize: contextOf(options),
-  ...(isZero(keep_alive) ? ({ unload: "after" } as const) : {})
+  ...(unloadsModel(keep_alive) ? ({ unload: "after" } as const) : {})
 })
 
 const fieldNames = {
@@ -59,10 +59,10 @@ const noImages = "engines behind this endpoint do not support images; remove the
 function* readChatRequest(body: Body): Reading<EndpointRequest> {
   const request = yield* readChat(body)
   const { keep_alive, messages, model, stream, tools } = request
-  if (!says(messages)) return withoutPrompt(model, chatShape, keep_alive)
+  if (!isPresent(messages)) return withoutPrompt(model, chatShape, keep_alive)
   const turns = messages ?? []
-  const withImage = turns.findIndex(({ images }) => says(images))
-  if (withImage !== -1) return yield* unsupported(`messages.${withImage}.images`, noImages)
+  const withImage = turns.findIndex(({ images }) => isPresent(images))
+  if (withImage !== -1) return yield* unsupportedField(`messages.${withImage}.images`, noImages)
   return {
     model,
     api: "chat/completions",
@@ -90,7 +90,7 @@ function* readGenerateRequest(body: Body): Reading<EndpointRequest> {
   const request = yield* readGenerate(body)
   const { keep_alive, model, prompt, raw, stream, system } = request
   for (const field of Struct.keys(notInGenerate)) {
-    if (says(request[field])) return yield* unsupported(field, notInGenerate[field])
+    if (isPresent(request[field])) return yield* unsupportedField(field, notInGenerate[field])
   }
   if (prompt === undefined || prompt === null || prompt === "") {
     return withoutPrompt(model, generateShape, keep_alive)
@@ -98,7 +98,7 @@ function* readGenerateRequest(body: Body): Reading<EndpointRequest> {
   const answer = reply(generateShape, stream)
   if (raw === true) return { model, api: "completions", ...commonFields(request, { prompt }), reply: answer }
   const user = { role: "user", content: prompt }
-  const messages = says(system) ? [{ role: "system", content: system }, user] : [user]
+  const messages = isPresent(system) ? [{ role: "system", content: system }, user] : [user]
   return { model, api: "chat/completions", ...commonFields(request, { messages }), reply: answer }
 }
 
@@ -151,10 +151,10 @@ const embedding = (
 ): EndpointRequest => ({
   model,
   api: "embeddings",
-  body: { ...options, input: says(input) ? input : "." },
+  body: { ...options, input: isPresent(input) ? input : "." },
   reply: {
     _tag: "Document",
-    toText: says(input) ? toText : (_document, context) => JSON.stringify(loaded(context))
+    toText: isPresent(input) ? toText : (_document, context) => JSON.stringify(loaded(context))
   }
 })
 
@@ -164,7 +164,7 @@ export const embedEndpoint: Endpoint = {
   format: ollamaFormat,
   read: (body) =>
     Result.map(readEmbed(body), ({ dimensions, input, model, truncate }) => {
-      const options = given({ dimensions, truncate: truncate ?? true })
+      const options = definedFields({ dimensions, truncate: truncate ?? true })
       return embedding(model, input, options, embedded, ({ model }) => ({ model, embeddings: [] }))
     })
 }

@@ -132,7 +132,7 @@ export const thinking = (think: boolean | string | null | undefined): Body => {
 const zero = /^-?0+(\.0+)?(ns|us|µs|ms|s|m|h)?$/
 
 /** Whether the model is to be unloaded after the answer. */
-export const isZero = (keepAlive: string | number | null | undefined) =>
+export const unloadsModel = (keepAlive: string | number | null | undefined) =>
   keepAlive !== undefined && keepAlive !== null && zero.test(String(keepAlive).trim())
 
 /** The `response_format` of the engine's body. */
@@ -163,7 +163,7 @@ export const toMessages = (messages: ReadonlyArray<Message>): ReadonlyArray<Engi
       const text = content ?? ""
       const role = turn.role === "developer" ? "system" : turn.role
       if (role === "tool") return { role, content: text, tool_call_id: answered(tool_call_id, tool_name) }
-      const reasoning = says(thinking) ? { reasoning_content: thinking ?? "" } : {}
+      const reasoning = isPresent(thinking) ? { reasoning_content: thinking ?? "" } : {}
       if (tool_calls === undefined || tool_calls === null || tool_calls.length === 0)
         return { role, content: text, ...reasoning }
       const calls = tool_calls.map(({ function: called, id }, index): EngineToolCall => ({
@@ -191,5 +191,5 @@ export const toTools = (tools: ReadonlyArray<typeof Tool.Type> | null | undefine
       }
 
 /** Whether a field has a value: not undefined, null, an empty string or an empty list. */
-export const says = (value: unknown) =>
+export const isPresent = (value: unknown) =>
   value !== undefined && value !== null && value !== "" && !(Array.isArray(value) && value.length === 0)

@@ -1,7 +1,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import { type Body, InvalidRequest, type Reading } from "../endpoint/Endpoint.ts"
-import { type EngineTool, given } from "../endpoint/reading.ts"
+import { type EngineTool, definedFields } from "../endpoint/reading.ts"
 import { type ToolChoice, toolFields } from "../endpoint/tools.ts"
 import { callsOfFunctions, toolsOfFunctions } from "./legacyFunctions.ts"
 
@@ -45,9 +45,9 @@ const toEngineMessage = (message: unknown): unknown => {
   const calls = isEmptyList(tool_calls) ? undefined : (tool_calls ?? undefined)
   const engineContent = contentOf(content, role, calls !== undefined)
   return {
-    ...given({ role: role === "developer" ? "system" : role }),
+    ...definedFields({ role: role === "developer" ? "system" : role }),
     ...(engineContent === undefined ? {} : { content: engineContent }),
-    ...given({ ...others, name: name === "" ? undefined : name, tool_calls: calls })
+    ...definedFields({ ...others, name: name === "" ? undefined : name, tool_calls: calls })
   }
 }
 
@@ -56,18 +56,21 @@ const noParameters = { type: "object", properties: {} }
 
 const toEngineTool = (tool: unknown): unknown =>
   isTool(tool)
-    ? { ...tool, function: { parameters: noParameters, ...given(tool.function), name: tool.function.name } }
+    ? {
+        ...tool,
+        function: { parameters: noParameters, ...definedFields(tool.function), name: tool.function.name }
+      }
     : tool
 
 function* toEngine(body: Body): Reading<Body> {
-  const fields = callsOfFunctions(toolsOfFunctions(given(body)))
+  const fields = callsOfFunctions(toolsOfFunctions(definedFields(body)))
   const { messages, tool_choice, tools: offered, ...others } = fields
   const tools = Array.isArray(offered) ? offered.map(toEngineTool) : offered
   const turns = Array.isArray(messages) ? messages.map(toEngineMessage) : messages
   const choice = choiceByName(tool_choice)
   if (choice === undefined) {
     const none = isEmptyList(tools)
-    return given({ ...others, messages: turns, ...(none ? {} : { tools, tool_choice }) })
+    return definedFields({ ...others, messages: turns, ...(none ? {} : { tools, tool_choice }) })
   }
   if (!Array.isArray(tools) || !tools.every(isTool)) {
     return yield* Result.fail(

@@ -12,7 +12,7 @@ import {
   type ResponseMode
 } from "../endpoint/Endpoint.ts"
 import type { EngineAnswer, EngineChoice } from "../endpoint/EngineAnswer.ts"
-import { given } from "../endpoint/reading.ts"
+import { definedFields } from "../endpoint/reading.ts"
 import { chatBody } from "./chatRequest.ts"
 import { completionLogprobs, logprobsWriter } from "./completionLogprobs.ts"
 import { openAiError, openAiFormat } from "./format.ts"
@@ -148,7 +148,7 @@ function* readCompletion(body: Body): Reading<EndpointRequest> {
   return {
     model,
     api: "completions",
-    body: given(body),
+    body: definedFields(body),
     reply: typeof logprobs === "number" || logprobs === true ? withLogprobs(reply) : reply
   }
 }
@@ -175,7 +175,7 @@ export const embeddingsEndpoint: Endpoint = {
     Result.map(readModel(body), (model) => ({
       model,
       api: "embeddings",
-      body: given(body),
+      body: definedFields(body),
       reply: { _tag: "Document", toText: (document) => document }
     }))
 }

@@ -7,7 +7,7 @@ import {
   type EnginePart,
   type EngineToolCall,
   optional,
-  unsupported
+  unsupportedField
 } from "../endpoint/reading.ts"
 
 const Part = Schema.Struct({
@@ -42,17 +42,20 @@ const partOf = (part: typeof Part.Type, path: string): Result.Result<EnginePart,
   if (part.type === "input_image") {
     return part.image_url
       ? Result.succeed(imagePart(part.image_url))
-      : unsupported(`${path}.image_url`, "an image must be given by a URL; files cannot be stored here")
+      : unsupportedField(`${path}.image_url`, "an image must be given by a URL; files cannot be stored here")
   }
   if (part.type === "input_file" || part.type === "input_audio") {
-    return unsupported(
+    return unsupportedField(
       `${path}.type`,
       `parts of the type '${part.type}' are not supported; send text or images`
     )
   }
   const text = part.text ?? part.refusal
   return text === undefined || text === null
-    ? unsupported(`${path}.type`, `parts of the type '${part.type}' are not supported; send text or images`)
+    ? unsupportedField(
+        `${path}.type`,
+        `parts of the type '${part.type}' are not supported; send text or images`
+      )
     : Result.succeed(textPart(text))
 }
 
@@ -114,7 +117,7 @@ function* toMessages(items: ReadonlyArray<Item>): Reading<Turns> {
       const thoughts = thoughtsOf(item)
       if (thoughts !== "") messages.push({ role: "assistant", content: "", reasoning_content: thoughts })
     } else if (type === "item_reference") {
-      yield* unsupported(`${path}.type`, "items are not stored here; send the complete item")
+      yield* unsupportedField(`${path}.type`, "items are not stored here; send the complete item")
     } else {
       notes.add(`Items of the type '${(type ?? "").slice(0, 64)}' in 'input' are ignored`)
     }

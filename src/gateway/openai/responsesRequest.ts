@@ -3,7 +3,14 @@ import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { mergeTurns, placeSystem } from "../endpoint/conversation.ts"
 import type { Body, InvalidRequest, Reading } from "../endpoint/Endpoint.ts"
-import { type EngineMessage, engineTool, given, optional, reader, unsupported } from "../endpoint/reading.ts"
+import {
+  type EngineMessage,
+  engineTool,
+  definedFields,
+  optional,
+  reader,
+  unsupportedField
+} from "../endpoint/reading.ts"
 import { type ToolChoice, toolFields } from "../endpoint/tools.ts"
 import { Item, readItems, type Turns } from "./responsesItems.ts"
 
@@ -63,7 +70,9 @@ export type ResponsesRequest = typeof ResponsesRequest.Type
 export const readResponses = reader(ResponsesRequest)
 
 const toFormat = ({ name, schema, strict, type }: typeof TextFormat.Type) =>
-  type === "json_schema" ? { type, json_schema: given({ name: name ?? "answer", schema, strict }) } : { type }
+  type === "json_schema"
+    ? { type, json_schema: definedFields({ name: name ?? "answer", schema, strict }) }
+    : { type }
 
 const toChoice = (choice: ResponsesRequest["tool_choice"]): ToolChoice | undefined => {
   if (choice === undefined || choice === null) return undefined
@@ -94,11 +103,11 @@ const storedFields = {
 /** Rejects fields that require stored responses, conversations or prompts. */
 function* checkStored(request: ResponsesRequest): Reading<void> {
   if (request.background === true) {
-    yield* unsupported("background", "responses are not stored here; wait for this one, or stream it")
+    yield* unsupportedField("background", "responses are not stored here; wait for this one, or stream it")
   }
   for (const field of Struct.keys(storedFields)) {
     const value = request[field]
-    if (value !== undefined && value !== null) yield* unsupported(field, storedFields[field])
+    if (value !== undefined && value !== null) yield* unsupportedField(field, storedFields[field])
   }
 }
 
@@ -123,7 +132,7 @@ function* toEngine(request: ResponsesRequest): Reading<ResponsesBody> {
   const { messages, notes } = yield* turnsOf(request.input)
   const system: ReadonlyArray<EngineMessage> = instructions ? [{ role: "system", content: instructions }] : []
   const turns = mergeTurns(placeSystem([...system, ...messages]))
-  if (turns.length === 0) yield* unsupported("input", "the input is empty; send a text or items")
+  if (turns.length === 0) yield* unsupportedField("input", "the input is empty; send a text or items")
   const tools = request.tools ?? []
   const functions = tools.filter(isFunction)
   const choice = yield* toolFields(
@@ -140,7 +149,7 @@ function* toEngine(request: ResponsesRequest): Reading<ResponsesBody> {
       ...tools.filter((tool) => !isFunction(tool)).map(omittedTool),
       ...(request.truncation === "auto" ? [notTruncated] : [])
     ],
-    body: given({
+    body: definedFields({
       messages: turns,
       max_tokens: max_output_tokens,
       temperature,

@@ -46,7 +46,7 @@ export const make = Effect.fn("DeviceTool.make")(function* (
   spawner: ChildProcessSpawner.ChildProcessSpawner["Service"]
 ) {
   const lastNotes = yield* Ref.make("")
-  const ask = Effect.gen(function* () {
+  const list = Effect.gen(function* () {
     const report = yield* run(tool, spawner)
     const notes = report.notes.slice(0, maxNotes).join("; ")
     if (notes !== (yield* Ref.getAndSet(lastNotes, notes)) && notes !== "") {
@@ -54,7 +54,7 @@ export const make = Effect.fn("DeviceTool.make")(function* (
     }
     return report.gpus
   })
-  return yield* Effect.cachedWithTTL(ask, (exit) =>
+  return yield* Effect.cachedWithTTL(list, (exit) =>
     Exit.isSuccess(exit) && exit.value.length === 0 ? "10 seconds" : 0
   )
 })

@@ -76,7 +76,7 @@ export class Devices extends Context.Service<
 }
 
 const gib = (bytes: number) => Math.round((bytes / 1024 ** 3) * 10) / 10
-const wholeGib = (bytes: number) => Math.floor(bytes / 1024 ** 3)
+const gibibytes = (bytes: number) => Math.floor(bytes / 1024 ** 3)
 
 // Each list's numbers start after the highest index of the previous list, so that a GPU keeps its number when another one
 // of its list is skipped.
@@ -94,7 +94,7 @@ const gpuDevice = (gpu: DeviceTool.Gpu, number: number) =>
     id: `GPU-${number}`,
     name: gpu.name,
     device_type: "gpu",
-    vram_gb: wholeGib(gpu.totalBytes),
+    vram_gb: gibibytes(gpu.totalBytes),
     vram_bytes: gpu.totalBytes,
     compute_capability: gpu.computeCapability,
     backend: gpu.backend,
@@ -108,7 +108,7 @@ const cpuDevice = (facts: HostInfo) =>
     id: "CPU-0",
     name: `CPU (${facts.cores} ${facts.cores === 1 ? "core" : "cores"})`,
     device_type: "cpu",
-    vram_gb: wholeGib(facts.totalBytes),
+    vram_gb: gibibytes(facts.totalBytes),
     vram_bytes: facts.totalBytes,
     compute_capability: null,
     backend: "cpu",

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Settings } from "../../settings/Settings.ts"
-import { type FetchError, InvalidAnswer, shownUrl, TooManyRedirects } from "./errors.ts"
+import { type FetchError, InvalidAnswer, withoutQuery, TooManyRedirects } from "./errors.ts"
 import { makeHostClients } from "./hostClients.ts"
 import { readChunks } from "./readChunks.ts"
 import type { Access } from "./RemoteModel.ts"
@@ -23,7 +23,7 @@ export interface FetchRequest {
 }
 
 /** A response of status 200 or 206, whose body can be read once. */
-export interface Opened {
+export interface OpenResponse {
   readonly status: number
   /** By name in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>
@@ -44,7 +44,7 @@ export class Fetcher extends Context.Service<
     ) => Effect.Effect<A, FetchError>
     /** Reads a text of at most 8 MB. */
     readonly text: (request: FetchRequest) => Effect.Effect<string, FetchError>
-    readonly open: (request: FetchRequest) => Effect.Effect<Opened, FetchError, Scope.Scope>
+    readonly open: (request: FetchRequest) => Effect.Effect<OpenResponse, FetchError, Scope.Scope>
   }
 >()("rbee/hive/download/Fetcher") {
   static readonly layerNoDeps = Layer.effect(
@@ -65,7 +65,7 @@ const authorization = ({ token }: Access) =>
 
 /** The target of a redirect. */
 const redirectTarget = (url: URL, location: string | undefined, access: Access) => {
-  const invalid = (detail: string) => Effect.fail(new InvalidAnswer({ url: shownUrl(url.href), detail }))
+  const invalid = (detail: string) => Effect.fail(new InvalidAnswer({ url: withoutQuery(url.href), detail }))
   const next = URL.parse(location ?? "", url.href)
   if (next === null || !/^https?:$/.test(next.protocol)) return invalid("redirects to an invalid address")
   const isDowngrade = url.protocol === "https:" && next.protocol === "http:"
@@ -75,7 +75,7 @@ const redirectTarget = (url: URL, location: string | undefined, access: Access) 
 }
 
 /** The text of a body of at most 8 MB. */
-const textOf = Effect.fnUntraced(function* (opened: Opened, url: string) {
+const textOf = Effect.fnUntraced(function* (opened: OpenResponse, url: string) {
   const decoder = new TextDecoder()
   let text = ""
   yield* opened.read((chunks) => {
@@ -83,7 +83,7 @@ const textOf = Effect.fnUntraced(function* (opened: Opened, url: string) {
     const detail = `answered with over ${maxTextBytes} bytes`
     return text.length <= maxTextBytes
       ? Effect.void
-      : Effect.fail(new InvalidAnswer({ url: shownUrl(url), detail }))
+      : Effect.fail(new InvalidAnswer({ url: withoutQuery(url), detail }))
   })
   return text
 })
@@ -137,13 +137,13 @@ const make = Effect.gen(function* () {
       }
       url = yield* redirectTarget(url, response.headers["location"], access)
     }
-    return yield* new TooManyRedirects({ url: shownUrl(first) })
+    return yield* new TooManyRedirects({ url: withoutQuery(first) })
   })
 
   const open = Effect.fn("Fetcher.open")(function* (options: FetchRequest) {
     const { response, url } = yield* request(options)
     const body = Stream.mapError(response.stream, connectionError(url.href, proxyOf(url)))
-    const opened: Opened = {
+    const opened: OpenResponse = {
       status: response.status,
       headers: response.headers,
       read: (take) => readChunks(body, take, { clock, silenceMillis, url: url.href })
@@ -166,7 +166,10 @@ const make = Effect.gen(function* () {
       return yield* Effect.mapError(
         Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(json),
         () =>
-          new InvalidAnswer({ url: shownUrl(options.url), detail: "did not answer with the JSON of a model" })
+          new InvalidAnswer({
+            url: withoutQuery(options.url),
+            detail: "did not answer with the JSON of a model"
+          })
       )
     })
   })

@@ -8,7 +8,7 @@ import { FileNotReadable } from "./errors.ts"
 /** A message to the thread: the number of bytes present from the start of the file, and whether the file is complete. */
 export interface HashOrder {
   readonly until: number
-  readonly isWhole: boolean
+  readonly isComplete: boolean
 }
 
 /** Computes the SHA-256 of a growing file in its own thread, because hashing would block the hive's. */
@@ -37,13 +37,13 @@ export class FileHash {
 
   /** Announces that the first `bytes` bytes of the file are present. */
   has(bytes: number) {
-    if (bytes > this.#until) this.#send({ until: bytes, isWhole: false })
+    if (bytes > this.#until) this.#send({ until: bytes, isComplete: false })
   }
 
   /** The hash, in hexadecimal digits, of the complete file of `bytes` bytes. */
   digest(bytes: number) {
     return Effect.suspend(() => {
-      this.#send({ until: bytes, isWhole: true })
+      this.#send({ until: bytes, isComplete: true })
       return Effect.tryPromise({
         try: () => this.#answer,
         catch: (cause) => new FileNotReadable({ path: this.#file, reason: systemProblem(cause) })

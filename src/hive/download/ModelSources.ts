@@ -6,7 +6,7 @@ import * as Redacted from "effect/Redacted"
 import { variable } from "../../settings/environment.ts"
 import { Settings } from "../../settings/Settings.ts"
 import * as ModelId from "../models/ModelId.ts"
-import { type FetchError, shownUrl } from "./errors.ts"
+import { type FetchError, withoutQuery } from "./errors.ts"
 import { Fetcher } from "./Fetcher.ts"
 import { checkFileName } from "./FileName.ts"
 import * as HuggingFace from "./HuggingFace.ts"
@@ -38,7 +38,7 @@ const fromUrl = Effect.fnUntraced(function* (text: string) {
     Effect.try(() => decodeURIComponent(name)),
     () => ""
   )
-  const sanitized = shownUrl(url.href)
+  const sanitized = withoutQuery(url.href)
   if (!decoded.endsWith(".gguf")) {
     const reason = "its path does not end in .gguf; take the address of the file itself"
     return yield* new NotDownloadable({ model: sanitized, reason })

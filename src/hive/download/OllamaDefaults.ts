@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { maxDefinition, ModelDefinition } from "../../operation/CreatedModel.ts"
 import { ignoredParameters, ModelParameters } from "../../operation/ModelParameters.ts"
-import { InvalidAnswer, shownUrl } from "./errors.ts"
+import { InvalidAnswer, withoutQuery } from "./errors.ts"
 import type { Fetcher } from "./Fetcher.ts"
 import type { Access } from "./RemoteModel.ts"
 
@@ -35,9 +35,9 @@ const parametersOf = (text: string) => {
     return { parameters: {}, notes: ["The model's parameters are ignored: invalid JSON"] }
   const isUsable = ([name, value]: readonly [string, unknown]) =>
     Object.hasOwn(ModelParameters.fields, name) && Option.isSome(readParameters({ [name]: value }))
-  const given = Object.entries(object.value).filter(([name]) => !ignoredParameters.has(name))
-  const usable = given.filter(isUsable)
-  const ignored = given.filter((entry) => !usable.includes(entry)).map(([name]) => `'${name.slice(0, 64)}'`)
+  const named = Object.entries(object.value).filter(([name]) => !ignoredParameters.has(name))
+  const usable = named.filter(isUsable)
+  const ignored = named.filter((entry) => !usable.includes(entry)).map(([name]) => `'${name.slice(0, 64)}'`)
   const parameters = Option.getOrElse(readParameters(Object.fromEntries(usable)), () => ({}))
   const notes =
     ignored.length === 0 ? [] : [`Unsupported parameters are ignored: ${ignored.slice(0, 16).join(", ")}`]
@@ -66,7 +66,7 @@ export const readDefaults = Effect.fn("OllamaDefaults.readDefaults")(function* (
     const text = yield* fetcher.text({ url, access })
     if (`sha256:${createHash("sha256").update(text).digest("hex")}` === layer.digest) return text
     return yield* new InvalidAnswer({
-      url: shownUrl(url),
+      url: withoutQuery(url),
       detail: "answered with other bytes than announced"
     })
   })

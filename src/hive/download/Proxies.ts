@@ -47,7 +47,7 @@ export const readProxies = Effect.gen(function* () {
 export const isThisMachine = (hostname: string) => isLoopback(hostname) || hostname.endsWith(".localhost")
 
 /** The host of the proxy for a URL's scheme, for messages. It ignores `NO_PROXY`. */
-export const shownProxy = (proxies: Proxies | undefined, { protocol }: URL) => {
+export const proxyHost = (proxies: Proxies | undefined, { protocol }: URL) => {
   const url = protocol === "https:" ? proxies?.https : proxies?.http
   return url === undefined || url === "" ? undefined : new URL(url).host
 }

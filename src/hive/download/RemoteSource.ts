@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
-import { DownloadInterrupted, InvalidAnswer, shownUrl } from "./errors.ts"
-import type { Fetcher, Opened } from "./Fetcher.ts"
+import { DownloadInterrupted, InvalidAnswer, withoutQuery } from "./errors.ts"
+import type { Fetcher, OpenResponse } from "./Fetcher.ts"
 import type { RemoteFile } from "./RemoteModel.ts"
 import { RemoteFileChanged } from "./withRetries.ts"
 
@@ -17,7 +17,7 @@ const contentRange = /^bytes (\d+)-(\d+)\/(\d+|\*)$/
 const integer = (text: string | undefined) =>
   text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 
-export const factsOf = ({ headers, status }: Pick<Opened, "headers" | "status">): RemoteFacts => {
+export const factsOf = ({ headers, status }: Pick<OpenResponse, "headers" | "status">): RemoteFacts => {
   const [, , , total] = contentRange.exec(headers["content-range"] ?? "") ?? []
   const size = integer(status === 206 ? total : headers["content-length"])
   const etag = headers["etag"]
@@ -39,7 +39,7 @@ export class RemoteSource {
   constructor(fetcher: Fetcher["Service"], file: RemoteFile) {
     this.#fetcher = fetcher
     this.#file = file
-    this.url = shownUrl(file.url)
+    this.url = withoutQuery(file.url)
   }
 
   open(headers: Readonly<Record<string, string>> = {}) {
@@ -62,7 +62,7 @@ export class RemoteSource {
     { etag, size }: { readonly etag: string | null; readonly size: number }
   ) {
     const headers = { range: `bytes=${from}-${to}`, ...(etag === null ? {} : { "if-range": etag }) }
-    const check = (opened: Opened): Effect.Effect<Opened, RemoteFileChanged | InvalidAnswer> => {
+    const check = (opened: OpenResponse): Effect.Effect<OpenResponse, RemoteFileChanged | InvalidAnswer> => {
       if (opened.status === 200) return Effect.fail(new RemoteFileChanged({ url: this.url }))
       const range = opened.headers["content-range"] ?? ""
       if (range === `bytes ${from}-${to}/${size}` || range === `bytes ${from}-${to}/*`) {

@@ -4,7 +4,7 @@ import { bytes } from "../../job/view/progressSentence.ts"
 import { systemCode, systemProblem } from "../../settings/systemProblem.ts"
 
 /** A URL without its query, which may contain the secrets of a signed link. */
-export const shownUrl = (url: string) => url.split(/[?#]/)[0] ?? url
+export const withoutQuery = (url: string) => url.split(/[?#]/)[0] ?? url
 
 /** The server requires credentials (401) or denies access (403). */
 export class DownloadUnauthorized extends Schema.TaggedError<DownloadUnauthorized>()("DownloadUnauthorized", {

@@ -18,8 +18,8 @@ const advance = (until: number) => {
   }
 }
 
-parentPort?.on("message", ({ isWhole, until }: HashOrder) => {
+parentPort?.on("message", ({ isComplete, until }: HashOrder) => {
   advance(until)
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is not a window
-  if (isWhole) parentPort?.postMessage(hash.digest("hex"))
+  if (isComplete) parentPort?.postMessage(hash.digest("hex"))
 })

@@ -2,9 +2,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { makePooledClient } from "../../http/PooledClient.ts"
 import { Settings } from "../../settings/Settings.ts"
-import { PrivateAddress, shownUrl } from "./errors.ts"
+import { PrivateAddress, withoutQuery } from "./errors.ts"
 import { guardedLookup, isPrivateAddress, leadsToPrivateAddress } from "./PrivateAddress.ts"
-import { isThisMachine, makeDispatcher, type Proxies, readProxies, shownProxy } from "./Proxies.ts"
+import { isThisMachine, makeDispatcher, type Proxies, readProxies, proxyHost } from "./Proxies.ts"
 import type { Access } from "./RemoteModel.ts"
 
 const idleConnections = 16
@@ -42,11 +42,11 @@ export const makeHostClients = Effect.gen(function* () {
       const literal = url.hostname.replace(/^\[|\]$/g, "")
       // A proxy resolves names itself, beyond the guarded lookup.
       if (isPrivateAddress(literal) || (proxies !== undefined && (yield* leadsToPrivateAddress(literal)))) {
-        return yield* new PrivateAddress({ url: shownUrl(url.href), host: literal })
+        return yield* new PrivateAddress({ url: withoutQuery(url.href), host: literal })
       }
       return guarded
     }),
     /** The proxy for a URL as messages show it, if there is one. */
-    proxyOf: (url: URL) => (isThisMachine(url.hostname) ? undefined : shownProxy(proxies, url))
+    proxyOf: (url: URL) => (isThisMachine(url.hostname) ? undefined : proxyHost(proxies, url))
   }
 })

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import { type DownloadError, InvalidAnswer } from "./errors.ts"
-import type { Opened } from "./Fetcher.ts"
+import type { OpenResponse } from "./Fetcher.ts"
 import type { PartFile } from "./PartFile.ts"
 
 const batchBytes = 2 * 1024 * 1024
@@ -18,7 +18,7 @@ const release = ({ buffer, byteLength }: Uint8Array) => {
  * fails for more than `maxBytes`.
  */
 export const receiveBody = (
-  opened: Opened,
+  opened: OpenResponse,
   url: string,
   target: { readonly parts: PartFile; readonly part: number; readonly maxBytes: number },
   report: Effect.Effect<void>

@@ -7,7 +7,7 @@ import {
   PrivateAddress,
   RateLimited,
   ServerFailed,
-  shownUrl
+  withoutQuery
 } from "./errors.ts"
 import { privateAddressCode } from "./PrivateAddress.ts"
 
@@ -30,7 +30,7 @@ export const connectionError = (url: string, proxy: string | undefined) => (erro
   const { cause } = error.reason
   const code = causeCode(cause)
   if (code === privateAddressCode) {
-    return new PrivateAddress({ url: shownUrl(url), host: new URL(url).hostname })
+    return new PrivateAddress({ url: withoutQuery(url), host: new URL(url).hostname })
   }
   const status = proxyStatus(cause)
   const problem =
@@ -38,7 +38,7 @@ export const connectionError = (url: string, proxy: string | undefined) => (erro
       ? (reasons[code ?? ""] ?? code ?? (cause instanceof Error ? cause.message : "no connection"))
       : `the proxy answered ${status}`
   const reason = proxy === undefined ? problem : `${problem} (through the proxy ${proxy})`
-  return new DownloadInterrupted({ url: shownUrl(url), reason })
+  return new DownloadInterrupted({ url: withoutQuery(url), reason })
 }
 
 /** The seconds of a `Retry-After` header, which is a number or a date. */
@@ -58,7 +58,7 @@ export const statusError = (
   }: { readonly status: number; readonly headers: Readonly<Record<string, string | undefined>> },
   now: number
 ) => {
-  const sanitized = shownUrl(url)
+  const sanitized = withoutQuery(url)
   switch (status) {
     case 401:
     case 403:
@@ -76,6 +76,6 @@ export const statusError = (
 /** The error of a server that sent nothing for `timeouts.download`. */
 export const silenceError = (url: string, silenceMillis: number) =>
   new DownloadInterrupted({
-    url: shownUrl(url),
+    url: withoutQuery(url),
     reason: `nothing arrived for ${silenceMillis / 1000} s (timeouts.download)`
   })

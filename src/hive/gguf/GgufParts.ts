@@ -11,7 +11,7 @@ const maxParts = 1000
  * Reads a model's header. For a model that is split into files named `…-00001-of-00003.gguf`, `path` is the first file, and
  * size and parameters are sums over all files. Fails with the path of a missing file.
  */
-export const readWhole = Effect.fn("GgufParts.readWhole")(function* (path: string) {
+export const readModelHeader = Effect.fn("GgufParts.readModelHeader")(function* (path: string) {
   const first = yield* Gguf.read(path)
   if (first.files === 1) return first
   const [, ...others] = partsOf(path)

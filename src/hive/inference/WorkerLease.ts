@@ -19,7 +19,7 @@ export type AnswerError =
   | WorkerUnhealthy
 
 /** How a leased worker is used, and how the job's log reports it. */
-export interface Use {
+export interface WorkerUse {
   readonly actor: string
   readonly action: string
   /** What the worker does, as the end of a sentence: `continues the prompt`. */
@@ -73,7 +73,7 @@ export const withLease = Effect.fnUntraced(function* (
   request: LeaseRequest,
   job: RunningJob,
   emit: Emit,
-  { action, actor, answer, does, waitMs }: Use
+  { action, actor, answer, does, waitMs }: WorkerUse
 ) {
   const scope = yield* Effect.scope
   const clock = yield* Clock.Clock

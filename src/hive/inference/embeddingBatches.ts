@@ -4,7 +4,7 @@ import type { Complete } from "../../operation/inferenceOperations.ts"
 
 type Body = Complete["body"]
 
-/** A part of an embeddings request, and how many inputs stand before it. */
+/** A part of an embeddings request, and the number of inputs before it. */
 export interface EmbeddingBatch {
   readonly offset: number
   readonly body: Body
@@ -15,7 +15,7 @@ const batchInputs = 64
 
 /**
  * Divides a long list of inputs, so that no answer of an engine is too long for a line, or too much for the engine at
- * once. The vectors of a divided request are asked for in base64, a quarter as long.
+ * once. The vectors of a divided request are requested in base64, which is a quarter as long.
  */
 export const embeddingBatches = (body: Body): ReadonlyArray<EmbeddingBatch> => {
   const inputs: unknown = body["input"]
@@ -29,7 +29,7 @@ export const embeddingBatches = (body: Body): ReadonlyArray<EmbeddingBatch> => {
   })
 }
 
-/** The answer to a batch, with the places of its vectors in the whole request. */
+/** The answer to a batch, with the indexes that its vectors have in the complete request. */
 export const withOffset = (document: string, offset: number) => {
   const parsed = Result.try((): unknown => JSON.parse(document))
   if (Result.isFailure(parsed) || !Predicate.isReadonlyObject(parsed.success)) return document

@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import { CreatedModel, isGoTemplate, maxDefinition } from "../../operation/CreatedModel.ts"
 import { failureStatus } from "../../operation/failureStatus.ts"
 import { systemProblem } from "../../settings/systemProblem.ts"
+import { atomicWrite } from "../../system/atomicWrite.ts"
 
 /** The suffix of the definition file of a created model. */
 export const createdExtension = ".created.json"
@@ -114,15 +115,11 @@ export const writeCreated = Effect.fn("CreatedModels.writeCreated")(function* (
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const file = path.join(folder, encodeURIComponent(stored.id) + createdExtension)
-  const write = Effect.fnUntraced(function* (target: string, text: string) {
-    yield* fs.writeFileString(`${target}.new`, text)
-    yield* fs.rename(`${target}.new`, target)
-  })
   yield* Effect.gen(function* () {
     yield* fs.makeDirectory(folder, { recursive: true })
     if (stored.template === undefined) yield* fs.remove(templateOf(file), { force: true })
-    else yield* write(templateOf(file), stored.template)
-    yield* write(file, `${encode(stored)}\n`)
+    else yield* atomicWrite(templateOf(file), stored.template)
+    yield* atomicWrite(file, `${encode(stored)}\n`)
   }).pipe(
     Effect.uninterruptible,
     Effect.mapError((error) => new ModelNotCreated({ id: stored.id, folder, reason: systemProblem(error) }))

@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import { findNamed } from "../../operation/modelNames.ts"
 import type { Gguf } from "../gguf/Gguf.ts"
 import { GgufError } from "../gguf/GgufFile.ts"
-import { readWhole } from "../gguf/GgufParts.ts"
+import { readModelHeader } from "../gguf/GgufParts.ts"
 import { partsOf } from "../gguf/splitFiles.ts"
 import { loadCreated, type StoredDefinition } from "./CreatedModels.ts"
 import * as FileCache from "./FileCache.ts"
@@ -87,7 +87,7 @@ export const makeModelIndex = Effect.fnUntraced(function* (folder: string) {
   const fs = yield* FileSystem.FileSystem
   const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
   const header = yield* FileCache.make({
-    read: readWhole,
+    read: readModelHeader,
     missing: (path) => new GgufError({ path, kind: "unreadable", reason: "it does not exist" }),
     companions: (path) => partsOf(path).slice(1)
   })

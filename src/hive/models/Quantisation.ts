@@ -26,7 +26,7 @@ const modelsAmong = (files: ReadonlyArray<string>) => {
  * Matches paths with the quantization as a separate word, in any case: `q4_k_m` is in
  * `tiny-Q4_K_M.gguf`, in `tiny-UD-Q4_K_M-00001-of-00002.gguf` and in `Q4_K_M/tiny.gguf`; `Q4_K` is in none of them.
  */
-export const wordOf = (quantisation: string) =>
+export const quantisationPattern = (quantisation: string) =>
   new RegExp(`(?:^|[/._-])${quantisation.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}[/.-]`, "i")
 
 const byLength = (left: string, right: string) => left.length - right.length || (left < right ? -1 : 1)
@@ -40,9 +40,9 @@ const choosePreferred = (models: ReadonlyArray<string>) => {
     }
     return undefined
   }
-  const large = unquantised.map(wordOf)
+  const large = unquantised.map(quantisationPattern)
   const others = models.filter((file) => !large.some((word) => word.test(file)))
-  return best(preferred.map(wordOf)) ?? shortest(others) ?? best(large)
+  return best(preferred.map(quantisationPattern)) ?? shortest(others) ?? best(large)
 }
 
 /**
@@ -54,7 +54,7 @@ export const chooseFile = (files: ReadonlyArray<string>, variant: string | undef
   const models = modelsAmong(files)
   if (variant === undefined) return choosePreferred(models)
   const firsts = files.filter(isFirst)
-  const word = wordOf(variant)
+  const word = quantisationPattern(variant)
   const name = variant.toLowerCase()
   const isNamed = (file: string) =>
     [file, baseName(file)].some((text) => [name, `${name}.gguf`].includes(text.toLowerCase()))

@@ -104,9 +104,9 @@ const make = Effect.gen(function* () {
     return ModelId.format(yield* Effect.fromResult(ModelId.parse(name)))
   })
 
-  const lease = Effect.fnUntraced(function* (given: LeaseRequest, narrate: Narrate) {
-    const model = yield* canonicalModel(given.model)
-    const request = { ...given, model }
+  const lease = Effect.fnUntraced(function* (requested: LeaseRequest, narrate: Narrate) {
+    const model = yield* canonicalModel(requested.model)
+    const request = { ...requested, model }
     const { answers = 1, inLine = false, workerId } = request
     const found = findWorker(request, narrate)
     if (!inLine || workerId !== undefined) return yield* openLease(yield* found, answers, context)

@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Effect, FileSystem, Path, Schema } from "effect"
 import { Gguf } from "../../../src/hive/gguf/Gguf.ts"
 import { GgufError } from "../../../src/hive/gguf/GgufFile.ts"
-import { readWhole } from "../../../src/hive/gguf/GgufParts.ts"
+import { readModelHeader } from "../../../src/hive/gguf/GgufParts.ts"
 import { type Contents, smallModel, writeGguf } from "../../support/ggufWriter.ts"
 
 const tinyPath = new URL("../../../src/worker/tiny/rbee-tiny-novelist-q8_0.gguf", import.meta.url).pathname
@@ -222,7 +222,7 @@ describe("Gguf", () => {
         weights: 2176
       })
       yield* fs.writeFile(part(1), first)
-      const missing = yield* Effect.flip(readWhole(part(1)))
+      const missing = yield* Effect.flip(readModelHeader(part(1)))
       assert.deepStrictEqual(
         missing,
         new GgufError({
@@ -232,7 +232,7 @@ describe("Gguf", () => {
         })
       )
       yield* fs.writeFile(part(2), second)
-      const whole = yield* readWhole(part(1))
+      const whole = yield* readModelHeader(part(1))
       assert.strictEqual(whole.sizeBytes, first.length + second.length)
       assert.strictEqual(whole.parameters, 4096)
     }).pipe(Effect.provide(NodeServices.layer))

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { partsOf } from "../../../src/hive/gguf/splitFiles.ts"
-import { chooseFile, preferred, wordOf } from "../../../src/hive/models/Quantisation.ts"
+import { chooseFile, preferred, quantisationPattern } from "../../../src/hive/models/Quantisation.ts"
 
 const names = (...quantisations: ReadonlyArray<string>) => quantisations.map((name) => `tiny-${name}.gguf`)
 
@@ -81,7 +81,7 @@ describe("the choice of a file", () => {
         assert.include(files, chosen)
         assert.strictEqual(chooseFile(files, chosen), chosen)
         assert.notMatch(chosen, /mmproj|imatrix/)
-        if (wanted !== undefined) assert.isTrue(wordOf(wanted).test(chosen))
+        if (wanted !== undefined) assert.isTrue(quantisationPattern(wanted).test(chosen))
       }
     }
   )
