@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { vi } from "vitest"
 import { dataOf, headOf, logOf, newestRequest, openStream, post, textIn } from "../support/applications.ts"
-import { inOwnScope, type RawConnection } from "../support/daemon.ts"
+import { ask, inOwnScope, type RawConnection } from "../support/daemon.ts"
 import { type Fleet, type FleetHive, signal, startFleet } from "../support/fleet.ts"
 import { until } from "../support/until.ts"
 
@@ -189,10 +189,15 @@ describe("a killed worker", () => {
             openStream(`http://127.0.0.1:${port}`, completion.path, long)
           )
         )
+        for (const { port } of workers) {
+          const health = ask(`http://127.0.0.1:${port}`, { path: "/health" })
+          yield* until(health, ({ text }) => JSON.parse(text).busy === 2)
+        }
         const connection = yield* openStream(queenUrl, chat.path, { ...chat.body, ...more })
         yield* connection.until((connection) => roles(dataOf(connection)) === (more.n ?? 1))
+        const lost = workers.find(({ id }) => id === headOf(connection).headers["x-rbee-worker"])
+        signal(lost?.pid, "SIGKILL")
         assert.strictEqual(textIn(dataOf(connection)), "")
-        const lost = yield* killWorkerOf(fleet, connection)
         yield* Scope.close(others, Exit.void)
         yield* ended(connection)
         assert.strictEqual(roles(dataOf(connection)), more.n ?? 1)
@@ -200,7 +205,7 @@ describe("a killed worker", () => {
         assert.strictEqual(dataOf(connection).at(-1), "[DONE]")
         assert.include(
           yield* logOf(queenUrl, jobOf(connection)),
-          `Worker '${lost}' failed before the first token`
+          `Worker '${lost?.id}' failed before the first token`
         )
         yield* isAtRest(fleet)
       }

@@ -108,8 +108,8 @@ describe("Transfer", () => {
       const server = yield* fileServer({
         content,
         etag: '"one"',
-        // The whole file in a second from its first part on.
-        gate: () => (performance.now() - (begunAt ?? 0)) * 3000,
+        // The whole file in two seconds from its first part on, so that it is not complete before all are open.
+        gate: () => (performance.now() - (begunAt ?? 0)) * 1500,
         misbehave: (_request, response, { range }) => {
           if (range === "bytes=0-0") return
           begunAt ??= performance.now()
