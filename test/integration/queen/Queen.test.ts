@@ -529,7 +529,7 @@ describe("heartbeats", () => {
           "{}",
           beat("../etc", "http://127.0.0.1:8081"),
           beat("atlas", "file:///etc/passwd"),
-          beat("atlas", "http://127.0.0.1:8081/v1"),
+          beat("atlas", "http://127.0.0.1:8081/v1?a=b"),
           `{"hive_id":"atlas","workers":7}`,
           `{"hive_id":"atlas","workers":[{"worker_id":"a b","state":"ready"}]}`
         ]
