@@ -1,7 +1,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 
-/** A piece of a call that the model makes of one of the tools. Its arguments are JSON text, in pieces. */
+/** A part of a tool call. Each part has the next piece of the arguments, which are JSON text. */
 export interface ToolCallPiece {
   readonly index: number
   readonly id: string | undefined
@@ -9,26 +9,26 @@ export interface ToolCallPiece {
   readonly arguments: string
 }
 
-/** What a chunk says of one answer. */
+/** The part of one answer that a chunk contains. */
 export interface ChoicePiece {
   readonly index: number
   readonly text: string
-  /** What the model thinks before it answers, where the engine tells it apart. */
+  /** The model's reasoning before its answer, if the engine separates the two. */
   readonly reasoning: string
   readonly toolCalls: ReadonlyArray<ToolCallPiece>
-  /** `stop`, `length`, `tool_calls`, …, on the last piece. */
+  /** `stop`, `length`, `tool_calls`, …, on the last part. */
   readonly finishReason: string | undefined
-  /** The stop sequence that ended the answer, where the engine reports it. */
+  /** The stop sequence that ended the answer, if the engine reports it. */
   readonly stop: string | undefined
   readonly logprobs: unknown
 }
 
-/** How many tokens a request took, in the engine's words. */
+/** The token counts of a request, with the engine's field names. */
 export interface EngineUsage {
   readonly [field: string]: Schema.Json
 }
 
-/** What a chunk of `/v1/chat/completions` or `/v1/completions` says. */
+/** The content of a chunk of `/v1/chat/completions` or `/v1/completions`. */
 export interface EngineChunk {
   readonly choices: ReadonlyArray<ChoicePiece>
   readonly usage: EngineUsage | undefined
@@ -60,13 +60,13 @@ const readChoice = (choice: { readonly [field: string]: unknown }): ChoicePiece 
     reasoning: textOf(delta["reasoning_content"] ?? delta["reasoning"]),
     toolCalls: objectsOf(delta["tool_calls"]).map(readToolCall),
     finishReason: nameOf(choice["finish_reason"]),
-    // The first is vLLM's word and that of the built-in engine, the second SGLang's; an id of a token is a number.
+    // vLLM and the built-in engine send `stop_reason`, SGLang `matched_stop`. A number there is the id of a token.
     stop: nameOf(choice["stop_reason"] ?? choice["matched_stop"]),
     logprobs: choice["logprobs"] ?? null
   }
 }
 
-/** Reads a chunk's data; nothing for what is no chunk. */
+/** Reads a chunk's data; undefined if it is not a JSON object. */
 export const readChunk = (data: string): EngineChunk | undefined => {
   let chunk: unknown
   try {
@@ -87,7 +87,7 @@ const tokensIn = (usage: { readonly [field: string]: unknown } | undefined, fiel
   return typeof count === "number" ? count : 0
 }
 
-/** The numbers of a usage; 0 for those that the engine did not tell. */
+/** The token counts of a usage; 0 for those that the engine does not report. */
 export const tokensOf = (usage: EngineUsage | undefined) => {
   const details = usage?.["prompt_tokens_details"]
   const written = usage?.["completion_tokens_details"]
@@ -99,5 +99,5 @@ export const tokensOf = (usage: EngineUsage | undefined) => {
   }
 }
 
-/** What a person sees of a chunk: the text of its first answer; empty for a chunk that has none. */
+/** The text that a person sees: that of the chunk's first answer, or an empty text. */
 export const shownText = ({ choices }: EngineChunk) => choices.find(({ index }) => index === 0)?.text ?? ""

@@ -1,7 +1,7 @@
 import { batches, type Follower } from "../log/Follower.ts"
 import type { LoggedEvent } from "../log/JobEvent.ts"
 
-/** An event as it stands on the wire of the full view. */
+/** The bytes of an event in the full view, as text. */
 export const toFrame = ({ id, json, kind }: LoggedEvent) => {
   const data = json.includes("\n") ? json.replaceAll("\n", "\ndata: ") : json
   return `id: ${id}\nevent: ${kind}\ndata: ${data}\n\n`

@@ -19,7 +19,7 @@ import { render } from "./Table.ts"
 export const narrationLine = (actor: string, action: string, message: string) =>
   `[${actor.padEnd(10)}] ${action.padEnd(15)}: ${message}`
 
-/** What the plain view ends with. */
+/** The texts of the last event of the plain view. */
 export const endMarkers = { done: "[DONE]", cancelled: "[CANCELLED]", failed: "[ERROR] " } as const
 
 /** The actor and action of the line that precedes the failure marker, as the original rbee writes and reads it. */
@@ -38,7 +38,7 @@ const contentFrame = (text: string) => toPlainFrame(isEndMarker(text) ? ` ${text
 
 const oneLine = (text: string) => text.replace(lineBreak, " ")
 
-/** Turns the events of one job into the plain view; it remembers what it must know of those that came before. */
+/** Renders the events of one job for the plain view. Later events depend on earlier ones, so one renderer sees all of them. */
 export class PlainRenderer {
   readonly #jobId: string
   #textWritten = false
@@ -48,7 +48,7 @@ export class PlainRenderer {
     this.#jobId = jobId
   }
 
-  /** One event as the bytes of the plain view; empty for what the plain view does not show. */
+  /** The text of one event in the plain view; empty if the plain view does not show the event. */
   render({ json, kind }: LoggedEvent): string {
     switch (kind) {
       case "narration":
@@ -79,7 +79,7 @@ export class PlainRenderer {
     }
   }
 
-  /** A line that says what the job waits for, after so many seconds without an event. */
+  /** The line that names what the job waits for, after a number of seconds without an event. */
   waiting(seconds: number) {
     const { actor, message } = this.#doing ?? { actor: "job", message: "Working" }
     return contentFrame(narrationLine(actor, "waiting", `${message} (${seconds} s)`))
@@ -139,7 +139,7 @@ export const plainView = (follower: Follower, after: number, jobId: string) =>
         if (events.length === 0) return Buffer.from(renderer.waiting(Math.round((now - lastEventAt) / 1000)))
         lastEventAt = now
         let text = ""
-        // What came before is rendered too, because a result depends on whether its text was written.
+        // Earlier events are rendered too: a result is omitted if its text was already written as tokens.
         for (const event of events) {
           const frame = renderer.render(event)
           if (event.id > after) text += frame

@@ -41,7 +41,7 @@ const section = (name: string, rows: ReadonlyArray<Schema.Json>) => {
   return records.length === rows.length ? table(records) : rows.map(cell).join("\n")
 }
 
-/** The answer of an operation as a person reads it: lists as tables, a record as its fields, a text as it is. */
+/** The result of an operation for people: lists as tables, a record as its fields, a text unchanged. */
 export const render = (result: Schema.Json): string => {
   if (!isRecord(result)) return Array.isArray(result) ? section("entries", result) : cell(result)
   const { finish_reason, text } = result

@@ -1,7 +1,7 @@
 import * as ByteSize from "effect/ByteSize"
 import type { Progress } from "../log/JobEvent.ts"
 
-/** Bytes as a person reads them: `1.2 GB`. */
+/** A number of bytes for people: `1.2 GB`. */
 export const bytes = (count: number) =>
   ByteSize.format(ByteSize.bytes(Math.round(count)), { system: "decimal", precision: 1, trailingZeros: true })
 
@@ -12,7 +12,7 @@ const left = (millis: number) => {
   return minutes < 120 ? `${minutes} min left` : `${Math.round(minutes / 60)} h left`
 }
 
-/** How far work has come, as a person reads it: `download: 1.2 GB of 2.0 GB (60%), 85.1 MB/s, 10 s left`. */
+/** The progress of work for people: `download: 1.2 GB of 2.0 GB (60%), 85.1 MB/s, 10 s left`. */
 export const progressSentence = ({ current, eta_ms, rate, stage, total, unit }: typeof Progress.Type) => {
   const isBytes = unit === "bytes"
   const amount = (count: number) => (isBytes ? bytes(count) : String(count))

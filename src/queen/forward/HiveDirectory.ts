@@ -4,16 +4,16 @@ import * as Layer from "effect/Layer"
 import type { Peer } from "../../job/client/Peer.ts"
 import { HiveNotFound } from "./errors.ts"
 
-/** Where the hives are: what the forwarder needs to know of them. */
+/** The addresses of the hives, and whether they answer. */
 export class HiveDirectory extends Context.Service<
   HiveDirectory,
   {
     readonly find: (hiveId: string) => Effect.Effect<Peer, HiveNotFound>
-    /** Bytes came from the hive: it lives. Called for each read, so it must cost nothing. */
+    /** Records that the hive sent bytes. The forwarder calls it for each read, so it must be cheap. */
     readonly markAlive: (hiveId: string) => void
-    /** No connection to the hive came about, for a reason. */
+    /** Records that no connection to the hive can be made, and why. */
     readonly markUnreachable: (hiveId: string, reason: string) => void
-    /** Whether the hive is known not to answer, so that nobody should wait for it. */
+    /** Whether the hive is known not to answer; the forwarder does not wait for such a hive. */
     readonly isLost: (hiveId: string) => boolean
   }
 >()("rbee/queen/forward/HiveDirectory") {

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 
-/** Logs lost connections once per hive, although each of its streams loses its own. */
+/** Logs a lost connection once per hive, although each stream to the hive has a connection of its own. */
 export class LostStreams {
   readonly #lost = new Map<string, number>()
 

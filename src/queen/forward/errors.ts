@@ -41,7 +41,7 @@ export class HiveNotReachable extends Schema.TaggedError<HiveNotReachable>()("Hi
   }
 }
 
-/** No connection to the hive came about, or it broke. */
+/** The connection to the hive could not be made, or it broke. */
 export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()(
   "ConnectionFailed",
   {
@@ -58,7 +58,7 @@ export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()(
   }
 }
 
-/** The hive was found to be away while it had the work, before anything of the answer came. */
+/** The hive stopped answering after it had received the work and before it sent any part of the answer. */
 export class HiveUnreachable extends Schema.TaggedError<HiveUnreachable>()(
   "HiveUnreachable",
   { hive: Schema.String, reason: Schema.String },
@@ -69,7 +69,7 @@ export class HiveUnreachable extends Schema.TaggedError<HiveUnreachable>()(
   }
 }
 
-/** The hive answered with something else than the wire of a hive; `status` when it was not 200. */
+/** The hive's response does not follow the wire format; `status` if it is not 200. */
 export class InvalidResponse extends Schema.TaggedError<InvalidResponse>()(
   "InvalidResponse",
   { hive: Schema.String, detail: Schema.String, status: Schema.optionalKey(Schema.Int) },
@@ -96,7 +96,7 @@ export class HiveTimeout extends Schema.TaggedError<HiveTimeout>()(
   }
 }
 
-/** Whatever forwarding to a hive may fail with. */
+/** All errors of forwarding to a hive. */
 export const ForwardError = Schema.Union([
   HiveNotFound,
   ConnectionFailed,

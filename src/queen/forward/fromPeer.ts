@@ -1,7 +1,7 @@
 import type { PeerError } from "../../job/client/clientErrors.ts"
 import { ConnectionFailed, HiveTimeout, InvalidResponse } from "./errors.ts"
 
-/** What a failed request to a hive is called at the queen. */
+/** The queen's error for a failed request to a hive. */
 export const fromPeer =
   (hive: string) =>
   (error: PeerError): ConnectionFailed | HiveTimeout | InvalidResponse => {
