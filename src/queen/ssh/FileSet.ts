@@ -10,7 +10,7 @@ export interface FileSet {
   readonly bytes: number
 }
 
-const statsAtOnce = 16
+const maxConcurrentStats = 16
 
 /** The files among `names` and those in folders among `names`, below `root`, following links; `keep` filters them. */
 export const collectFiles = Effect.fnUntraced(function* (
@@ -32,7 +32,7 @@ export const collectFiles = Effect.fnUntraced(function* (
     [...new Set(found)].toSorted(),
     (file) =>
       Effect.map(fs.stat(path.join(root, file)), ({ size, type }) => ({ file, type, size: Number(size) })),
-    { concurrency: statsAtOnce }
+    { concurrency: maxConcurrentStats }
   )
   const files = sized.filter(({ type }) => type === "File")
   return {

@@ -69,7 +69,7 @@ const programParts = [
   "dist/worker/tiny"
 ]
 
-const lengthOfComplaint = 300
+const maxComplaintLength = 300
 
 const unreadable = (what: string) => (error: PlatformError.PlatformError) =>
   new InstallBundleError({ what, reason: systemSentence(error) })
@@ -109,7 +109,7 @@ const make = Effect.gen(function* () {
       })
     )
     const complaint = yield* child.stderr.pipe(Stream.decodeText(), Stream.mkString)
-    return (yield* child.exitCode) === 0 ? undefined : complaint.trim().slice(0, lengthOfComplaint)
+    return (yield* child.exitCode) === 0 ? undefined : complaint.trim().slice(0, maxComplaintLength)
   }, Effect.scoped)
 
   const sha256 = Effect.fnUntraced(function* (file: string) {

@@ -114,8 +114,8 @@ const make = Effect.gen(function* () {
   ) {
     const kept = yield* tokens.find(target.alias)
     const token = Option.getOrElse(kept, newToken)
-    const must = Option.isSome(kept) ? "yes" : "no"
-    const args = [entry.binaryPath ?? "", program, node.file, Redacted.value(token), must]
+    const replacesToken = Option.isSome(kept) ? "yes" : "no"
+    const args = [entry.binaryPath ?? "", program, node.file, Redacted.value(token), replacesToken]
     const output = parseScriptOutput(yield* ssh.run(target, activateScript, args))
     // The machine may already have a token from another queen or its owner.
     const existingToken = output.first("token")

@@ -42,8 +42,8 @@ export class RemoteHive extends Context.Service<
 }
 
 // TERM, grace period and KILL, for the hive and then its workers; ten health polls of a starting hive.
-const within = "1 minute"
-const linesShown = 10
+const commandTimeout = "1 minute"
+const maxLines = 10
 // The exit codes of a shell that cannot run or find a file.
 const cannotRun = new Set([126, 127])
 
@@ -59,7 +59,9 @@ const make = Effect.gen(function* () {
   ) {
     const hive = target.alias
     const binaryPath = entry.binaryPath ?? ""
-    const output = parseScriptOutput(yield* ssh.run(target, runProgramScript, [binaryPath, ...args], within))
+    const output = parseScriptOutput(
+      yield* ssh.run(target, runProgramScript, [binaryPath, ...args], commandTimeout)
+    )
     const missing = output.first("missing")
     if (missing !== undefined) return yield* new ProgramMissing({ hive, file: missing })
     const code = Number(output.first("code") ?? Number.NaN)
@@ -72,7 +74,7 @@ const make = Effect.gen(function* () {
       .all("output")
       .map((line) => line.replace("❌ Error: ", ""))
       .filter((line) => line !== "")
-      .slice(-linesShown)
+      .slice(-maxLines)
     return yield* new RemoteCommandFailed({ hive, command: `rbee ${args.join(" ")}`, code, lastLines })
   })
 

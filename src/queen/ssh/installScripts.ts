@@ -108,7 +108,7 @@ report placed "$kind"
  * program's folder, $3: its Node, $4: the token, $5: yes if this token replaces an existing one.
  */
 export const activateScript = `${prologue}
-launcher=$(launcher_at "$1") program=$programs/$2 node=$3 token=$4 must=$5
+launcher=$(launcher_at "$1") program=$programs/$2 node=$3 token=$4 replaces_token=$5
 quoted() { printf '%s' "$1" | sed "s/'/'\\\\\\\\''/g; 1s/^/'/; \\$s/\\$/'/"; }
 text=$(printf '#!/bin/sh\\n%s\\nexec %s %s "$@"\\n' "$mark" "$(quoted "$node")" "$(quoted "$program/dist/bin.js")")
 if [ "$(cat "$launcher" 2>/dev/null || :)" != "$text" ]; then
@@ -121,7 +121,7 @@ fi
 is_visible() { case $1 in *[!!-~]*) return 1 ;; esac; }
 there=$(cat "$config/token" 2>/dev/null || :)
 if [ "$there" = "$token" ]; then :
-elif [ "$must" != yes ] && [ "\${#there}" -ge 16 ] && is_visible "$there"; then report token "$there"
+elif [ "$replaces_token" != yes ] && [ "\${#there}" -ge 16 ] && is_visible "$there"; then report token "$there"
 else
   mkdir -p "$config"
   printf '%s\\n' "$token" >"$config/.token.$$"
