@@ -30,7 +30,13 @@ export class SseParser {
   /** Takes what comes next; gives an error when an event is too large. */
   feed(text: string): Sse.SseError | undefined {
     if (this.#careful !== undefined) return this.#careful.feed(text)
-    if (text.includes("\r")) return this.#feedCarefully(text)
+    const carriageReturn = text.indexOf("\r")
+    if (carriageReturn === -1) return this.#feedLines(text)
+    // The events before it are read as if they had come alone: the other parser does not know the field `error`.
+    return this.#feedLines(text.slice(0, carriageReturn)) ?? this.#feedCarefully(text.slice(carriageReturn))
+  }
+
+  #feedLines(text: string) {
     const before = this.#unfinished.at(-1)
     const isEnding = text.includes("\n\n") || (before?.endsWith("\n") === true && text.startsWith("\n"))
     if (!isEnding) return this.#keep(text)

@@ -76,6 +76,17 @@ describe("readSse", () => {
   )
   const Size = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 }))
 
+  it.effect(
+    "reads an older llama-server's field 'error' also when a carriage return follows in the same piece",
+    () =>
+      Effect.gen(function* () {
+        const text = `error: {"message":"a"}\n\ndata: b\r\n\r\n`
+        for (let size = 1; size <= text.length; size++) {
+          assert.deepStrictEqual(yield* dataOf(text, size), ['{"message":"a"}', "b"], `size ${size}`)
+        }
+      })
+  )
+
   it.effect.prop("reads what Effect's parser reads, whatever comes", [Pieces, Size], ([pieces, size]) =>
     Effect.gen(function* () {
       const text = pieces.join("")
