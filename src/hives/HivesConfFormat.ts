@@ -112,7 +112,7 @@ const readBlocks = (text: string, file: string): Result.Result<ReadonlyArray<Blo
     const line = index + 1
     const content = raw.trim()
     if (content === "" || content.startsWith("#")) continue
-    const [, key = "", value = ""] = /^([^\s=]+)(?:\s*=\s*|\s+|$)(.*)$/.exec(content) ?? []
+    const [, key = "", value = ""] = /^([^\s=]+)(?:\s*=\s*|\s+|$)(.*)$/s.exec(content) ?? []
     if (key.toLowerCase() === "host") {
       blocks.push({
         line,

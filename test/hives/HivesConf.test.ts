@@ -31,6 +31,11 @@ describe("the format of hives.conf", () => {
     ])
   })
 
+  it("refuses a Host line with a line separator in it, which is no space in a name", () => {
+    const { field, line } = refusal(`${block(...good)}\nHost other\u2028 name\u0000\n${good.join("\n")}`)
+    assert.deepStrictEqual([field, line], ["Host", 5])
+  })
+
   it("skips Host * with its properties", () => {
     assert.deepStrictEqual(parse(`Host *\n  User nobody\n\n${block(...good)}`), [atlas])
   })
