@@ -23,13 +23,16 @@ export default defineConfig({
           ...shared,
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["integration", "e2e", "performance", "simulation"].map((name) => `test/${name}/**`),
+          exclude: ["integration", "e2e", "performance", "simulation", "fuzz"].map(
+            (name) => `test/${name}/**`
+          ),
           pool: "threads"
         }
       },
       { test: { ...folder("integration"), ...shared } },
       { test: folder("e2e") },
       { test: folder("simulation") },
+      { test: folder("fuzz") },
       // Alone on the machine and in a process of its own, because it measures them.
       { test: { ...folder("performance"), fileParallelism: false, sequence: { groupOrder: 1 } } }
     ]
