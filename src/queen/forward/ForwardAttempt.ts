@@ -36,6 +36,8 @@ export class ForwardAttempt {
   readonly #activity: StreamActivity
   #hasEnded = false
   #spans: StreamSpans | undefined
+  /** A cancel of the queen's job asks the hive, and reports whether it confirmed. */
+  #isStopping = false
   #remote: RemoteHandle | undefined
 
   constructor(services: AttemptServices, request: Forwarded) {
@@ -87,17 +89,22 @@ export class ForwardAttempt {
         this.#services.jobs.submit(hive, this.#request.json, { isAway, isLeft, unconfirmed }),
         this.#toForwardError
       ),
-      ({ jobId }) => Effect.asVoid(this.#leave(hive, jobId)),
+      ({ jobId }) => this.#leave(hive, jobId),
       { interruptible: true }
     )
   }
 
-  /** Cancels the hive's job if it has not ended and nobody else needs it. */
+  /** Cancels the hive's job if it has not ended and nobody else needs it; the queen's job learns if the hive does not confirm that. */
   #leave(hive: Peer, jobId: string) {
     if (this.#hasEnded || this.#isLeft) return Effect.void
     const { isBroken, isOverdue } = this.#activity
     if (isBroken && this.#request.routing.whenAbandoned === "continue") return Effect.void
-    return this.#services.jobs.cancel(hive, jobId, isOverdue || isBroken || this.#isAway)
+    return Effect.map(
+      this.#services.jobs.cancel(hive, jobId, isOverdue || isBroken || this.#isAway),
+      (isStopped) => {
+        if (!isStopped && !this.#isStopping) this.#remote?.unconfirmed()
+      }
+    )
   }
 
   /** Tells the queen's job that the hive, which was asked for a job, may continue with it. */
@@ -110,9 +117,12 @@ export class ForwardAttempt {
 
   /** Connects the queen's job with the hive's, so that a cancel of the one reaches the other. */
   #register(job: RunningJob, hive: Peer, jobId: string) {
-    const stop = Effect.tap(this.#services.jobs.stop(hive, jobId, this.#activity), (isConfirmed) =>
-      Effect.sync(() => isConfirmed || this.#remote?.unconfirmed())
-    )
+    const stop = Effect.suspend(() => {
+      this.#isStopping = true
+      return Effect.tap(this.#services.jobs.stop(hive, jobId, this.#activity), (isConfirmed) =>
+        Effect.sync(() => isConfirmed || this.#remote?.unconfirmed())
+      )
+    })
     const registered = job.runsAt({ hiveJob: { hiveId: this.#request.hiveId, jobId }, stop })
     return Effect.map(registered, (remote) => {
       this.#remote = remote

@@ -201,6 +201,36 @@ describe("a queen's job", () => {
   )
 })
 
+describe("a queen's job that is interrupted", () => {
+  const left = Effect.fnUntraced(function* (cancel: Effect.Effect<void, PeerError>) {
+    let unconfirmed = 0
+    const job: RunningJob = {
+      id: "job-1",
+      readEvents: Effect.succeed([]),
+      runsAt: () => Effect.succeed({ isLeftRunning: () => false, unconfirmed: () => void unconfirmed++ })
+    }
+    const { following, run } = yield* attemptOn({ cancel, follow: () => Effect.never, request: { job } })
+    const fiber = yield* Effect.forkChild(run)
+    yield* Deferred.await(following)
+    const leaving = yield* Effect.forkChild(Fiber.interrupt(fiber))
+    yield* TestClock.adjust("5 seconds")
+    yield* Fiber.join(leaving)
+    return unconfirmed
+  })
+
+  it.effect("is told when the hive does not confirm that its job has stopped", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* left(Effect.void), 0)
+      assert.strictEqual(
+        yield* left(Effect.fail(new PeerRefused({ url, status: 409, detail: "it has ended" }))),
+        0
+      )
+      assert.strictEqual(yield* left(Effect.fail(broken)), 1)
+      assert.strictEqual(yield* left(Effect.never), 1)
+    })
+  )
+})
+
 describe("an attempt that is left before the hive has answered its submission", () => {
   const answers: Readonly<Record<string, readonly [Effect.Effect<StartedJob, PeerError>, number]>> = {
     "after the connection broke": [Effect.fail(broken), 1],
