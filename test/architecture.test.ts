@@ -14,7 +14,8 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
   access: ["settings", "system"],
   hives: ["settings", "system"],
   http: ["operation", "settings"],
-  job: ["operation", "settings", "http"],
+  store: ["settings", "system"],
+  job: ["operation", "settings", "http", "store"],
   daemon: ["operation", "settings", "system", "access", "hives", "http", "job"],
   gateway: ["operation", "settings", "system", "access", "http", "job", "daemon"],
   queen: ["operation", "settings", "system", "access", "hives", "http", "job", "daemon", "gateway"],
@@ -27,7 +28,7 @@ const mayImport: Readonly<Record<string, ReadonlyArray<string>>> = {
 
 /** The folders inside of a top folder, each of which may import those before it; "." is the folder itself. */
 const inside: Readonly<Record<string, ReadonlyArray<string>>> = {
-  job: ["log", ".", "view", "client"],
+  job: ["log", ".", "durable", "view", "client"],
   gateway: ["upstream", "keys", "endpoint", "openai", "anthropic", "ollama", "."],
   queen: ["forward", "registry", "scheduler", "fleet", "ssh", "lifecycle", "."],
   hive: ["devices", "gguf", "models", "download", "engines", "workers", "inference", ".", "mock"],

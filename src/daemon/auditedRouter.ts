@@ -64,10 +64,11 @@ export const auditedRouter = <E, R>(router: Layer.Layer<OperationRouter, E, R>) 
     OperationRouter,
     Effect.gen(function* () {
       const audit = yield* AuditLog
-      const { route } = yield* OperationRouter
+      const router = yield* OperationRouter
       return OperationRouter.of({
+        ...router,
         route: Effect.fnUntraced(function* (body) {
-          const submission: Submission = yield* route(body)
+          const submission: Submission = yield* router.route(body)
           const { hiveId, operation, routing, work } = submission
           if (routing.changesFleet !== true) return submission
           const entry = {

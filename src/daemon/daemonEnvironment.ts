@@ -11,9 +11,9 @@ export const daemonEnvironment = (overrides: SettingOverrides, tokenFile: string
     Layer.provideMerge(NodeServices.layer)
   )
 
-/** The environment of a daemon in a test: default settings with the given changes, no token, temporary folders. */
+/** The environment of a daemon in a test: default settings with the given changes, no store, no token, temporary folders. */
 export const testEnvironment = (changes: SettingChanges) =>
-  Layer.merge(Settings.layerDefaults(changes), Token.layerMemory()).pipe(
-    Layer.provideMerge(Paths.layerTemporary),
-    Layer.provideMerge(NodeServices.layer)
-  )
+  Layer.merge(
+    Settings.layerDefaults({ ...changes, storage: { sync: "off", ...changes.storage } }),
+    Token.layerMemory()
+  ).pipe(Layer.provideMerge(Paths.layerTemporary), Layer.provideMerge(NodeServices.layer))

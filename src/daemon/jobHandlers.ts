@@ -78,6 +78,7 @@ export const jobHandlers = HttpApiBuilder.group(
           const submission = yield* operations.route(body)
           const { job_id } = yield* jobs.submit({
             ...submission,
+            body,
             ...(key === undefined ? {} : { idempotency: { key, body } }),
             // A queen that lost its connection may reconnect to its jobs; it deletes those that it no longer needs.
             ...(headers[queenHeader] === undefined ? {} : { grace: limits.graceRestart })

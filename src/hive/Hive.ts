@@ -1,8 +1,8 @@
+import * as path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
-import * as Path from "effect/Path"
 import { ApiKeys } from "../access/ApiKeys.ts"
 import { AuditLog } from "../access/AuditLog.ts"
 import type { AccessRules } from "../daemon/Access.ts"
@@ -12,9 +12,11 @@ import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
 import { daemonEnvironment, testEnvironment } from "../daemon/daemonEnvironment.ts"
 import { daemonLayers } from "../daemon/daemonLayers.ts"
 import { mountedDaemon, type Prefix } from "../daemon/mountedDaemon.ts"
+import { recoverJobs } from "../daemon/recoverJobs.ts"
 import { Shutdown } from "../daemon/Shutdown.ts"
 import { gatewayHandlers, publicRoutes } from "../gateway/Gateway.ts"
 import { workerPool } from "../http/workerPool.ts"
+import { durableJobs } from "../job/durable/DurableJobs.ts"
 import { addHiveHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { Paths } from "../settings/Paths.ts"
@@ -49,13 +51,24 @@ import { WorkerStore } from "./workers/WorkerStore.ts"
 const models = Layer.unwrap(
   Effect.gen(function* () {
     const { data } = yield* Paths
-    const path = yield* Path.Path
     const folder = path.join(data, "models")
     return Layer.merge(Models.layerNoDeps(folder), Downloads.layerNoDeps(folder))
   })
 ).pipe(
   Layer.provide(Layer.merge(ModelSources.layerNoDeps, Transfer.layerNoDeps)),
   Layer.provide(Fetcher.layerNoDeps)
+)
+
+const jobs = Jobs.layerNoDeps.pipe(
+  Layer.provide(
+    durableJobs(
+      Effect.gen(function* () {
+        const { state } = yield* Paths
+        const { hive } = yield* Settings
+        return path.join(state, "hives", hive.id, "hive")
+      })
+    )
+  )
 )
 
 const services = Layer.mergeAll(
@@ -70,7 +83,7 @@ const services = Layer.mergeAll(
   Layer.provideMerge([WorkerStore.layerNoDeps, WorkerClient.layerNoDeps, FreePorts.layer]),
   Layer.provideMerge(models),
   // Each daemon in a process has its own jobs and operations.
-  Layer.provideMerge([Layer.fresh(Jobs.layer), Layer.fresh(Handlers.layer)])
+  Layer.provideMerge([Layer.fresh(jobs), Layer.fresh(Handlers.layer)])
 )
 
 /** Routes and global middlewares that a hive's server has besides its endpoints. */
@@ -103,7 +116,8 @@ const pidFile = Layer.effectDiscard(
 )
 
 const layerExtended = (extension: HiveExtension) =>
-  Layer.mergeAll(ownHandlers, heartbeat, pidFile).pipe(
+  recoverJobs.pipe(
+    Layer.provideMerge(Layer.mergeAll(ownHandlers, heartbeat, pidFile)),
     Layer.provideMerge(serverWith(extension)),
     Layer.provide(auditedRouter(hiveRouter)),
     Layer.provide(audit),
@@ -115,7 +129,8 @@ const layerExtended = (extension: HiveExtension) =>
 const layerNoDeps = layerExtended(Layer.empty)
 
 const routesNoDeps = (prefix: Prefix) =>
-  Layer.merge(ownHandlers, heartbeat).pipe(
+  recoverJobs.pipe(
+    Layer.provideMerge(Layer.merge(ownHandlers, heartbeat)),
     Layer.provideMerge(mounted(prefix)),
     Layer.provide(auditedRouter(hiveRouter)),
     Layer.provide(audit),

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Handlers } from "../job/Handlers.ts"
 import { OperationRouter } from "../job/OperationRouter.ts"
-import { readRequest } from "../operation/Catalog.ts"
+import { modelOf, readRequest } from "../operation/Catalog.ts"
 import { UnknownOperation, WrongDaemon } from "../operation/errors.ts"
 import { Settings } from "../settings/Settings.ts"
 
@@ -28,7 +28,7 @@ export const hiveRouter = Layer.effect(
         if (routing.runsOn === "queen") return yield* new WrongDaemon({ operation, runsOn: "queen" })
         const work = yield* Effect.fromResult(known.prepare(request))
         if (work === undefined) return yield* new WrongDaemon({ operation, runsOn: "queen" })
-        return { operation, hiveId: hive.id, routing, router, work }
+        return { operation, model: modelOf(request), hiveId: hive.id, routing, router, work }
       })
     })
   })

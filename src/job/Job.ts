@@ -1,33 +1,46 @@
-import * as DateTime from "effect/DateTime"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { addFinalizer } from "../http/scopeFinalizers.ts"
 import type { Routing } from "../operation/Routing.ts"
 import type { OperationError } from "./errors.ts"
+import { type JobFacts, type JobPlan, recordOf } from "./JobFacts.ts"
 import type { JobRecord, JobState } from "./JobRecord.ts"
 import type { Failure } from "./log/JobEvent.ts"
-import { type JobLog, readAll } from "./log/JobLog.ts"
-import type { RemoteHandle, RemoteWork, RunningJob, Submission } from "./Submission.ts"
+import type { JobLog } from "./log/JobLog.ts"
+import type { RemoteHandle, RemoteWork, RunningJob } from "./Submission.ts"
 
-/** What a job needs besides its submission. */
+/** The routing facts of a job. */
+export type JobRouting = Pick<Routing, "occupiesWorker" | "repeatable" | "whenAbandoned">
+
+/** What a job begins with. */
 export interface JobOptions {
   readonly id: string
-  readonly log: JobLog
+  readonly operation: string
+  readonly model?: string | undefined
+  readonly hiveId?: string | undefined
+  readonly routing: JobRouting
+  readonly idempotencyKey?: string | undefined
+  /** The request, if a restarted daemon is to run it again. */
+  readonly body?: string | undefined
   readonly grace: Duration.Duration
+  readonly log: JobLog
   readonly createdAt: number
+  /** Records a change of the facts. */
+  readonly onChange: (job: Job) => void
 }
 
-const isoTime = (millis: number) => DateTime.formatIso(DateTime.makeUnsafe(millis))
-
-/** The state of one job. It does not reference the request, which may be large. */
+/** The state of one job. It references no request that is large. */
 export class Job {
   readonly id: string
   readonly operation: string
-  readonly routing: Routing
+  readonly model: string | undefined
+  readonly routing: JobRouting
   readonly idempotencyKey: string | undefined
   readonly grace: Duration.Duration
   readonly log: JobLog
   readonly createdAt: number
+  readonly #onChange: (job: Job) => void
+  #body: string | undefined
   state: JobState = "queued"
   startedAt: number | undefined
   endedAt: number | undefined
@@ -48,18 +61,18 @@ export class Job {
   visits = 0
   retainedBytes = 0
 
-  constructor(
-    { hiveId, idempotency, operation, routing }: Submission,
-    { createdAt, grace, id, log }: JobOptions
-  ) {
-    this.id = id
-    this.operation = operation
-    this.routing = routing
-    this.idempotencyKey = idempotency?.key
-    this.hiveId = hiveId
-    this.grace = grace
-    this.log = log
-    this.createdAt = createdAt
+  constructor(options: JobOptions) {
+    this.id = options.id
+    this.operation = options.operation
+    this.model = options.model
+    this.routing = options.routing
+    this.idempotencyKey = options.idempotencyKey
+    this.hiveId = options.hiveId
+    this.grace = options.grace
+    this.log = options.log
+    this.createdAt = options.createdAt
+    this.#body = options.body
+    this.#onChange = options.onChange
   }
 
   get hasEnded() {
@@ -67,17 +80,19 @@ export class Job {
   }
 
   get record(): JobRecord {
-    return {
-      job_id: this.id,
-      operation: this.operation,
-      ...(this.hiveId === undefined ? {} : { hive_id: this.hiveId }),
-      ...(this.hiveJobId === undefined ? {} : { hive_job_id: this.hiveJobId }),
-      state: this.state,
-      created_at: isoTime(this.createdAt),
-      ...(this.startedAt === undefined ? {} : { started_at: isoTime(this.startedAt) }),
-      ...(this.endedAt === undefined ? {} : { ended_at: isoTime(this.endedAt) }),
-      ...(this.error === undefined ? {} : { error: this.error })
-    }
+    return recordOf(this)
+  }
+
+  /** The facts for a store; without the plan once the job has ended. */
+  get facts(): JobFacts {
+    const { createdAt, endedAt, error, hiveId, hiveJobId, id, model, operation, startedAt, state } = this
+    const plan = this.hasEnded ? undefined : this.#plan
+    return { id, operation, model, hiveId, hiveJobId, state, createdAt, startedAt, endedAt, error, plan }
+  }
+
+  /** Records the facts as they are now. */
+  save() {
+    this.#onChange(this)
   }
 
   /** The job as its work sees it. */
@@ -85,7 +100,7 @@ export class Job {
     return {
       id: this.id,
       runsAt: (remote) => this.#runsAt(remote),
-      readEvents: readAll(this.log)
+      readEvents: this.log.all
     }
   }
 
@@ -98,12 +113,25 @@ export class Job {
     }
   }
 
+  get #plan(): JobPlan {
+    const { occupiesWorker = false, repeatable, whenAbandoned } = this.routing
+    return {
+      repeatable,
+      whenAbandoned,
+      occupiesWorker,
+      graceMillis: Duration.toMillis(this.grace),
+      wasFollowed: this.visits > 0,
+      ...(this.#body === undefined ? {} : { body: this.#body })
+    }
+  }
+
   #runsAt(remote: RemoteWork) {
     return Effect.suspend(() => {
       this.remote = remote
       if (remote.hiveJob !== undefined) {
         this.hiveId = remote.hiveJob.hiveId
         this.hiveJobId = remote.hiveJob.jobId
+        this.save()
       }
       const unregister = Effect.sync(() => {
         if (this.remote === remote) this.remote = undefined

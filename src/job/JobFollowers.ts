@@ -23,6 +23,8 @@ export class JobFollowers {
     const enter = Effect.sync(() => {
       job.followers++
       job.visits++
+      // A restarted daemon cancels an answer that lost its followers, and no other one.
+      if (job.visits === 1 && !job.hasEnded && job.routing.whenAbandoned === "cancel") job.save()
     })
     return acquireRelease(enter, () => this.#leave(job))
   }

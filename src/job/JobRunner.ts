@@ -44,10 +44,14 @@ export class JobRunner {
     this.#onEnd = options.onEnd
   }
 
-  /** Starts the work. Work that occupies a worker waits for a permit; other work never waits for it. */
-  launch(job: Job, work: Work) {
+  /** Counts a job that is about to be launched. */
+  admit(job: Job) {
     this.queued++
     if (job.routing.occupiesWorker !== true) this.controls++
+  }
+
+  /** Starts the work of a job that was admitted. Work that occupies a worker waits for a permit; other work never waits for it. */
+  launch(job: Job, work: Work) {
     const running = this.#run(job, work)
     return (job.routing.occupiesWorker === true ? this.#permits.withPermit(running) : running).pipe(
       Effect.interruptible,
@@ -64,7 +68,7 @@ export class JobRunner {
       Effect.flatMap((fiber) => {
         this.#fibers.set(job.id, fiber)
         fiber.addObserver(() => this.#fibers.delete(job.id))
-        return this.#isOpen ? Effect.void : Fiber.interrupt(fiber)
+        return this.#isOpen && !job.isCancelling ? Effect.void : Fiber.interrupt(fiber)
       })
     )
   }
@@ -99,7 +103,7 @@ export class JobRunner {
     return Effect.suspend(() => {
       this.queued--
       job.state = "running"
-      job.startedAt = this.#clock.currentTimeMillisUnsafe()
+      job.startedAt ??= this.#clock.currentTimeMillisUnsafe()
       return work(job.running, (events) => job.log.append(events))
     })
   }

@@ -8,13 +8,17 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { traced } from "../http/traced.ts"
 import { Settings } from "../settings/Settings.ts"
-import { type IdempotencyConflict, JobEnded, JobNotFound, type TooManyJobs } from "./errors.ts"
-import type { Job } from "./Job.ts"
+import { type IdempotencyConflict, JobEnded, type JobNotFound, type TooManyJobs } from "./errors.ts"
+import { Job } from "./Job.ts"
 import { JobEntrance } from "./JobEntrance.ts"
+import { recordOf } from "./JobFacts.ts"
+import { JobFinder } from "./JobFinder.ts"
 import { JobFollowers } from "./JobFollowers.ts"
 import type { JobRecord } from "./JobRecord.ts"
+import { JobRecovery, type Resume } from "./JobRecovery.ts"
 import { JobRunner } from "./JobRunner.ts"
-import { JobTable } from "./JobTable.ts"
+import { JobStore } from "./JobStore.ts"
+import { JobTable, type Retention } from "./JobTable.ts"
 import type { JobLog } from "./log/JobLog.ts"
 import { JobLogs } from "./log/JobLogs.ts"
 import { stopJobs } from "./stopJobs.ts"
@@ -35,8 +39,10 @@ export class Jobs extends Context.Service<
   {
     readonly submit: (submission: Submission) => Effect.Effect<JobRecord, TooManyJobs | IdempotencyConflict>
     readonly get: (id: string) => Effect.Effect<JobRecord, JobNotFound>
-    /** Newest first. */
+    /** The newest 10,000 jobs, newest first. */
     readonly list: Effect.Effect<ReadonlyArray<JobRecord>>
+    /** The queued and running jobs, newest first. */
+    readonly unfinished: Effect.Effect<ReadonlyArray<JobRecord>>
     /** Adds a follower, who leaves when the scope closes, and returns the job's log. */
     readonly follow: (id: string) => Effect.Effect<FollowedJob, JobNotFound, Scope.Scope>
     /** Stops a job. Returns when its work has stopped and the job has ended. */
@@ -47,6 +53,13 @@ export class Jobs extends Context.Service<
      * its job fails with `WorkContinues`. All other jobs are cancelled.
      */
     readonly stopAll: Effect.Effect<void>
+    /**
+     * Continues the unfinished jobs that an earlier process left, with the work that `resume` finds. A job without work
+     * fails with `Interrupted`. To be called once, when all handlers are there; until then these jobs wait.
+     */
+    readonly recover: (resume: Resume) => Effect.Effect<void>
+    /** Why jobs are kept in memory only, although they should survive a restart. */
+    readonly storageProblem: Effect.Effect<string | undefined>
   }
 >()("rbee/job/Jobs") {
   static readonly layerNoDeps = Layer.effect(
@@ -54,24 +67,43 @@ export class Jobs extends Context.Service<
     Effect.suspend(() => make)
   )
 
-  static readonly layer = this.layerNoDeps.pipe(Layer.provide(JobLogs.layerMemory))
+  /** Jobs that live as long as the process. */
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide([JobLogs.layerMemory, JobStore.layerMemory]))
 }
 
 const sweepInterval = Duration.minutes(1)
 
+// A store has all ended jobs; memory has those that are likely to be read.
+const storedInMemory = { jobsKept: 1000, jobsKeptBytes: 64_000_000, jobsKeptFor: Duration.minutes(10) }
+const maxListed = 10_000
+
+/** The limits of the ended jobs in memory. */
+const memoryLimits = (limits: Retention, isDurable: boolean): Retention =>
+  isDurable
+    ? {
+        jobsKept: Math.min(limits.jobsKept, storedInMemory.jobsKept),
+        jobsKeptBytes: Math.min(limits.jobsKeptBytes, storedInMemory.jobsKeptBytes),
+        jobsKeptFor: Duration.min(limits.jobsKeptFor, storedInMemory.jobsKeptFor)
+      }
+    : limits
+
 const make = Effect.gen(function* () {
   const { limits } = yield* Settings
   const logs = yield* JobLogs
+  const store = yield* JobStore
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
-  const table = new JobTable(limits, clock)
+  const table = new JobTable(memoryLimits(limits, store.isDurable), clock, store)
   const runner = new JobRunner({
     clock,
     context: yield* Effect.context<never>(),
     permits: yield* Semaphore.make(limits.jobsRunning),
-    onEnd: (job, logBytes) => table.retain(job, logBytes)
+    onEnd: (job, logBytes) => {
+      job.save()
+      table.retain(job, logBytes)
+    }
   })
-  const entrance = new JobEntrance({ clock, limits, logs, runner, table })
+  const entrance = new JobEntrance({ clock, limits, logs, runner, store, table })
 
   const cancelJob = Effect.fnUntraced(function* (job: Job) {
     const { id } = job
@@ -82,12 +114,8 @@ const make = Effect.gen(function* () {
     if (job.state !== "cancelled") return yield* new JobEnded({ job: id, state: job.state })
   })
   const followers = new JobFollowers({ scope, cancel: cancelJob })
-
-  const find = (id: string) =>
-    Effect.suspend(() => {
-      const job = table.get(id)
-      return job === undefined ? Effect.fail(new JobNotFound({ job: id })) : Effect.succeed(job)
-    })
+  const recovery = new JobRecovery({ followers, runner, store, table, grace: limits.graceRestart })
+  const finder = new JobFinder(table, store, maxListed)
 
   yield* Effect.addFinalizer(() => runner.close)
   yield* Effect.sync(() => table.dropOld()).pipe(
@@ -99,21 +127,22 @@ const make = Effect.gen(function* () {
   return Jobs.of({
     submit: (submission) =>
       traced("Jobs.submit", { operation: submission.operation })(entrance.submit(submission)),
-    get: (id) => Effect.map(find(id), (job) => job.record),
-    list: Effect.sync(() =>
-      table
-        .all()
-        .map((job) => job.record)
-        .reverse()
-    ),
+    get: (id) => Effect.map(finder.find(id), recordOf),
+    list: finder.list,
+    unfinished: Effect.sync(() => table.unfinished().reverse().map(recordOf)),
     follow: Effect.fnUntraced(function* (id) {
-      const job = yield* find(id)
-      yield* followers.enter(job)
-      return { record: Effect.sync(() => job.record), log: job.log }
+      const job = yield* finder.find(id)
+      if (job instanceof Job) yield* followers.enter(job)
+      const log = job instanceof Job ? job.log : yield* store.readLog(job)
+      return { record: Effect.sync(() => recordOf(job)), log }
     }),
     cancel: Effect.fn("Jobs.cancel")(function* (id) {
-      yield* cancelJob(yield* find(id))
+      const job = yield* finder.find(id)
+      if (!(job instanceof Job)) return yield* new JobEnded({ job: id, state: job.state })
+      yield* cancelJob(job)
     }),
-    stopAll: Effect.suspend(() => stopJobs(table.all(), runner))
+    stopAll: Effect.suspend(() => stopJobs(table.all(), runner)),
+    recover: (resume) => recovery.recover(resume),
+    storageProblem: Effect.sync(store.problem)
   })
 })

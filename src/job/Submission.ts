@@ -50,6 +50,7 @@ export const streamWork =
 /** A valid request and the work that answers it. */
 export interface Submission {
   readonly operation: string
+  readonly model?: string | undefined
   readonly hiveId?: string | undefined
   readonly routing: Routing
   /** How long an answer continues after its last follower left; `limits.grace_after_last_follower` when absent. */
@@ -57,6 +58,8 @@ export interface Submission {
   /** The actor of the job's first narration, such as `qn-router`. */
   readonly router: string
   readonly work: Work
+  /** The request, with which a restarted daemon runs a repeatable operation again. */
+  readonly body?: string | undefined
   /** The same key with the same body gives the same job. */
   readonly idempotency?: { readonly key: string; readonly body: string } | undefined
 }

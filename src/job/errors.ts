@@ -68,6 +68,18 @@ export class WorkContinues extends Schema.TaggedError<WorkContinues>()("WorkCont
   }
 }
 
+/** The daemon was restarted while it ran the job, and cannot continue the work. */
+export class Interrupted extends Schema.TaggedError<Interrupted>()("Interrupted", {
+  operation: Schema.String,
+  /** Whether the work may have changed something. */
+  hasEffects: Schema.Boolean
+}) {
+  override get message() {
+    const next = this.hasEffects ? "check what it has done before you submit it again" : "submit it again"
+    return `The daemon was restarted while it ran '${this.operation}', which did not end; ${next}`
+  }
+}
+
 /** A bug in the work of a job; the daemon's log has the details. */
 export class InternalError extends Schema.TaggedError<InternalError>()("InternalError", {
   job: Schema.String

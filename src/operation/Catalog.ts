@@ -39,6 +39,10 @@ export interface OperationRequest {
   readonly fields: { readonly [field: string]: unknown }
 }
 
+/** The model that a request names. */
+export const modelOf = ({ fields: { model } }: OperationRequest) =>
+  typeof model === "string" ? model : undefined
+
 const describe = (value: unknown) => {
   if (value === undefined) return "nothing"
   // JSON.stringify runs out of stack where JSON.parse does not.

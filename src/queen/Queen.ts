@@ -1,3 +1,4 @@
+import * as path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -9,6 +10,7 @@ import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
 import { daemonEnvironment, testEnvironment } from "../daemon/daemonEnvironment.ts"
 import { daemonLayers } from "../daemon/daemonLayers.ts"
 import { mountedDaemon, type Prefix } from "../daemon/mountedDaemon.ts"
+import { recoverJobs } from "../daemon/recoverJobs.ts"
 import { Shutdown } from "../daemon/Shutdown.ts"
 import { gatewayHandlers, publicRoutes } from "../gateway/Gateway.ts"
 import { CapabilitiesCache } from "../hives/CapabilitiesCache.ts"
@@ -16,8 +18,10 @@ import { HivesConf } from "../hives/HivesConf.ts"
 import { HiveTokens } from "../hives/HiveTokens.ts"
 import { hivePool } from "../http/hivePool.ts"
 import { JobsClient } from "../job/client/JobsClient.ts"
+import { durableJobs } from "../job/durable/DurableJobs.ts"
 import { addQueenHandlers, Handlers } from "../job/Handlers.ts"
 import { Jobs } from "../job/Jobs.ts"
+import { Paths } from "../settings/Paths.ts"
 import { Settings } from "../settings/Settings.ts"
 import { DetachedProcess } from "../system/DetachedProcess.ts"
 import { PidFile } from "../system/PidFile.ts"
@@ -61,6 +65,10 @@ const scheduling = AutoForwarder.layerNoDeps.pipe(
   Layer.provideMerge(FleetView.layerNoDeps)
 )
 
+const jobs = Jobs.layerNoDeps.pipe(
+  Layer.provide(durableJobs(Paths.use(({ state }) => Effect.succeed(path.join(state, "queen")))))
+)
+
 const services = Layer.mergeAll(
   HiveLifecycle.layerNoDeps,
   HiveCapabilities.layerNoDeps,
@@ -74,7 +82,7 @@ const services = Layer.mergeAll(
   Layer.provideMerge([HiveRegistry.directory, KnownModels.layerNoDeps]),
   Layer.provideMerge(HiveRegistry.layerNoDeps),
   // Each daemon in a process has its own jobs and operations.
-  Layer.provideMerge([Layer.fresh(Jobs.layer), Layer.fresh(Handlers.layer)])
+  Layer.provideMerge([Layer.fresh(jobs), Layer.fresh(Handlers.layer)])
 )
 
 const httpHandlers = Layer.merge(queenHttpHandlers, gatewayHandlers)
@@ -101,7 +109,8 @@ const pidFile = Layer.effectDiscard(
   })
 )
 
-const layerNoDeps = Layer.mergeAll(ownHandlers, pidFile, hiveHealth).pipe(
+const layerNoDeps = recoverJobs.pipe(
+  Layer.provideMerge(Layer.mergeAll(ownHandlers, pidFile, hiveHealth)),
   Layer.provideMerge(server),
   Layer.provide(auditedRouter(queenRouter)),
   Layer.provide(AuditLog.layer("queen")),
@@ -109,7 +118,8 @@ const layerNoDeps = Layer.mergeAll(ownHandlers, pidFile, hiveHealth).pipe(
 )
 
 const routesNoDeps = (prefix: Prefix) =>
-  Layer.merge(ownHandlers, hiveHealth).pipe(
+  recoverJobs.pipe(
+    Layer.provideMerge(Layer.merge(ownHandlers, hiveHealth)),
     Layer.provideMerge(mounted(prefix)),
     Layer.provide(auditedRouter(queenRouter)),
     Layer.provide(AuditLog.layer("queen")),

@@ -3,7 +3,7 @@ import * as Layer from "effect/Layer"
 import { Handlers } from "../job/Handlers.ts"
 import { OperationRouter } from "../job/OperationRouter.ts"
 import type { Work } from "../job/Submission.ts"
-import { type OperationRequest, readRequest } from "../operation/Catalog.ts"
+import { modelOf, type OperationRequest, readRequest } from "../operation/Catalog.ts"
 import { FieldProblem, InvalidOperation, UnknownOperation } from "../operation/errors.ts"
 import { type Routing, unknownOperation } from "../operation/Routing.ts"
 import { Settings } from "../settings/Settings.ts"
@@ -56,8 +56,9 @@ export const queenRouter = Layer.effect(
       routing: Routing
     ) {
       const { name: operation } = request
+      const submission = { operation, model: modelOf(request), routing, router }
       if (hiveId !== "auto") {
-        return { operation, hiveId, routing, router, work: forwardTo(hiveId, request.json, request, routing) }
+        return { ...submission, hiveId, work: forwardTo(hiveId, request.json, request, routing) }
       }
       if (routing.placedBy === undefined) {
         const expected = "the id of a hive; 'auto' is for operations that any hive can do"
@@ -68,7 +69,7 @@ export const queenRouter = Layer.effect(
         })
         return yield* new InvalidOperation({ operation, problems: [problem] })
       }
-      return { operation, routing, router, work: auto.work(request, routing) }
+      return { ...submission, work: auto.work(request, routing) }
     })
 
     return OperationRouter.of({

@@ -77,12 +77,13 @@ export const fleetStatus = Effect.gen(function* () {
         snapshots.find((snapshot) => snapshot.hive === hive.record.alias)
       )
     )
-  const unfinished = (yield* jobs.list).filter(({ state }) => state === "queued" || state === "running")
+  const problem = yield* jobs.storageProblem
   return {
     hives: hives.map(({ record }) => record),
     devices: summaries.flatMap(({ devices }) => devices),
     workers: summaries.flatMap(({ workers }) => workers),
     models: modelSummaries(hives, snapshots),
-    jobs: unfinished
+    jobs: yield* jobs.unfinished,
+    ...(problem === undefined ? {} : { storage: { problem } })
   }
 })

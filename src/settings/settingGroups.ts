@@ -11,6 +11,7 @@ import {
   HttpUrl,
   LoopbackAccess,
   Port,
+  StorageSync,
   StringList,
   Text,
   TimeSpan,
@@ -104,6 +105,18 @@ const limits = (read: ReadSetting) =>
     graceRestart: read("limits.grace_restart", TimeSpan, Duration.seconds(60))
   })
 
+/** How the jobs of a daemon are kept. */
+const storage = (read: ReadSetting) =>
+  Effect.all({
+    /**
+     * `process`: jobs survive the end of the daemon's process, also a crash; `full`: a power failure too; `off`: jobs live
+     * as long as the process.
+     */
+    sync: read("storage.sync", StorageSync, "process"),
+    /** How long an idempotency key gives the job that it came with. */
+    keysKeptFor: read("storage.keys_kept_for", TimeSpan, Duration.hours(24))
+  })
+
 /** Heartbeats between hives and queens. */
 const heartbeat = (read: ReadSetting) =>
   Effect.all({
@@ -187,6 +200,7 @@ export const readSettings = Effect.fnUntraced(function* (read: ReadSetting) {
     hive: yield* hive(read, localUrl(ofQueen)),
     timeouts: yield* timeouts(read),
     limits: yield* limits(read),
+    storage: yield* storage(read),
     heartbeat: yield* heartbeat(read),
     models: yield* models(read),
     workers: yield* workers(read),

@@ -26,6 +26,10 @@ export const HiveName = OwnHiveId.annotate({
   expected: "a hive id of 1 to 128 letters, digits, '.', '_' and '-', other than 'auto'"
 })
 
+export const StorageSync = Schema.Literals(["process", "full", "off"]).annotate({
+  expected: "process, full or off"
+})
+
 export const LoopbackAccess = Schema.Literals(["open", "token"]).annotate({ expected: "open or token" })
 
 const baseUrl = (text: string) => {

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Duration, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Jobs } from "../../src/job/Jobs.ts"
+import { JobStore } from "../../src/job/JobStore.ts"
 import { JobEvent, type LoggedEvent } from "../../src/job/log/JobEvent.ts"
 import { LogFull } from "../../src/job/log/JobLog.ts"
 import { JobLogs } from "../../src/job/log/JobLogs.ts"
@@ -78,6 +79,7 @@ describe("submitting", () => {
                 })
               )
             ),
+            Layer.provide(JobStore.layerMemory),
             Layer.provide(settings({}))
           )
         )

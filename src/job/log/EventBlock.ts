@@ -25,9 +25,31 @@ export class EventBlock {
     this.#bytes = Buffer.allocUnsafeSlow(capacity)
   }
 
+  /** A block of events that were encoded before. */
+  static from(bytes: Buffer) {
+    const block = new EventBlock(0)
+    block.#bytes = bytes
+    block.#used = bytes.length
+    for (let at = 0; at < bytes.length; at += headBytes + bytes.readUInt32LE(at + lengthAt)) {
+      block.lastId = bytes.readDoubleLE(at)
+      block.hasDroppable ||= isDroppable(kinds[bytes[at + idBytes] ?? 0] ?? "done")
+    }
+    return block
+  }
+
   /** The size of an encoded event, in bytes, from the size of its data. */
   static sizeOf(dataBytes: number) {
     return headBytes + dataBytes
+  }
+
+  /** The size of the encoded events, in bytes. */
+  get used() {
+    return this.#used
+  }
+
+  /** The buffer with the encoded events; only its first `used` bytes count. */
+  get buffer() {
+    return this.#bytes
   }
 
   hasRoomFor(dataBytes: number) {

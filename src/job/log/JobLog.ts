@@ -1,4 +1,4 @@
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { JobEvent, LoggedEvent } from "./JobEvent.ts"
 
@@ -30,13 +30,15 @@ export interface Batch {
  * and never waits for another one.
  */
 export interface JobLog {
-  /** Appends in order. At the limit it drops the oldest narration and progress; fails when that is not enough. */
+  /** Appends in order; followers see the events soon after. At the limit it drops the oldest narration and progress; fails when that is not enough. */
   append(events: ReadonlyArray<JobEvent>): Effect.Effect<void, LogFull>
   /** Appends the end event, for which there is always room. Later events are ignored. */
   end(event: JobEvent): Effect.Effect<void>
   /** Reads the next events after the cursor, about 256 KiB of them; empty while there are none. */
   read(cursor: Cursor): Effect.Effect<Batch>
-  /** The id of the newest event; 0 before the first. */
+  /** All events, also those that followers do not see yet. */
+  readonly all: Effect.Effect<ReadonlyArray<LoggedEvent>>
+  /** The id of the newest event that followers see; 0 before the first. */
   lastId(): number
   /** Calls the listener after each append until the returned function is called. */
   onAppend(listener: () => void): () => void
@@ -46,12 +48,3 @@ export interface JobLog {
 
 /** The position before the first event. */
 export const start: Cursor = { after: 0, reportedDropped: 0 }
-
-/** All events that a log contains now. */
-export const readAll = Effect.fnUntraced(function* (log: JobLog) {
-  const events: Array<LoggedEvent> = []
-  for (let batch = yield* log.read(start); batch.events.length > 0; batch = yield* log.read(batch.next)) {
-    events.push(...batch.events)
-  }
-  return events
-})

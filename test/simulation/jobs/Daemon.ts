@@ -2,9 +2,9 @@ import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { type HttpClient, HttpRouter } from "effect/http"
 import type { JobRecord } from "../../../src/job/JobRecord.ts"
 import { Jobs } from "../../../src/job/Jobs.ts"
+import { JobStore } from "../../../src/job/JobStore.ts"
 import { Ticker } from "../../../src/job/log/Follower.ts"
 import type { LoggedEvent } from "../../../src/job/log/JobEvent.ts"
-import { readAll } from "../../../src/job/log/JobLog.ts"
 import { JobLogs } from "../../../src/job/log/JobLogs.ts"
 import { OperationRouter } from "../../../src/job/OperationRouter.ts"
 import type { Submission } from "../../../src/job/Submission.ts"
@@ -79,7 +79,9 @@ export class Daemon {
     const jobs =
       makeLog === undefined
         ? Jobs.layer
-        : Jobs.layerNoDeps.pipe(Layer.provide(Layer.succeed(JobLogs, JobLogs.of({ make: makeLog }))))
+        : Jobs.layerNoDeps.pipe(
+            Layer.provide([Layer.succeed(JobLogs, JobLogs.of({ make: makeLog })), JobStore.layerMemory])
+          )
     const services = Layer.mergeAll(jobs, router(route), Ticker.layer).pipe(
       Layer.provideMerge(Layer.succeed(Settings, settings))
     )
@@ -130,7 +132,7 @@ export class Daemon {
       const { ended_at, job_id } = record
       if (ended_at === undefined || this.#ended.some((known) => known.record.job_id === job_id)) continue
       const { log } = yield* Effect.orDie(jobs.follow(job_id))
-      this.#ended.push({ daemon: this.origin, record, events: yield* readAll(log) })
+      this.#ended.push({ daemon: this.origin, record, events: yield* log.all })
     }
   }, Effect.scoped)
 }
