@@ -57,6 +57,7 @@ import { workerList } from "./cli/worker/list.ts"
 import { workerLogs } from "./cli/worker/logs.ts"
 import { workerRestart } from "./cli/worker/restart.ts"
 import { workerSpawn } from "./cli/worker/spawn.ts"
+import { DaemonClient } from "./daemon/DaemonClient.ts"
 import { JobsClient } from "./job/client/JobsClient.ts"
 import { Paths } from "./settings/Paths.ts"
 import { Settings } from "./settings/Settings.ts"
@@ -87,7 +88,12 @@ const group = (name: string, description: string) =>
 
 const services = (flags: SharedFlags["Service"]) =>
   Connection.layer(flags.queen).pipe(
-    Layer.provideMerge([JobsClient.layerNoDeps, PidFile.layer, WorkerProcessFiles.layer]),
+    Layer.provideMerge([
+      DaemonClient.layerNoDeps,
+      JobsClient.layerNoDeps,
+      PidFile.layer,
+      WorkerProcessFiles.layer
+    ]),
     Layer.provideMerge([
       DetachedProcess.layer,
       NodeHttpClient.layerNodeHttp,

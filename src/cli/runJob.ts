@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { DaemonClient } from "../daemon/DaemonClient.ts"
 import { type PeerError, reasonText } from "../job/client/clientErrors.ts"
 import { JobsClient } from "../job/client/JobsClient.ts"
 import type { Peer } from "../job/client/Peer.ts"
@@ -158,10 +159,11 @@ export const watchJob = Effect.fnUntraced(function* (jobId: string) {
 export const runJson = Effect.fnUntraced(function* (body: string, show: Show) {
   const output = yield* Output
   const client = yield* JobsClient
+  const daemons = yield* DaemonClient
   const connection = yield* Connection
   const peer = yield* connection.runningQueen
   const jobId = yield* client.submit(peer, body)
-  const cancel = client.cancel(peer, jobId).pipe(Effect.timeout(cancelTimeout), Effect.ignore)
+  const cancel = daemons.cancel(peer, jobId).pipe(Effect.timeout(cancelTimeout), Effect.ignore)
   yield* follow(peer, jobId, makeScreen(output, show), { isKnown: true }).pipe(
     Effect.onExit((exit) => (Exit.hasInterrupts(exit) ? cancel : Effect.void)),
     Effect.flatMap(failUnlessDone)

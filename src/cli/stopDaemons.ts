@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import { JobsClient } from "../job/client/JobsClient.ts"
+import { DaemonClient } from "../daemon/DaemonClient.ts"
 import { Settings } from "../settings/Settings.ts"
 import { PidFile } from "../system/PidFile.ts"
 import { type ProcessId, Pids } from "../system/Pids.ts"
@@ -10,7 +10,7 @@ const requestTimeout = "2 seconds"
 
 // A graceful shutdown ends all streams; a process that ignores the request is terminated.
 const stopDaemon = Effect.fnUntraced(function* (name: string) {
-  const client = yield* JobsClient
+  const daemons = yield* DaemonClient
   const pids = yield* Pids
   const pidFiles = yield* PidFile
   const { timeouts } = yield* Settings
@@ -20,8 +20,8 @@ const stopDaemon = Effect.fnUntraced(function* (name: string) {
   yield* Effect.forEach(
     running,
     (daemon) =>
-      client
-        .post({ url: daemon.url, token }, "/v1/shutdown")
+      daemons
+        .shutdown({ url: daemon.url, token })
         .pipe(
           Effect.timeout(requestTimeout),
           Effect.ignore,

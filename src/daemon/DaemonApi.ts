@@ -119,6 +119,7 @@ export const BuildInfo = Schema.Struct({
   /** The versions of the engines, by their name. */
   engines: Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
 })
+export type BuildInfo = typeof BuildInfo.Type
 
 const text = Schema.String.pipe(HttpApiSchema.asText())
 
@@ -185,3 +186,6 @@ export const QueenDaemonApi = DaemonApi.add(QueenGroup)
 
 /** The endpoints of a hive, except the application endpoints. */
 export const HiveDaemonApi = DaemonApi.add(HiveGroup)
+
+/** The endpoints of queens and hives, for a client of both. */
+export const AnyDaemonApi = DaemonApi.add(QueenGroup, HiveGroup)

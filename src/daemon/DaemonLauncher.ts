@@ -8,7 +8,6 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { PeerRefused } from "../job/client/clientErrors.ts"
-import { JobsClient } from "../job/client/JobsClient.ts"
 import type { Peer } from "../job/client/Peer.ts"
 import { Paths } from "../settings/Paths.ts"
 import { Settings } from "../settings/Settings.ts"
@@ -16,6 +15,7 @@ import { DetachedProcess, type SpawnFailed, type Started } from "../system/Detac
 import { PidFile } from "../system/PidFile.ts"
 import { Pids } from "../system/Pids.ts"
 import { daemonFlags, programFile } from "../system/Program.ts"
+import { DaemonClient } from "./DaemonClient.ts"
 
 /** The daemon was started but did not become healthy. */
 export class DaemonNotStarted extends Schema.TaggedError<DaemonNotStarted>()("DaemonNotStarted", {
@@ -84,10 +84,8 @@ interface Spawned extends Started {
   readonly logFrom: number
 }
 
-const BuildInfo = Schema.Struct({ name: Schema.String })
-
 const make = Effect.gen(function* () {
-  const client = yield* JobsClient
+  const client = yield* DaemonClient
   const processes = yield* DetachedProcess
   const pids = yield* Pids
   const pidFile = yield* PidFile
@@ -98,7 +96,7 @@ const make = Effect.gen(function* () {
   const logFile = (name: string) => path.join(paths.state, "logs", `${name}.log`)
 
   const probe = (peer: Peer): Effect.Effect<Option.Option<string>, PeerRefused> =>
-    client.get(peer, "/v1/build-info", BuildInfo).pipe(
+    client.buildInfo(peer).pipe(
       // Daemons of older versions have no build info.
       Effect.catchTag("PeerRefused", (refusal) =>
         refusal.status === 404 ? Effect.as(client.health(peer), { name: "daemon" }) : Effect.fail(refusal)

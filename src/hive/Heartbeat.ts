@@ -1,13 +1,12 @@
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { Token } from "../access/Token.ts"
 import { DaemonAddress } from "../daemon/DaemonAddress.ts"
+import { DaemonClient } from "../daemon/DaemonClient.ts"
 import { Settings } from "../settings/Settings.ts"
 import { isLoopback } from "../system/loopback.ts"
 import { reachableUrl } from "../system/reachableUrl.ts"
@@ -81,25 +80,18 @@ export class HeartbeatSource extends Context.Service<
 /** Sends heartbeats to the queen: one at once, then one every `heartbeat.every`. An unreachable queen is not an error. */
 export const heartbeat = Layer.effectDiscard(
   Effect.gen(function* () {
-    const http = yield* HttpClient.HttpClient
+    const client = yield* DaemonClient
     const token = yield* Token
     const source = yield* HeartbeatSource
     const { heartbeat, hive } = yield* Settings
     const { host = hive.host, path = "", port = hive.port } = yield* DaemonAddress
     const url = reachableUrl(host, port, isHere(hive.queenUrl)) + path
-    const target = `${hive.queenUrl.replace(/\/$/, "")}/v1/heartbeat`
+    const queen = { url: hive.queenUrl.replace(/\/$/, ""), token: Option.getOrUndefined(token.own) }
     let failures = 0
 
-    const send = Effect.gen(function* () {
-      const beat = { ...(yield* source.beat), url }
-      const request = HttpClientRequest.post(target).pipe(
-        HttpClientRequest.bodyJsonUnsafe(beat),
-        Option.isSome(token.own) ? HttpClientRequest.bearerToken(token.own.value) : (_) => _
-      )
-      const response = yield* http.execute(request)
-      yield* response.text
-      return response.status === 200 ? undefined : `the queen answered with the status ${response.status}`
-    }).pipe(
+    const send = source.beat.pipe(
+      Effect.flatMap((beat) => client.sendHeartbeat(queen, { ...beat, url })),
+      Effect.as(undefined),
       Effect.timeout(heartbeatTimeout),
       Effect.catch(({ message }) => Effect.succeed(message))
     )

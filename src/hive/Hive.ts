@@ -9,6 +9,7 @@ import type { AccessRules } from "../daemon/Access.ts"
 import { auditedRouter } from "../daemon/auditedRouter.ts"
 import { checkPort, daemon } from "../daemon/Daemon.ts"
 import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
+import { DaemonClient } from "../daemon/DaemonClient.ts"
 import { daemonEnvironment, testEnvironment } from "../daemon/daemonEnvironment.ts"
 import { daemonLayers } from "../daemon/daemonLayers.ts"
 import { mountedDaemon, type Prefix } from "../daemon/mountedDaemon.ts"
@@ -115,9 +116,11 @@ const pidFile = Layer.effectDiscard(
   })
 )
 
+const heartbeats = Layer.provide(heartbeat, DaemonClient.layerNoDeps)
+
 const layerExtended = (extension: HiveExtension) =>
   recoverJobs.pipe(
-    Layer.provideMerge(Layer.mergeAll(ownHandlers, heartbeat, pidFile)),
+    Layer.provideMerge(Layer.mergeAll(ownHandlers, heartbeats, pidFile)),
     Layer.provideMerge(serverWith(extension)),
     Layer.provide(auditedRouter(hiveRouter)),
     Layer.provide(audit),
@@ -130,7 +133,7 @@ const layerNoDeps = layerExtended(Layer.empty)
 
 const routesNoDeps = (prefix: Prefix) =>
   recoverJobs.pipe(
-    Layer.provideMerge(Layer.merge(ownHandlers, heartbeat)),
+    Layer.provideMerge(Layer.merge(ownHandlers, heartbeats)),
     Layer.provideMerge(mounted(prefix)),
     Layer.provide(auditedRouter(hiveRouter)),
     Layer.provide(audit),

@@ -7,6 +7,7 @@ import { AuditLog } from "../access/AuditLog.ts"
 import { auditedRouter } from "../daemon/auditedRouter.ts"
 import { daemon } from "../daemon/Daemon.ts"
 import { DaemonAddress, boundUrl } from "../daemon/DaemonAddress.ts"
+import { DaemonClient } from "../daemon/DaemonClient.ts"
 import { daemonEnvironment, testEnvironment } from "../daemon/daemonEnvironment.ts"
 import { daemonLayers } from "../daemon/daemonLayers.ts"
 import { mountedDaemon, type Prefix } from "../daemon/mountedDaemon.ts"
@@ -78,7 +79,7 @@ const services = Layer.mergeAll(
 ).pipe(
   Layer.provideMerge(Layer.merge(remote, CapabilitiesCache.layer)),
   Layer.provideMerge(HiveForwarder.layerNoDeps),
-  Layer.provideMerge(JobsClient.layerNoDeps),
+  Layer.provideMerge([DaemonClient.layerNoDeps, JobsClient.layerNoDeps]),
   Layer.provideMerge([HiveRegistry.directory, KnownModels.layerNoDeps]),
   Layer.provideMerge(HiveRegistry.layerNoDeps),
   // Each daemon in a process has its own jobs and operations.

@@ -1,21 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import {
-  ByteSize,
-  Clock,
-  Deferred,
-  Effect,
-  Fiber,
-  FileSystem,
-  Layer,
-  Option,
-  PlatformError,
-  Schema
-} from "effect"
+import { ByteSize, Clock, Deferred, Effect, Fiber, FileSystem, Layer, Option, PlatformError } from "effect"
 import { TestClock } from "effect/testing"
+import { DaemonClient } from "../../src/daemon/DaemonClient.ts"
 import { DaemonLauncher } from "../../src/daemon/DaemonLauncher.ts"
 import { hivePool } from "../../src/http/hivePool.ts"
 import { PeerUnreachable } from "../../src/job/client/clientErrors.ts"
-import { JobsClient } from "../../src/job/client/JobsClient.ts"
 import { Paths } from "../../src/settings/Paths.ts"
 import { Settings } from "../../src/settings/Settings.ts"
 import { DetachedProcess } from "../../src/system/DetachedProcess.ts"
@@ -55,13 +44,13 @@ const launcher = Effect.fnUntraced(function* (
   const looks: Array<number> = []
   const terminated: Array<number> = []
   const exited = yield* Deferred.make<{ readonly code: number | null; readonly signal: string | null }>()
-  const client = Layer.mock(JobsClient)({
-    get: (peer, _path, schema) =>
+  const client = Layer.mock(DaemonClient)({
+    buildInfo: (peer) =>
       Effect.gen(function* () {
         looks.push(yield* Clock.currentTimeMillis)
         return looks.length < answersFrom
           ? yield* new PeerUnreachable({ url: peer.url, reason: "refused" })
-          : yield* Effect.orDie(Schema.decodeUnknownEffect(schema)({ name: "rbee-queen" }))
+          : { name: "rbee-queen" }
       })
   })
   const machine = Layer.mergeAll(
@@ -105,7 +94,7 @@ describe("a daemon of the original rbee", () => {
       const context = yield* Layer.build(
         DaemonLauncher.layerNoDeps.pipe(
           Layer.provide([
-            JobsClient.layerNoDeps.pipe(Layer.provide(hivePool)),
+            DaemonClient.layerNoDeps.pipe(Layer.provide(hivePool)),
             Layer.mock(DetachedProcess)({}),
             Layer.mock(Pids)({}),
             Layer.mock(PidFile)({}),
@@ -115,15 +104,15 @@ describe("a daemon of the original rbee", () => {
           Layer.provide(Settings.layerDefaults())
         )
       )
-      const who = Effect.provide(
-        DaemonLauncher.use(({ probeDaemon: whoAnswers }) => whoAnswers({ url: daemon.url })),
+      const name = Effect.provide(
+        DaemonLauncher.use(({ probeDaemon }) => probeDaemon({ url: daemon.url })),
         context
       )
-      assert.deepStrictEqual(yield* who, Option.some("daemon"))
+      assert.deepStrictEqual(yield* name, Option.some("daemon"))
       health = { status: 200, body: "<html>another server</html>" }
-      assert.deepStrictEqual(yield* who, Option.none())
+      assert.deepStrictEqual(yield* name, Option.none())
       health = { status: 503, body: "ok" }
-      assert.deepStrictEqual(yield* who, Option.none())
+      assert.deepStrictEqual(yield* name, Option.none())
     }).pipe(Effect.scoped)
   )
 })

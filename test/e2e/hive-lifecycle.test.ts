@@ -6,6 +6,7 @@ import { Context, Duration, Effect, Fiber, FileSystem, Layer, Option, Queue, Sch
 import { HttpClient, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { boundUrl } from "../../src/daemon/DaemonAddress.ts"
+import { DaemonClient } from "../../src/daemon/DaemonClient.ts"
 import { workerPool } from "../../src/http/workerPool.ts"
 import { JobsClient } from "../../src/job/client/JobsClient.ts"
 import { handle } from "../../src/job/Handlers.ts"
@@ -34,7 +35,7 @@ import { until } from "../support/until.ts"
 
 /** What a test needs that looks at a hive in another process. */
 const outside = (home: string) =>
-  Layer.mergeAll(PidFile.layer, DetachedProcess.layer, JobsClient.layerNoDeps).pipe(
+  Layer.mergeAll(PidFile.layer, DetachedProcess.layer, DaemonClient.layerNoDeps, JobsClient.layerNoDeps).pipe(
     Layer.provideMerge(Layer.mergeAll(Pids.layer, workerPool)),
     Layer.provideMerge(Layer.mergeAll(Settings.layerDefaults(), Paths.layerAt(home))),
     Layer.provideMerge(NodeServices.layer)

@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Layer, Logger } from "effect"
-import { HttpClient, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Token } from "../../src/access/Token.ts"
 import { DaemonAddress } from "../../src/daemon/DaemonAddress.ts"
+import { DaemonClient } from "../../src/daemon/DaemonClient.ts"
 import { heartbeat, HeartbeatSource, shouldLogFailure } from "../../src/hive/Heartbeat.ts"
 import { Workers } from "../../src/hive/workers/Workers.ts"
+import { PeerRefused } from "../../src/job/client/clientErrors.ts"
 import { Settings } from "../../src/settings/Settings.ts"
 import { reachableUrl } from "../../src/system/reachableUrl.ts"
 
@@ -13,12 +14,13 @@ import { reachableUrl } from "../../src/system/reachableUrl.ts"
 const beating = Effect.fnUntraced(function* (status: () => number) {
   const beats: Array<number> = []
   const told: Array<string> = []
-  const client = HttpClient.make((request) =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
-      beats.push(now / 1000)
-      return HttpClientResponse.fromWeb(request, new Response("{}", { status: status() }))
-    })
-  )
+  const client = Layer.mock(DaemonClient)({
+    sendHeartbeat: ({ url }) =>
+      Effect.gen(function* () {
+        beats.push((yield* Clock.currentTimeMillis) / 1000)
+        if (status() !== 200) return yield* new PeerRefused({ url, status: status(), detail: "refused" })
+      })
+  })
   const log = Logger.make(
     ({ message }) => void told.push(String(Array.isArray(message) ? message[0] : message))
   )
@@ -26,7 +28,7 @@ const beating = Effect.fnUntraced(function* (status: () => number) {
     heartbeat.pipe(
       Layer.provide(HeartbeatSource.layerNoDeps),
       Layer.provide([
-        Layer.succeed(HttpClient.HttpClient, client),
+        client,
         Layer.succeed(DaemonAddress, { url: "http://127.0.0.1:8081", port: 8081 }),
         Layer.mock(Workers)({ list: Effect.succeed([]) }),
         Settings.layerDefaults(),

@@ -6,11 +6,12 @@ import { Context, Effect, Exit, Layer, Redacted, Schema, Scope, Stream } from "e
 import type { NewApiKey } from "../../src/access/ApiKey.ts"
 import { ApiKeys } from "../../src/access/ApiKeys.ts"
 import { boundUrl } from "../../src/daemon/DaemonAddress.ts"
+import { DaemonClient } from "../../src/daemon/DaemonClient.ts"
 import { Device, Devices } from "../../src/hive/devices/Devices.ts"
 import { WorkerRecord } from "../../src/hive/workers/WorkerRecord.ts"
 import { Workers } from "../../src/hive/workers/Workers.ts"
 import { JobsClient } from "../../src/job/client/JobsClient.ts"
-import { HiveInventory } from "../../src/operation/Inventory.ts"
+import type { HiveInventory } from "../../src/operation/Inventory.ts"
 import { keyOf } from "../../src/queen/scheduler/Fleet.ts"
 import { FleetView } from "../../src/queen/scheduler/FleetView.ts"
 import { Scheduler } from "../../src/queen/scheduler/Scheduler.ts"
@@ -142,12 +143,17 @@ const makeKeys = (home: string, wanted: ReadonlyArray<NewApiKey>) =>
   )
 
 /** What a test asks of a hive by its address. */
-const overHttp = (client: JobsClient["Service"], id: string, url: string) => ({
+const overHttp = (
+  client: JobsClient["Service"],
+  daemons: DaemonClient["Service"],
+  id: string,
+  url: string
+) => ({
   workers: Effect.gen(function* () {
     const job = yield* client.submit({ url }, JSON.stringify({ operation: "worker_list", hive_id: id }))
     return decodeWorkers(resultOf(yield* Stream.runCollect(client.events({ url }, job)))).workers
   }).pipe(Effect.orDie),
-  inventory: Effect.orDie(client.get({ url }, "/v1/inventory", HiveInventory))
+  inventory: Effect.orDie(daemons.inventory({ url }))
 })
 
 const ended = (child: ChildProcess) =>
@@ -202,6 +208,7 @@ export const startFleet = Effect.fnUntraced(function* (options: FleetOptions) {
   )
   const client = Context.get(context, QueenClient)
   const jobs = Context.get(context, JobsClient)
+  const daemons = Context.get(context, DaemonClient)
   const { url: queenUrl } = client
 
   const inProcess = Effect.fnUntraced(function* (id: string, home: string) {
@@ -242,7 +249,7 @@ export const startFleet = Effect.fnUntraced(function* (options: FleetOptions) {
       url: String(url),
       stop: terminate(child),
       freeze: Effect.sync(() => void child.kill("SIGSTOP")),
-      kill: Effect.flatMap(overHttp(jobs, id, String(url)).workers, (workers) => {
+      kill: Effect.flatMap(overHttp(jobs, daemons, id, String(url)).workers, (workers) => {
         child.kill("SIGKILL")
         for (const { pid } of workers) signal(pid, "SIGKILL")
         return ended(child)
@@ -255,7 +262,7 @@ export const startFleet = Effect.fnUntraced(function* (options: FleetOptions) {
     const home = yield* temporaryHome
     yield* addModels(home, typeof models === "function" ? models(id) : models, variants)
     const hive = yield* processes.includes(id) ? ownProcess(id, home) : inProcess(id, home)
-    started.set(id, { id, home, ...overHttp(jobs, id, hive.url), ...hive })
+    started.set(id, { id, home, ...overHttp(jobs, daemons, id, hive.url), ...hive })
   }
   yield* until(Context.get(context, FleetView).snapshot(0), (stocks) =>
     ids.every((id) => stocks.some(({ hive }) => hive === id))

@@ -2,6 +2,7 @@ import { NodeServices } from "@effect/platform-node"
 import { Context, Duration, Effect, FileSystem, Layer, Schema, Stream } from "effect"
 import { Token } from "../../src/access/Token.ts"
 import { boundUrl } from "../../src/daemon/DaemonAddress.ts"
+import { DaemonClient } from "../../src/daemon/DaemonClient.ts"
 import { Devices } from "../../src/hive/devices/Devices.ts"
 import { Engines } from "../../src/hive/engines/Engines.ts"
 import { Hive } from "../../src/hive/Hive.ts"
@@ -40,7 +41,7 @@ export const hiveLayer = (options: HiveOptions) =>
         Engines.layerWith(options.worker ?? workerProgram)
       )
     ),
-    Layer.provideMerge(Layer.mergeAll(Pids.layer, JobsClient.layerNoDeps)),
+    Layer.provideMerge(Layer.mergeAll(Pids.layer, DaemonClient.layerNoDeps, JobsClient.layerNoDeps)),
     Layer.provideMerge(workerPool),
     Layer.provideMerge(
       Layer.mergeAll(
@@ -86,6 +87,7 @@ export class Client extends Context.Service<
 >()("rbee/test/support/hive/Client") {
   static readonly make = Effect.fnUntraced(function* (url: string) {
     const client = yield* JobsClient
+    const daemons = yield* DaemonClient
     const peer: Peer = { url }
     const submit = (operation: object) => Effect.orDie(client.submit(peer, JSON.stringify(operation)))
     const follow = (jobId: string) => Stream.orDie(client.events(peer, jobId))
@@ -94,7 +96,7 @@ export class Client extends Context.Service<
       submit,
       follow,
       events: (operation) => Effect.flatMap(submit(operation), (id) => Stream.runCollect(follow(id))),
-      cancel: (jobId) => Effect.orDie(client.cancel(peer, jobId))
+      cancel: (jobId) => Effect.orDie(daemons.cancel(peer, jobId))
     })
   })
 

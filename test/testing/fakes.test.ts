@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import { DaemonClient } from "../../src/daemon/DaemonClient.ts"
 import { hivePool } from "../../src/http/hivePool.ts"
 import { JobsClient } from "../../src/job/client/JobsClient.ts"
 import { TokenEvent } from "../../src/job/Event.ts"
@@ -18,9 +19,10 @@ const counting: Script = () => Stream.make(JobEvent.token("one"), JobEvent.resul
 const kindsOf = (events: ReadonlyArray<JobEvent>) => events.map(({ kind }) => kind).join(" ")
 
 const settings = Settings.layerDefaults()
-const overSocket = JobsClient.layerNoDeps.pipe(Layer.provide(hivePool), Layer.provide(settings))
+const clients = Layer.merge(DaemonClient.layerNoDeps, JobsClient.layerNoDeps)
+const overSocket = clients.pipe(Layer.provide(hivePool), Layer.provide(settings))
 const without = (hives: Readonly<Record<string, Script>>) =>
-  JobsClient.layerNoDeps.pipe(Layer.provide([fakeHttpClient(hives), settings]))
+  clients.pipe(Layer.provide([fakeHttpClient(hives), settings]))
 
 const run = (url: string) =>
   Effect.gen(function* () {
@@ -33,6 +35,7 @@ const run = (url: string) =>
 const cancelled = (url: string) =>
   Effect.gen(function* () {
     const client = yield* JobsClient
+    const daemons = yield* DaemonClient
     const started = yield* Deferred.make<void>()
     const id = yield* client.submit({ url }, body)
     const following = yield* client.events({ url }, id).pipe(
@@ -41,7 +44,7 @@ const cancelled = (url: string) =>
       Effect.forkChild
     )
     yield* Deferred.await(started)
-    yield* client.cancel({ url }, id)
+    yield* daemons.cancel({ url }, id)
     return kindsOf(yield* Fiber.join(following))
   })
 

@@ -1,6 +1,6 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import { JobsClient } from "../../job/client/JobsClient.ts"
+import { DaemonClient } from "../../daemon/DaemonClient.ts"
 import { Connection } from "../Connection.ts"
 import { Output } from "../Output.ts"
 import { jobId } from "./jobId.ts"
@@ -9,9 +9,9 @@ export const jobsCancel = Command.make(
   "cancel",
   { id: jobId },
   Effect.fnUntraced(function* ({ id }) {
-    const client = yield* JobsClient
+    const daemons = yield* DaemonClient
     const queen = yield* (yield* Connection).queen
-    yield* client.cancel(queen, id)
+    yield* daemons.cancel(queen, id)
     yield* (yield* Output).answer({ job_id: id, status: "cancelled" })
   })
 ).pipe(

@@ -1,20 +1,16 @@
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
-import { JobsClient } from "../../job/client/JobsClient.ts"
-import { JobRecord } from "../../job/JobRecord.ts"
+import { DaemonClient } from "../../daemon/DaemonClient.ts"
 import { Connection } from "../Connection.ts"
 import { Output } from "../Output.ts"
-
-const Answer = Schema.Struct({ jobs: Schema.Array(JobRecord) })
 
 export const jobsList = Command.make(
   "list",
   {},
   Effect.fnUntraced(function* () {
-    const client = yield* JobsClient
+    const daemons = yield* DaemonClient
     const queen = yield* (yield* Connection).queen
-    const { jobs } = yield* client.get(queen, "/v1/jobs", Answer)
+    const jobs = yield* daemons.jobs(queen)
     yield* (yield* Output).answer({
       jobs: jobs.map(({ error, ...job }) => Object.assign(job, { error: error?.message ?? null }))
     })

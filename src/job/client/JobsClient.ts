@@ -9,7 +9,6 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { makeSilenceWatch } from "../../http/SilenceWatch.ts"
-import { isTooDeep } from "../../operation/nesting.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { jobIdHeader } from "../JobRecord.ts"
 import type { JobEvent } from "../log/JobEvent.ts"
@@ -34,7 +33,7 @@ export interface StartedJob {
   readonly leave: Effect.Effect<void>
 }
 
-/** Submits operations to a daemon and follows its jobs. */
+/** Submits operations to a daemon and follows its jobs. `DaemonClient` cancels jobs and has their records. */
 export class JobsClient extends Context.Service<
   JobsClient,
   {
@@ -67,18 +66,6 @@ export class JobsClient extends Context.Service<
       jobId: string,
       options: FollowOptions<E>
     ) => Effect.Effect<JobEvent, PeerError | E>
-    /** Returns when the work has stopped. An ended job is a `PeerRefused` with status 409. */
-    readonly cancel: (peer: Peer, jobId: string) => Effect.Effect<void, PeerError>
-    /** Gets a JSON document, at most 16 MB of it. */
-    readonly get: <A>(
-      peer: Peer,
-      path: string,
-      schema: Schema.ConstraintDecoder<A>
-    ) => Effect.Effect<A, PeerError>
-    /** Requests `/health`, which every daemon serves, old ones too; fails unless the answer is `ok`. */
-    readonly health: (peer: Peer) => Effect.Effect<void, PeerError>
-    /** Posts a request without a body, such as `/v1/shutdown`. */
-    readonly post: (peer: Peer, path: string) => Effect.Effect<void, PeerError>
   }
 >()("rbee/job/client/JobsClient") {
   static readonly layerNoDeps = Layer.effect(
@@ -108,14 +95,6 @@ const readJobId = ({ url }: Peer, text: string) => {
     ? Effect.succeed(submitted.value.job_id)
     : Effect.fail(new PeerProtocolError({ url, detail: "did not return job_id" }))
 }
-
-const decode = <A>({ url }: Peer, path: string, schema: Schema.ConstraintDecoder<A>, text: string) =>
-  isTooDeep(text)
-    ? Effect.fail(new PeerProtocolError({ url, detail: `sent JSON that is nested too deeply for ${path}` }))
-    : Effect.mapError(
-        Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text),
-        () => new PeerProtocolError({ url, detail: `sent an unexpected response for ${path}` })
-      )
 
 const make = Effect.gen(function* () {
   const clock = yield* Clock.Clock
@@ -157,16 +136,6 @@ const make = Effect.gen(function* () {
     start: (peer, body, as) => http.withinSubmit(peer, startUnlimited(peer, body, as)),
     events,
     connect,
-    follow: (peer, jobId, options) => followJob({ peer, jobId, connect, clock, silence, reconnect }, options),
-    cancel: (peer, jobId) => Effect.asVoid(http.ask(peer, HttpClientRequest.delete(`/v1/jobs/${jobId}`))),
-    get: (peer, path, schema) =>
-      Effect.flatMap(http.ask(peer, HttpClientRequest.get(path)), (text) => decode(peer, path, schema, text)),
-    health: (peer) =>
-      Effect.flatMap(http.ask(peer, HttpClientRequest.get("/health")), (text) =>
-        text.trim() === "ok"
-          ? Effect.void
-          : Effect.fail(new PeerProtocolError({ url: peer.url, detail: "did not answer 'ok' at /health" }))
-      ),
-    post: (peer, path) => Effect.asVoid(http.ask(peer, HttpClientRequest.post(path)))
+    follow: (peer, jobId, options) => followJob({ peer, jobId, connect, clock, silence, reconnect }, options)
   })
 })

@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import { DaemonClient } from "../../daemon/DaemonClient.ts"
 import { hivePool } from "../../http/hivePool.ts"
 import { traced } from "../../http/traced.ts"
 import { JobsClient } from "../../job/client/JobsClient.ts"
@@ -38,7 +39,7 @@ export class HiveForwarder extends Context.Service<
   static readonly layerNoDeps = Layer.effect(
     HiveForwarder,
     Effect.suspend(() => make)
-  ).pipe(Layer.provide(JobsClient.layerNoDeps))
+  ).pipe(Layer.provide([DaemonClient.layerNoDeps, JobsClient.layerNoDeps]))
 
   /** With its own connection pool. */
   static readonly layer = this.layerNoDeps.pipe(Layer.provide(hivePool))
@@ -79,7 +80,7 @@ const make = Effect.gen(function* () {
     client,
     clock,
     directory: yield* HiveDirectory,
-    jobs: new HiveJobs(client, clock),
+    jobs: new HiveJobs(client, yield* DaemonClient, clock),
     lostStreams: new LostStreams(),
     timeouts
   }

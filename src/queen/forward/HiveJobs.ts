@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import type { DaemonClient } from "../../daemon/DaemonClient.ts"
 import type { PeerError } from "../../job/client/clientErrors.ts"
 import type { JobsClient, StartedJob } from "../../job/client/JobsClient.ts"
 import type { Peer } from "../../job/client/Peer.ts"
@@ -29,14 +30,18 @@ interface SubmitOptions {
   readonly unconfirmed: Effect.Effect<void>
 }
 
+type Canceller = Pick<DaemonClient["Service"], "cancel">
+
 /** Submits jobs to hives for one queen, and stops them. */
 export class HiveJobs {
   readonly #client: JobsClient["Service"]
+  readonly #daemons: Canceller
   readonly #clock: Clock.Clock
   readonly #queen = `queen-${crypto.randomUUID()}`
 
-  constructor(client: JobsClient["Service"], clock: Clock.Clock) {
+  constructor(client: JobsClient["Service"], daemons: Canceller, clock: Clock.Clock) {
     this.#client = client
+    this.#daemons = daemons
     this.#clock = clock
   }
 
@@ -82,7 +87,7 @@ export class HiveJobs {
 
   /** Cancels a job; returns whether the hive confirmed that the work has stopped. */
   #cancelled(hive: Peer, jobId: string) {
-    return this.#client.cancel(hive, jobId).pipe(
+    return this.#daemons.cancel(hive, jobId).pipe(
       Effect.as(true),
       Effect.catch((error) => Effect.succeed(hasEnded(error)))
     )

@@ -1,9 +1,9 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { DaemonClient } from "../../daemon/DaemonClient.ts"
 import { DaemonLauncher, type DaemonNotStarted } from "../../daemon/DaemonLauncher.ts"
 import { MountPath } from "../../daemon/MountPath.ts"
-import { JobsClient } from "../../job/client/JobsClient.ts"
 import type { Peer } from "../../job/client/Peer.ts"
 import type { Narrate } from "../../job/withNarration.ts"
 import { Settings } from "../../settings/Settings.ts"
@@ -49,7 +49,7 @@ export const serveArguments = (
 }
 
 const make = Effect.gen(function* () {
-  const client = yield* JobsClient
+  const client = yield* DaemonClient
   const launcher = yield* DaemonLauncher
   const mountPath = yield* MountPath
   const pids = yield* Pids
@@ -83,7 +83,7 @@ const make = Effect.gen(function* () {
       return yield* narrate("hive_stop", `Hive '${alias}' is not running`)
     }
     yield* narrate("hive_stop", `Stopping hive '${alias}' and its workers`)
-    if (answers) yield* client.post(peer, "/v1/shutdown").pipe(Effect.timeout(requestTimeout), Effect.ignore)
+    if (answers) yield* client.shutdown(peer).pipe(Effect.timeout(requestTimeout), Effect.ignore)
     // Workers outlive a killed hive.
     for (const daemon of [...running, ...orphans]) yield* pids.terminate(daemon, timeouts.shutdown)
     yield* narrate("hive_stop", `Hive '${alias}' has stopped`)

@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Token } from "../../access/Token.ts"
-import { JobsClient } from "../../job/client/JobsClient.ts"
+import { DaemonClient } from "../../daemon/DaemonClient.ts"
 import type { Heartbeat } from "../../operation/Heartbeat.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { setBounded } from "./boundedMap.ts"
@@ -49,7 +49,7 @@ const rejection = (hiveId: string, { message, problem }: NotIdentified) =>
 
 const make = Effect.gen(function* () {
   const registry = yield* HiveRegistry
-  const client = yield* JobsClient
+  const client = yield* DaemonClient
   const token = yield* Token
   const clock = yield* Clock.Clock
   const { heartbeat } = yield* Settings

@@ -1,15 +1,12 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { DaemonClient } from "../../daemon/DaemonClient.ts"
 import { type CacheNotWritable, CapabilitiesCache } from "../../hives/CapabilitiesCache.ts"
-import { Capabilities, type Capability } from "../../hives/Capability.ts"
-import { JobsClient } from "../../job/client/JobsClient.ts"
+import type { Capability } from "../../hives/Capability.ts"
 import type { ConnectionFailed, HiveNotFound, HiveTimeout, InvalidResponse } from "../forward/errors.ts"
 import { fromPeer } from "../forward/fromPeer.ts"
 import { HiveRegistry } from "./HiveRegistry.ts"
-
-// The only path that daemons of the original rbee serve.
-const olderPath = "/capabilities"
 
 /** Requests the devices of hives and caches them in `capabilities.json`. */
 export class HiveCapabilities extends Context.Service<
@@ -30,17 +27,12 @@ export class HiveCapabilities extends Context.Service<
     HiveCapabilities,
     Effect.gen(function* () {
       const registry = yield* HiveRegistry
-      const client = yield* JobsClient
+      const client = yield* DaemonClient
       const cache = yield* CapabilitiesCache
       return HiveCapabilities.of({
         refresh: Effect.fn("HiveCapabilities.refresh")(function* (alias) {
           const { peer } = yield* registry.find(alias)
-          const { devices } = yield* client.get(peer, "/v1/capabilities", Capabilities).pipe(
-            Effect.catchTag("PeerRefused", (refusal) =>
-              refusal.status === 404 ? client.get(peer, olderPath, Capabilities) : Effect.fail(refusal)
-            ),
-            Effect.mapError(fromPeer(alias))
-          )
+          const { devices } = yield* Effect.mapError(client.capabilities(peer), fromPeer(alias))
           yield* cache.put(alias, devices)
           return devices
         }),

@@ -2,7 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { JobsClient } from "../../job/client/JobsClient.ts"
+import { DaemonClient } from "../../daemon/DaemonClient.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { HiveProbe } from "./HiveProbe.ts"
 import { HiveRegistry } from "./HiveRegistry.ts"
@@ -19,7 +19,7 @@ export const hiveHealth = Layer.effectDiscard(
     const clock = yield* Clock.Clock
     const { heartbeat } = yield* Settings
     const interval = Duration.toMillis(heartbeat.every)
-    const probe = new HiveProbe(yield* JobsClient, registry, clock, interval)
+    const probe = new HiveProbe(yield* DaemonClient, registry, clock, interval)
     const schedule = new ProbeSchedule(interval)
     let suspectsNetwork = false
 

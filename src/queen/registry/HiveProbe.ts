@@ -1,6 +1,6 @@
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { JobsClient } from "../../job/client/JobsClient.ts"
+import type { DaemonClient } from "../../daemon/DaemonClient.ts"
 import type { KnownHive } from "./HiveRecord.ts"
 import type { HiveRegistry } from "./HiveRegistry.ts"
 import { checkHealth, identify, type NotIdentified, readHeartbeat } from "./identify.ts"
@@ -19,14 +19,14 @@ export interface SilentHive {
 
 /** Probes hives by `GET /v1/heartbeat`, and records a sign of life of each that answers. */
 export class HiveProbe {
-  readonly #client: JobsClient["Service"]
+  readonly #client: DaemonClient["Service"]
   readonly #registry: HiveRegistry["Service"]
   readonly #clock: Clock.Clock
   readonly #interval: number
 
   /** `interval`: the time between two heartbeats, in milliseconds. */
   constructor(
-    client: JobsClient["Service"],
+    client: DaemonClient["Service"],
     registry: HiveRegistry["Service"],
     clock: Clock.Clock,
     interval: number

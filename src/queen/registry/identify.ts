@@ -1,10 +1,10 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { DaemonClient } from "../../daemon/DaemonClient.ts"
 import type { PeerError } from "../../job/client/clientErrors.ts"
-import type { JobsClient } from "../../job/client/JobsClient.ts"
 import type { Peer } from "../../job/client/Peer.ts"
-import { Heartbeat } from "../../operation/Heartbeat.ts"
+import type { Heartbeat } from "../../operation/Heartbeat.ts"
 
 /** The daemon at an address did not identify itself as the expected hive. `unsupported`: it has no heartbeat endpoint. */
 export class NotIdentified extends Data.TaggedError("NotIdentified")<{
@@ -43,22 +43,21 @@ const bounded = <A>(request: Effect.Effect<A, PeerError>, url: string, timeout: 
 
 /** Reads the current heartbeat of the daemon at an address (`GET /v1/heartbeat`), which names its hive id. */
 export const readHeartbeat = (
-  client: JobsClient["Service"],
+  client: DaemonClient["Service"],
   peer: Peer,
   timeout: Duration.Input
-): Effect.Effect<Heartbeat, NotIdentified> =>
-  bounded(client.get(peer, "/v1/heartbeat", Heartbeat), peer.url, timeout)
+): Effect.Effect<Heartbeat, NotIdentified> => bounded(client.heartbeat(peer), peer.url, timeout)
 
 /** Succeeds when the daemon at an address is alive (`GET /health`), for one without a heartbeat endpoint. */
 export const checkHealth = (
-  client: JobsClient["Service"],
+  client: DaemonClient["Service"],
   peer: Peer,
   timeout: Duration.Input
-): Effect.Effect<void, NotIdentified> => bounded(Effect.asVoid(client.health(peer)), peer.url, timeout)
+): Effect.Effect<void, NotIdentified> => bounded(client.health(peer), peer.url, timeout)
 
 /** Reads the heartbeat of the daemon at an address; fails unless it has the hive id. */
 export const identify = (
-  client: JobsClient["Service"],
+  client: DaemonClient["Service"],
   hiveId: string,
   peer: Peer,
   timeout: Duration.Input

@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
-import { JobsClient } from "../../job/client/JobsClient.ts"
+import { DaemonClient } from "../../daemon/DaemonClient.ts"
 import { HiveRegistry } from "../registry/HiveRegistry.ts"
 import { KnownModels } from "../registry/KnownModels.ts"
 import { AwayHives } from "./AwayHives.ts"
@@ -35,7 +35,7 @@ const refreshPause = 250
 const make = Effect.gen(function* () {
   const registry = yield* HiveRegistry
   const clock = yield* Clock.Clock
-  const reader = new InventoryReader(yield* JobsClient, registry)
+  const reader = new InventoryReader(yield* DaemonClient, registry)
   const awayHives = new AwayHives(registry, yield* KnownModels)
   // Callers that arrive during a refresh wait for its result.
   const lock = yield* Semaphore.make(1)

@@ -1,7 +1,6 @@
 import * as Effect from "effect/Effect"
+import type { DaemonClient } from "../../daemon/DaemonClient.ts"
 import { type PeerError, reasonText } from "../../job/client/clientErrors.ts"
-import type { JobsClient } from "../../job/client/JobsClient.ts"
-import { HiveInventory } from "../../operation/Inventory.ts"
 import type { KnownHive } from "../registry/HiveRecord.ts"
 import type { HiveRegistry } from "../registry/HiveRegistry.ts"
 import type { HiveSnapshot } from "./HiveSnapshot.ts"
@@ -10,10 +9,10 @@ const requestTimeout = "2 seconds"
 
 /** Requests the inventories of hives, each within two seconds. */
 export class InventoryReader {
-  readonly #client: JobsClient["Service"]
+  readonly #client: DaemonClient["Service"]
   readonly #registry: HiveRegistry["Service"]
 
-  constructor(client: JobsClient["Service"], registry: HiveRegistry["Service"]) {
+  constructor(client: DaemonClient["Service"], registry: HiveRegistry["Service"]) {
     this.#client = client
     this.#registry = registry
   }
@@ -23,7 +22,7 @@ export class InventoryReader {
    * undefined. A hive that refuses the connection is marked unreachable.
    */
   read(hive: KnownHive, previous: HiveSnapshot | undefined): Effect.Effect<HiveSnapshot | undefined> {
-    return this.#client.get(hive.peer, "/v1/inventory", HiveInventory).pipe(
+    return this.#client.inventory(hive.peer).pipe(
       Effect.timeout(requestTimeout),
       Effect.map((inventory): HiveSnapshot | undefined => ({ hive: hive.record.alias, inventory })),
       Effect.catchTag("TimeoutError", () =>

@@ -4,6 +4,7 @@ import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Schema } from "effect"
 import { Token } from "../../../src/access/Token.ts"
+import { DaemonClient } from "../../../src/daemon/DaemonClient.ts"
 import { Devices } from "../../../src/hive/devices/Devices.ts"
 import type { Engine } from "../../../src/hive/engines/Engine.ts"
 import { Engines } from "../../../src/hive/engines/Engines.ts"
@@ -52,7 +53,7 @@ const withEngines = <A, E>(
       Layer.provide(
         Layer.mergeAll(PidFile.layer, DetachedProcess.layer, Devices.layerMemory([gpu, cpu]), engines)
       ),
-      Layer.provideMerge(Layer.mergeAll(Pids.layer, JobsClient.layerNoDeps)),
+      Layer.provideMerge(Layer.mergeAll(Pids.layer, DaemonClient.layerNoDeps, JobsClient.layerNoDeps)),
       Layer.provideMerge(workerPool),
       Layer.provideMerge(
         Layer.mergeAll(

@@ -9,6 +9,7 @@ import {
 } from "../../../src/job/client/clientErrors.ts"
 import type { FollowOptions } from "../../../src/job/client/followJob.ts"
 import { JobsClient, type StartedJob } from "../../../src/job/client/JobsClient.ts"
+import type { Peer } from "../../../src/job/client/Peer.ts"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import type { RemoteWork, RunningJob } from "../../../src/job/Submission.ts"
 import { hiveAnswer, hiveCommand } from "../../../src/operation/Routing.ts"
@@ -46,19 +47,18 @@ const attemptOn = Effect.fnUntraced(function* ({
     submit: () => unused,
     events: () => Stream.die("not part of an attempt"),
     connect: () => unused,
-    get: () => unused,
-    health: () => unused,
-    post: () => unused,
     start:
       start ?? (() => Effect.succeed({ jobId: "job-7", events: () => Stream.empty, leave: Effect.void })),
     follow: (_, __, options) =>
-      Effect.andThen(Deferred.succeed(following, undefined), follow?.(options) ?? Effect.succeed(done)),
-    cancel: (_, jobId) =>
+      Effect.andThen(Deferred.succeed(following, undefined), follow?.(options) ?? Effect.succeed(done))
+  })
+  const daemons = {
+    cancel: (_: Peer, jobId: string) =>
       Effect.andThen(
         Effect.sync(() => notes.push(`cancel ${jobId}`)),
         cancel
       )
-  })
+  }
   const directory = HiveDirectory.of({
     find: () => Effect.succeed({ url }),
     isLost: () => false,
@@ -71,7 +71,7 @@ const attemptOn = Effect.fnUntraced(function* ({
     client,
     clock,
     directory,
-    jobs: new HiveJobs(client, clock),
+    jobs: new HiveJobs(client, daemons, clock),
     lostStreams: new LostStreams(),
     timeouts
   }

@@ -2,9 +2,9 @@ import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import { Token } from "../../../src/access/Token.ts"
+import { DaemonClient } from "../../../src/daemon/DaemonClient.ts"
 import { HivesConf } from "../../../src/hives/HivesConf.ts"
 import { hivePool } from "../../../src/http/hivePool.ts"
-import { JobsClient } from "../../../src/job/client/JobsClient.ts"
 import { HeartbeatReceiver } from "../../../src/queen/registry/HeartbeatReceiver.ts"
 import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
@@ -40,7 +40,7 @@ const setUp = Effect.fnUntraced(function* (configured: Readonly<Record<string, s
   const context = yield* Layer.build(
     HeartbeatReceiver.layerNoDeps.pipe(
       Layer.provideMerge(HiveRegistry.layerNoDeps),
-      Layer.provide(JobsClient.layerNoDeps),
+      Layer.provide(DaemonClient.layerNoDeps),
       Layer.provide([hivePool, HivesConf.layerMemory(entries), Token.layerMemory()]),
       Layer.provide(Settings.layerDefaults({ hive: { port: 9 } })),
       Layer.provide(NodeServices.layer)

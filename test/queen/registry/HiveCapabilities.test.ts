@@ -2,10 +2,10 @@ import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer } from "effect"
 import { Token } from "../../../src/access/Token.ts"
+import { DaemonClient } from "../../../src/daemon/DaemonClient.ts"
 import { CapabilitiesCache } from "../../../src/hives/CapabilitiesCache.ts"
 import { HivesConf } from "../../../src/hives/HivesConf.ts"
 import { hivePool } from "../../../src/http/hivePool.ts"
-import { JobsClient } from "../../../src/job/client/JobsClient.ts"
 import { HiveCapabilities } from "../../../src/queen/registry/HiveCapabilities.ts"
 import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
 import { Paths } from "../../../src/settings/Paths.ts"
@@ -22,7 +22,7 @@ const devices = [
 
 const layerFor = (home: string, port: number) =>
   HiveCapabilities.layerNoDeps.pipe(
-    Layer.provide([HiveRegistry.layerNoDeps, JobsClient.layerNoDeps]),
+    Layer.provide([HiveRegistry.layerNoDeps, DaemonClient.layerNoDeps]),
     Layer.provideMerge(CapabilitiesCache.layer),
     Layer.provide([Pids.layer, hivePool, Token.layerMemory("a token of sixteen and more")]),
     Layer.provide([

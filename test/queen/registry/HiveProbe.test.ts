@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { DaemonClient } from "../../../src/daemon/DaemonClient.ts"
 import { type PeerError, PeerRefused, PeerUnreachable } from "../../../src/job/client/clientErrors.ts"
-import { JobsClient } from "../../../src/job/client/JobsClient.ts"
+import { Heartbeat } from "../../../src/operation/Heartbeat.ts"
 import { HiveProbe } from "../../../src/queen/registry/HiveProbe.ts"
 import type { KnownHive } from "../../../src/queen/registry/HiveRecord.ts"
 import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
@@ -27,10 +28,10 @@ interface ProbeTest {
 
 const probeOf = Effect.fnUntraced(function* ({ health, heartbeat }: ProbeTest) {
   const recorded: Array<string> = []
-  const client = Layer.mock(JobsClient)({
-    get: (_peer, _path, schema) =>
-      Effect.flatMap(heartbeat, (value) => Effect.orDie(Schema.decodeUnknownEffect(schema)(value))),
-    health: () => health ?? Effect.die("no health check is needed")
+  const client = Layer.mock(DaemonClient)({
+    heartbeat: () =>
+      Effect.flatMap(heartbeat, (value) => Effect.orDie(Schema.decodeUnknownEffect(Heartbeat)(value))),
+    health: () => Effect.asVoid(health ?? Effect.die("no health check is needed"))
   })
   const registry = Layer.mock(HiveRegistry)({
     recordHeartbeat: ({ hive_id, url }) =>
@@ -44,7 +45,7 @@ const probeOf = Effect.fnUntraced(function* ({ health, heartbeat }: ProbeTest) {
   })
   const context = yield* Layer.build(Layer.merge(client, registry))
   const probe = yield* Effect.gen(function* () {
-    return new HiveProbe(yield* JobsClient, yield* HiveRegistry, yield* Clock.Clock, interval)
+    return new HiveProbe(yield* DaemonClient, yield* HiveRegistry, yield* Clock.Clock, interval)
   }).pipe(Effect.provide(context))
   return { probe, recorded }
 })

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Schema } from "effect"
+import { Duration, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import { DaemonClient } from "../../../src/daemon/DaemonClient.ts"
 import { type PeerError, PeerProtocolError, PeerUnreachable } from "../../../src/job/client/clientErrors.ts"
-import { JobsClient } from "../../../src/job/client/JobsClient.ts"
 import type { HiveInventory } from "../../../src/operation/Inventory.ts"
 import type { KnownHive } from "../../../src/queen/registry/HiveRecord.ts"
 import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
@@ -55,7 +55,7 @@ const quiet = {
   changes: () => 0
 }
 
-const viewOver = (client: Layer.Layer<JobsClient>, registry: Layer.Layer<HiveRegistry>) =>
+const viewOver = (client: Layer.Layer<DaemonClient>, registry: Layer.Layer<HiveRegistry>) =>
   Effect.flatMap(
     Layer.build(
       FleetView.layerNoDeps.pipe(
@@ -72,13 +72,11 @@ const fleetOf = Effect.fnUntraced(function* () {
   let hive: KnownHive | undefined = known("active")
   let changes = 0
   let requests = 0
-  const client = Layer.mock(JobsClient)({
-    get: (_peer, _path, schema) =>
+  const client = Layer.mock(DaemonClient)({
+    inventory: () =>
       Effect.suspend(() => {
         requests++
-        return Effect.flatMap(answer, (inventory) =>
-          Effect.orDie(Schema.decodeUnknownEffect(schema)(inventory))
-        )
+        return answer
       })
   })
   const registry = Layer.mock(HiveRegistry)({
@@ -119,11 +117,11 @@ describe("FleetView", () => {
     () =>
       Effect.gen(function* () {
         let asked = 0
-        const client = Layer.mock(JobsClient)({
-          get: (_peer, _path, schema) =>
+        const client = Layer.mock(DaemonClient)({
+          inventory: () =>
             Effect.suspend(() => {
               asked++
-              return Effect.delay(Effect.orDie(Schema.decodeUnknownEffect(schema)(inventory)), "100 millis")
+              return Effect.delay(Effect.succeed(inventory), "100 millis")
             })
         })
         const registry = Layer.mock(HiveRegistry)({ ...quiet, list: Effect.succeed([known("active")]) })

@@ -1,4 +1,5 @@
 import { Clock, Effect, Fiber, Stream } from "effect"
+import type { DaemonClient } from "../../../src/daemon/DaemonClient.ts"
 import { isPeerError, type PeerError } from "../../../src/job/client/clientErrors.ts"
 import type { JobsClient, StartedJob } from "../../../src/job/client/JobsClient.ts"
 import type { Peer } from "../../../src/job/client/Peer.ts"
@@ -46,6 +47,7 @@ const maxFailedReads = 40
 /** Applications that submit requests to the queen and follow their jobs. */
 export class Clients {
   readonly #client: JobsClient["Service"]
+  readonly #daemons: DaemonClient["Service"]
   readonly #clock: Clock.Clock
   readonly #random: Random
   readonly #queen: Peer
@@ -58,6 +60,7 @@ export class Clients {
 
   constructor(options: {
     readonly client: JobsClient["Service"]
+    readonly daemons: DaemonClient["Service"]
     readonly clock: Clock.Clock
     readonly random: Random
     readonly queen: Peer
@@ -65,6 +68,7 @@ export class Clients {
     readonly submitLimit: number
   }) {
     this.#client = options.client
+    this.#daemons = options.daemons
     this.#clock = options.clock
     this.#random = options.random
     this.#queen = options.queen
@@ -203,7 +207,10 @@ export class Clients {
   readonly #cancel = Effect.fnUntraced(function* (this: Clients, { id }: Plan, jobId: string) {
     const isCancelled = yield* this.#limited(
       `cancel ${id}`,
-      Effect.match(this.#client.cancel(this.#queen, jobId), { onSuccess: () => true, onFailure: () => false })
+      Effect.match(this.#daemons.cancel(this.#queen, jobId), {
+        onSuccess: () => true,
+        onFailure: () => false
+      })
     )
     this.cancels.set(jobId, isCancelled)
   })

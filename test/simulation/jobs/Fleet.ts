@@ -1,5 +1,6 @@
 import { Clock, Context, Duration, Effect, Layer } from "effect"
 import { HttpClient } from "effect/http"
+import { DaemonClient, loadDaemonApi } from "../../../src/daemon/DaemonClient.ts"
 import { JobsClient } from "../../../src/job/client/JobsClient.ts"
 import type { JobLogs } from "../../../src/job/log/JobLogs.ts"
 import type { Submission, Work } from "../../../src/job/Submission.ts"
@@ -133,11 +134,13 @@ export const makeFleet = Effect.fnUntraced(function* (seed: number, random: Rand
     daemonAt(queen, queenRoute(parts)),
     ...hives.map((hive) => daemonAt(originOf(hive), hiveRoute(parts)))
   ]
+  // Loading takes real time, which the simulated time must not contain.
+  yield* loadDaemonApi
   for (const daemon of daemons) yield* daemon.start()
 
   const submit = Duration.millis(bug.clientSubmit ?? limits.submit)
   const client = yield* Layer.build(
-    JobsClient.layerNoDeps.pipe(
+    Layer.merge(DaemonClient.layerNoDeps, JobsClient.layerNoDeps).pipe(
       Layer.provide(
         clientLayer({ ...values, timeouts: { ...values.timeouts, submit } }, network.client().http)
       )
@@ -145,6 +148,7 @@ export const makeFleet = Effect.fnUntraced(function* (seed: number, random: Rand
   )
   const clients = new Clients({
     client: Context.get(client, JobsClient),
+    daemons: Context.get(client, DaemonClient),
     clock: yield* Clock.Clock,
     random,
     queen: { url: queen },
