@@ -85,13 +85,17 @@ const inBackground = Effect.fnUntraced(function* (args: ServeArguments) {
 
   const url = `http://${reachable(address)}:${port}`
   const peer = { url, token: Option.getOrUndefined(own) }
-  const answers = (url: string) => Effect.map(launcher.probeDaemon({ ...peer, url }), Option.isSome)
-  const [known] = yield* Effect.filter(yield* pidFiles.processes(name), (daemon) => answers(daemon.url))
+  // A daemon that rejects this token is reported by the new hive, which finds its port in use.
+  const daemonAt = (url: string) =>
+    Effect.orElseSucceed(launcher.probeDaemon({ ...peer, url }), () => Option.none())
+  const [known] = yield* Effect.filter(yield* pidFiles.processes(name), (daemon) =>
+    Effect.map(daemonAt(daemon.url), Option.isSome)
+  )
   if (known !== undefined) {
     yield* output.note(`Hive '${hiveId}' is already running`)
     return yield* output.answer(yield* runningDaemon(name, known))
   }
-  const other = yield* launcher.probeDaemon(peer)
+  const other = yield* daemonAt(url)
   if (Option.isSome(other)) {
     return yield* new DaemonProblem({
       message: `${url} is in use by another daemon (${other.value}); choose another port with --port`

@@ -67,7 +67,8 @@ const make = Effect.gen(function* () {
   const remote = yield* RemoteHive
   const targets = yield* HiveTargets
 
-  const isHealthy = (hive: Peer) => Effect.map(launcher.probeDaemon(hive), Option.isSome)
+  const isHealthy = (hive: Peer) =>
+    Effect.match(launcher.probeDaemon(hive), { onFailure: () => false, onSuccess: Option.isSome })
 
   const startRemote = Effect.fnUntraced(function* (alias: string, peer: Peer, narrate: Narrate) {
     const { entry, target } = yield* targets.find(alias)
@@ -75,8 +76,8 @@ const make = Effect.gen(function* () {
     const isReachable = isLoopback(entry.hostName) || !isLoopback(queen.host)
     const queenUrl = reachableUrl(queen.host, queen.port, isLoopback(entry.hostName)) + mountPath
     const { pid } = yield* remote.start(target, entry, isReachable ? { queenUrl } : {}, narrate)
-    yield* launcher.probeDaemon(peer).pipe(
-      Effect.flatMap(Effect.fromOption),
+    yield* isHealthy(peer).pipe(
+      Effect.filterOrFail((healthy) => healthy),
       Effect.retry(healthPolls),
       Effect.mapError(() => new HiveNotReachable({ hive: alias, url: peer.url }))
     )
