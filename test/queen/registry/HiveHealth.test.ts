@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { DaemonClient } from "../../../src/daemon/DaemonClient.ts"
 import { PeerUnreachable } from "../../../src/job/client/clientErrors.ts"
-import { JobsClient } from "../../../src/job/client/JobsClient.ts"
+import { Heartbeat } from "../../../src/operation/Heartbeat.ts"
 import { hiveHealth } from "../../../src/queen/registry/HiveHealth.ts"
 import type { KnownHive } from "../../../src/queen/registry/HiveRecord.ts"
 import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
@@ -29,14 +30,14 @@ const rounds = Effect.fnUntraced(function* (hives: ReadonlyArray<KnownHive>, dea
   const probed: Array<string> = []
   const lost: Array<string> = []
   const logged: Array<unknown> = []
-  const client = Layer.mock(JobsClient)({
-    get: ({ url }, _path, schema) =>
+  const client = Layer.mock(DaemonClient)({
+    heartbeat: ({ url }) =>
       Effect.suspend(() => {
         const alias = new URL(url).hostname
         probed.push(alias)
         return dead.includes(alias)
           ? Effect.fail(new PeerUnreachable({ url, reason: "refused" }))
-          : Effect.orDie(Schema.decodeUnknownEffect(schema)({ hive_id: alias, workers: [] }))
+          : Effect.orDie(Schema.decodeUnknownEffect(Heartbeat)({ hive_id: alias, workers: [] }))
       })
   })
   const registry = Layer.mock(HiveRegistry)({

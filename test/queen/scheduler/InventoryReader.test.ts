@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Schema } from "effect"
 import { TestClock } from "effect/testing"
+import { DaemonClient } from "../../../src/daemon/DaemonClient.ts"
 import { type PeerError, PeerProtocolError, PeerUnreachable } from "../../../src/job/client/clientErrors.ts"
-import { JobsClient } from "../../../src/job/client/JobsClient.ts"
+import { HiveInventory } from "../../../src/operation/Inventory.ts"
 import type { KnownHive } from "../../../src/queen/registry/HiveRecord.ts"
 import { HiveRegistry } from "../../../src/queen/registry/HiveRegistry.ts"
 import { InventoryReader } from "../../../src/queen/scheduler/InventoryReader.ts"
@@ -22,9 +23,9 @@ const read = Effect.fnUntraced(function* (
   previous: ReturnType<typeof snapshot> | undefined
 ) {
   const lost: Array<string> = []
-  const client = Layer.mock(JobsClient)({
-    get: (_peer, _path, schema) =>
-      Effect.flatMap(answer, (value) => Effect.orDie(Schema.decodeUnknownEffect(schema)(value)))
+  const client = Layer.mock(DaemonClient)({
+    inventory: () =>
+      Effect.flatMap(answer, (value) => Effect.orDie(Schema.decodeUnknownEffect(HiveInventory)(value)))
   })
   const registry = Layer.mock(HiveRegistry)({
     markAlive: () => {},
@@ -35,7 +36,7 @@ const read = Effect.fnUntraced(function* (
     onLost: () => () => {}
   })
   const reading = yield* Effect.gen(function* () {
-    const reader = new InventoryReader(yield* JobsClient, yield* HiveRegistry)
+    const reader = new InventoryReader(yield* DaemonClient, yield* HiveRegistry)
     return yield* reader.read(hive(state), previous)
   }).pipe(Effect.provide(Layer.merge(client, registry)), Effect.forkChild({ startImmediately: true }))
   yield* TestClock.adjust("2 seconds")
