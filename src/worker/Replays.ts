@@ -1,23 +1,19 @@
-import { createHash } from "node:crypto"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { AnswerReplay } from "./AnswerReplay.ts"
-import { BadRequest } from "./errors.ts"
 
 /** A request whose answer is kept. */
 export interface KeptRequest {
   readonly id: string
-  readonly body: string
   /** How long the answer is kept, and its generation goes on, while nobody reads it; in milliseconds. */
   readonly keepMs: number
 }
 
 interface Kept {
   readonly answer: AnswerReplay
-  readonly digest: string
   readonly keepMs: number
   readonly abort: () => void
   /** Since when nobody reads it, in milliseconds of the clock. */
@@ -28,8 +24,6 @@ const maxBytesOfAnswer = 16_000_000
 const maxBytesOfAll = 64_000_000
 const sweepInterval = "1 second"
 
-const digestOf = (body: string) => createHash("sha256").update(body).digest("base64")
-
 /**
  * The streamed answers of this worker that their clients asked to keep, so that a hive that restarts reads an answer again
  * from its beginning while the worker goes on with it. An answer that nobody has read for its `keepMs` is stopped and
@@ -38,11 +32,8 @@ const digestOf = (body: string) => createHash("sha256").update(body).digest("bas
 export class Replays extends Context.Service<
   Replays,
   {
-    /**
-     * The answer of an earlier request with this id, from its beginning; absent if there is none. Fails if that request
-     * had another body, or when its answer has become too long to be kept whole.
-     */
-    readonly find: (request: KeptRequest) => Effect.Effect<Stream.Stream<Uint8Array> | undefined, BadRequest>
+    /** The answer to the request with this id, from its beginning; absent if it is not kept, or no longer whole. */
+    readonly find: (id: string) => Effect.Effect<Stream.Stream<Uint8Array> | undefined>
     /** Runs the answer to its end, also when its reader leaves; gives the stream for its first reader. */
     readonly start: (
       request: KeptRequest,
@@ -91,28 +82,21 @@ const make = Effect.gen(function* () {
     }
   })
 
-  const find = Effect.fn("Replays.find")(function* ({ body, id }: KeptRequest) {
-    const earlier = kept.get(id)
-    if (earlier === undefined) return undefined
-    if (earlier.digest !== digestOf(body)) {
-      const reason = "x-request-id belongs to an earlier request with another body"
-      return yield* new BadRequest({ reason, param: "x-request-id", code: "invalid_value" })
-    }
-    if (!earlier.answer.isWhole) {
-      const reason = "The answer to this request is too long to be read again from its beginning"
-      return yield* new BadRequest({ reason, param: "x-request-id", code: "answer_not_kept" })
-    }
-    return read(earlier)
-  })
+  const find = Effect.fn("Replays.find")((id: string) =>
+    Effect.sync(() => {
+      const request = kept.get(id)
+      return request?.answer.isWhole === true ? read(request) : undefined
+    })
+  )
 
   const start = Effect.fn("Replays.start")(function* (
-    { body, id, keepMs }: KeptRequest,
+    { id, keepMs }: KeptRequest,
     frames: Stream.Stream<Uint8Array>,
     abort: () => void
   ) {
     const answer = new AnswerReplay(maxBytesOfAnswer)
     const idleSince = clock.currentTimeMillisUnsafe()
-    const request = { answer, digest: digestOf(body), keepMs, abort, idleSince }
+    const request = { answer, keepMs, abort, idleSince }
     kept.set(id, request)
     yield* Stream.runForEach(frames, (frame) => answer.append(frame)).pipe(
       Effect.ensuring(answer.end),

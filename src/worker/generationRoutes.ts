@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Stream from "effect/Stream"
@@ -6,6 +7,7 @@ import type { Token } from "node-llama-cpp"
 import { answered, chatShape, completionShape, type Shape, streamed } from "./Answer.ts"
 import type { Engine } from "./Engine.ts"
 import { BadRequest } from "./errors.ts"
+import { unknownRequest } from "./httpErrors.ts"
 import { chatPrompt, completionPrompts } from "./prompts.ts"
 import type { KeptRequest, Replays } from "./Replays.ts"
 import { readChat, readCompletion } from "./RequestBody.ts"
@@ -34,11 +36,6 @@ const millisPerSecond = 1000
 
 const eventStream = { contentType: "text/event-stream", headers: { "cache-control": "no-cache" } }
 
-const replayed = {
-  ...eventStream,
-  headers: { ...eventStream.headers, "x-rbee-replayed": "true" }
-}
-
 const maxKeepMs = 3_600_000
 
 /** The current request, if its client asks to keep the streamed answer: with an `x-request-id` and `x-rbee-keep-ms`. */
@@ -47,28 +44,16 @@ const keptRequest = (request: CompletionRequest | ChatRequest) =>
     const id = headers["x-request-id"]
     const keepMs = Number(headers["x-rbee-keep-ms"] ?? 0)
     if (request.stream !== true || id === undefined || !(keepMs > 0)) return undefined
-    return { id, body: JSON.stringify(request), keepMs: Math.min(keepMs, maxKeepMs) }
+    return { id, keepMs: Math.min(keepMs, maxKeepMs) }
   })
 
 const generate = Effect.fnUntraced(function* (
-  services: RouteServices,
-  engine: Engine["Service"],
-  generation: Generation
-) {
-  const { request } = generation
-  yield* checkModel(services.served, request.model)
-  const kept = yield* keptRequest(request)
-  const earlier = kept === undefined ? undefined : yield* services.replays.find(kept)
-  if (earlier !== undefined) return HttpServerResponse.stream(earlier, replayed)
-  return yield* generateNew(services, engine, generation, kept)
-})
-
-const generateNew = Effect.fnUntraced(function* (
   { replays, requests, served }: RouteServices,
   engine: Engine["Service"],
-  { maxTokens, prompts, request, shapeOf }: Generation,
-  kept: KeptRequest | undefined
+  { maxTokens, prompts, request, shapeOf }: Generation
 ) {
+  yield* checkModel(served, request.model)
+  const kept = yield* keptRequest(request)
   const sampling = yield* samplingOf(engine, request, maxTokens)
   const { abort, id, signal } = yield* openRequest(requests)
   const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
@@ -85,6 +70,14 @@ const generateNew = Effect.fnUntraced(function* (
   const answer = kept === undefined ? frames : yield* replays.start(kept, frames, abort)
   return HttpServerResponse.stream(answer, eventStream)
 })
+
+/** `GET /v1/requests/{id}/stream`: the answer to a request that its client asked to keep, from its beginning. */
+export const replayRoute = ({ replays }: RouteServices) =>
+  Effect.gen(function* () {
+    const { id = "" } = yield* HttpRouter.params
+    const answer = yield* replays.find(id)
+    return answer === undefined ? unknownRequest(id) : HttpServerResponse.stream(answer, eventStream)
+  })
 
 /** `POST /v1/completions`. */
 export const completionRoute = (services: RouteServices) =>

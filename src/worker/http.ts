@@ -4,13 +4,11 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import { embeddingRoute } from "./embeddingRoute.ts"
-import { chatRoute, completionRoute } from "./generationRoutes.ts"
-import { errorResponse, openAiError } from "./httpErrors.ts"
+import { chatRoute, completionRoute, replayRoute } from "./generationRoutes.ts"
+import { errorResponse, notFound, openAiError, unknownRequest } from "./httpErrors.ts"
 import { Replays } from "./Replays.ts"
 import { Requests } from "./Requests.ts"
 import { Served } from "./Served.ts"
-
-const notFound = (message: string) => openAiError(404, message, "invalid_request_error", "not_found")
 
 const healthRoute = ({ engine: loaded, modelId }: Served["Service"]) =>
   Effect.sync(() => {
@@ -39,10 +37,10 @@ const cancelRoute = (requests: Requests["Service"]) =>
     const { id = "" } = yield* HttpRouter.params
     return (yield* requests.cancel(id))
       ? HttpServerResponse.jsonUnsafe({ id, status: "cancelled" })
-      : notFound(`Request '${id.slice(0, 128)}' not found`)
+      : unknownRequest(id)
   })
 
-/** The worker's routes: OpenAI's API, `/health`, and `DELETE /v1/requests/{id}`. */
+/** The worker's routes: OpenAI's API, `/health`, `DELETE /v1/requests/{id}` and `GET /v1/requests/{id}/stream`. */
 export const routes = HttpRouter.use(
   Effect.fn(function* (router) {
     const services = { served: yield* Served, requests: yield* Requests, replays: yield* Replays }
@@ -52,6 +50,7 @@ export const routes = HttpRouter.use(
     yield* router.add("POST", "/v1/completions", withErrors(completionRoute(services)))
     yield* router.add("POST", "/v1/chat/completions", withErrors(chatRoute(services)))
     yield* router.add("POST", "/v1/embeddings", withErrors(embeddingRoute(services)))
+    yield* router.add("GET", "/v1/requests/:id/stream", replayRoute(services))
     yield* router.add("DELETE", "/v1/requests/:id", cancelRoute(services.requests))
     yield* router.add("*", "/*", Effect.succeed(notFound("Not found")))
   })

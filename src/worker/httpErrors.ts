@@ -22,6 +22,10 @@ export const openAiError = (
 
 const invalid = "invalid_request_error"
 
+export const notFound = (message: string) => openAiError(404, message, invalid, "not_found")
+
+export const unknownRequest = (id: string) => notFound(`Request '${id.slice(0, 128)}' not found`)
+
 /** The HTTP response to an error. */
 export const errorResponse = (error: RequestError) => Effect.succeed(toResponse(error))
 
