@@ -36,6 +36,8 @@ export interface Engine {
   readonly cancellation: Cancellation
   /** Fields that the body of a streamed request needs besides the client's. */
   readonly streamFields?: Readonly<Record<string, boolean>>
+  /** Whether a worker keeps streamed answers for a hive that restarts; see `src/worker/README.md`. */
+  readonly keepsAnswers?: boolean
   /** The backends that are installed. */
   readonly backends: ReadonlyArray<Backend>
   /** How to install the engine, or its support for further devices. */

@@ -37,6 +37,7 @@ export const makeLlama = (
 ): Engine => ({
   name,
   cancellation: { _tag: "Delete" },
+  keepsAnswers: true,
   backends: [
     ...gpuBackends.filter((backend) => packages.some((packed) => packed.split("-").includes(backend))),
     "cpu"

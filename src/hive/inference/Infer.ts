@@ -1,18 +1,16 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { JobEvent } from "../../job/log/JobEvent.ts"
 import type { Emit, RunningJob } from "../../job/Submission.ts"
-import { type EngineChunk, type EngineUsage, readChunk, shownText } from "../../job/view/EngineChunk.ts"
 import type { Infer as InferOperation } from "../../operation/inferenceOperations.ts"
 import { estimateTokens } from "../../operation/promptSize.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { Devices } from "../devices/Devices.ts"
-import { ConnectionLost } from "../workers/errors.ts"
 import type { Lease } from "../workers/Lease.ts"
 import { readDeviceName } from "../workers/Placement.ts"
 import { WorkerClient } from "../workers/WorkerClient.ts"
 import { Workers } from "../workers/Workers.ts"
+import { InferAnswer } from "./InferAnswer.ts"
 import { stopWhenLeft } from "./stopRequest.ts"
 import { type AnswerError, withLease } from "./WorkerLease.ts"
 
@@ -28,35 +26,6 @@ export class Infer extends Context.Service<
     Infer,
     Effect.suspend(() => make)
   )
-}
-
-/** Collects an answer from its pieces. */
-class Answer {
-  #text = ""
-  #finishReason: string | undefined
-  #usage: EngineUsage | undefined
-
-  /** Adds a piece; returns its text. */
-  add(chunk: EngineChunk) {
-    const text = shownText(chunk)
-    this.#text += text
-    this.#finishReason = chunk.choices[0]?.finishReason ?? this.#finishReason
-    this.#usage = chunk.usage ?? this.#usage
-    return text
-  }
-
-  /** An answer without a finish reason was cut off. */
-  get isComplete() {
-    return this.#finishReason !== undefined
-  }
-
-  get result() {
-    return JobEvent.result({
-      text: this.#text,
-      finish_reason: this.#finishReason ?? null,
-      usage: this.#usage ?? null
-    })
-  }
 }
 
 const bodyOf = (
@@ -89,11 +58,10 @@ const make = Effect.gen(function* () {
     emit: Emit,
     lease: Lease
   ) {
-    const answer = new Answer()
+    const answer = new InferAnswer()
     const toEvents = (text: string) => {
-      const chunk = readChunk(text)
-      const piece = chunk === undefined ? "" : answer.add(chunk)
-      return operation.stream && piece !== "" ? [JobEvent.token(piece)] : []
+      const token = answer.add(text)
+      return operation.stream ? token : []
     }
     const request = {
       api: "completions",
@@ -101,8 +69,7 @@ const make = Effect.gen(function* () {
       body: bodyOf(operation, lease)
     } as const
     yield* client.stream(lease, job.id, request, (data) => emit(data.flatMap(toEvents)))
-    if (!answer.isComplete) return yield* new ConnectionLost({ reason: "the answer has no finish reason" })
-    yield* emit([answer.result])
+    yield* emit([yield* answer.result])
   })
 
   const deviceOf = Effect.fnUntraced(function* (device: InferOperation["device"]) {

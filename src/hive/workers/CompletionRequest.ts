@@ -6,6 +6,8 @@ export interface WorkerAddress {
   readonly port: number
   /** Tokens that one request may have, prompt and answer together. */
   readonly contextSize?: number
+  /** Whether the worker keeps streamed answers. */
+  readonly keepsAnswers?: boolean
 }
 
 /** A request in OpenAI's format. */

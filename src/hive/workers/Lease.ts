@@ -30,6 +30,8 @@ export interface Lease {
   readonly isHealthy: Effect.Effect<boolean>
   /** How the engine stops a request. */
   readonly cancellation: Cancellation
+  /** Whether the worker keeps streamed answers for a hive that restarts. */
+  readonly keepsAnswers: boolean
   /** Fields that the engine needs in the body of a streamed request, besides the client's. */
   readonly streamFields: Engine["streamFields"]
   /** Subtracts the request from the worker's load; returns how many answers the other requests have at most. */
@@ -120,6 +122,7 @@ export const openLease = Effect.fnUntraced(function* (
     exited: Effect.asVoid(Deferred.await(run.exited)),
     isHealthy: processes.isHealthy({ spec, process }),
     cancellation: engine?.cancellation ?? disconnect,
+    keepsAnswers: engine?.keepsAnswers === true,
     streamFields: engine?.streamFields,
     withdraw,
     restart: (reason) => Effect.suspend(() => (entry.run === run ? restart(reason) : Effect.void))

@@ -1,7 +1,9 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -12,8 +14,14 @@ import { completeText, connectionLost, isShort, shortText } from "./answerBody.t
 import { answerDeadline } from "./answerDeadline.ts"
 import { AnswerEvents } from "./AnswerEvents.ts"
 import type { CompletionRequest, WorkerAddress } from "./CompletionRequest.ts"
-import type { ConnectionLost, ContextLengthExceeded, WorkerRefused, WorkerSilent } from "./errors.ts"
-import { sendCompletion, workerUrl } from "./sendCompletion.ts"
+import type {
+  AnswerNotKept,
+  ConnectionLost,
+  ContextLengthExceeded,
+  WorkerRefused,
+  WorkerSilent
+} from "./errors.ts"
+import { replayPath, sendCompletion, sendReplay, workerUrl } from "./sendCompletion.ts"
 import { refusalInside, streamMissing } from "./workerRefusal.ts"
 
 /** How a worker answers the cancel of a request: it has stopped it, or has no such request. An ended process has none. */
@@ -46,6 +54,17 @@ export class WorkerClient extends Context.Service<
       request: CompletionRequest,
       take: (data: ReadonlyArray<string>) => Effect.Effect<void, E>
     ) => Effect.Effect<void, CompletionError | E>
+    /** Whether the worker keeps the answer to an earlier request; false when it does not answer within a second. */
+    readonly keeps: (port: number, requestId: string) => Effect.Effect<boolean>
+    /**
+     * Like `stream`, for the answer to an earlier request that the worker kept: gives all its data again, from the
+     * beginning.
+     */
+    readonly replay: <E>(
+      worker: WorkerAddress,
+      requestId: string,
+      take: (data: ReadonlyArray<string>) => Effect.Effect<void, E>
+    ) => Effect.Effect<void, AnswerNotKept | CompletionError | E>
     /** A complete answer that is not streamed, unchanged. */
     readonly ask: (
       worker: WorkerAddress,
@@ -96,6 +115,13 @@ const cancel = (http: HttpClient.HttpClient, port: number, requestId: string) =>
     Effect.orElseSucceed((): CancelAnswer => "unknown")
   )
 
+const keeps = (http: HttpClient.HttpClient, port: number, requestId: string) =>
+  http.head(workerUrl(port, replayPath(requestId))).pipe(
+    Effect.map(({ status }) => status === 200),
+    Effect.timeout(requestTimeout),
+    Effect.orElseSucceed(() => false)
+  )
+
 const read = (http: HttpClient.HttpClient, port: number, path: string) =>
   http.get(workerUrl(port, path)).pipe(
     Effect.flatMap((response) =>
@@ -108,17 +134,18 @@ const read = (http: HttpClient.HttpClient, port: number, path: string) =>
 const make = Effect.gen(function* () {
   const http = yield* HttpClient.HttpClient
   const clock = yield* Clock.Clock
-  const { limits, timeouts } = yield* Settings
+  const { limits, storage, timeouts } = yield* Settings
 
-  const relay = Effect.fnUntraced(function* <E>(
-    worker: WorkerAddress,
-    requestId: string,
-    request: CompletionRequest,
+  // Without a store, a restarted hive does not know its jobs.
+  const keepMs = storage.sync === "off" ? 0 : Duration.toMillis(limits.graceRestart)
+
+  const relay = Effect.fnUntraced(function* <E, SendError>(
+    { id }: WorkerAddress,
+    send: Effect.Effect<HttpClientResponse.HttpClientResponse, SendError>,
     events: AnswerEvents,
     take: (data: ReadonlyArray<string>) => Effect.Effect<void, E>
   ) {
-    const { id } = worker
-    const response = yield* sendCompletion(http, worker, requestId, request)
+    const response = yield* send
     if (response.headers["content-type"]?.startsWith("application/json") === true) {
       return yield* streamMissing(id, yield* Effect.mapError(shortText(response), connectionLost))
     }
@@ -142,8 +169,21 @@ const make = Effect.gen(function* () {
     Effect.suspend(() => {
       const events = new AnswerEvents(worker.id, clock)
       return Effect.raceFirst(
-        relay(worker, requestId, request, events, take),
+        relay(worker, sendCompletion(http, worker, requestId, request, keepMs), events, take),
         answerDeadline(worker.id, timeouts, request.promptTokens, () => events.lastAt)
+      )
+    })
+
+  const replay = <E>(
+    worker: WorkerAddress,
+    requestId: string,
+    take: (data: ReadonlyArray<string>) => Effect.Effect<void, E>
+  ) =>
+    Effect.suspend(() => {
+      const events = new AnswerEvents(worker.id, clock)
+      return Effect.raceFirst(
+        relay(worker, sendReplay(http, worker, requestId), events, take),
+        answerDeadline(worker.id, timeouts, 0, () => events.lastAt)
       )
     })
 
@@ -162,8 +202,10 @@ const make = Effect.gen(function* () {
 
   return WorkerClient.of({
     stream,
+    replay,
     ask,
     isReady: (port, path = "/health") => isReady(http, port, path),
+    keeps: (port, requestId) => keeps(http, port, requestId),
     models: (port) => models(http, port),
     cancel: (port, requestId) => cancel(http, port, requestId),
     read: (port, path) => read(http, port, path)

@@ -6,10 +6,14 @@ import { readEngineError } from "../../http/engineErrors.ts"
 import { causeCode } from "../../settings/systemProblem.ts"
 import { connectionLost, shortText } from "./answerBody.ts"
 import type { CompletionRequest, WorkerAddress } from "./CompletionRequest.ts"
+import { AnswerNotKept } from "./errors.ts"
 import { withFittingLimit } from "./fittingLimit.ts"
 import { refusal } from "./workerRefusal.ts"
 
 export const workerUrl = (port: number, path: string) => `http://127.0.0.1:${port}${path}`
+
+/** Where a worker gives the answer to a request that it kept. */
+export const replayPath = (requestId: string) => `/v1/requests/${encodeURIComponent(requestId)}/stream`
 
 const closedCodes: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"])
 
@@ -17,15 +21,20 @@ const closedCodes: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "EPI
 const isStale = ({ reason }: HttpClientError.HttpClientError) =>
   reason._tag === "TransportError" && closedCodes.has(causeCode(reason.cause))
 
+/** How long a worker keeps an answer without a reader, in milliseconds; 0: not at all. */
+export type KeepMillis = number
+
 const post = Effect.fnUntraced(function* (
   http: HttpClient.HttpClient,
-  { id, port }: WorkerAddress,
+  { id, keepsAnswers, port }: WorkerAddress,
   requestId: string,
-  { api, body }: CompletionRequest
+  { api, body }: CompletionRequest,
+  keepMs: KeepMillis
 ) {
+  const keeps = keepsAnswers === true && keepMs > 0
   const response = yield* http
     .post(workerUrl(port, `/v1/${api}`), {
-      headers: { "x-request-id": requestId },
+      headers: { "x-request-id": requestId, ...(keeps ? { "x-rbee-keep-ms": String(keepMs) } : {}) },
       body: HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.empty, body).body
     })
     .pipe(Effect.retry({ times: 1, while: isStale }), Effect.mapError(connectionLost))
@@ -42,11 +51,26 @@ export const sendCompletion = (
   http: HttpClient.HttpClient,
   worker: WorkerAddress,
   requestId: string,
-  request: CompletionRequest
+  request: CompletionRequest,
+  keepMs: KeepMillis = 0
 ) =>
-  Effect.catchTag(post(http, worker, requestId, request), "ContextLengthExceeded", (error) => {
+  Effect.catchTag(post(http, worker, requestId, request, keepMs), "ContextLengthExceeded", (error) => {
     const { contextSize } = worker
     const body =
       contextSize === undefined ? undefined : withFittingLimit(request.body, contextSize, error.detail)
-    return body === undefined ? Effect.fail(error) : post(http, worker, requestId, { ...request, body })
+    return body === undefined
+      ? Effect.fail(error)
+      : post(http, worker, requestId, { ...request, body }, keepMs)
   })
+
+/** Asks a worker for the answer to a request that it kept, from the beginning. */
+export const sendReplay = Effect.fnUntraced(function* (
+  http: HttpClient.HttpClient,
+  { id, port }: WorkerAddress,
+  requestId: string
+) {
+  const response = yield* http
+    .get(workerUrl(port, replayPath(requestId)))
+    .pipe(Effect.mapError(connectionLost))
+  return response.status === 200 ? response : yield* new AnswerNotKept({ worker: id })
+})

@@ -70,6 +70,7 @@ const setUp = (pieces: Stream.Stream<object, CompletionError>) => {
               exited: Effect.never,
               isHealthy: Effect.succeed(true),
               cancellation: { _tag: "Delete" as const },
+              keepsAnswers: true,
               streamFields: undefined,
               withdraw: () => 0,
               restart: () => Effect.void
