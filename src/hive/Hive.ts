@@ -39,6 +39,7 @@ import { hiveUpstream } from "./HiveUpstream.ts"
 import { hiveHttpHandlers } from "./http.ts"
 import { Completions } from "./inference/Completions.ts"
 import { Infer } from "./inference/Infer.ts"
+import { ResumedAnswers } from "./inference/ResumedAnswers.ts"
 import { Inventory } from "./Inventory.ts"
 import { Models } from "./models/Models.ts"
 import { ModelStore } from "./ModelStore.ts"
@@ -74,6 +75,7 @@ const jobs = Jobs.layerNoDeps.pipe(
 
 const services = Layer.mergeAll(
   Infer.layerNoDeps,
+  ResumedAnswers.layerNoDeps,
   hiveUpstream.pipe(Layer.provideMerge([Completions.layerNoDeps, Inventory.layerNoDeps])),
   ModelStore.layerNoDeps,
   WorkerLog.layerNoDeps

@@ -5,6 +5,7 @@ import { OperationRouter } from "../job/OperationRouter.ts"
 import { modelOf, readRequest } from "../operation/Catalog.ts"
 import { UnknownOperation, WrongDaemon } from "../operation/errors.ts"
 import { Settings } from "../settings/Settings.ts"
+import { isResumable, ResumedAnswers } from "./inference/ResumedAnswers.ts"
 
 const router = "hv-router"
 
@@ -14,7 +15,10 @@ export const hiveRouter = Layer.effect(
   Effect.gen(function* () {
     const handlers = yield* Handlers
     const { hive } = yield* Settings
+    const answers = yield* ResumedAnswers
     return OperationRouter.of({
+      resume: ({ facts: { operation } }) =>
+        isResumable(operation) ? (job, emit) => answers.resume(operation, job, emit) : undefined,
       route: Effect.fnUntraced(function* (body) {
         const request = yield* Effect.fromResult(readRequest(body))
         const operation = request.name

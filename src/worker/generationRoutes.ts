@@ -71,6 +71,14 @@ const generate = Effect.fnUntraced(function* (
   return HttpServerResponse.stream(answer, eventStream)
 })
 
+/** `GET /v1/requests/{id}`: whether the answer to a request is kept. */
+export const keptRoute = ({ replays }: RouteServices) =>
+  Effect.gen(function* () {
+    const { id = "" } = yield* HttpRouter.params
+    const answer = yield* replays.find(id)
+    return answer === undefined ? unknownRequest(id) : HttpServerResponse.jsonUnsafe({ id, status: "kept" })
+  })
+
 /** `GET /v1/requests/{id}/stream`: the answer to a request that its client asked to keep, from its beginning. */
 export const replayRoute = ({ replays }: RouteServices) =>
   Effect.gen(function* () {

@@ -4,7 +4,7 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import { embeddingRoute } from "./embeddingRoute.ts"
-import { chatRoute, completionRoute, replayRoute } from "./generationRoutes.ts"
+import { chatRoute, completionRoute, keptRoute, replayRoute } from "./generationRoutes.ts"
 import { errorResponse, notFound, openAiError, unknownRequest } from "./httpErrors.ts"
 import { Replays } from "./Replays.ts"
 import { Requests } from "./Requests.ts"
@@ -40,7 +40,7 @@ const cancelRoute = (requests: Requests["Service"]) =>
       : unknownRequest(id)
   })
 
-/** The worker's routes: OpenAI's API, `/health`, `DELETE /v1/requests/{id}` and `GET /v1/requests/{id}/stream`. */
+/** The worker's routes: OpenAI's API, `/health`, and those of single requests below `/v1/requests/{id}`. */
 export const routes = HttpRouter.use(
   Effect.fn(function* (router) {
     const services = { served: yield* Served, requests: yield* Requests, replays: yield* Replays }
@@ -50,6 +50,7 @@ export const routes = HttpRouter.use(
     yield* router.add("POST", "/v1/completions", withErrors(completionRoute(services)))
     yield* router.add("POST", "/v1/chat/completions", withErrors(chatRoute(services)))
     yield* router.add("POST", "/v1/embeddings", withErrors(embeddingRoute(services)))
+    yield* router.add("GET", "/v1/requests/:id", keptRoute(services))
     yield* router.add("GET", "/v1/requests/:id/stream", replayRoute(services))
     yield* router.add("DELETE", "/v1/requests/:id", cancelRoute(services.requests))
     yield* router.add("*", "/*", Effect.succeed(notFound("Not found")))

@@ -80,18 +80,11 @@ const make = Effect.gen(function* () {
     const spec = yield* findWorker(operation, job.id)
     const rest = emitAfter(written.length, emit)
     const read = operation === "infer" ? readInfer : readChunks
-    const interrupted = new Interrupted({ operation, hasEffects: false })
     yield* withLease(workers, { model: spec.model, workerId: spec.id }, job, emit, {
       actor: "hv-resume",
       action: operation,
       does: "has kept the answer, which continues after a restart of the hive",
-      answer: (lease) =>
-        stopWhenLeft(
-          client,
-          lease,
-          job,
-          Effect.catchTag(read(lease, job, rest), "AnswerNotKept", () => Effect.fail(interrupted))
-        )
+      answer: (lease) => stopWhenLeft(client, lease, job, read(lease, job, rest))
     })
   })
 

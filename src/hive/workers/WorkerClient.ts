@@ -14,14 +14,8 @@ import { completeText, connectionLost, isShort, shortText } from "./answerBody.t
 import { answerDeadline } from "./answerDeadline.ts"
 import { AnswerEvents } from "./AnswerEvents.ts"
 import type { CompletionRequest, WorkerAddress } from "./CompletionRequest.ts"
-import type {
-  AnswerNotKept,
-  ConnectionLost,
-  ContextLengthExceeded,
-  WorkerRefused,
-  WorkerSilent
-} from "./errors.ts"
-import { replayPath, sendCompletion, sendReplay, workerUrl } from "./sendCompletion.ts"
+import type { ConnectionLost, ContextLengthExceeded, WorkerRefused, WorkerSilent } from "./errors.ts"
+import { requestPath, sendCompletion, sendReplay, workerUrl } from "./sendCompletion.ts"
 import { refusalInside, streamMissing } from "./workerRefusal.ts"
 
 /** How a worker answers the cancel of a request: it has stopped it, or has no such request. An ended process has none. */
@@ -64,7 +58,7 @@ export class WorkerClient extends Context.Service<
       worker: WorkerAddress,
       requestId: string,
       take: (data: ReadonlyArray<string>) => Effect.Effect<void, E>
-    ) => Effect.Effect<void, AnswerNotKept | CompletionError | E>
+    ) => Effect.Effect<void, CompletionError | E>
     /** A complete answer that is not streamed, unchanged. */
     readonly ask: (
       worker: WorkerAddress,
@@ -108,7 +102,7 @@ const models = (http: HttpClient.HttpClient, port: number) =>
   )
 
 const cancel = (http: HttpClient.HttpClient, port: number, requestId: string) =>
-  http.del(workerUrl(port, `/v1/requests/${encodeURIComponent(requestId)}`)).pipe(
+  http.del(workerUrl(port, requestPath(requestId))).pipe(
     Effect.flatMap(({ status, text }) =>
       Effect.as(text, status === 200 ? ("stopped" as const) : ("unknown" as const))
     ),
@@ -116,7 +110,7 @@ const cancel = (http: HttpClient.HttpClient, port: number, requestId: string) =>
   )
 
 const keeps = (http: HttpClient.HttpClient, port: number, requestId: string) =>
-  http.head(workerUrl(port, replayPath(requestId))).pipe(
+  http.get(workerUrl(port, requestPath(requestId))).pipe(
     Effect.map(({ status }) => status === 200),
     Effect.timeout(requestTimeout),
     Effect.orElseSucceed(() => false)

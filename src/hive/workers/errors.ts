@@ -12,9 +12,6 @@ const sanitized = (lines: ReadonlyArray<string>) =>
 /** The connection to a worker broke, or could not be made: most likely the worker's process has ended. */
 export class ConnectionLost extends Data.TaggedError("WorkerGone")<{ readonly reason: string }> {}
 
-/** The worker does not have the answer to an earlier request. Never the job's error: see `Interrupted`. */
-export class AnswerNotKept extends Data.TaggedError("AnswerNotKept")<{ readonly worker: string }> {}
-
 /** No worker of this hive has this id. */
 export class WorkerNotFound extends Schema.TaggedError<WorkerNotFound>()(
   "WorkerNotFound",

@@ -2,24 +2,34 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import { readEngineError } from "../../http/engineErrors.ts"
 import { causeCode } from "../../settings/systemProblem.ts"
 import { connectionLost, shortText } from "./answerBody.ts"
 import type { CompletionRequest, WorkerAddress } from "./CompletionRequest.ts"
-import { AnswerNotKept } from "./errors.ts"
 import { withFittingLimit } from "./fittingLimit.ts"
 import { refusal } from "./workerRefusal.ts"
 
 export const workerUrl = (port: number, path: string) => `http://127.0.0.1:${port}${path}`
 
-/** Where a worker gives the answer to a request that it kept. */
-export const replayPath = (requestId: string) => `/v1/requests/${encodeURIComponent(requestId)}/stream`
+/** Where a worker has a request. */
+export const requestPath = (requestId: string) => `/v1/requests/${encodeURIComponent(requestId)}`
 
 const closedCodes: ReadonlySet<string | undefined> = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"])
 
 // An engine may close an idle connection in the moment in which a request is sent on it; a new one shows whether it runs.
 const isStale = ({ reason }: HttpClientError.HttpClientError) =>
   reason._tag === "TransportError" && closedCodes.has(causeCode(reason.cause))
+
+/** Fails for a response with another status than 200. */
+const accepted = Effect.fnUntraced(function* (
+  worker: string,
+  response: HttpClientResponse.HttpClientResponse
+) {
+  if (response.status === 200) return response
+  const text = yield* Effect.mapError(shortText(response), connectionLost)
+  return yield* refusal(worker, response.status, readEngineError(text))
+})
 
 /** How long a worker keeps an answer without a reader, in milliseconds; 0: not at all. */
 export type KeepMillis = number
@@ -38,9 +48,7 @@ const post = Effect.fnUntraced(function* (
       body: HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.empty, body).body
     })
     .pipe(Effect.retry({ times: 1, while: isStale }), Effect.mapError(connectionLost))
-  if (response.status === 200) return response
-  const text = yield* Effect.mapError(shortText(response), connectionLost)
-  return yield* refusal(id, response.status, readEngineError(text))
+  return yield* accepted(id, response)
 })
 
 /**
@@ -70,7 +78,7 @@ export const sendReplay = Effect.fnUntraced(function* (
   requestId: string
 ) {
   const response = yield* http
-    .get(workerUrl(port, replayPath(requestId)))
+    .get(workerUrl(port, `${requestPath(requestId)}/stream`))
     .pipe(Effect.mapError(connectionLost))
-  return response.status === 200 ? response : yield* new AnswerNotKept({ worker: id })
+  return yield* accepted(id, response)
 })

@@ -24,6 +24,7 @@ const busyErrors: ReadonlySet<string> = new Set([
   "HiveGaveUp",
   "HiveNotFound",
   "HiveUnreachable",
+  "Interrupted",
   "ModelDoesNotFit",
   "TooManyJobs",
   "WorkerNotFound",
