@@ -2,7 +2,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Work } from "../../job/Submission.ts"
-import type { OperationRequest } from "../../operation/Catalog.ts"
+import { modelOf, type OperationRequest } from "../../operation/Catalog.ts"
 import type { Routing } from "../../operation/Routing.ts"
 import { Settings } from "../../settings/Settings.ts"
 import { FleetView } from "../scheduler/FleetView.ts"
@@ -35,6 +35,10 @@ const make = Effect.gen(function* () {
   const hiveAttempt = yield* HiveAttempt
   const { scheduler } = yield* Settings
 
+  /** Whether another hive can do the work now: for an answer, one that has the model. */
+  const canMove = ({ canMove, request, routing }: OperationRun, hive: string) =>
+    canMove && (routing.occupiesWorker !== true || fleet.hasElsewhere(modelOf(request) ?? "", hive))
+
   const forward = (run: OperationRun, number: number, hive: string) => {
     const { job, request, routing } = run
     return hiveAttempt.run({
@@ -43,7 +47,7 @@ const make = Effect.gen(function* () {
       json: JSON.stringify({ ...request.fields, hive_id: hive }),
       routing,
       number,
-      canMove: () => run.canMove,
+      canMove: () => canMove(run, hive),
       job,
       hasBegun: () => run.hasBegun,
       take: (events) => run.relay(events)

@@ -80,7 +80,7 @@ const make = Effect.gen(function* () {
       json: completeJson(run.request, worker, body),
       routing: Complete.routing,
       number,
-      canMove: () => true,
+      canMove: () => fleet.hasElsewhere(run.request.model.id, worker.hive),
       job: run.job,
       hasBegun: () => run.hasBegun,
       take: (events) => run.relay(events, number)

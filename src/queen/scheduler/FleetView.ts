@@ -19,6 +19,8 @@ export class FleetView extends Context.Service<
      * since. Takes two seconds at most.
      */
     readonly snapshot: (maxAge: number) => Effect.Effect<ReadonlyArray<HiveSnapshot>>
+    /** Whether a hive that answers, other than this one, has the model's file, as of the last inventories. */
+    readonly hasElsewhere: (model: string, hive: string) => boolean
     /** Inventories requested after this call, at most four times a second for all callers. */
     readonly refresh: Effect.Effect<ReadonlyArray<HiveSnapshot>>
   }
@@ -71,6 +73,13 @@ const make = Effect.gen(function* () {
   })
 
   return FleetView.of({
+    hasElsewhere: (model, hive) =>
+      known.some(
+        (snapshot) =>
+          snapshot.hive !== hive &&
+          snapshot.away === undefined &&
+          snapshot.inventory.models.some(({ id }) => id === model)
+      ),
     snapshot: Effect.fnUntraced(function* (maxAge) {
       const since = clock.currentTimeMillisUnsafe() - maxAge
       if (isOlder(since)) {

@@ -34,6 +34,7 @@ const forward = Effect.fnUntraced(function* (routing: Routing, script: ReadonlyA
   const view = Layer.succeed(
     FleetView,
     FleetView.of({
+      hasElsewhere: () => true,
       snapshot: () => Effect.succeed(fleet),
       refresh: Effect.sync(() => {
         refreshes++

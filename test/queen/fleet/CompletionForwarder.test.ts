@@ -75,7 +75,10 @@ const answer = Effect.fnUntraced(function* ({ request, script }: FleetTest) {
     }
   })
   const workers = ["w1", "w2"].map((id) => listedWorker(id))
-  const fleet = Layer.mock(FleetView)({ snapshot: () => Effect.succeed([snapshot("atlas", { workers })]) })
+  const fleet = Layer.mock(FleetView)({
+    hasElsewhere: () => true,
+    snapshot: () => Effect.succeed([snapshot("atlas", { workers })])
+  })
   const complete = chatRequest({ ...request, onPlaced: (placement) => placements.push(placement) })
   const result = yield* CompletionForwarder.use((forwarder) => forwarder.complete(complete)(job, emit)).pipe(
     Effect.provide(

@@ -20,6 +20,7 @@ const withUpstream = Effect.fnUntraced(function* <A, E>(
   const fleet = Layer.succeed(
     FleetView,
     FleetView.of({
+      hasElsewhere: () => true,
       snapshot: (maxAge) =>
         Effect.as(
           Effect.sync(() => asked.push(maxAge)),

@@ -52,7 +52,7 @@ const select = Effect.fnUntraced(function* (test: SelectionTest) {
       find: (name) => Effect.fromResult(pickModel([model], name)),
       complete: () => () => Effect.die("no request of an application")
     }),
-    Layer.mock(FleetView)({ snapshot: () => Effect.succeed(test.fleet ?? []) }),
+    Layer.mock(FleetView)({ hasElsewhere: () => true, snapshot: () => Effect.succeed(test.fleet ?? []) }),
     Layer.mock(HiveRegistry)({
       list: Effect.succeed(older),
       markAlive: () => {},

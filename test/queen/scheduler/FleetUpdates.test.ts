@@ -17,6 +17,7 @@ const updatesOf = Effect.fnUntraced(function* () {
     load: idle
   }
   const fleet = FleetView.of({
+    hasElsewhere: () => true,
     snapshot: (maxAge) =>
       Effect.sync(() => {
         ages.push(maxAge)
