@@ -47,6 +47,7 @@ const loaderOf = Effect.fnUntraced(function* ({ events, inventories = [] }: Load
     HiveForwarder.of({ forward: forwardWith(forwardJson), forwardJson })
   )
   const fleet = Layer.mock(FleetView)({
+    hasElsewhere: () => true,
     snapshot: () =>
       Effect.sync(() => {
         const workers = inventories[Math.min(looks++, inventories.length - 1)] ?? []
