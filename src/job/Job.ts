@@ -22,6 +22,8 @@ export interface JobOptions {
   readonly idempotencyKey?: string | undefined
   /** The request, if a restarted daemon is to run it again. */
   readonly body?: string | undefined
+  /** Of a restored job: see `JobPlan`. */
+  readonly ownEvents?: number | undefined
   readonly grace: Duration.Duration
   readonly log: JobLog
   readonly createdAt: number
@@ -41,6 +43,7 @@ export class Job {
   readonly createdAt: number
   readonly #onChange: (job: Job) => void
   #body: string | undefined
+  #ownEvents: number | undefined
   state: JobState = "queued"
   startedAt: number | undefined
   endedAt: number | undefined
@@ -72,6 +75,7 @@ export class Job {
     this.log = options.log
     this.createdAt = options.createdAt
     this.#body = options.body
+    this.#ownEvents = options.ownEvents
     this.#onChange = options.onChange
   }
 
@@ -113,6 +117,14 @@ export class Job {
     }
   }
 
+  #enterHive({ hiveId, jobId }: NonNullable<RemoteWork["hiveJob"]>) {
+    if (this.hiveJobId === jobId && this.hiveId === hiveId) return
+    // The events of a second hive's job are numbered by the queen.
+    this.#ownEvents = this.hiveJobId === undefined ? this.log.lastWrittenId() : undefined
+    this.hiveId = hiveId
+    this.hiveJobId = jobId
+  }
+
   get #plan(): JobPlan {
     const { occupiesWorker = false, repeatable, whenAbandoned } = this.routing
     return {
@@ -121,6 +133,7 @@ export class Job {
       occupiesWorker,
       graceMillis: Duration.toMillis(this.grace),
       wasFollowed: this.visits > 0,
+      ...(this.#ownEvents === undefined ? {} : { ownEvents: this.#ownEvents }),
       ...(this.#body === undefined ? {} : { body: this.#body })
     }
   }
@@ -129,8 +142,7 @@ export class Job {
     return Effect.suspend(() => {
       this.remote = remote
       if (remote.hiveJob !== undefined) {
-        this.hiveId = remote.hiveJob.hiveId
-        this.hiveJobId = remote.hiveJob.jobId
+        this.#enterHive(remote.hiveJob)
         this.save()
       }
       const unregister = Effect.sync(() => {

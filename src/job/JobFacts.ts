@@ -12,6 +12,8 @@ export const JobPlan = Schema.Struct({
   graceMillis: Schema.Finite,
   /** Whether the job ever had a follower. */
   wasFollowed: Schema.Boolean,
+  /** Where the events of the hive's job begin: the queen's id minus the hive's. Absent unless one hive's job gives the answer. */
+  ownEvents: Schema.optionalKey(Schema.Finite),
   /** The request, if it is repeatable and small. */
   body: Schema.optionalKey(Schema.String)
 })

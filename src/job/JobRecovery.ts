@@ -15,12 +15,19 @@ export interface InterruptedJob {
   readonly facts: JobFacts
   /** Whether something of its answer is in the log, so that a follower may have seen it. */
   readonly hasAnswered: boolean
+  /** The hive's job that does the work, and its last event that the log has. */
+  readonly hiveJob: { readonly hiveId: string; readonly jobId: string; readonly after: number } | undefined
 }
 
 /** Finds the work that continues an interrupted job; undefined if there is none. */
 export type Resume = (job: InterruptedJob) => Effect.Effect<Work | undefined>
 
 const isAnswer = ({ facts: { plan } }: RestoredJob) => plan?.whenAbandoned === "cancel"
+
+const hiveJobOf = ({ facts: { hiveId, hiveJobId, plan }, log }: RestoredJob) =>
+  hiveId === undefined || hiveJobId === undefined || plan?.ownEvents === undefined
+    ? undefined
+    : { hiveId, jobId: hiveJobId, after: Math.max(0, log.lastWrittenId() - plan.ownEvents) }
 
 const interruption = (restored: RestoredJob) => {
   const { operation, plan } = restored.facts
@@ -55,6 +62,7 @@ export class JobRecovery {
         routing: plan ?? { repeatable: false, whenAbandoned: "continue", occupiesWorker: false },
         idempotencyKey: restored.key?.key,
         body: plan?.body,
+        ownEvents: plan?.ownEvents,
         grace: Duration.max(grace, Duration.millis(plan?.graceMillis ?? 0)),
         log: restored.log,
         createdAt,
@@ -74,7 +82,11 @@ export class JobRecovery {
     for (const [restored, job] of waiting) {
       const events = yield* job.log.all
       const hasAnswered = events.some(({ kind }) => !isDroppable(kind))
-      const work = yield* resume({ facts: restored.facts, hasAnswered })
+      const work = yield* resume({
+        facts: restored.facts,
+        hasAnswered,
+        hiveJob: hiveJobOf(restored)
+      })
       this.#runner.admit(job)
       yield* this.#runner.launch(job, work ?? (() => Effect.fail(interruption(restored))))
       // The followers of the earlier process are gone; an answer waits for them, and not for ever.

@@ -9,6 +9,7 @@ import { type Routing, unknownOperation } from "../operation/Routing.ts"
 import { Settings } from "../settings/Settings.ts"
 import { AutoForwarder } from "./fleet/AutoForwarder.ts"
 import { HiveForwarder } from "./forward/HiveForwarder.ts"
+import { resumeHiveJob } from "./forward/resumeHiveJob.ts"
 import { FleetView } from "./scheduler/FleetView.ts"
 
 const router = "qn-router"
@@ -73,6 +74,7 @@ export const queenRouter = Layer.effect(
     })
 
     return OperationRouter.of({
+      resume: (job) => resumeHiveJob(forwarder, job),
       route: Effect.fnUntraced(function* (body) {
         const request = yield* Effect.fromResult(readRequest(body))
         const known = handlers.find(request.name)

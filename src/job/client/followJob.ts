@@ -36,6 +36,8 @@ export interface FollowTarget {
 export interface FollowOptions<E> {
   /** The events in the response to the submission; absent: a connection to the job is made. */
   readonly events?: ((options?: EventsOptions) => Stream.Stream<JobEvent, PeerError>) | undefined
+  /** The id of the last known event; 0, the default, requests all events. */
+  readonly after?: number | undefined
   /** Whether the daemon is known to have the job; if not, a first connection that fails is not retried. */
   readonly isKnown: boolean
   /**
@@ -77,7 +79,7 @@ const isRestarted = (error: PeerError) => error._tag === "PeerUnreachable" && er
 /** The position in a job's events, and the state of the connection. */
 class Position {
   /** The id of the last event that was delivered. */
-  after = 0
+  after: number
   /** When the connection broke; absent once a new one has lasted or delivered an event. */
   brokenSince: number | undefined
   /** Attempts to connect since then. */
@@ -90,7 +92,8 @@ class Position {
   hasResumed = false
   end: JobEvent | undefined
 
-  constructor(isKnown: boolean) {
+  constructor(isKnown: boolean, after: number) {
+    this.after = after
     this.hasConnected = isKnown
   }
 
@@ -200,7 +203,7 @@ export const followJob = Effect.fnUntraced(function* <E>(target: FollowTarget, o
   const { onBytes, onLost, onResumed, take } = options
   const { clock, jobId, peer } = target
   const scope = yield* Effect.scope
-  const position = new Position(options.isKnown)
+  const position = new Position(options.isKnown, options.after ?? 0)
   let own = yield* Scope.fork(scope)
 
   const resume = Effect.fnUntraced(function* (error: PeerError) {

@@ -42,9 +42,9 @@ export const restoreJobs = Effect.fnUntraced(function* (options: {
     // The process was killed before the journal noted that the job is stored.
     if (row === undefined || Option.isSome(yield* rows.find(row.id))) continue
     const job = live.add(row.id, logBytes, seq)
-    job.log.restore(eventsOf(blocks))
-    const last = (yield* job.log.all).at(-1)
     const stored = factsOf(row)
+    job.log.restore(eventsOf(blocks), stored.plan?.ownEvents)
+    const last = (yield* job.log.all).at(-1)
     const facts =
       last !== undefined && isEnd(last.kind) && stored.endedAt === undefined
         ? endedFacts(stored, last, now)

@@ -38,6 +38,8 @@ export interface JobLog {
   read(cursor: Cursor): Effect.Effect<Batch>
   /** All events, also those that followers do not see yet. */
   readonly all: Effect.Effect<ReadonlyArray<LoggedEvent>>
+  /** The id of the newest event, also if followers do not see it yet; 0 before the first. */
+  lastWrittenId(): number
   /** The id of the newest event that followers see; 0 before the first. */
   lastId(): number
   /** Calls the listener after each append until the returned function is called. */

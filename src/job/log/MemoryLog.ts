@@ -81,8 +81,12 @@ export class MemoryLog implements JobLog {
     return log
   }
 
-  /** Adds events that were written before, except those that the log has already. */
-  restore(events: Iterable<LoggedEvent>) {
+  /**
+   * Adds events that were written before, except those that the log has already. `ownEvents` is how many events the queen
+   * wrote before those of the hive's job.
+   */
+  restore(events: Iterable<LoggedEvent>, ownEvents?: number) {
+    this.#ownEvents = ownEvents
     for (const { id, json, kind } of events) {
       const dataBytes = Buffer.byteLength(json)
       if (id <= this.#lastId || this.#ended) continue
@@ -132,6 +136,10 @@ export class MemoryLog implements JobLog {
 
   get all() {
     return Effect.sync(() => Array.from(this.#eventsAfter(0)))
+  }
+
+  lastWrittenId() {
+    return this.#lastId
   }
 
   lastId() {

@@ -29,6 +29,12 @@ export interface AttemptServices {
   readonly timeouts: Settings["Service"]["timeouts"]
 }
 
+/** A job of the hive; `events` reads the response to its submission. */
+interface HiveJob {
+  readonly jobId: string
+  readonly events: StartedJob["events"] | undefined
+}
+
 /** One attempt to have a hive do a request: submits the job, relays its events, and cancels it when the attempt is left. */
 export class ForwardAttempt {
   readonly #services: AttemptServices
@@ -79,8 +85,16 @@ export class ForwardAttempt {
     return (this.#request.isLeftRunning ?? this.#remote?.isLeftRunning)?.() === true
   }
 
-  /** Submits the job until the scope closes. */
-  #submit(hive: Peer): Effect.Effect<StartedJob, ForwardError, Scope.Scope> {
+  /** Submits the job, or takes over the resumed one, until the scope closes. */
+  #submit(hive: Peer): Effect.Effect<HiveJob, ForwardError, Scope.Scope> {
+    const { resumed } = this.#request
+    if (resumed !== undefined) {
+      const { jobId } = resumed
+      return Effect.as(
+        addFinalizer(() => this.#leave(hive, jobId)),
+        { jobId, events: undefined }
+      )
+    }
     const isAway = () => this.#isAway
     const isLeft = () => this.#isLeft
     const unconfirmed = this.#unconfirmed
@@ -136,17 +150,18 @@ export class ForwardAttempt {
   }
 
   /** Relays the events of the hive's job; returns its end event. */
-  #follow<E>(hive: Peer, { events, jobId }: StartedJob, take: TakeEvents<E>) {
+  #follow<E>(hive: Peer, { events, jobId }: HiveJob, take: TakeEvents<E>) {
     const following = this.#services.client.follow(hive, jobId, this.#followOptions(events, take))
     return Effect.mapError(following, (error) => (isPeerError(error) ? this.#toForwardError(error) : error))
   }
 
-  #followOptions<E>(events: StartedJob["events"], take: TakeEvents<E>): FollowOptions<E> {
+  #followOptions<E>(events: HiveJob["events"], take: TakeEvents<E>): FollowOptions<E> {
     const { directory, lostStreams } = this.#services
     const { canMove, hiveId, routing } = this.#request
     const activity = this.#activity
     return {
       events,
+      after: this.#request.resumed?.after,
       isKnown: true,
       canMove: canMove ?? (() => routing.repeatable),
       onBytes: () => {

@@ -19,6 +19,8 @@ export interface Forwarded extends LeavingOptions {
   readonly routing: Routing
   /** Whether the caller can do the work on another hive now, should this one be gone. Absent: if it is repeatable. */
   readonly canMove?: (() => boolean) | undefined
+  /** The job of the hive that does the work already, and its last known event. Absent: a job is submitted. */
+  readonly resumed?: { readonly jobId: string; readonly after: number } | undefined
   /** The queen's job whose work this is, if any. */
   readonly job?: RunningJob | undefined
 }

@@ -86,9 +86,12 @@ const make = Effect.gen(function* () {
   }
 
   const forwardJson: ForwardJson = (request, emit) =>
-    Effect.suspend(() => Effect.andThen(emit([forwardStart(request)]), relay(services, request, emit))).pipe(
-      traced("HiveForwarder.forward", { operation: request.operation, hive: request.hiveId })
-    )
+    Effect.suspend(() =>
+      Effect.andThen(
+        request.resumed === undefined ? emit([forwardStart(request)]) : Effect.void,
+        relay(services, request, emit)
+      )
+    ).pipe(traced("HiveForwarder.forward", { operation: request.operation, hive: request.hiveId }))
 
   return HiveForwarder.of({ forward: forwardWith(forwardJson), forwardJson })
 })

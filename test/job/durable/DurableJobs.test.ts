@@ -202,7 +202,8 @@ describe("after a crash", () => {
           )
         }),
         {},
-        ({ facts, hasAnswered }) => {
+        ({ facts, hasAnswered, hiveJob }) => {
+          assert.isUndefined(hiveJob)
           assert.deepStrictEqual([facts.id, facts.plan?.body, hasAnswered], [id, "the request", true])
           return Effect.succeed(streamWork(() => tokens("b")))
         }
