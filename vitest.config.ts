@@ -23,7 +23,7 @@ export default defineConfig({
           ...shared,
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["integration", "e2e", "performance", "simulation", "fuzz"].map(
+          exclude: ["integration", "e2e", "matrix", "performance", "simulation", "fuzz"].map(
             (name) => `test/${name}/**`
           ),
           pool: "threads"
@@ -31,6 +31,7 @@ export default defineConfig({
       },
       { test: { ...folder("integration"), ...shared } },
       { test: folder("e2e") },
+      { test: folder("matrix") },
       { test: folder("simulation") },
       { test: folder("fuzz") },
       // Alone on the machine and in a process of its own, because it measures them.

@@ -61,7 +61,7 @@ const siblings: ReadonlyArray<ReadonlyArray<string>> = [
 ]
 
 /** Folders of `test` that are no mirror of `src`. */
-const otherTests = new Set(["integration", "e2e", "performance", "simulation", "fuzz", "support"])
+const otherTests = new Set(["integration", "e2e", "matrix", "performance", "simulation", "fuzz", "support"])
 
 /** Files that only bundle others: the entry modules of the package and the program that joins all commands. */
 const isEntry = (file: string) => file.endsWith("/index.ts") || dirname(relative(source, file)) === "."
