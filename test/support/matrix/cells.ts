@@ -24,7 +24,7 @@ export const allCells: ReadonlyArray<Cell> = [
   ...each(
     { fails: "worker", by: "SIGKILL", phase, within: 10 },
     { ...same(["continued", "completed"]), infer: ["broken", "failed"] }
-  ),
+  ).filter(({ client }) => client === "infer"),
   // The answer goes on, but a connection of an application ends with the queen.
   ...each(
     { fails: "queen", by: "SIGKILL", phase, within: 10 },
