@@ -18,6 +18,8 @@ const FleetStatus = Schema.fromJsonString(
 
 type FleetStatus = typeof FleetStatus.Type
 
+const decodeStatus = Schema.decodeUnknownEffect(FleetStatus)
+
 const unknown: FleetStatus = { hives: [], models: [] }
 const statusTimeout = "5 seconds"
 
@@ -30,10 +32,10 @@ export const fleetModels = Effect.fnUntraced(
       Stream.filter(({ kind }) => kind === "result"),
       Stream.runHead
     )
-    return yield* Schema.decodeUnknownEffect(FleetStatus)(Option.getOrThrow(result).json)
+    return Option.isNone(result) ? unknown : yield* decodeStatus(result.value.json)
   },
   Effect.timeout(statusTimeout),
-  Effect.catchCause(() => Effect.succeed(unknown))
+  Effect.orElseSucceed(() => unknown)
 )
 
 /** Whether a hive of the fleet answers. */

@@ -1,11 +1,14 @@
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { Handlers } from "../job/Handlers.ts"
+import { installedVersion } from "../system/installedVersion.ts"
 import { version } from "../system/Program.ts"
 import { DaemonApi } from "./DaemonApi.ts"
 import { Document } from "./Document.ts"
 import { NotFound } from "./errors.ts"
 import { Shutdown } from "./Shutdown.ts"
+
+const llamaPackage = "node-llama-cpp"
 
 /** The handlers of the endpoints of every daemon, except those of jobs. */
 export const daemonHandlers = (name: string) =>
@@ -16,12 +19,13 @@ export const daemonHandlers = (name: string) =>
       const shutdown = yield* Shutdown
       const document = yield* Document
       const { catalog } = yield* Handlers
+      const llamaVersion = installedVersion(llamaPackage)
       const buildInfo = {
         name,
         version,
         pid: process.pid,
         node: process.version,
-        engines: { "node-llama-cpp": "3.21.1" }
+        engines: llamaVersion === undefined ? {} : { [llamaPackage]: llamaVersion }
       }
       return (
         handlers

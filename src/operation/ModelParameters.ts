@@ -4,7 +4,7 @@ const optional = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(
 
 // A 64-bit seed is beyond the safe integers, so Schema.Int would reject it.
 const WholeNumber = Schema.Finite.check(
-  Schema.makeFilter((value) => Number.isInteger(value) || "Expected a whole number")
+  Schema.makeFilter((value) => Number.isInteger(value) || "Expected an integer")
 )
 
 /** The parameters of a model or a request, by Ollama's names. Parameters that configure loading have no effect. */

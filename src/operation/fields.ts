@@ -72,7 +72,7 @@ export const DeviceChoice = expecting(
   "a device index from 0 to 4294967295, or a name such as cpu, cuda or gpu-1"
 )
 
-/** A whole number above 0. */
+/** An integer above 0. */
 export const PositiveCount = expecting(
   Schema.Int.check(
     Schema.isBetween({ minimum: 1, maximum: 4_294_967_295 }, { expected: "an integer from 1 to 4294967295" })

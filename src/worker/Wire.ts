@@ -9,7 +9,7 @@ const wholeUpTo = (maximum: number) => Schema.Int.check(Schema.isBetween({ minim
 
 // Clients send 64-bit seeds, which may exceed the safe integers.
 const WholeNumber = Schema.Finite.check(
-  Schema.makeFilter((value) => Number.isInteger(value) || "Expected a whole number")
+  Schema.makeFilter((value) => Number.isInteger(value) || "Expected an integer")
 )
 
 const SafeText = Schema.String.check(

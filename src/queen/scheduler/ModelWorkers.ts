@@ -2,7 +2,7 @@ import { chooseWorker, type LoadedWorker, mismatch } from "./decide.ts"
 import { isServing, keyOf, type WorkerView } from "./Fleet.ts"
 import type { SchedulerLimits } from "./limits.ts"
 import type { InternalEvent, Outcome, QueuedRequest } from "./messages.ts"
-import { Prefixes } from "./Prefixes.ts"
+import { blockTokens, Prefixes } from "./Prefixes.ts"
 
 /** A worker with its reservations and circuit breaker. */
 export interface WorkerLoad extends LoadedWorker {
@@ -112,9 +112,9 @@ export class ModelWorkers {
     return best === undefined ? undefined : this.#loads.get(keyOf(best.worker))
   }
 
-  /** Holds capacity of the worker for a request; `sharedTokens`: the blocks of its prompt in the prefix cache. */
+  /** Holds capacity of the worker for a request; `sharedTokens`: about how many tokens of its prompt are in the prefix cache. */
   reserve(load: WorkerLoad, { prefixes, tokens }: QueuedRequest, now: number) {
-    const sharedTokens = load.prefixes.shared(prefixes)
+    const sharedTokens = load.prefixes.shared(prefixes) * blockTokens
     load.running++
     load.outstanding += tokens
     load.usedAt = now

@@ -11,6 +11,7 @@ import type { Message, InternalEvent, Command } from "./messages.ts"
 import { ModelQueue } from "./ModelQueue.ts"
 import { PlacementManager } from "./PlacementManager.ts"
 import { placeWorker } from "./placeWorker.ts"
+import { blockTokens } from "./Prefixes.ts"
 
 const commands: ReadonlySet<string> = new Set([
   "Run",
@@ -60,7 +61,7 @@ export class SchedulerCore {
     const workers: Iterable<LoadedWorker> = this.#queues.get(requirements.model)?.workers ?? []
     const best = chooseWorker(workers, requirements, now, this.#limits, onCandidate)
     if (best !== undefined) {
-      const sharedTokens = best.prefixes.shared(requirements.prefixes)
+      const sharedTokens = best.prefixes.shared(requirements.prefixes) * blockTokens
       return { decision: { _tag: "Run", worker: best.worker, sharedTokens }, candidates }
     }
     const rules = {
