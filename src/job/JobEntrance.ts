@@ -4,7 +4,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { Settings } from "../settings/Settings.ts"
 import { IdempotencyConflict, TooManyJobs } from "./errors.ts"
 import { Job } from "./Job.ts"
-import { recordOf } from "./JobFacts.ts"
+import { mayRunTwice, recordOf } from "./JobFacts.ts"
 import type { JobRecord } from "./JobRecord.ts"
 import type { JobRunner } from "./JobRunner.ts"
 import type { JobStore } from "./JobStore.ts"
@@ -106,7 +106,7 @@ export class JobEntrance {
       hiveId: submission.hiveId,
       routing,
       idempotencyKey: idempotency?.key,
-      body: routing.repeatable && body !== undefined && body.length <= maxStoredBody ? body : undefined,
+      body: mayRunTwice(routing) && body !== undefined && body.length <= maxStoredBody ? body : undefined,
       grace,
       log,
       createdAt: this.#clock.currentTimeMillisUnsafe(),

@@ -1,5 +1,6 @@
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
+import type { Routing } from "../operation/Routing.ts"
 import type { JobRecord, JobState } from "./JobRecord.ts"
 import type { Failure } from "./log/JobEvent.ts"
 
@@ -14,10 +15,14 @@ export const JobPlan = Schema.Struct({
   wasFollowed: Schema.Boolean,
   /** Where the events of the hive's job begin: the queen's id minus the hive's. Absent unless one hive's job gives the answer. */
   ownEvents: Schema.optionalKey(Schema.Finite),
-  /** The request, if it is repeatable and small. */
+  /** The request, if it may run twice and is small. */
   body: Schema.optionalKey(Schema.String)
 })
 export type JobPlan = typeof JobPlan.Type
+
+/** Whether the work may run twice while nothing of it was seen: if it is repeatable, or only generates an answer. */
+export const mayRunTwice = ({ occupiesWorker, repeatable }: Pick<Routing, "occupiesWorker" | "repeatable">) =>
+  repeatable || occupiesWorker === true
 
 /** The facts about a job that survive a restart; times are milliseconds. */
 export interface JobFacts {

@@ -112,4 +112,26 @@ describe("a hive that is killed while it answers, and started again", () => {
       assert.include((yield* ask(url, { path: `/v1/jobs/${job}/events` })).text, "has kept the answer")
     }).pipe((test) => withQueen(test))
   )
+
+  it.live("runs an answer again that had not begun", () =>
+    Effect.gen(function* () {
+      const { follow, run, submit, url } = yield* QueenClient
+      const hive = yield* hiveProcess(url)
+      yield* hasHive
+      const job = yield* submit(infer)
+      const following = yield* Effect.forkChild(Stream.runCollect(follow(job)))
+      yield* Stream.runDrain(
+        Stream.takeUntil(follow(job), ({ json }) => json.includes('"action":"worker_spawn"'))
+      )
+      yield* hive.kill
+      yield* hive.start
+      const events = yield* Fiber.join(following)
+      assert.strictEqual(events.at(-1)?.kind, "done", JSON.stringify(events.at(-1)))
+      assert.deepStrictEqual(
+        events.map(({ id }) => id),
+        events.map((_, index) => index + 1)
+      )
+      assert.strictEqual(tokensOf(events), tokensOf(yield* run(infer)))
+    }).pipe((test) => withQueen(test))
+  )
 })

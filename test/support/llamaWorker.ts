@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { Context, Effect, Layer } from "effect"
 import OpenAI from "openai"
+import { oneSampler } from "../../src/hive/engines/Llama.ts"
 import { type Answer, ask, type Sent } from "./daemon.ts"
 import { freePort } from "./ports.ts"
 import { workerProgram } from "./programs.ts"
@@ -20,7 +21,11 @@ export interface WorkerProcess {
 export const startWorker = (args: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.sync((): WorkerProcess => {
-      const child = spawn(process.execPath, [workerProgram, ...args], { stdio: ["ignore", "pipe", "pipe"] })
+      const env = { ...process.env, ...oneSampler }
+      const child = spawn(process.execPath, [workerProgram, ...args], {
+        stdio: ["ignore", "pipe", "pipe"],
+        env
+      })
       let written = ""
       const note = (chunk: Buffer) => {
         written += chunk.toString()

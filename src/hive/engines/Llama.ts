@@ -26,6 +26,13 @@ const capabilities = ({ chatTemplate, purpose, reasons }: ModelTraits): Capabili
 const gpuBackends: ReadonlyArray<Backend> = ["cuda", "vulkan", "metal"]
 
 /**
+ * Has the worker sample one sequence at a time. node-llama-cpp 3.21.1 samples the sequences of a batch at the same time on
+ * libuv's threads, and llama.cpp reorders their logits with the first access (`llama_context::output_reorder`), which is not
+ * safe between threads: under load, an answer got tokens of another one. Decoding has threads of its own.
+ */
+export const oneSampler = { UV_THREADPOOL_SIZE: "1" } as const
+
+/**
  * The built-in engine, llama.cpp inside Node. `worker` is its program; `packages` are those in its folder, where names
  * such as `linux-x64-cuda` show a GPU backend.
  */
@@ -72,6 +79,6 @@ export const makeLlama = (
       folder,
       ...(spec.chatTemplate === undefined ? [] : ["--chat-template-file", spec.chatTemplate])
     ],
-    env: onlyDevice(spec)
+    env: { ...onlyDevice(spec), ...oneSampler }
   })
 })

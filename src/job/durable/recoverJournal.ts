@@ -7,6 +7,7 @@ import type { JobRow } from "../../store/JobRows.ts"
 import { type JournalFault, partKinds, readJournalFile } from "../../store/journalFormat.ts"
 import { NumberedFiles } from "../../store/numberedFiles.ts"
 import { setAside } from "../../store/setAside.ts"
+import { StoreUnusable } from "../../store/storeErrors.ts"
 import type { StoredKey } from "../JobStore.ts"
 import { EventBlock } from "../log/EventBlock.ts"
 import { JournalRecord } from "./jobRow.ts"
@@ -53,15 +54,30 @@ const report = (file: string, fault: JournalFault) =>
     ? Effect.logWarning("the end of a journal file is incomplete and was cut off", { file })
     : setAside([file], fault === "foreign" ? "it was not written by rbee" : "a checksum is wrong")
 
+/** Runs a call of the system that needs the folder or a file in it. */
+const attempt = <A>(file: string, call: () => A) =>
+  Effect.try({
+    try: call,
+    catch: (error) =>
+      new StoreUnusable({
+        file,
+        reason: "system",
+        detail: error instanceof Error ? error.message : String(error)
+      })
+  })
+
+const isFile = (name: string) => fs.statSync(name, { throwIfNoEntry: false })?.isFile() === true
+
 /** Reads the journal files of a folder. Torn ends are cut off, damaged and foreign files are set aside. */
 export const recoverJournal = Effect.fnUntraced(function* (folder: string) {
-  yield* Effect.sync(() => fs.mkdirSync(folder, { recursive: true, mode: 0o700 }))
+  if (yield* attempt(folder, () => isFile(folder))) yield* setAside([folder], "it is not a folder")
+  yield* attempt(folder, () => fs.mkdirSync(folder, { recursive: true, mode: 0o700 }))
   const files = new NumberedFiles(folder, "journal")
-  const numbers = files.list()
+  const numbers = yield* attempt(folder, () => files.list())
   const recovery = new Recovery()
   for (const number of numbers) {
     const file = files.pathOf(number)
-    const fault = recovery.read(fs.readFileSync(file))
+    const fault = recovery.read(yield* attempt(file, () => fs.readFileSync(file)))
     if (fault !== undefined) yield* report(file, fault)
   }
   const { jobs, lastSeq } = recovery

@@ -378,6 +378,32 @@ describe("the store", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("sets a file aside that stands where its folder belongs", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      fs.writeFileSync(path.join(folder, "queen.events"), "a file")
+      const problem = yield* using(
+        folder,
+        Jobs.use((jobs) => jobs.storageProblem)
+      )
+      assert.isUndefined(problem)
+      assert.isTrue(fs.statSync(path.join(folder, "queen.events")).isDirectory())
+      assert.isTrue(fs.readdirSync(folder).some((name) => name.startsWith("queen.events.damaged-")))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("keeps jobs in memory and says why if its folder cannot be made", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      fs.symlinkSync(path.join(folder, "nowhere", "else"), path.join(folder, "queen.events"))
+      const problem = yield* using(
+        folder,
+        Jobs.use((jobs) => jobs.storageProblem)
+      )
+      assert.include(problem ?? "", "queen.events cannot be used")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("writes nothing when it is off", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
