@@ -51,8 +51,11 @@ describe("Engines", () => {
         assert.strictEqual(valueOf("--port"), "4321")
         assert.strictEqual(valueOf("--device"), "gpu-1")
         assert.strictEqual(valueOf("--engine-dir"), folder)
-        assert.deepStrictEqual(command?.env, { CUDA_DEVICE_ORDER: "PCI_BUS_ID", CUDA_VISIBLE_DEVICES: "1" })
-        assert.deepStrictEqual(llama?.command({ ...spec, backend: "cpu", device: 0 }, 1).env, {})
+        // With more threads the answers of one batch get tokens of one another.
+        const threads = { UV_THREADPOOL_SIZE: "1" }
+        const gpu = { CUDA_DEVICE_ORDER: "PCI_BUS_ID", CUDA_VISIBLE_DEVICES: "1" }
+        assert.deepStrictEqual(command?.env, { ...gpu, ...threads })
+        assert.deepStrictEqual(llama?.command({ ...spec, backend: "cpu", device: 0 }, 1).env, threads)
       }).pipe(
         Effect.provide(
           Engines.layerWith("/worker.js").pipe(Layer.provide([Paths.layerAt(home), Settings.layerDefaults()]))
