@@ -14,20 +14,20 @@ import { TransientMap } from "./TransientMap.ts"
 type Failed = HttpClientError.HttpClientError
 type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
 
-// Whose body is not read as fast as it comes has to wait: so many bytes.
+// The bytes of an unread body that are buffered before the sender has to wait.
 const usualHighWater = 64 * 1024
-// The connection of an answer that nobody begins to read is given up after the second look.
+// A connection whose response nobody begins to read is closed at the second check.
 const pollInterval = "5 seconds"
 
 const give = (exchange: Exchange) => exchange.give()
 
-/** One request and its answer, as undici tells of them. */
+/** One request and its response; undici calls these methods. */
 class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   readonly request: HttpClientRequest.HttpClientRequest
   readonly #answer: (answer: Effect.Effect<PooledResponse, Failed>) => void
   #controller: Undici.Dispatcher.DispatchController | undefined
   #response: PooledResponse | undefined
-  /** Those whose answers nobody has begun to read; not a timer for each, which would keep all that it leads to. */
+  /** The exchanges whose responses nobody has begun to read. One timer serves all: a timer of each would retain its exchange. */
   readonly #unread: TransientMap<object, Exchange>
   readonly #key = {}
   readonly #highWater: number
@@ -67,7 +67,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   }
 
   onResponseData(controller: Undici.Dispatcher.DispatchController, chunk: Buffer) {
-    // When it goes on after a pause, undici gives a piece of an empty buffer that all its connections share.
+    // After a pause undici passes an empty slice of a buffer that all its connections share.
     if (chunk.length === 0) return
     this.#chunks.push(chunk)
     this.#size += chunk.length
@@ -99,7 +99,7 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
     if (this.#isLeft || this.#end !== undefined) return
     this.#isLeft = true
     this.#controller?.abort(leftAnswer)
-    // A read that another fiber waits for ends too, whether or not undici reports the abort.
+    // A read on which another fiber waits ends too, whether or not undici reports the abort.
     if (this.#response !== undefined && this.#end === undefined) this.#fail(this.#response, leftAnswer)
   }
 
@@ -130,11 +130,11 @@ class Exchange implements Undici.Dispatcher.DispatchHandler, BodySource {
   #wake() {
     if (this.#waiting === undefined || this.#isWaking) return
     this.#isWaking = true
-    // All that comes with one read of the socket is taken together.
+    // All chunks of one read of the socket are delivered together.
     process.nextTick(give, this)
   }
 
-  /** Gives what has come to whoever waits. */
+  /** Delivers the buffered chunks to the waiting reader. */
   give() {
     this.#isWaking = false
     const waiting = this.#waiting
@@ -150,9 +150,9 @@ const bodyOf = ({ body }: HttpClientRequest.HttpClientRequest) => {
 }
 
 /**
- * A client over undici's connections that costs a request a fraction of Effect's own, and leaves no garbage that lives
- * long: no stream of Node's, no signal and no weak references between a socket and whoever reads. For requests whose
- * body is a text or bytes. Of a body that is not read as fast as it comes, `highWater` bytes are kept, and little more.
+ * A client over undici's connections. A request costs a fraction of what it costs with Effect's own client, and leaves no
+ * long-lived garbage: it uses no Node stream, no abort signal and no weak references between a socket and its reader. It
+ * sends bodies that are text or bytes. Of a body that is read too slowly, about `highWater` bytes are buffered.
  */
 export const makePooledClient = Effect.fnUntraced(function* (
   dispatcher: Undici.Dispatcher,
@@ -179,7 +179,7 @@ export const makePooledClient = Effect.fnUntraced(function* (
       const { origin, pathname, search } = url.value
       const exchange = new Exchange(request, unread, highWater, resume)
       const { headers, method } = request
-      // All waits are bounded by whoever asks.
+      // The callers set the time limits.
       const options = {
         origin,
         path: pathname + search,

@@ -18,20 +18,20 @@ import { addFinalizer } from "./scopeFinalizers.ts"
 
 type Failed = HttpClientError.HttpClientError
 
-/** Where the body of an answer comes from. */
+/** The source of a response's body. */
 export interface BodySource {
   readonly request: HttpClientRequest.HttpClientRequest
-  /** What has come, as soon as there is something. */
+  /** The next chunks, as soon as there are any. */
   readonly body: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, Failed>
-  /** Somebody reads it now. */
+  /** Tells the source that the body is being read. */
   readonly read: () => void
-  /** Nobody wants to know any more of it. */
+  /** Tells the source that nobody will read the rest. */
   readonly leave: () => void
 }
 
 const utf8 = new TextDecoder()
 
-/** An answer whose body can be read once. */
+/** A response whose body can be read once. */
 export class PooledResponse
   extends Inspectable.Class
   implements HttpClientResponse.HttpClientResponse, Pipeable

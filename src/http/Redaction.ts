@@ -2,10 +2,10 @@ const mask = "[redacted]"
 
 const isWord = (value: string) => value.length < 16 && /^[A-Za-z]+[.:!?)]*$/.test(value)
 
-// `<key>`, `{key}`, `$KEY`, `KEY`: what a sentence puts in place of a value.
+// Placeholders for a value: `<key>`, `{key}`, `$KEY`, `KEY`.
 const isPlaceholder = (value: string) => /^(?:[<{[($….].*|[A-Z_]+)$/.test(value)
 
-/** Whether a value has the look of chance: letters among digits or changing case, and no name or number has its length. */
+/** Whether a value looks random: it is long, and mixes letters with digits or upper with lower case. */
 const looksRandom = (value: string) => {
   const bare = value.replace(/[.!?)\]]+$/, "")
   if (bare.length < 12 || !/^[A-Za-z0-9._~+/=-]+$/.test(bare)) return false
@@ -15,7 +15,7 @@ const looksRandom = (value: string) => {
 
 interface Assignment {
   readonly name: string
-  /** What stands between name and value, with the quotes. */
+  /** The text between name and value, with the quotes. */
   readonly between: string
   readonly value: string
   /** Whether the line ends after the value. */
@@ -23,8 +23,8 @@ interface Assignment {
 }
 
 /**
- * Whether a value is a credential, by the form in which it is given: `HF_TOKEN=…`, `"api_key": "…"` and `token:…` are
- * assignments of programs; after `token: ` a sentence may go on.
+ * Whether a value is a credential. Programs write `HF_TOKEN=…`, `"api_key": "…"` and `token:…`; after `token: ` a sentence
+ * may continue.
  */
 const isCredential = ({ between, isLast, name, value }: Assignment) => {
   if (isPlaceholder(value)) return false
@@ -36,7 +36,7 @@ const isCredential = ({ between, isLast, name, value }: Assignment) => {
 const assignment =
   /(?<=^|[^A-Za-z])([A-Za-z_-]*(?:key|token|password|passwd|secret))(["']?\s*[=:]\s*["']?)([^\s"',;&]{4,})/gim
 
-/** The text without credentials: tokens, keys and passwords. Meant for narration and error sentences. */
+/** Masks tokens, keys and passwords in a text, for narration and error messages. */
 export const redact = (text: string) =>
   text
     .replace(/\b(Bearer|Basic)(\s+)([A-Za-z0-9._~+/=-]{4,})/gi, (found, scheme, space, value) =>

@@ -3,37 +3,37 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import { TransientMap } from "./TransientMap.ts"
 
-// A stream is given up at most one of these parts early, and never late.
+// A stream is ended at most one of these parts early, and never late.
 const looksPerLimit = 20
 
-/** A stream of which a byte is expected at least every few seconds. */
+/** A stream that should deliver a byte at least every few seconds. */
 export class WatchedStream {
-  /** Whether a read waits for bytes; a reader that is busy elsewhere is not a silent stream. */
+  /** Whether a read waits for bytes. While the reader does something else, the stream does not count as silent. */
   isWaiting = false
-  /** How often the watch looked while the current read waited. */
+  /** The number of checks since the current read began to wait. */
   looks = 0
-  /** Whether the watch gave the stream up. */
+  /** Whether the watch has ended the stream. */
   isSilent = false
-  /** Ends the read that waits. */
+  /** Ends the waiting read. */
   readonly abort: Effect.Effect<void>
 
   constructor(abort: Effect.Effect<void>) {
     this.abort = abort
   }
 
-  /** A read waits for bytes from now on. */
+  /** Notes that a read begins to wait. */
   waits() {
     this.isWaiting = true
     this.looks = 0
   }
 
-  /** Bytes came. */
+  /** Notes that bytes have arrived. */
   heard() {
     this.isWaiting = false
   }
 }
 
-/** Notices streams on which nothing comes. */
+/** Ends streams that deliver nothing for too long. */
 export interface SilenceWatch {
   readonly limit: Duration.Duration
   /** Watches the stream until the returned function is called. */
@@ -41,8 +41,8 @@ export interface SilenceWatch {
 }
 
 /**
- * A watch with one timer for all its streams. It counts its looks and not the time, so that a process that stood still
- * does not take all its streams for silent.
+ * A watch with one timer for all its streams. It counts its checks instead of the time, so that a process that was
+ * suspended does not treat all its streams as silent.
  */
 export const makeSilenceWatch = Effect.fnUntraced(function* (limit: Duration.Duration) {
   const streams = new TransientMap<object, WatchedStream>()

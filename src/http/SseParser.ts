@@ -10,8 +10,8 @@ export interface SseEvent {
 const space = 0x20
 
 /**
- * Cuts text into the events of the WHATWG standard. Text without a carriage return, which is what daemons and engines
- * write, is cut line by line; from the first carriage return on, Effect's parser looks at each character.
+ * Parses Server-Sent Events as the WHATWG standard defines them. Daemons and engines write no carriage returns; such text is
+ * parsed line by line. From the first carriage return on, Effect's parser reads each character.
  */
 export class SseParser {
   readonly #maxEventSize: number
@@ -27,12 +27,12 @@ export class SseParser {
     this.#onEvent = onEvent
   }
 
-  /** Takes what comes next; gives an error when an event is too large. */
+  /** Parses the next piece of the stream; returns an error if an event is too large. */
   feed(text: string): Sse.SseError | undefined {
     if (this.#careful !== undefined) return this.#careful.feed(text)
     const carriageReturn = text.indexOf("\r")
     if (carriageReturn === -1) return this.#feedLines(text)
-    // The events before it are read as if they had come alone: the other parser does not know the field `error`.
+    // Effect's parser does not know the field `error`, so the complete events before the carriage return are parsed here.
     return this.#feedLines(text.slice(0, carriageReturn)) ?? this.#feedCarefully(text.slice(carriageReturn))
   }
 
@@ -77,7 +77,7 @@ export class SseParser {
     return this.#careful.feed(known + this.#takeUnfinished() + text)
   }
 
-  /** Reads the lines from `start` to the empty one at `end`. */
+  /** Parses the lines from `start` to the empty line at `end`. */
   #read(text: string, start: number, end: number) {
     let event = "message"
     let data: string | undefined
@@ -95,7 +95,7 @@ export class SseParser {
           event = value === "" ? "message" : value
           break
         case "error":
-          // Older llama-servers write errors as a field of their own, which the standard does not know.
+          // Older versions of llama-server write errors in a field `error`, which the standard does not have.
           event = "error"
           data = value
           break

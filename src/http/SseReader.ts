@@ -14,42 +14,42 @@ import { addFinalizer } from "./scopeFinalizers.ts"
 import { type SilenceWatch, WatchedStream } from "./SilenceWatch.ts"
 import { type SseEvent, SseParser } from "./SseParser.ts"
 
-/** When a stream counts as silent, and what that means. */
+/** When a stream counts as silent, and the error that it then fails with. */
 export interface Silence<E> {
   readonly watch: SilenceWatch
   readonly error: () => E
   /**
-   * Whether a read that waits ends when the scope of the bytes closes, as it does with the pooled client. With any other
-   * client each read is raced with the watch, which costs a fiber.
+   * Whether closing the scope of the bytes ends a waiting read, as it does with the pooled client. With other clients each
+   * read is raced with the watch, which costs a fiber.
    */
   readonly closingEndsReads: boolean
 }
 
-/** What becomes of the events of a stream, and how it fails. */
+/** How a stream's events are read, and the errors that it fails with. */
 export interface SseOptions<A, E0, E> {
-  /** The largest event that is taken, in UTF-16 units. */
+  /** The largest event that is accepted, in UTF-16 units. */
   readonly maxEventSize: number
-  /** What an event means; nothing, when it is to be passed over. */
+  /** Converts an event; undefined skips it. */
   readonly map: (event: SseEvent) => A | undefined
-  /** Called whenever bytes have come. */
+  /** Called when bytes arrive. */
   readonly onBytes?: (() => void) | undefined
-  /** Who ends the stream when nothing comes, and how it fails then. Absent: it may be silent. */
+  /** Ends a silent stream; absent: the stream may be silent. */
   readonly silence?: Silence<E> | undefined
-  /** Whether no event that matters can follow. */
+  /** Whether all events that matter have arrived. */
   readonly isOver?: () => boolean
-  /** What it means that the bytes failed. */
+  /** Converts an error of the connection. */
   readonly failed: (error: E0) => E
   readonly tooLarge: (error: Sse.SseError) => E
-  /** Why an end of the bytes is no good end of the stream; nothing, when it is one. */
+  /** The error if the stream must not end here; undefined if it may. */
   readonly brokenOff: () => E | undefined
 }
 
 const byteOrderMark = "\uFEFF"
 
-// How long the rest of a body may take when all that matters was read, so that its connection can be used again.
+// The time for reading the rest of a body after the last event that matters, so that the connection can be reused.
 const cooldownTimeout = "250 millis"
 
-/** The pull of the bytes, which a watch may end while the scope stays open. */
+/** Pulls bytes. The watch may end the pull while the scope stays open. */
 const pullOf = Effect.fnUntraced(function* <A, E, E2>(
   bytes: Stream.Stream<A, E>,
   silence: Silence<E2> | undefined
@@ -70,8 +70,8 @@ const pullOf = Effect.fnUntraced(function* <A, E, E2>(
 })
 
 /**
- * Reads Server-Sent Events as the WHATWG standard defines them, from chunks that are cut anywhere. All in one step around
- * the pull of the bytes, because it runs for every token. To be run once.
+ * Reads Server-Sent Events as the WHATWG standard defines them; chunks may end anywhere. The reader is one step around the
+ * pull of the bytes, because it runs for every token. The stream can be run once.
  */
 export const readSse = <A, E0, E>(
   bytes: Stream.Stream<Uint8Array, E0>,

@@ -1,8 +1,7 @@
 /**
- * A map, in the order of arrival, of what is there for a while only: the requests of a daemon, those who wait or read.
- * When a `Map` makes itself a new table, V8 leads the old one to it; so, once one of them has become old, all that
- * came after it is kept until the next full collection, with what was in the map at each change of tables, though it has
- * long been deleted. Here only empty cells are kept.
+ * An insertion-ordered map for entries that come and go, such as the requests of a daemon. A `Map` that grows or shrinks
+ * replaces its internal table, and V8 links the old table to the new one. Once an old table has been promoted, it retains
+ * all later tables with their deleted entries until the next full garbage collection. This map retains only empty cells.
  */
 export class TransientMap<K, V extends {}> {
   readonly #cells = new Map<K, { value: V | undefined }>()
@@ -25,7 +24,7 @@ export class TransientMap<K, V extends {}> {
     else cell.value = value
   }
 
-  /** Whether it was there. */
+  /** Returns whether the entry existed. */
   delete(key: K) {
     const cell = this.#cells.get(key)
     if (cell === undefined) return false

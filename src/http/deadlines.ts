@@ -11,8 +11,8 @@ export interface Deadline<E> {
 }
 
 /**
- * Fails with the error of the first deadline that passes: one fiber that sleeps until the next deadline, in place of a
- * timer for the wait before each event. Race it with the work as a whole.
+ * Fails with the error of the first deadline that passes. One fiber sleeps until the next deadline, instead of a timer for
+ * each wait. Race it with the whole work.
  */
 export const enforceDeadlines = Effect.fnUntraced(function* <E>(deadlines: ReadonlyArray<Deadline<E>>) {
   const clock = yield* Clock.Clock

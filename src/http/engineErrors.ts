@@ -1,15 +1,15 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 
-/** What an engine, or another HTTP server, says about an error. */
+/** An error as an engine or another HTTP server describes it. */
 export interface EngineError {
-  /** Its sentence; absent when it gave none. */
+  /** The server's sentence; absent if it gave none. */
   readonly message: string | undefined
   readonly type: string | null
   readonly param: string | null
-  /** A numeric code as text. */
+  /** The code; a number as text. */
   readonly code: string | null
-  /** The HTTP status that its numeric code stands for. */
+  /** The HTTP status that a numeric code means. */
   readonly status: number | undefined
 }
 
@@ -21,14 +21,14 @@ interface Found {
   readonly status?: number | undefined
 }
 
-/** Longer sentences are cut, in UTF-16 units: a client shows them to a person. */
+/** The longest sentence, in UTF-16 units; longer ones are cut, because a client shows them to a person. */
 const maxMessage = 2_000
 const maxDepth = 4
 const maxItems = 8
 
 /**
- * Where servers put their sentence, the most telling field first. A text in `error` beside a text in `message` is only
- * the name of the status.
+ * The fields in which servers put their sentence, the most specific first. If both `error` and `message` are texts, `error`
+ * is only the name of the status.
  */
 const fields = ["message", "error", "detail", "msg", "error_message", "errors", "reason", "title"] as const
 
@@ -42,7 +42,7 @@ const httpError = (value: unknown) => {
   return Number.isInteger(number) && number >= 400 && number < 600 ? number : undefined
 }
 
-// FastAPI says where the fault is: ["body", "max_tokens"].
+// FastAPI names the invalid field: ["body", "max_tokens"].
 const pathOf = (loc: unknown) => {
   if (!Array.isArray(loc)) return undefined
   const path = loc.flatMap((step) => word(step) ?? []).filter((step) => step !== "body")
@@ -86,8 +86,8 @@ const withoutTags = (html: string) =>
     .trim()
 
 /**
- * Reads the body of an error's answer, or the data of an error's event, in every form that engines write: OpenAI's object
- * with a text or number as code (llama-server, vLLM), the same without `error` around it (vLLM before 0.10, SGLang), a
+ * Reads the body of an error response, or the data of an error event, in every form that engines write: OpenAI's object
+ * with a text or number as code (llama-server, vLLM), the same without the outer `error` (vLLM before 0.10, SGLang), a
  * text as `error` (TGI, MLX, Ollama), FastAPI's `detail` as a text or a list, HTML, and plain text.
  */
 export const readEngineError = (body: string): EngineError => {
@@ -105,14 +105,14 @@ export const readEngineError = (body: string): EngineError => {
   }
 }
 
-/** Codes and types by which engines name a prompt that does not fit. */
+/** The codes and types of engines for a prompt that does not fit. */
 const overflowNames: ReadonlySet<string> = new Set([
   "context_length_exceeded",
   "exceed_context_size_error",
   "context_window_exceeded"
 ])
 
-/** How each engine says that a prompt, or a prompt and its answer, does not fit the context. */
+/** The sentences of engines for a prompt that does not fit the context, alone or with its answer. */
 const overflowWords: ReadonlyArray<readonly [engine: string, words: RegExp]> = [
   ["llama.cpp", /exceeds? the available context size|context size has been exceeded/i],
   ["llama.cpp, embeddings", /input .*is too large to process|is larger than the (max )?context size/i],
@@ -141,21 +141,21 @@ export const isContextOverflow = ({ code, message = "", type }: EngineError) =>
   overflowNames.has(type ?? "") ||
   overflowWords.some(([, words]) => words.test(message))
 
-/** What engines say, with the status 500, of a fault of the request that every worker of the model would find. */
+/** The sentences of engines, with status 500, for faults of the request that every worker of the model would report. */
 const requestFaultWords = [
-  // llama-server, of a model without a projector.
+  // llama-server: a model without a projector.
   /(image|audio|video) input is not supported/i,
-  // llama-server, of a request's tools, tool_choice, messages and schemas that it cannot read.
+  // llama-server: tools, tool_choice, messages or schemas that it cannot read.
   /failed to parse (tools|messages|grammar)|invalid tool_choice/i,
-  // llama-server of now and before 2026, of a chat template that raises an exception.
+  // llama-server, current and before 2026: a chat template that raises an exception.
   /jinja exception|while executing \w+ at line|at row \d+, column \d+:/i
 ]
 
-/** Whether the error's sentence is about the request, whatever the status that the engine gave it. */
+/** Whether the error's sentence blames the request, whatever the status of the response. */
 export const isRequestFault = ({ message = "" }: EngineError) =>
   requestFaultWords.some((words) => words.test(message))
 
-/** How engines state the length of a prompt that they refuse. */
+/** The phrases in which engines state the length of a refused prompt. */
 const countSentences = [
   /prompt has (\d+) tokens/i,
   /(?:request|prompt) \((\d+) tokens\)/i,
@@ -164,7 +164,7 @@ const countSentences = [
   /(?:resulted in|given:|input length:?|prompt \(length) (\d+)/i
 ]
 
-/** The tokens of the prompt that an engine's sentence about a context overflow states; absent when it states none. */
+/** The number of prompt tokens in an engine's sentence about a context overflow; undefined if it contains none. */
 export const promptTokensIn = (sentence: string): number | undefined => {
   const count = countSentences
     .map((pattern) => pattern.exec(sentence)?.[1])
@@ -173,12 +173,12 @@ export const promptTokensIn = (sentence: string): number | undefined => {
 }
 
 /**
- * Whether the data of an engine's event may be an error and is worth being parsed. A quotation mark inside of a JSON text
- * is escaped, so that no text of an answer looks like the key.
+ * Whether the data of an engine's event may be an error, and so has to be parsed. Quotation marks inside a JSON string are
+ * escaped, so no text of an answer looks like the key.
  */
 export const mayBeError = (data: string) => data.includes('"error":') || !data.includes('"choices":')
 
-/** The error that the data of an event holds; absent when it is a part of the answer. */
+/** The error in the data of an event; undefined for a part of the answer. */
 export const errorInEvent = (data: string): EngineError | undefined => {
   const parsed = Result.try((): unknown => JSON.parse(data))
   if (!Result.isSuccess(parsed) || !Predicate.isReadonlyObject(parsed.success)) return undefined

@@ -8,10 +8,10 @@ const internalError = 500
 const annotatedStatus = (errorClass: unknown) =>
   Schema.isSchema(errorClass) ? statusAnnotation(errorClass.ast) : undefined
 
-/** The HTTP status of an error class: its annotation `httpApiStatus`; 500 where it has none. */
+/** The HTTP status of an error class: its annotation `httpApiStatus`, or 500 without one. */
 export const statusOf = (errorClass: unknown) => annotatedStatus(errorClass) ?? internalError
 
-/** The HTTP status that an error's class declares; undefined where it declares none. */
+/** The HTTP status that an error's class declares; undefined if it declares none. */
 export const declaredStatus = (error: object) =>
   Predicate.hasProperty(error, "constructor") ? annotatedStatus(error.constructor) : undefined
 

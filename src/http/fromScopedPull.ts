@@ -6,9 +6,9 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 /**
- * A stream of what can be pulled while a scope is open, to be run once. It stands in for chains of streams on the way of
- * a token: each of Effect's is a step for every event. And it lets go of `open`: what a stream holds is left to the slow
- * garbage collection, because V8 makes closures that are assigned to a property in the old generation.
+ * A stream over a pull whose scope stays open while the stream runs; it can be run once. It replaces chains of streams on
+ * the token path, where each of Effect's operators costs a step for every event. It also releases `open`: V8 allocates
+ * closures that are assigned to a property in the old generation, so what they retain waits for a full garbage collection.
  */
 export const fromScopedPull = <A, E, E2>(
   open: Effect.Effect<Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E>, E2, Scope.Scope>
@@ -25,6 +25,6 @@ export const fromScopedPull = <A, E, E2>(
 
 const wasRun = Effect.die(new Error("a stream that can be run once is run again"))
 
-/** What another stream gives, while the scope is open. `Stream.toPull` would provide all services anew for each pull. */
+/** A pull of another stream, while the scope is open. `Stream.toPull` would provide all services again for each pull. */
 export const scopedPull = <A, E>(stream: Stream.Stream<A, E>) =>
   Effect.flatMap(Effect.scope, (scope) => Channel.toPullScoped(Stream.toChannel(stream), scope))

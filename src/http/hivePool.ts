@@ -1,4 +1,4 @@
 import { httpPool } from "./httpPool.ts"
 
-/** The one HTTP client of a process that talks to hives. */
+/** The HTTP client that a process uses for all hives. */
 export const hivePool = httpPool

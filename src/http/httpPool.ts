@@ -11,13 +11,13 @@ import { resettingConnector } from "./resettingConnector.ts"
 const client = Effect.gen(function* () {
   const tracer = yield* Effect.tracer
   const pooled = yield* makePooledClient(yield* NodeHttpClient.Dispatcher)
-  // Spans that nobody sees cost as much as the rest of a request.
+  // Spans that nobody records cost as much as the rest of a request.
   return tracer === Tracer.nativeTracer ? pooled : HttpClient.make((request) => pooled.execute(request))
 })
 
 /**
- * An HTTP client with connections of its own. Every stream holds one for as long as it lasts, and a cancel takes one
- * more, so the cap stands above the number of jobs that may run.
+ * An HTTP client with its own connections. Every stream occupies one connection, and a cancel needs another one, so the
+ * limit of connections is above the number of jobs that may run.
  */
 export const httpPool = Layer.unwrap(
   Settings.use(({ limits, timeouts }) =>

@@ -7,7 +7,7 @@ import { isTooDeep, maxDepth } from "../operation/nesting.ts"
 import type { SettingValues } from "../settings/Settings.ts"
 import { checkCodings, codingsOf, decodeBody, UndecodableBody, UnsupportedCoding } from "./contentCoding.ts"
 
-/** The body is larger than this daemon takes. */
+/** The body is larger than this daemon accepts. */
 export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>()(
   "BodyTooLarge",
   {},
@@ -18,7 +18,7 @@ export class BodyTooLarge extends Schema.TaggedError<BodyTooLarge>()(
   }
 }
 
-/** The body was not there in time. */
+/** The body did not arrive in time. */
 export class BodyTimeout extends Schema.TaggedError<BodyTimeout>()(
   "BodyTimeout",
   {},
@@ -29,7 +29,7 @@ export class BodyTimeout extends Schema.TaggedError<BodyTimeout>()(
   }
 }
 
-/** The lists and objects of the body are too deep within one another. */
+/** The lists and objects of the body are nested too deeply. */
 export class BodyTooDeep extends Schema.TaggedError<BodyTooDeep>()(
   "BodyTooDeep",
   {},
@@ -51,7 +51,7 @@ export class UnreadableBody extends Schema.TaggedError<UnreadableBody>()(
   }
 }
 
-/** Whatever reading a body may fail with. */
+/** The errors of reading a body. */
 export const BodyErrors = [
   BodyTimeout,
   BodyTooDeep,
@@ -77,7 +77,7 @@ const decodedText = Effect.fnUntraced(function* (
 })
 
 /**
- * The body of the request at hand as text, within the limits of the settings. `limits.body_bytes` applies to the body
+ * Reads the body of the current request as text, within the limits of the settings. `limits.body_bytes` applies to the body
  * as sent and as decoded; a compressed body is decoded by its `Content-Encoding`.
  */
 export const requestText = Effect.fnUntraced(function* ({

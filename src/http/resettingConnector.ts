@@ -1,11 +1,11 @@
 import Undici, { type buildConnector } from "@effect/platform-node/Undici"
 
-/** Why a connection is closed whose answer nobody wants any more. */
+/** The reason for closing a connection whose response is no longer needed. */
 export const leftAnswer = new Error("the answer was left")
 
 /**
- * Connects as undici does. A connection whose answer is left is reset, not closed: a server that is told to close goes on
- * until its second write fails, one that is reset only until its first.
+ * Connects as undici does. It resets the connection of an abandoned response instead of closing it: a server notices a
+ * reset at its first write, and a close only at its second.
  */
 export const resettingConnector = (timeout: number): buildConnector.connector => {
   const connect = Undici.buildConnector({ timeout })

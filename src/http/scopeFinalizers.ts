@@ -2,8 +2,8 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 
-// Those of Effect keep the context for the finalizer and merge it into that of whoever closes the scope. For a daemon
-// this means to copy all of its services, at 10 us and 10 kB for every finalizer of every request.
+// Effect's own versions keep the finalizer's context and merge it into the context of the fiber that closes the scope. In a
+// daemon that copies all of its services: 10 us and 10 kB for every finalizer of every request.
 
 /** `Effect.addFinalizer` for a finalizer that needs no services. */
 export const addFinalizer = (finalizer: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void>) =>

@@ -1,4 +1,4 @@
 import { httpPool } from "./httpPool.ts"
 
-/** The one HTTP client of a hive, for its workers and its queen. */
+/** The HTTP client that a hive uses for its workers and its queen. */
 export const workerPool = httpPool
