@@ -1,7 +1,7 @@
 import * as Result from "effect/Result"
 import { promptTokensIn } from "../../http/engineErrors.ts"
+import { sseFrame } from "../../http/SseFrame.ts"
 import { type ChoicePiece, type EngineUsage, tokensOf } from "../../job/view/EngineChunk.ts"
-import { sseFrame } from "../endpoint/AnswerWriter.ts"
 import { ChoiceWriter } from "../endpoint/ChoiceWriter.ts"
 import type { ResponseContext, Body, Endpoint, EndpointRequest, Reading } from "../endpoint/Endpoint.ts"
 import type { EngineAnswer } from "../endpoint/EngineAnswer.ts"

@@ -9,9 +9,3 @@ export interface AnswerWriter {
   /** The text that ends an answer that failed after its first bytes. */
   readonly failed: (failure: GatewayError) => string
 }
-
-/** Data as a server-sent event, with an event name for formats that have names. */
-export const sseFrame = (data: string, event?: string) => {
-  const lines = data.includes("\n") ? data.replaceAll("\n", "\ndata: ") : data
-  return event === undefined ? `data: ${lines}\n\n` : `event: ${event}\ndata: ${lines}\n\n`
-}

@@ -1,5 +1,5 @@
+import { sseFrame } from "../../http/SseFrame.ts"
 import type { ChoicePiece, ToolCallPiece } from "../../job/view/EngineChunk.ts"
-import { sseFrame } from "../endpoint/AnswerWriter.ts"
 import { ChoiceWriter } from "../endpoint/ChoiceWriter.ts"
 import type { ResponseContext } from "../endpoint/Endpoint.ts"
 import type { ToolCall } from "../endpoint/EngineAnswer.ts"

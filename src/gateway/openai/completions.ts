@@ -1,7 +1,7 @@
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { sseFrame } from "../endpoint/AnswerWriter.ts"
+import { sseFrame } from "../../http/SseFrame.ts"
 import {
   type ResponseContext,
   type Body,

@@ -1,5 +1,6 @@
 import * as Predicate from "effect/Predicate"
-import { type AnswerWriter, sseFrame } from "../endpoint/AnswerWriter.ts"
+import { sseFrame } from "../../http/SseFrame.ts"
+import type { AnswerWriter } from "../endpoint/AnswerWriter.ts"
 import type { Body } from "../endpoint/Endpoint.ts"
 
 /** Whether a request uses `functions`, OpenAI's predecessor of `tools`. */

@@ -1,11 +1,9 @@
+import { sseFrame } from "../../http/SseFrame.ts"
 import { batches, type Follower } from "../log/Follower.ts"
 import type { LoggedEvent } from "../log/JobEvent.ts"
 
-/** The bytes of an event in the full view, as text. */
-export const toFrame = ({ id, json, kind }: LoggedEvent) => {
-  const data = json.includes("\n") ? json.replaceAll("\n", "\ndata: ") : json
-  return `id: ${id}\nevent: ${kind}\ndata: ${data}\n\n`
-}
+/** The text of an event in the full view. */
+export const toFrame = ({ id, json, kind }: LoggedEvent) => sseFrame(json, kind, id)
 
 const idleComment = ": waiting\n\n"
 

@@ -2,6 +2,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { sseFrame } from "../../http/SseFrame.ts"
 import { batches, type Follower } from "../log/Follower.ts"
 import {
   type LoggedEvent,
@@ -32,7 +33,7 @@ export const isEndMarker = (text: string) =>
 const lineBreak = /\r\n|\r|\n/g
 
 /** A text as one event of the plain view. */
-export const toPlainFrame = (text: string) => `data: ${text.replace(lineBreak, "\ndata: ")}\n\n`
+export const toPlainFrame = (text: string) => sseFrame(text.replace(lineBreak, "\n"))
 
 const contentFrame = (text: string) => toPlainFrame(isEndMarker(text) ? ` ${text}` : text)
 

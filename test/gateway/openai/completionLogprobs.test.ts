@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { sseFrame } from "../../../src/gateway/endpoint/AnswerWriter.ts"
 import { completionLogprobs, logprobsWriter } from "../../../src/gateway/openai/completionLogprobs.ts"
+import { sseFrame } from "../../../src/http/SseFrame.ts"
 
 const entry = (token: string, logprob: number, other: string) => ({
   id: 7,
@@ -31,7 +31,7 @@ describe("completionLogprobs", () => {
   })
 
   it("counts the offsets of each choice of a stream by itself", () => {
-    const writer = logprobsWriter({ chunk: sseFrame, end: () => "", failed: () => "" })
+    const writer = logprobsWriter({ chunk: (data) => sseFrame(data), end: () => "", failed: () => "" })
     const offsetsOf = (index: number, text: string, content: ReadonlyArray<object> | undefined) => {
       const logprobs = content === undefined ? null : { content }
       const written = writer.chunk(JSON.stringify({ id: "c", choices: [{ index, text, logprobs }] }))
