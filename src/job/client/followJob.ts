@@ -187,7 +187,9 @@ const reopen = Effect.fnUntraced(function* <E>(
     const options = eventsOptions(target, position, onBytes)
     const connected = yield* Effect.result(connect(target, options, within))
     if (Result.isSuccess(connected)) return connected.success
-    error = connected.failure
+    // An attempt that the end of the window cut off says nothing new about the hive.
+    const isCutOff = connected.failure._tag === "PeerTimeout" && within < silence
+    if (!isCutOff) error = connected.failure
     refusals = isRefused(error) ? refusals + 1 : 0
     if (!isTemporary(error) || isRestarted(error)) return yield* error
     if (canMove() && refusals >= maxRefusals) return yield* error

@@ -266,6 +266,21 @@ describe("faults", () => {
     })
   )
 
+  it.live("reset in the middle of the stream, and silent afterwards", () =>
+    Effect.gen(function* () {
+      let streams = 0
+      const hive = yield* FakeHive.makeRaw(
+        hiveWith((response) => {
+          if (streams++ === 0) response.write(token(1, "a"), () => response.socket?.resetAndDestroy())
+        })
+      )
+      assert.strictEqual(
+        yield* sentence(hive.url),
+        "ConnectionFailed: Failed to connect to hive: connection reset (hive 'xyz')"
+      )
+    })
+  )
+
   it.live("silent at the submit", () =>
     Effect.gen(function* () {
       const hive = yield* fakeSocket(() => {})
