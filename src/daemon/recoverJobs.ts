@@ -1,10 +1,10 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { mayRunTwice } from "../job/JobFacts.ts"
 import type { InterruptedJob } from "../job/JobRecovery.ts"
 import { Jobs } from "../job/Jobs.ts"
 import { OperationRouter } from "../job/OperationRouter.ts"
 import type { Work } from "../job/Submission.ts"
+import { mayRunTwice } from "../operation/Routing.ts"
 
 /** Runs the request again, if it may run twice and nothing of its answer was seen. */
 const repeat = (router: OperationRouter["Service"], { facts: { plan }, hasAnswered }: InterruptedJob) =>

@@ -1,6 +1,5 @@
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
-import type { Routing } from "../operation/Routing.ts"
 import type { JobRecord, JobState } from "./JobRecord.ts"
 import type { Failure } from "./log/JobEvent.ts"
 
@@ -19,10 +18,6 @@ export const JobPlan = Schema.Struct({
   body: Schema.optionalKey(Schema.String)
 })
 export type JobPlan = typeof JobPlan.Type
-
-/** Whether the work may run twice while nothing of it was seen: if it is repeatable, or only generates an answer. */
-export const mayRunTwice = ({ occupiesWorker, repeatable }: Pick<Routing, "occupiesWorker" | "repeatable">) =>
-  repeatable || occupiesWorker === true
 
 /** The facts about a job that survive a restart; times are milliseconds. */
 export interface JobFacts {

@@ -21,6 +21,10 @@ export interface Routing {
   readonly placedBy?: "worker" | "room" | "file"
 }
 
+/** Whether the work may run twice while nothing of it was seen: if it is repeatable, or only generates an answer. */
+export const mayRunTwice = ({ occupiesWorker, repeatable }: Pick<Routing, "occupiesWorker" | "repeatable">) =>
+  repeatable || occupiesWorker === true
+
 /** Reads on the queen; repeatable. */
 export const queenQuery = {
   runsOn: "queen",

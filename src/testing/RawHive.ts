@@ -18,7 +18,7 @@ const port = (server: net.Server) => {
   return typeof address === "object" && address !== null ? address.port : 0
 }
 
-/** What a server has received, and who waits for a request. */
+/** The requests that a server has received, and the tests that wait for one. */
 class RequestLog {
   readonly requests: Array<ReceivedRequest> = []
   readonly #waiting = new Set<() => void>()

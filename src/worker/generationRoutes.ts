@@ -71,21 +71,24 @@ const generate = Effect.fnUntraced(function* (
   return HttpServerResponse.stream(answer, eventStream)
 })
 
-/** `GET /v1/requests/{id}`: whether the answer to a request is kept. */
-export const keptRoute = ({ replays }: RouteServices) =>
+/** Responds with the kept answer to the request that the path names, or with 404. */
+const withKeptAnswer = (
+  { replays }: RouteServices,
+  respond: (answer: Stream.Stream<Uint8Array>, id: string) => HttpServerResponse.HttpServerResponse
+) =>
   Effect.gen(function* () {
     const { id = "" } = yield* HttpRouter.params
     const answer = yield* replays.find(id)
-    return answer === undefined ? unknownRequest(id) : HttpServerResponse.jsonUnsafe({ id, status: "kept" })
+    return answer === undefined ? unknownRequest(id) : respond(answer, id)
   })
 
+/** `GET /v1/requests/{id}`: whether the answer to a request is kept. */
+export const keptRoute = (services: RouteServices) =>
+  withKeptAnswer(services, (_answer, id) => HttpServerResponse.jsonUnsafe({ id, status: "kept" }))
+
 /** `GET /v1/requests/{id}/stream`: the answer to a request that its client asked to keep, from its beginning. */
-export const replayRoute = ({ replays }: RouteServices) =>
-  Effect.gen(function* () {
-    const { id = "" } = yield* HttpRouter.params
-    const answer = yield* replays.find(id)
-    return answer === undefined ? unknownRequest(id) : HttpServerResponse.stream(answer, eventStream)
-  })
+export const replayRoute = (services: RouteServices) =>
+  withKeptAnswer(services, (answer) => HttpServerResponse.stream(answer, eventStream))
 
 /** `POST /v1/completions`. */
 export const completionRoute = (services: RouteServices) =>

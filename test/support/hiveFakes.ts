@@ -96,6 +96,21 @@ export interface FakeProcess {
   readonly interrupted: Effect.Effect<void>
 }
 
+/** The spec of a small worker on the CPU. */
+export const workerSpec = (id: string): WorkerSpec => ({
+  id,
+  model: "m",
+  modelPath: "/m.gguf",
+  worker: "cpu",
+  engine: "llama",
+  backend: "cpu",
+  device: 0,
+  contextSize: 512,
+  parallel: 1,
+  threads: 1,
+  memoryBytes: 1
+})
+
 /** Fake processes, and those that were started, in order. */
 export const fakeProcesses = Effect.gen(function* () {
   const started = yield* Queue.unbounded<FakeProcess>()

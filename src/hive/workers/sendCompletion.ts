@@ -31,15 +31,12 @@ const accepted = Effect.fnUntraced(function* (
   return yield* refusal(worker, response.status, readEngineError(text))
 })
 
-/** How long a worker keeps an answer without a reader, in milliseconds; 0: not at all. */
-export type KeepMillis = number
-
 const post = Effect.fnUntraced(function* (
   http: HttpClient.HttpClient,
   { id, keepsAnswers, port }: WorkerAddress,
   requestId: string,
   { api, body }: CompletionRequest,
-  keepMs: KeepMillis
+  keepMs: number
 ) {
   const keeps = keepsAnswers === true && keepMs > 0
   const response = yield* http
@@ -53,14 +50,15 @@ const post = Effect.fnUntraced(function* (
 
 /**
  * Sends a request to a worker; every status but 200 fails. vLLM, SGLang and TGI refuse a limit of tokens that other
- * engines cut to what the prompt leaves of the context: such a request is sent again with the limit cut.
+ * engines cut to what the prompt leaves of the context: such a request is sent again with the limit cut. A worker that keeps
+ * answers keeps this one for `keepMs` milliseconds without a reader; 0: not at all.
  */
 export const sendCompletion = (
   http: HttpClient.HttpClient,
   worker: WorkerAddress,
   requestId: string,
   request: CompletionRequest,
-  keepMs: KeepMillis = 0
+  keepMs = 0
 ) =>
   Effect.catchTag(post(http, worker, requestId, request, keepMs), "ContextLengthExceeded", (error) => {
     const { contextSize } = worker

@@ -10,7 +10,7 @@ import type { KeyRows } from "../../store/KeyRows.ts"
 const batch = 200
 const slackJobs = 1000
 const maxPause = 5_000
-// One run must not take long; the next one goes on.
+// Limits what one run drops, so that it does not take long; the next run drops the rest.
 const batchesOfRun = 5
 
 /** The limits of the ended jobs in a store; see the settings of the same names. */

@@ -3,6 +3,7 @@ import * as fs from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { systemProblem } from "../../settings/systemProblem.ts"
 import type { JobRow } from "../../store/JobRows.ts"
 import { type JournalFault, partKinds, readJournalFile } from "../../store/journalFormat.ts"
 import { NumberedFiles } from "../../store/numberedFiles.ts"
@@ -58,12 +59,7 @@ const report = (file: string, fault: JournalFault) =>
 const attempt = <A>(file: string, call: () => A) =>
   Effect.try({
     try: call,
-    catch: (error) =>
-      new StoreUnusable({
-        file,
-        reason: "system",
-        detail: error instanceof Error ? error.message : String(error)
-      })
+    catch: (error) => new StoreUnusable({ file, reason: "system", detail: systemProblem(error) })
   })
 
 const isFile = (name: string) => fs.statSync(name, { throwIfNoEntry: false })?.isFile() === true

@@ -2,7 +2,7 @@ import type { OperationError } from "../../job/errors.ts"
 import { JobEvent } from "../../job/log/JobEvent.ts"
 import type { Emit, RunningJob } from "../../job/Submission.ts"
 import type { OperationRequest } from "../../operation/Catalog.ts"
-import type { Routing } from "../../operation/Routing.ts"
+import { mayRunTwice, type Routing } from "../../operation/Routing.ts"
 import { ConnectionFailed } from "../forward/errors.ts"
 import { isHiveError } from "./HiveAttempt.ts"
 
@@ -56,22 +56,17 @@ export class OperationRun {
 
   /** Whether another hive can do the work from the beginning, although this one may have started it. */
   get canMove() {
-    return !this.#hasBegun && this.#mayRunTwice
+    return !this.#hasBegun && mayRunTwice(this.routing)
   }
 
   /** Whether another hive gets the operation after this error: only if the hive failed, and no work is done twice. */
   mayRetry(error: OperationError) {
-    return !this.#hasBegun && isHiveError(error) && (!mayHaveArrived(error) || this.#mayRunTwice)
+    return !this.#hasBegun && isHiveError(error) && (!mayHaveArrived(error) || mayRunTwice(this.routing))
   }
 
   /** Excludes a hive, and the worker reserved on it, from later attempts. */
   avoid(hive: string, worker: string | undefined) {
     this.#avoidedHives.add(hive)
     if (worker !== undefined) this.#avoidedWorkers.push(worker)
-  }
-
-  /** A generation changes nothing, so it may run twice although it is not repeatable. */
-  get #mayRunTwice() {
-    return this.routing.repeatable || this.routing.occupiesWorker === true
   }
 }

@@ -1,31 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import type { WorkerSpec } from "../../../src/hive/engines/WorkerSpec.ts"
 import { ResumedAnswers } from "../../../src/hive/inference/ResumedAnswers.ts"
 import { WorkerFailed } from "../../../src/hive/workers/errors.ts"
 import { WorkerClient } from "../../../src/hive/workers/WorkerClient.ts"
 import { Workers } from "../../../src/hive/workers/Workers.ts"
 import { JobEvent } from "../../../src/job/log/JobEvent.ts"
 import type { RunningJob } from "../../../src/job/Submission.ts"
+import { workerSpec } from "../../support/hiveFakes.ts"
 
 const data = ["a", "b", "c"].map((text) =>
   JSON.stringify({ choices: [{ index: 0, text, finish_reason: null }] })
 )
 const last = JSON.stringify({ choices: [{ index: 0, text: "", finish_reason: "stop" }] })
 
-const spec: WorkerSpec = {
-  id: "w-2",
-  model: "m",
-  modelPath: "/m.gguf",
-  worker: "cpu",
-  engine: "llama",
-  backend: "cpu",
-  device: 0,
-  contextSize: 512,
-  parallel: 1,
-  threads: 1,
-  memoryBytes: 1
-}
+const spec = workerSpec("w-2")
 
 const gone = new WorkerFailed({ worker: "w-2", model: "m", reason: "it died", lastLines: [] })
 

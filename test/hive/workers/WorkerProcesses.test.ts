@@ -3,7 +3,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, FileSystem, Layer, Option, Queue } from "effect"
 import { TestClock } from "effect/testing"
 import { Engines } from "../../../src/hive/engines/Engines.ts"
-import type { WorkerSpec } from "../../../src/hive/engines/WorkerSpec.ts"
 import { FreePorts } from "../../../src/hive/workers/FreePorts.ts"
 import { WorkerClient } from "../../../src/hive/workers/WorkerClient.ts"
 import { WorkerProcesses } from "../../../src/hive/workers/WorkerProcesses.ts"
@@ -14,20 +13,9 @@ import { Settings } from "../../../src/settings/Settings.ts"
 import { DetachedProcess, SpawnFailed } from "../../../src/system/DetachedProcess.ts"
 import { Pids } from "../../../src/system/Pids.ts"
 import { temporaryHome } from "../../support/hive.ts"
+import { workerSpec } from "../../support/hiveFakes.ts"
 
-const spec: WorkerSpec = {
-  id: "w-1",
-  model: "m",
-  modelPath: "/m.gguf",
-  worker: "cpu",
-  engine: "llama",
-  backend: "cpu",
-  device: 0,
-  contextSize: 512,
-  parallel: 1,
-  threads: 1,
-  memoryBytes: 1
-}
+const spec = workerSpec("w-1")
 
 interface Ending {
   readonly code: number | null

@@ -8,21 +8,10 @@ import { Paths } from "../../../src/settings/Paths.ts"
 import { Settings } from "../../../src/settings/Settings.ts"
 import { Pids } from "../../../src/system/Pids.ts"
 import { temporaryHome } from "../../support/hive.ts"
+import { workerSpec } from "../../support/hiveFakes.ts"
 
 const worker = (id: string): StoredWorker => ({
-  spec: {
-    id,
-    model: "m",
-    modelPath: "/m.gguf",
-    worker: "cpu",
-    engine: "llama",
-    backend: "cpu",
-    device: 0,
-    contextSize: 512,
-    parallel: 1,
-    threads: 1,
-    memoryBytes: 1
-  },
+  spec: workerSpec(id),
   process: { pid: 1, startTime: "2", port: 3 }
 })
 
